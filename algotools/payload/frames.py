@@ -1,0 +1,123 @@
+"""pandas objects in the rich encoding: every column by its own kind, so that dtypes come back exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from algotools.payload import rich
+from algotools.payload.path import Key, Path
+from algotools.payload.plain import Unfit
+
+
+def pack(value: Any, path: Path) -> object:
+    """A pandas object as a list that msgpack can carry; raises Unfit."""
+    if isinstance(value, pd.DataFrame):
+        columns = [_array(value.iloc[:, i].array, (*path, Key(name, i))) for i, name in enumerate(value.columns)]
+        return ["frame", pack(value.columns, path), pack(value.index, path), columns]
+    if isinstance(value, pd.Series):
+        return ["series", _name(value.name, path), pack(value.index, path), _array(value.array, path)]
+    if isinstance(value, pd.MultiIndex):
+        levels = [pack(value.get_level_values(i), path) for i in range(value.nlevels)]
+        return ["levels", levels]
+    if isinstance(value, pd.RangeIndex):
+        return ["range", _name(value.name, path), value.start, value.stop, value.step]
+    if isinstance(value, pd.Index):
+        frequency = getattr(value, "freqstr", None)
+        return ["index", _name(value.name, path), _array(value.array, path), frequency]
+    if isinstance(value, pd.api.extensions.ExtensionArray):
+        return ["array", _array(value, path)]
+    if isinstance(value, (pd.Timestamp, pd.Timedelta)):
+        return ["moment", _array(pd.array([value]), path)]
+    if value is pd.NaT or value is pd.NA:
+        return ["NaT" if value is pd.NaT else "NA"]
+    raise Unfit(
+        path, f"a pandas {type(value).__qualname__} cannot travel between nodes; return a frame, a series or an index"
+    )
+
+
+def unpack(content: list[Any]) -> Any:
+    """The object that ``pack`` was given."""
+    kind, *rest = content
+    if kind == "frame":
+        labels, index, arrays = unpack(rest[0]), unpack(rest[1]), [_values(array) for array in rest[2]]
+        frame = pd.DataFrame(dict(enumerate(arrays)), index=index, copy=False)
+        frame.columns = labels
+        return frame
+    if kind == "series":
+        return pd.Series(_values(rest[2]), index=unpack(rest[1]), name=rest[0], copy=False)
+    if kind == "levels":
+        return pd.MultiIndex.from_arrays([unpack(level) for level in rest[0]])
+    if kind == "range":
+        return pd.RangeIndex(rest[1], rest[2], rest[3], name=rest[0])
+    if kind == "index":
+        values = _values(rest[1])
+        timed = {"M": pd.DatetimeIndex, "m": pd.TimedeltaIndex}.get(values.dtype.kind) if rest[2] else None
+        if timed is not None:
+            return timed(values, freq=rest[2], name=rest[0])
+        return pd.Index(values, dtype=values.dtype, name=rest[0])
+    if kind == "array":
+        return _values(rest[0])
+    if kind == "moment":
+        return _values(rest[0])[0]
+    return {"NaT": pd.NaT, "NA": pd.NA}[kind]
+
+
+def _name(name: object, path: Path) -> object:
+    return rich.pack(name, path)
+
+
+def _array(array: Any, path: Path) -> list[object]:
+    """One column: the kind of its dtype, then what that kind needs."""
+    dtype = array.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return ["categorical", rich.pack(array.codes, path), pack(dtype.categories, path), dtype.ordered]
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return ["zoned", rich.pack(array.asi8, path), dtype.unit, str(dtype.tz)]
+    if isinstance(dtype, pd.PeriodDtype):
+        return ["period", rich.pack(array.asi8, path), dtype.freq.freqstr]
+    if isinstance(dtype, pd.StringDtype):
+        values = [value if isinstance(value, str) else None for value in array]
+        return ["string", values, dtype.storage, dtype.na_value is pd.NA]
+    if str(dtype) in _MASKED:
+        filled = array.to_numpy(dtype=dtype.numpy_dtype, na_value=False if dtype.kind == "b" else 0)
+        return ["masked", rich.pack(filled, path), rich.pack(array.isna(), path)]
+    if isinstance(dtype, pd.ArrowDtype):
+        import pyarrow as pa
+
+        return ["arrow", rich.pack(pa.table({"": pa.array(array)}), path)]
+    if isinstance(dtype, pd.api.extensions.ExtensionDtype):
+        raise Unfit(path, f"a column of dtype {type(dtype).__name__} cannot travel between nodes; convert it first")
+    return ["numpy", rich.pack(array.to_numpy(), path)]
+
+
+_MASKED = {f"{sign}Int{size}" for sign in ("", "U") for size in (8, 16, 32, 64)} | {"Float32", "Float64", "boolean"}
+"""pandas' nullable dtypes: values and a mask."""
+
+
+def _values(content: list[Any]) -> Any:
+    """The array that ``_array`` was given."""
+    kind, *rest = content
+    if kind == "categorical":
+        return pd.Categorical.from_codes(rest[0], dtype=pd.CategoricalDtype(unpack(rest[1]), ordered=rest[2]))
+    if kind == "zoned":
+        return pd.DatetimeIndex(rest[0].view(f"M8[{rest[1]}]"), tz="UTC").tz_convert(rest[2]).array
+    if kind == "period":
+        return pd.arrays.PeriodArray(rest[0], dtype=pd.PeriodDtype(rest[1]))
+    if kind == "string":
+        dtype = pd.StringDtype(rest[1], na_value=pd.NA if rest[2] else float("nan"))
+        return pd.array(rest[0], dtype=dtype)
+    if kind == "masked":
+        values, mask = rest
+        array = (
+            pd.arrays.BooleanArray
+            if values.dtype.kind == "b"
+            else pd.arrays.FloatingArray
+            if values.dtype.kind == "f"
+            else pd.arrays.IntegerArray
+        )
+        return array(values, mask)
+    if kind == "arrow":
+        return pd.arrays.ArrowExtensionArray(rest[0].column(0))
+    return rest[0]
