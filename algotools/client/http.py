@@ -1,0 +1,126 @@
+"""Requests to the node's proxy: JSON over HTTP, with limits to its patience.
+
+The proxy hides what the server says behind status 500, and answers 500 for a passing fault too. So a 500
+is tried again, but not for ever, and a request that creates something only a few times. It goes straight
+to the proxy: ``HTTP_PROXY`` and its kin, which a node may set for other purposes, are not looked at.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import time
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+from algotools.errors import ProxyError
+
+PATIENCE = 60.0
+"""Seconds for which a request that only reads is tried again."""
+
+ATTEMPTS_TO_CREATE = 3
+"""How often a request that creates something is sent: it may have got through all the same."""
+
+LONGEST_PAUSE = 10.0
+
+
+class Http:
+    """The node's proxy at ``url``, spoken to as the bearer of ``token``."""
+
+    def __init__(self, url: str, token: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ProxyError(f"the node gives no usable address of its proxy: {url!r}")
+        self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._token = token
+        self._connection: http.client.HTTPConnection | None = None
+
+    def get(self, path: str, patience: float = PATIENCE, **query: object) -> object:
+        """The answer to a request that only reads.
+
+        Raises:
+            ProxyError: the proxy refuses, or has given no answer for ``patience`` seconds.
+        """
+        target = f"{path}?{urlencode(query)}" if query else path
+        return json.loads(self._insist("GET", target, None, {}, time.monotonic() + patience, None))
+
+    def download(self, path: str) -> bytes:
+        """The bytes at a path."""
+        return self._insist("GET", path, None, {}, time.monotonic() + PATIENCE, None)
+
+    def post(self, path: str, body: object) -> object:
+        """The answer to a request that creates something.
+
+        Raises:
+            ProxyError: the proxy refuses, or does not answer.
+        """
+        data = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        return json.loads(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+
+    def upload(self, path: str, data: bytes, headers: Mapping[str, str]) -> object:
+        """The answer to bytes that are sent as they are."""
+        headers = {"Content-Type": "application/octet-stream", **headers}
+        return json.loads(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+
+    def _insist(
+        self,
+        method: str,
+        path: str,
+        data: bytes | None,
+        headers: Mapping[str, str],
+        deadline: float,
+        attempts: int | None,
+    ) -> bytes:
+        pause, sent = 0.2, 0
+        while True:
+            try:
+                status, body = self._once(method, path, data, headers)
+                sent += 1
+                trouble = f"status {status}"
+                if status < 300:
+                    return body
+                if status < 500:
+                    raise ProxyError(
+                        f"the node's proxy refuses {method} {path.partition('?')[0]}: status {status}{_said(body)}"
+                    )
+            except ConnectionRefusedError as error:
+                trouble = f"no connection ({type(error).__name__})"
+            except (OSError, http.client.HTTPException) as error:
+                sent += 1
+                trouble = f"no answer ({type(error).__name__})"
+            if time.monotonic() + pause > deadline or (attempts is not None and sent >= attempts):
+                raise ProxyError(
+                    f"the node's proxy does not fulfil {method} {path.partition('?')[0]}: {trouble}, "
+                    "also after trying again; the node's and the server's own logs tell why"
+                )
+            time.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+
+    def _once(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        if self._connection is None:
+            self._connection = self._connect(self._host, self._port, timeout=60)
+        try:
+            self._connection.request(
+                method, f"{self._path}/{path}", body=data, headers={"Authorization": f"Bearer {self._token}", **headers}
+            )
+            answer = self._connection.getresponse()
+            return answer.status, answer.read()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the connection back; the next request opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+
+def _said(body: bytes) -> str:
+    try:
+        message = json.loads(body)["msg"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f" ({str(message)[:200]})"

@@ -1,0 +1,85 @@
+"""A node's database -> what a function asked for.
+
+A *form* is what the author annotated (a pandas DataFrame, the database itself); a *source* is a type of
+database. There is one module a source, imported when a function needs it.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Collection
+from pathlib import PurePosixPath
+from typing import NamedTuple, Protocol, cast
+
+from algotools.errors import UnsupportedDatabase
+from algotools.task import Database
+
+FORMS = {("pandas", "DataFrame"): "pandas", ("algotools", "Database"): "database"}
+"""Package and class of an annotation -> the form that it asks for."""
+
+SOURCES = {"csv": "algotools.data.csv", "frame": "algotools.data.frame"}
+"""Type of a database -> the module that reads it."""
+
+ENDINGS = {
+    ".csv": "csv", ".frame": "frame", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
+    ".sqlite": "sql", ".db": "sql",
+}  # fmt: skip
+"""How a file's name ends -> its type, where the node does not say."""
+
+
+class Loaded(NamedTuple):
+    """What was read, and the columns that the database has, read or not; None if that was not looked at."""
+
+    value: object
+    columns: list[object] | None
+
+
+class Source(Protocol):
+    """What a module under this folder offers."""
+
+    def read(self, database: Database, columns: Collection[str] | None) -> Loaded:
+        """Those of the asked columns (None: all) that the database has, in its own order.
+
+        Raises:
+            DatabaseUnreadable: the database is missing, broken, or may not be read.
+        """
+
+
+def form_of(annotation: object) -> str | None:
+    """The form that an annotation asks for; None if it is no form of data."""
+    if not isinstance(annotation, type):
+        return None
+    return FORMS.get((annotation.__module__.partition(".")[0], annotation.__name__))
+
+
+def type_of(database: Database) -> str:
+    """The type of a database: what the node says, else what its URI tells, else csv."""
+    if database.type:
+        return database.type.lower()
+    scheme, separator, _ = database.uri.partition("://")
+    if separator and scheme != "file":
+        return "sql"
+    return ENDINGS.get(PurePosixPath(database.uri).suffix.lower(), "csv")
+
+
+def load(database: Database, form: str, columns: Collection[str] | None) -> Loaded:
+    """Read a database in the form that a function asks for.
+
+    Raises:
+        UnsupportedDatabase: this version does not read such a database.
+        DatabaseUnreadable: see ``Source.read``.
+    """
+    if form == "database":
+        return Loaded(database, None)
+    kind = type_of(database)
+    if database.preprocessing:
+        raise UnsupportedDatabase(
+            f"database {database.label!r}: the task asks for preprocessing at the node, which is not supported; "
+            "do that step in the algorithm"
+        )
+    if kind not in SOURCES:
+        raise UnsupportedDatabase(
+            f"database {database.label!r} is of type {kind!r}, which cannot be read as a DataFrame; "
+            f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Database` and read it yourself"
+        )
+    return cast("Source", importlib.import_module(SOURCES[kind])).read(database, columns)

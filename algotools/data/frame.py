@@ -1,0 +1,28 @@
+"""A DataFrame that somebody gave the local federation: a file in our own rich encoding, dtypes included."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+import pandas as pd
+
+from algotools.data import Loaded
+from algotools.data.reading import reading
+from algotools.payload import decode_rich, encode_rich
+from algotools.task import Database
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write what ``read`` reads."""
+    path.write_bytes(encode_rich(frame))
+
+
+def read(database: Database, columns: Collection[str] | None) -> Loaded:
+    """The frame, or the asked columns of it: see ``Source.read``."""
+    with reading(database, "frame"):
+        frame = decode_rich(Path(database.uri).read_bytes())
+        if not isinstance(frame, pd.DataFrame):
+            raise TypeError("the file holds something else than a DataFrame")
+    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
+    return Loaded(asked, list(frame.columns))
