@@ -1,0 +1,142 @@
+"""The files of a task: the input, which both generations read as JSON, and the place of the proxy."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from algotools.errors import ContractError, InputError, PickleRefused
+from algotools.task import Encoding, Proxy, Task
+
+RICH_FORMAT = "algotools"
+"""What ``output_format`` asks of our own rpc."""
+
+
+def input_content(task: Task) -> dict[str, object]:
+    """What the input file of a task says, as both generations have it."""
+    content: dict[str, object] = {"method": task.method, "args": list(task.args), "kwargs": dict(task.kwargs)}
+    if task.role is not None:
+        content["master"] = task.role == "master"
+    if task.encoding == "rich":
+        content["output_format"] = RICH_FORMAT
+    return content
+
+
+def subtask_content(method: str, kwargs: Mapping[str, object]) -> dict[str, object]:
+    """What our own master asks of our own rpc."""
+    return {"method": method, "kwargs": kwargs, "master": False, "output_format": RICH_FORMAT}
+
+
+def read_input(path: Path) -> bytes:
+    """The bytes of the input file.
+
+    Raises:
+        InputError: it is missing, unreadable or empty.
+        PickleRefused: it is pickled.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise InputError("the task has no input: its file does not exist") from None
+    except OSError as error:
+        raise InputError(f"the task's input cannot be read ({type(error).__name__})", detail=str(error)) from None
+    if not data:
+        raise InputError("the task's input is empty")
+    if is_pickle(data):
+        raise PickleRefused(
+            "the task's input is pickled, which would let whoever posts a task run code at the node; "
+            "create the task with data_format='json'"
+        )
+    return data
+
+
+def is_pickle(data: bytes) -> bool:
+    """Whether bytes look like a pickle, with or without v3's prefix."""
+    oldest = data[:1] in (b"(", b"}") and data[-1:] == b"."
+    return oldest or data[:1] == b"\x80" or data[:7].lower() == b"pickle."
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """A JSON object in UTF-8, as Python's own json module reads it (so NaN and Infinity are taken).
+
+    Raises:
+        InputError: it is something else; quotes nothing of it.
+    """
+    try:
+        content = json.loads(data.decode())
+    except UnicodeDecodeError:
+        raise InputError("the task's input is not UTF-8; write it as JSON in UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"the task's input is not JSON ({error.msg}, line {error.lineno}, column {error.colno})"
+        ) from None
+    except RecursionError:
+        raise InputError("the task's input is nested too deeply") from None
+    except ValueError:
+        raise InputError("the task's input has a number with too many digits") from None
+    if not isinstance(content, dict):
+        raise InputError(
+            f"the task's input is a JSON {_json_type(content)}, not an object with method, args and kwargs"
+        )
+    return content
+
+
+def call(content: Mapping[str, Any]) -> tuple[str, tuple[object, ...], dict[str, object], Encoding]:
+    """Method, args, kwargs and encoding of a parsed input.
+
+    Raises:
+        InputError: names everything that has the wrong shape.
+    """
+    method, args, kwargs = content.get("method"), content.get("args", []), content.get("kwargs", {})
+    problems = []
+    if not isinstance(method, str):
+        problems.append("`method` must be a text" if "method" in content else "`method` is missing")
+    if not isinstance(args, list):
+        problems.append("`args` must be a list")
+    if not isinstance(kwargs, dict):
+        problems.append("`kwargs` must be an object")
+    if problems:
+        raise InputError(f"the task's input has the wrong shape: {', '.join(problems)}")
+    return str(method), tuple(args), kwargs, "rich" if content.get("output_format") == RICH_FORMAT else "plain"
+
+
+def proxy_variables(proxy: Proxy | None) -> dict[str, str]:
+    """``HOST``, ``PORT``, ``API_PATH`` and ``TOKEN_FILE``.
+
+    Raises:
+        ContractError: the proxy's URL has no scheme, host or port.
+    """
+    if proxy is None:
+        return {}
+    parts = urlsplit(proxy.url)
+    if not parts.scheme or not parts.hostname or parts.port is None or parts.query or parts.fragment:
+        raise ContractError(f"the proxy's URL must be scheme://host:port, not {proxy.url!r}")
+    host, path = f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}", parts.path
+    return {"HOST": host, "PORT": str(parts.port), "API_PATH": path, "TOKEN_FILE": str(proxy.token_file)}
+
+
+def read_proxy(values: Mapping[str, str]) -> Proxy | None:
+    """Where the proxy is; None if the node names none."""
+    host, token_file = values.get("HOST"), values.get("TOKEN_FILE")
+    if not host or not token_file:
+        return None
+    port = f":{values['PORT']}" if values.get("PORT") else ""
+    return Proxy(f"{host}{port}{values.get('API_PATH', '')}", Path(token_file))
+
+
+def required(values: Mapping[str, str], name: str) -> Path:
+    """A path that the contract demands.
+
+    Raises:
+        ContractError: the variable is missing or empty.
+    """
+    if not values.get(name):
+        raise ContractError(f"the variable {name} is missing")
+    return Path(values[name])
+
+
+def _json_type(value: object) -> str:
+    return {list: "array", str: "text", bool: "boolean", type(None): "null"}.get(type(value), "number")

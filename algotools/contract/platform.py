@@ -1,0 +1,104 @@
+"""What the proxy's HTTP needs to know of the server behind it: records, and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from msgspec import Struct
+
+FINAL = frozenset(
+    {
+        "completed", "failed", "start failed", "non-existing Docker image", "crashed", "killed by user", "not allowed",
+        "unknown error",
+    }
+)  # fmt: skip
+"""The statuses after which nothing more happens to a run."""
+
+
+class Organization(Struct, frozen=True):
+    """An organization that the server knows."""
+
+    id: int
+    name: str
+
+
+class Run(Struct, kw_only=True):
+    """A task at one organization; times are UTC in ISO format without an offset."""
+
+    id: int
+    task_id: int
+    organization_id: int
+    node_id: int
+    input: bytes
+    status: str = "pending"
+    log: str = ""
+    output: bytes = b""
+    assigned_at: str
+    started_at: str | None = None
+    finished_at: str | None = None
+    detail: str = ""
+    """What only the node's owner sees; no answer of the API holds it."""
+
+
+class Task(Struct, kw_only=True):
+    """A task as the server keeps it."""
+
+    id: int
+    job_id: int
+    parent_id: int | None
+    name: str
+    description: str
+    image: str
+    init_organization_id: int
+    databases: str | list[dict[str, object]]
+    """The databases that the task asks for, in the generation's own words."""
+    created_at: str
+    runs: list[Run]
+
+    @property
+    def complete(self) -> bool:
+        """Whether all runs have ended."""
+        return all(run.finished_at for run in self.runs)
+
+    @property
+    def status(self) -> str:
+        """The runs' failure, if they share one; else ``failed``; else how far the slowest has come."""
+        statuses = {run.status for run in self.runs}
+        if failures := statuses & (FINAL - {"completed"}):
+            return failures.pop() if len(failures) == 1 else "failed"
+        return next((status for status in ("active", "initializing", "pending") if status in statuses), "completed")
+
+    @property
+    def finished_at(self) -> str | None:
+        """When the last run ended; None while one has not."""
+        return max(str(run.finished_at) for run in self.runs) if self.complete else None
+
+
+class Platform(Protocol):
+    """The server, as the proxy's routes use it."""
+
+    collaboration_id: int
+    collaboration: str
+
+    def organizations(self) -> Sequence[Organization]:
+        """The organizations of the collaboration."""
+
+    def node_name(self, node_id: int) -> str:
+        """What a node is called."""
+
+    def task(self, task_id: int) -> Task | None:
+        """A task by its id."""
+
+    def run(self, run_id: int) -> Run | None:
+        """A run by its id."""
+
+    def children(self, task_id: int) -> Sequence[Task]:
+        """The subtasks of a task."""
+
+    def create_subtask(self, parent_id: int, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
+        """A task with its parent's image and databases.
+
+        Raises:
+            LookupError: an organization is not in the collaboration.
+        """

@@ -1,0 +1,53 @@
+"""What the proxies of all generations have in common, on the proxy's side."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from algotools.contract.platform import Platform, Task
+from algotools.task import Identity
+
+MASKED = (500, {"msg": "Request failed, see node logs"})
+"""How a proxy passes on whatever the server refuses: the server's own status and words are lost."""
+
+
+def reference(kind: str, id_: int, methods: Sequence[str] = ()) -> dict[str, object]:
+    """How an answer refers to another resource."""
+    return {"id": id_, "link": f"/api/{kind}/{id_}", "methods": list(methods)}
+
+
+def page(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[str, object]:
+    """``data`` and ``links``: everything, or the page that is asked for, by default of ten."""
+    rest = "&".join(f"{key}={value}" for key, value in query.items() if key != "page")
+
+    def link(number: int) -> str:
+        return f"/api/{path}?{rest}{'&' if rest else ''}page={number}"
+
+    if "page" not in query:
+        return {"data": list(items), "links": {"first": link(1), "self": link(1), "last": link(1)}}
+    size, number = max(1, int(query.get("per_page", "10"))), max(1, int(query["page"]))
+    last = max(1, -(-len(items) // size))
+    links = {"first": link(1), "self": link(number), "last": link(last)}
+    if number < last:
+        links["next"] = link(number + 1)
+    return {"data": list(items[(number - 1) * size : number * size]), "links": links}
+
+
+def create(body: bytes, caller: Identity, platform: Platform) -> Task | tuple[int, object]:
+    """Create the subtask that a request's body describes; or the answer that refuses it."""
+    try:
+        content: dict[str, Any] = json.loads(body)
+        asked = content.get("organizations")
+        if not asked:
+            return 400, {"msg": "Organizations missing from input"}
+        inputs = {int(item["id"]): base64.b64decode(item["input"], validate=True) for item in asked}
+        name, description = str(content.get("name", "subtask")), str(content.get("description", ""))
+        if not str(content["image"]).endswith(caller.image):
+            return MASKED
+        return platform.create_subtask(caller.task_id, name, description, inputs)
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError, binascii.Error):
+        return MASKED

@@ -1,0 +1,156 @@
+"""v3's proxy, both sides: the endpoints that a master needs, and those that any v3 container may ask."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, cast
+
+from algotools.client.connection import RunState
+from algotools.contract import files, rest
+from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection
+from algotools.contract.platform import FINAL, Organization, Platform, Run
+from algotools.contract.platform import Task as TaskRecord
+from algotools.contract.v3 import CONTRACT
+from algotools.task import Identity
+
+
+class ProxyConnection(BaseConnection):
+    """The container's side; see ``Connection``."""
+
+    def organizations(self) -> dict[int, str]:
+        """See ``Connection``."""
+        found = cast(
+            "list[dict[str, Any]]", self._http.get(f"collaboration/{self.identity.collaboration_id}/organization")
+        )
+        return {item["id"]: item["name"] for item in found}
+
+    def asked(self) -> list[int]:
+        """See ``Connection``."""
+        return [run.organization_id for run in sorted(self.runs(self.identity.task_id), key=lambda run: run.run_id)]
+
+    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+        """See ``Connection``: a JSON input, so that nothing is pickled on the way."""
+        inputs = {o: CONTRACT.input(files.subtask_content(method, own)) for o, own in arguments.items()}
+        return self._post_task(method, inputs, database=self.identity.databases)
+
+    def runs(self, task_id: int) -> list[RunState]:
+        """See ``Connection``."""
+        return [
+            RunState(
+                run_id=item["id"],
+                organization_id=_id(item["organization"]),
+                status=item.get("status") or "pending",
+                finished=bool(item.get("finished_at")),
+                log=item.get("log") or "",
+                node_online=(item.get("node") or {}).get("status") != "offline",
+            )
+            for item in self._items(task_id)
+        ]
+
+    def results(self, task_id: int) -> dict[int, bytes]:
+        """See ``Connection``."""
+        return {item["id"]: base64.b64decode(item["result"]) for item in self._items(task_id) if item.get("result")}
+
+    def _items(self, task_id: int) -> list[dict[str, Any]]:
+        return cast("list[dict[str, Any]]", self._http.get(f"task/{task_id}/result", PATIENCE_WHILE_WAITING))
+
+
+def _id(organization: Any) -> int:
+    return int(organization["id"] if isinstance(organization, dict) else organization)
+
+
+def respond(
+    method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform
+) -> tuple[int, object]:
+    """The proxy's side; see ``Contract.respond``."""
+    del query  # none of these endpoints looks at it
+    match [method, *path.split("/")]:
+        case ["POST", "task"]:
+            created = rest.create(body, caller, platform)
+            return (200, task(created, platform)) if isinstance(created, TaskRecord) else created
+        case ["GET", "task", id_] if found := platform.task(int(id_)):
+            return 200, task(found, platform)
+        case ["GET", "task", id_, "result"] if found := platform.task(int(id_)):
+            return 200, [result(run, platform) for run in found.runs]
+        case ["GET", "result", id_] if run := platform.run(int(id_)):
+            return 200, result(run, platform)
+        case ["GET", "collaboration", id_, "organization"] if int(id_) == platform.collaboration_id:
+            return 200, [organization(o) for o in platform.organizations()]
+        case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
+            return 200, collaboration(platform)
+        case ["GET", "organization"]:
+            return 200, [organization(o) for o in platform.organizations()]
+        case ["GET", "organization", id_]:
+            return next(((200, organization(o)) for o in platform.organizations() if o.id == int(id_)), rest.MASKED)
+        case ["GET", "vpn", "algorithm", "addresses"]:
+            return 200, {"addresses": []}
+        case _:
+            return rest.MASKED
+
+
+def collaboration(platform: Platform) -> dict[str, object]:
+    """A collaboration as v3 shows it."""
+    return {
+        "id": platform.collaboration_id,
+        "name": platform.collaboration,
+        "encrypted": False,
+        "organizations": [rest.reference("organization", o.id, ["GET", "PATCH"]) for o in platform.organizations()],
+    }
+
+
+def organization(record: Organization) -> dict[str, object]:
+    """An organization as v3 shows it."""
+    empty = dict.fromkeys(("domain", "address1", "address2", "zipcode", "country", "public_key"), "")
+    related = dict.fromkeys(("collaborations", "nodes", "users", "roles", "results"))
+    return {"id": record.id, "name": record.name, **empty, **related}
+
+
+def task(record: TaskRecord, platform: Platform) -> dict[str, object]:
+    """A task as v3 shows it."""
+    return {
+        "id": record.id,
+        "run_id": record.job_id,
+        "name": record.name,
+        "description": record.description,
+        "image": record.image,
+        "initiator": record.init_organization_id,
+        "init_user": None,
+        "status": record.status,
+        "complete": record.complete,
+        "collaboration": rest.reference("collaboration", platform.collaboration_id),
+        "parent": rest.reference("task", record.parent_id) if record.parent_id else None,
+        "children": [rest.reference("task", child.id) for child in platform.children(record.id)] or None,
+        "results": [rest.reference("result", run.id) for run in record.runs],
+        "database": record.databases,
+        "created_at": _time(record.created_at),
+        "finished_at": _time(record.finished_at),
+    }
+
+
+def result(run: Run, platform: Platform) -> dict[str, object]:
+    """A run, which v3 calls a result, as v3 shows it."""
+    return {
+        "id": run.id,
+        "task": run.task_id,
+        "organization": run.organization_id,
+        "status": run.status,
+        "input": base64.b64encode(run.input).decode(),
+        "result": base64.b64encode(run.output).decode() if run.status in FINAL else None,
+        "log": run.log,
+        "assigned_at": _time(run.assigned_at),
+        "started_at": _time(run.started_at),
+        "finished_at": _time(run.finished_at),
+        "ports": [],
+        "node": {
+            "id": run.node_id,
+            "name": platform.node_name(run.node_id),
+            "ip": None,
+            "status": "online",
+            "config": [],
+        },
+    }
+
+
+def _time(text: str | None) -> str | None:
+    return text and f"{text}+00:00"

@@ -1,0 +1,181 @@
+"""v4's proxy, both sides: the endpoints that a master needs, and those that any v4 container may ask."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from algotools.client.connection import RunState
+from algotools.client.http import PATIENCE
+from algotools.contract import files, rest
+from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection
+from algotools.contract.platform import FINAL, Organization, Platform, Run
+from algotools.contract.platform import Task as TaskRecord
+from algotools.contract.v4 import CONTRACT
+from algotools.task import Identity
+
+
+class ProxyConnection(BaseConnection):
+    """The container's side; see ``Connection``. Only endpoints that every 4.x has."""
+
+    def organizations(self) -> dict[int, str]:
+        """See ``Connection``: those of the study, if the task belongs to one."""
+        scope = "collaboration_id" if self.identity.study_id is None else "study_id"
+        within = self.identity.study_id or self.identity.collaboration_id
+        return {item["id"]: item["name"] for item in self._list("organization", **{scope: within})}
+
+    def asked(self) -> list[int]:
+        """See ``Connection``."""
+        return [run.organization_id for run in sorted(self.runs(self.identity.task_id), key=lambda run: run.run_id)]
+
+    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+        """See ``Connection``."""
+        inputs = {o: CONTRACT.input(files.subtask_content(method, own)) for o, own in arguments.items()}
+        scope = {"study_id": self.identity.study_id, "store_id": self.identity.store_id}
+        told = {name: value for name, value in scope.items() if value is not None}
+        return self._post_task(method, inputs, databases=self.identity.databases, **told)
+
+    def runs(self, task_id: int) -> list[RunState]:
+        """See ``Connection``."""
+        return [
+            RunState(
+                run_id=item["id"],
+                organization_id=item["organization"]["id"],
+                status=item["status"],
+                finished=item["status"] in FINAL,
+                log=item.get("log") or "",
+                node_online=(item.get("node") or {}).get("status") != "offline",
+            )
+            for item in self._list("run", PATIENCE_WHILE_WAITING, task_id=task_id)
+        ]
+
+    def results(self, task_id: int) -> dict[int, bytes]:
+        """See ``Connection``: what is kept in a blob store is fetched from there."""
+        found = {}
+        for item in self._list("result", PATIENCE_WHILE_WAITING, task_id=task_id):
+            if text := item.get("result"):
+                blob = item.get("blob_storage_used")
+                found[item["run"]["id"]] = self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text)
+        return found
+
+    def _list(self, path: str, patience: float = PATIENCE, **query: object) -> list[dict[str, Any]]:
+        """All items of a list, page after page."""
+        items: list[dict[str, Any]] = []
+        number = 1
+        while True:
+            answer = cast("dict[str, Any]", self._http.get(path, patience, **query, page=number, per_page=100))
+            items += answer["data"]
+            if "next" not in answer.get("links", {}):
+                return items
+            number += 1
+
+
+def respond(
+    method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform
+) -> tuple[int, object]:
+    """The proxy's side; see ``Contract.respond``. Runs and results come newest first, as from a real server."""
+    match [method, *path.split("/")]:
+        case ["POST", "task"]:
+            created = rest.create(body, caller, platform)
+            return (201, _task(created, platform)) if isinstance(created, TaskRecord) else created
+        case ["GET", "task", id_] if task := platform.task(int(id_)):
+            return 200, _task(task, platform)
+        case ["GET", "task", id_, "status"] if task := platform.task(int(id_)):
+            return 200, {"status": task.status}
+        case ["GET", "run"] if task := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([_run(run, platform) for run in reversed(task.runs)], path, query)
+        case ["GET", "run", id_] if run := platform.run(int(id_)):
+            return 200, _run(run, platform)
+        case ["GET", "result"] if task := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([_result(run) for run in reversed(task.runs)], path, query)
+        case ["GET", "organization"]:
+            return 200, rest.page([_organization(o) for o in platform.organizations()], path, query)
+        case ["GET", "organization", id_]:
+            found = [o for o in platform.organizations() if o.id == int(id_)]
+            return (200, _organization(found[0])) if found else rest.MASKED
+        case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
+            return 200, _collaboration(platform)
+        case ["GET", "blobstream", "status"]:
+            return 200, {"blob_store_enabled": False}
+        case ["GET", "vpn", "algorithm", "addresses"]:
+            return 200, {"addresses": []}
+        case _:
+            return rest.MASKED
+
+
+def _organization(organization: Organization) -> dict[str, object]:
+    lists = ("collaborations", "nodes", "users", "tasks", "runs", "studies")
+    links = {name: f"/api/{name.removesuffix('s')}?organization_id={organization.id}" for name in lists}
+    empty = dict.fromkeys(("public_key", "domain", "address1", "address2", "zipcode", "country"), "")
+    return {**links, **empty, "id": organization.id, "name": organization.name}
+
+
+def _collaboration(platform: Platform) -> dict[str, object]:
+    id_ = platform.collaboration_id
+    lists = {
+        "organizations": "organization",
+        "nodes": "node",
+        "tasks": "task",
+        "algorithm_stores": "algorithmstore",
+        "studies": "study",
+    }
+    links = {name: f"/api/{kind}?collaboration_id={id_}" for name, kind in lists.items()}
+    return {**links, "id": id_, "name": platform.collaboration, "encrypted": False}
+
+
+def _task(task: TaskRecord, platform: Platform) -> dict[str, object]:
+    return {
+        "id": task.id,
+        "job_id": task.job_id,
+        "name": task.name,
+        "description": task.description,
+        "image": task.image,
+        "status": task.status,
+        "created_at": task.created_at,
+        "finished_at": task.finished_at,
+        "collaboration": rest.reference("collaboration", platform.collaboration_id),
+        "init_org": rest.reference("organization", task.init_organization_id),
+        "init_user": None,
+        "parent": rest.reference("task", task.parent_id) if task.parent_id else None,
+        "children": f"/api/task?parent_id={task.id}",
+        "runs": f"/api/run?task_id={task.id}",
+        "results": f"/api/result?task_id={task.id}",
+        "databases": [
+            {"label": database["label"], "parameters": json.dumps({k: v for k, v in database.items() if k != "label"})}
+            for database in cast("list[dict[str, object]]", task.databases)
+        ],
+        "study": None,
+        "algorithm_store": None,
+    }
+
+
+def _run(run: Run, platform: Platform) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "organization": rest.reference("organization", run.organization_id),
+        "task": rest.reference("task", run.task_id),
+        "results": rest.reference("result", run.id),
+        "node": {"id": run.node_id, "ip": None, "status": "online", "name": platform.node_name(run.node_id)},
+        "ports": [],
+        "input": base64.b64encode(run.input).decode(),
+        "status": run.status,
+        "log": run.log,
+        "assigned_at": run.assigned_at,
+        "started_at": run.started_at,
+        "finished_at": run.finished_at,
+        "cleanup_at": None,
+        "blob_storage_used": False,
+    }
+
+
+def _result(run: Run) -> dict[str, object]:
+    return {
+        "id": run.id,
+        "run": rest.reference("run", run.id, ["GET", "PATCH"]),
+        "task": rest.reference("task", run.task_id, ["GET", "DELETE"]),
+        "result": base64.b64encode(run.output).decode() if run.status in FINAL else None,
+        "cleanup_at": None,
+        "blob_storage_used": False,
+    }

@@ -1,0 +1,170 @@
+"""From a task to the encoded result of its function. Knows no generation of the platform."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from algotools import data, locate
+from algotools.arguments import COLUMN, ORGANIZATION, Columns, Parameter
+from algotools.client import AlgorithmClient, Connection
+from algotools.errors import (
+    AlgotoolsError,
+    FunctionExited,
+    FunctionRaised,
+    UnknownColumn,
+    UnknownLabel,
+    UnknownOrganization,
+)
+from algotools.payload import encode_plain, encode_rich
+from algotools.payload.path import show
+from algotools.report import log
+from algotools.task import Database, RunInfo, Task
+
+if TYPE_CHECKING:
+    from algotools.functions import Algorithm, RegisteredFunction
+
+Load = Callable[[], "Algorithm"]
+Connect = Callable[[], Connection]
+
+
+def perform(task: Task, load: Load, connect: Connect) -> bytes:
+    """Find the function, check its arguments, load its data, call it and encode what it returns.
+
+    ``connect`` opens the token and is called only if the function asks for what the token gives.
+
+    Raises:
+        AlgotoolsError: whatever went wrong, named.
+    """
+    algorithm = load()
+    function = algorithm.find(task.method, task.role)
+    specification = function.specification
+    arguments = specification.validate(task.args, task.kwargs)
+    injected: dict[str, object] = {}
+    if specification.injects("client") or specification.injects("run_info"):
+        connection = connect()
+        if specification.injects("client"):
+            _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
+        injected = {
+            p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in ("client", "run_info")
+        }
+    columns = specification.marked(arguments, COLUMN)
+    injected |= _load(specification.data, _choose(specification.data, task), columns)
+    result = _call(function, {**arguments, **injected}, algorithm.folder)
+    return _encode(result, task, function)
+
+
+def _inject(parameter: Parameter, task: Task, connection: Connection) -> object:
+    if parameter.kind == "client":
+        return AlgorithmClient(connection)
+    identity = connection.identity
+    return RunInfo(
+        task_id=identity.task_id,
+        node_id=identity.node_id,
+        organization_id=identity.organization_id,
+        collaboration_id=identity.collaboration_id,
+        temporary_folder=task.temporary_folder,
+        variables=task.variables,
+    )
+
+
+def _check_organizations(named: list[int], connection: Connection) -> None:
+    if not named:
+        return
+    known = connection.organizations()
+    if unknown := [organization for organization in named if organization not in known]:
+        listed = ", ".join(f"{id_} ({name})" for id_, name in known.items())
+        raise UnknownOrganization(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {listed}")
+
+
+def _choose(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database]:
+    """Parameter -> database: by its label, else the next of those that the task asks for."""
+    if not parameters:
+        return {}
+    by_label = {database.label: database for database in (*task.configured, *task.databases)}
+    for database in task.databases:
+        if not database.uri:
+            there = ", ".join(sorted(label for label, d in by_label.items() if d.uri)) or "none"
+            raise UnknownLabel(f"this node has no database {database.label!r}; it has: {there}")
+    taken = {p.label for p in parameters}
+    unlabelled = iter([database for database in task.databases if database.label not in taken])
+    chosen: dict[str, Database] = {}
+    for parameter in parameters:
+        found = next(unlabelled, None) if parameter.label is None else by_label.get(parameter.label)
+        if found is None:
+            wanted = f"a database {parameter.label!r}" if parameter.label else f"{len(parameters)} database(s)"
+            asked = ", ".join(repr(database.label) for database in task.databases) or "none"
+            there = ", ".join(sorted(by_label)) or "none"
+            raise UnknownLabel(f"the function takes {wanted}, the task asks for {asked}; this node has: {there}")
+        chosen[parameter.name] = found
+    if left := [database.label for database in unlabelled]:
+        log(f"not used by the function: database {', '.join(left)}")
+    return chosen
+
+
+def _load(parameters: tuple[Parameter, ...], chosen: Mapping[str, Database], named: list[str]) -> dict[str, object]:
+    """Read what each parameter asks for. With several tables, a named column may be in any of them."""
+    loaded = {p.name: data.load(chosen[p.name], p.form, _wanted(p.columns, named)) for p in parameters}
+    tables = [p for p in parameters if loaded[p.name].columns is not None]
+    for parameter in tables:
+        _check_columns(parameter.columns.names or (), [parameter], loaded, chosen)
+    if tables:
+        _check_columns(named, tables, loaded, chosen)
+    return {name: table.value for name, table in loaded.items()}
+
+
+def _wanted(columns: Columns, named: list[str]) -> frozenset[str] | None:
+    """The columns to read: those named by arguments and by the annotation; None for all."""
+    if columns.names is None or not (named or columns.names):
+        return None
+    return frozenset((*named, *columns.names))
+
+
+def _check_columns(
+    names: Iterable[str], tables: list[Parameter], loaded: Mapping[str, data.Loaded], chosen: Mapping[str, Database]
+) -> None:
+    """Refuse columns that are in none of the tables: the researcher sees which, the owner what there is."""
+    found = {chosen[p.name].label: list(map(str, loaded[p.name].columns or ())) for p in tables}
+    if missing := [name for name in names if not any(name in columns for columns in found.values())]:
+        raise UnknownColumn(
+            f"no column {', '.join(map(repr, missing))} in database {', '.join(map(repr, found))}",
+            detail="\n".join(f"columns of {label}: {', '.join(columns)}" for label, columns in found.items()),
+        )
+
+
+def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str | None) -> object:
+    """Call the author's function; whatever it raises is named without quoting it."""
+    positional = [values.get(p.name, p.default) for p in function.specification.parameters if p.positional_only]
+    keywords = {
+        p.name: values[p.name] for p in function.specification.parameters if not p.positional_only and p.name in values
+    }
+    try:
+        return function(*positional, **keywords)
+    except (AlgotoolsError, KeyboardInterrupt):
+        raise
+    except SystemExit as error:
+        raise FunctionExited(
+            f"{function.method} ended the process (SystemExit) instead of returning", detail=traceback.format_exc()
+        ) from error
+    except BaseException as error:
+        where = locate.source_line(error, folder)
+        raise FunctionRaised(
+            f"{type(error).__name__} in {function.method}{where}", detail=traceback.format_exc()
+        ) from error
+
+
+def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:
+    """The result in the encoding that the task asks for."""
+    known = function.literals()
+    if task.encoding == "rich":
+        return encode_rich(result, known)
+    plain = encode_plain(result, known)
+    for path in plain.nulls[:_MOST_NULLS_TOLD]:
+        log(f"{show(path, known)} is NaN, infinite or missing, which JSON does not have; the answer has null")
+    if (more := len(plain.nulls) - _MOST_NULLS_TOLD) > 0:
+        log(f"and {more} more places")
+    return plain.data
+
+
+_MOST_NULLS_TOLD = 5
