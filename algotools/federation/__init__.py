@@ -1,0 +1,276 @@
+"""A collaboration on this machine: a server and its nodes in small, running real tasks on real data.
+
+>>> client = Federation.from_file("federation.yaml", algorithm="examples/average").client()  # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args
+
+import pandas as pd
+
+from algotools import contract as contracts
+from algotools import locate
+from algotools.contract.platform import Run, Task
+from algotools.contract.rest import MASKED
+from algotools.errors import AlgotoolsError, Failure, FederationError
+from algotools.federation.api import Api
+from algotools.federation.client import Client
+from algotools.federation.configuration import Configuration, Member, read_file
+from algotools.federation.configuration import locate as locate_path
+from algotools.federation.node import Node
+from algotools.federation.runners import Runner
+from algotools.federation.schedule import Schedule
+from algotools.federation.store import Store
+from algotools.functions import Algorithm
+from algotools.report import failure_line, read_failure
+from algotools.task import Database, Identity
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+__all__ = ["Client", "Federation", "RunnerName"]
+
+RunnerName = Literal["inline", "process"]
+
+Source = Union[pd.DataFrame, str, Path, Database]
+"""One database of a node: a frame, a path, a URI, or a full description."""
+
+What = Union[str, Path, Iterable[Callable[..., Any]]]
+"""An algorithm: a folder, an entry point's name, a module, or decorated functions."""
+
+
+class Federation:
+    """Organizations with a node each, a server between them, and the researcher's ``client``.
+
+    Args:
+        nodes: what each node has: one database (its label is ``default``), or a mapping label -> database. A
+            mapping of organizations' names to such, or a sequence, then named ``organization_2`` and so on.
+        algorithm: the algorithm that tasks run, whatever image they name; by default the functions decorated
+            in the notebook or script itself.
+        runner: ``inline`` runs functions in this process, ``process`` isolates each run in one of its own.
+        contract: the generation of the platform to speak: ``v3`` or ``v4``.
+        timeout: seconds after which a run is ended and counts as failed.
+
+    Raises:
+        FederationError: the description cannot be right.
+        AlgorithmNotFound: there is no such algorithm.
+    """
+
+    def __init__(
+        self,
+        nodes: Configuration | Mapping[str, Source | Mapping[str, Source]] | Sequence[Source | Mapping[str, Source]],
+        *,
+        algorithm: What | None = None,
+        runner: RunnerName = "inline",
+        contract: str = "v4",
+        timeout: float | None = None,
+    ) -> None:
+        if algorithm is not None:
+            self._algorithm: locate.Place | Algorithm | None = _algorithm(algorithm)
+        else:
+            self._algorithm = None if isinstance(nodes, Configuration) else locate.load_notebook()
+        folder = tempfile.TemporaryDirectory(prefix="algotools-")
+        configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, Path(folder.name))
+        if runner not in get_args(RunnerName):
+            raise FederationError(f"there is no runner {runner!r}; there are {', '.join(get_args(RunnerName))}")
+        if timeout is not None and not timeout > 0:
+            raise FederationError("the time limit must be a positive number of seconds")
+        if not configuration.members:
+            raise FederationError("a federation needs a node at least")
+        self._images = configuration.images
+        self._runner_name = runner
+        self._timeout = timeout
+        self._contract = contracts.by_name(contract)
+        self._lock = threading.RLock()
+        self._runners: dict[object, Runner] = {}
+        self._callers: dict[str, tuple[Identity, int]] = {}
+        self._open = True
+        first = self._runner("") if self._algorithm is not None else None
+        self._schedule = Schedule(first.places if first else 4, self._execute)
+        self._store = Store(configuration.collaboration, [m.name for m in configuration.members], self._schedule.submit)
+        key = secrets.token_bytes(32)
+        self._nodes = {
+            o.id: Node(member, self._contract, self._store, Path(folder.name) / f"node-{o.id}", key)
+            for o, member in zip(self._store.organizations(), configuration.members, strict=True)
+        }
+        self._api = Api(self._answer)
+        self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | Path,
+        *,
+        algorithm: What | None = None,
+        runner: RunnerName = "inline",
+        contract: str = "v4",
+        timeout: float | None = None,
+    ) -> Self:
+        """A federation as a file describes it; without ``algorithm``, its ``images`` tell what a task runs."""
+        return cls(read_file(Path(path)), algorithm=algorithm, runner=runner, contract=contract, timeout=timeout)
+
+    def client(self) -> Client:
+        """The researcher's client, with every call of the platform's manual."""
+        return Client(self, self._store, self._contract)
+
+    def organizations(self) -> dict[int, str]:
+        """Id and name of each organization of the collaboration."""
+        return {organization.id: organization.name for organization in self._store.organizations()}
+
+    def task(self, task_id: int) -> Task:
+        """A task and its runs.
+
+        Raises:
+            FederationError: there is none of that id.
+        """
+        task = self._store.task(task_id)
+        if task is None:
+            raise FederationError(f"there is no task {task_id}")
+        return task
+
+    def subtasks(self, task_id: int) -> Sequence[Task]:
+        """The tasks that runs of a task created."""
+        return self._store.children(task_id)
+
+    def wait(self, task_id: int, timeout: float | None = None) -> bool:
+        """Wait for a task to be complete; false if it is not within so many seconds."""
+        return self._store.wait(self.task(task_id), timeout)
+
+    def answer(self, run: Run) -> object:
+        """The decoded result of a run."""
+        return self._contract.answer(run.output)
+
+    def failure(self, run: Run) -> Failure | None:
+        """Why a run failed, with what only its node's owner sees; None if it did not."""
+        if run.status in ("completed", "pending", "initializing", "active"):
+            return None
+        told = read_failure(run.log) or Failure(1, f"{run.status}; the run's log does not say why")
+        return told._replace(detail=run.detail)
+
+    def check_open(self) -> None:
+        """Refuse a task after the end.
+
+        Raises:
+            FederationError: the federation is closed.
+        """
+        if not self._open:
+            raise FederationError("this federation is closed; make a new one")
+
+    def close(self) -> None:
+        """End everything that still runs, and remove all files."""
+        self._open = False
+        for run in self._schedule.close():
+            self._store.ended(run, "killed by user")
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _execute(self, run: Run) -> None:
+        """Run a task at a node; whatever happens, the run ends."""
+        task, node = self.task(run.task_id), self._nodes[run.organization_id]
+        try:
+            runner = self._runner(task.image)
+            if runner is None:
+                self._store.said(run, f"error > there is no image {task.image!r} here")
+                self._store.ended(run, "non-existing Docker image")
+                return
+            identity = node.identity(run, task)
+            self._callers[node.token(identity)] = (identity, run.id)
+            node.execute(run, task, runner, self._api.url, self._timeout)
+        except AlgotoolsError as error:
+            self._store.said(run, failure_line(error.failure()))
+            self._store.ended(run, "start failed", detail=error.detail)
+        finally:
+            self._store.ended(run, "unknown error")
+
+    def _runner(self, image: str) -> Runner | None:
+        """What runs an image: the algorithm that it is the name of, else the federation's own."""
+        what = self._images.get(image, "")
+        algorithm = None if what else self._algorithm
+        if not what and algorithm is None:
+            return None
+        with self._lock:
+            if what not in self._runners:
+                self._runners[what] = _make_runner(self._runner_name, algorithm or _algorithm(what))
+            return self._runners[what]
+
+    def _answer(self, token: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
+        """What the proxy answers to a request of a run."""
+        if token not in self._callers:
+            return MASKED
+        caller, run_id = self._callers[token]
+        if method == "POST":
+            self._schedule.give_way(run_id)
+        try:
+            return self._contract.respond(method, path, query, body, caller, self._store)
+        except (ValueError, LookupError):
+            return MASKED
+
+
+def _clean_up(
+    schedule: Schedule, runners: dict[object, Runner], api: Api, folder: tempfile.TemporaryDirectory[str]
+) -> None:
+    schedule.close()
+    for runner in runners.values():
+        runner.close()
+    api.close()
+    folder.cleanup()
+
+
+def _make_runner(name: RunnerName, algorithm: locate.Place | Algorithm) -> Runner:
+    if name == "process":
+        from algotools.federation.runners.process import ProcessRunner
+
+        return ProcessRunner(algorithm)
+    from algotools.federation.runners.inline import InlineRunner
+
+    if isinstance(algorithm, Algorithm):
+        return InlineRunner(lambda: algorithm)
+    return InlineRunner(lambda: locate.load(algorithm))
+
+
+def _algorithm(what: What) -> locate.Place | Algorithm:
+    return locate.locate(what) if isinstance(what, (str, Path)) else Algorithm.of(what)
+
+
+def _configuration(
+    nodes: Mapping[str, Source | Mapping[str, Source]] | Sequence[Source | Mapping[str, Source]], folder: Path
+) -> Configuration:
+    """What Python objects describe, as a file would."""
+    if not isinstance(nodes, Mapping):
+        nodes = {f"organization_{position}": node for position, node in enumerate(nodes, start=2)}
+    return Configuration(
+        tuple(
+            Member(name, {label: _database(label, source, folder / str(position)) for label, source in _labelled(node)})
+            for position, (name, node) in enumerate(nodes.items())
+        )
+    )
+
+
+def _labelled(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source]]:
+    return node.items() if isinstance(node, Mapping) else [("default", node)]
+
+
+def _database(label: str, source: Source, folder: Path) -> Database:
+    """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
+    if isinstance(source, Database):
+        return Database(label, source.uri, source.type, source.options)
+    if not isinstance(source, pd.DataFrame):
+        return Database(label, locate_path(str(source), Path.cwd()))
+    from algotools.data.frame import write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{label}.frame"
+    write(source, path)
+    return Database(label, str(path), "frame")

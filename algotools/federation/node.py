@@ -1,0 +1,103 @@
+"""One node in small: it prepares a task as a real node does, has it run, and tells the server the outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from algotools import container, debug
+from algotools.contract import Contract, token
+from algotools.contract.platform import Run
+from algotools.contract.platform import Task as TaskRecord
+from algotools.errors import AlgotoolsError, ContractError
+from algotools.federation.configuration import Member
+from algotools.federation.runners import Runner
+from algotools.federation.store import Store
+from algotools.report import failure_line
+from algotools.task import Database, Identity, Proxy, Task
+
+
+class Node:
+    """The node of one organization."""
+
+    def __init__(self, member: Member, contract: Contract, store: Store, folder: Path, key: bytes) -> None:
+        self._member = member
+        self._contract = contract
+        self._store = store
+        self._folder = folder
+        self._key = key
+
+    def identity(self, run: Run, task: TaskRecord) -> Identity:
+        """Whom the token of a run speaks for."""
+        return Identity(
+            task_id=task.id,
+            node_id=run.node_id,
+            organization_id=run.organization_id,
+            collaboration_id=self._store.collaboration_id,
+            image=task.image,
+            databases=task.databases,
+        )
+
+    def token(self, identity: Identity) -> str:
+        """The token that the server gives a run."""
+        return token.make(identity, self._key)
+
+    def execute(self, run: Run, task: TaskRecord, runner: Runner, url: str, timeout: float | None) -> None:
+        """Run a task to its end, whatever that is."""
+        folder = self._folder / f"task-{run.id:09d}"
+        temporary = self._folder / f"job-{task.job_id}-tmp"
+        details = folder / "details.log"
+        variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
+        try:
+            prepared = self._contract.prepare(
+                self._task(task, folder, temporary, url, variables), self.token(self.identity(run, task)), run.input
+            )
+        except ContractError as error:
+            self._store.said(run, failure_line(error.failure()))
+            self._store.ended(run, "failed")
+            return
+        prepared.write()
+        temporary.mkdir(parents=True, exist_ok=True)
+        self._store.started(run)
+        try:
+            code = runner.run(prepared.environment, lambda line: self._store.said(run, line), timeout)
+        except AlgotoolsError as error:
+            self._store.said(run, failure_line(error.failure()))
+            self._store.ended(run, "failed", detail=error.detail)
+            return
+        detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
+        output = (folder / "output").read_bytes()
+        self._store.ended(run, "crashed" if code else "completed", b"" if code else output, detail)
+
+    def _task(self, task: TaskRecord, folder: Path, temporary: Path, url: str, variables: Mapping[str, str]) -> Task:
+        """The task as the node knows it; its input is passed on unread."""
+        requested = list(self._requested(task.databases))
+        labels = {database.label for database in requested}
+        return Task(
+            method="",
+            role="rpc",
+            databases=tuple(requested),
+            configured=tuple(d for label, d in self._member.databases.items() if label not in labels),
+            input_file=folder / "input",
+            output_file=folder / "output",
+            temporary_folder=temporary,
+            proxy=Proxy(url, folder / "token"),
+            variables={**self._member.variables, **variables},
+        )
+
+    def _requested(self, asked: str | list[dict[str, object]]) -> list[Database]:
+        """The databases that a task asks for, as the node has them."""
+        items = asked if isinstance(asked, list) else [{"label": asked}] if asked else []
+        found = []
+        for item in items:
+            label, rest = (
+                str(item["label"]),
+                {key: str(text) for key, text in item.items() if key in ("query", "sheet_name", "preprocessing")},
+            )
+            if label in self._member.databases:
+                found.append(msgspec.structs.replace(self._member.databases[label], **rest))
+            elif self._contract.tells_unknown_labels:
+                found.append(Database(label))
+        return found

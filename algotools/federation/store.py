@@ -1,0 +1,136 @@
+"""The server in small: tasks and runs, kept in memory, safe for many threads."""
+
+from __future__ import annotations
+
+import datetime
+import threading
+from collections.abc import Callable, Mapping, Sequence
+
+from algotools.contract.platform import FINAL, Organization, Run, Task
+
+ROOT = Organization(1, "root")
+"""The organization that owns the server; it is in no collaboration."""
+
+
+class Store:
+    """Implements ``Platform`` for the proxy's routes."""
+
+    collaboration_id = 1
+
+    def __init__(self, collaboration: str, members: Sequence[str], submit: Callable[[Run], object]) -> None:
+        self.collaboration = collaboration
+        self._members = [Organization(id_, name) for id_, name in enumerate(members, start=2)]
+        self._submit = submit
+        self._changed = threading.Condition()
+        self._tasks: dict[int, Task] = {}
+        self._runs: dict[int, Run] = {}
+        self._children: dict[int, list[Task]] = {}
+
+    def organizations(self) -> Sequence[Organization]:
+        """See ``Platform``."""
+        return self._members
+
+    def organization(self, organization_id: int) -> Organization:
+        """A member of the collaboration; ``LookupError`` if there is none of that id."""
+        return next((o for o in self._members if o.id == organization_id), None) or _no(organization_id)
+
+    def node_id(self, organization_id: int) -> int:
+        """The node of an organization: every member has one, numbered from 1."""
+        return organization_id - 1
+
+    def node_name(self, node_id: int) -> str:
+        """See ``Platform``."""
+        return f"{self.organization(node_id + 1).name} - {self.collaboration} Node"
+
+    def task(self, task_id: int) -> Task | None:
+        """See ``Platform``."""
+        return self._tasks.get(task_id)
+
+    def run(self, run_id: int) -> Run | None:
+        """See ``Platform``."""
+        return self._runs.get(run_id)
+
+    def children(self, task_id: int) -> Sequence[Task]:
+        """See ``Platform``."""
+        return self._children.get(task_id, [])
+
+    def create_subtask(self, parent_id: int, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
+        """See ``Platform``."""
+        parent = self._tasks[parent_id]
+        return self.create(name, description, parent.image, parent.databases, inputs, parent)
+
+    def create(
+        self,
+        name: str,
+        description: str,
+        image: str,
+        databases: str | list[dict[str, object]],
+        inputs: Mapping[int, bytes],
+        parent: Task | None = None,
+    ) -> Task:
+        """A task with a run for each organization, in the order given; ``LookupError`` if one is not a member."""
+        for organization_id in inputs:
+            self.organization(organization_id)
+        with self._changed:
+            task_id = len(self._tasks) + 1
+            runs = [
+                Run(
+                    id=len(self._runs) + position,
+                    task_id=task_id,
+                    organization_id=organization_id,
+                    node_id=self.node_id(organization_id),
+                    input=data,
+                    assigned_at=now(),
+                )
+                for position, (organization_id, data) in enumerate(inputs.items(), start=1)
+            ]
+            task = Task(
+                id=task_id,
+                job_id=parent.job_id if parent else task_id,
+                parent_id=parent.id if parent else None,
+                name=name,
+                description=description,
+                image=image,
+                init_organization_id=parent.init_organization_id if parent else ROOT.id,
+                databases=databases,
+                created_at=now(),
+                runs=runs,
+            )
+            self._tasks[task_id] = task
+            self._runs |= {run.id: run for run in runs}
+            if parent:
+                self._children.setdefault(parent.id, []).append(task)
+        for run in runs:
+            self._submit(run)
+        return task
+
+    def started(self, run: Run) -> None:
+        """A node has begun with a run."""
+        with self._changed:
+            run.status, run.started_at = "active", now()
+
+    def said(self, run: Run, line: str) -> None:
+        """A line more for a run's log."""
+        with self._changed:
+            run.log += f"{line}\n"
+
+    def ended(self, run: Run, status: str, output: bytes = b"", detail: str = "") -> None:
+        """A run has come to its end: all at once, so that nobody sees half of it. The first end counts."""
+        with self._changed:
+            if run.status not in FINAL:
+                run.output, run.detail, run.status, run.finished_at = output, detail, status, now()
+                self._changed.notify_all()
+
+    def wait(self, task: Task, timeout: float | None = None) -> bool:
+        """Wait until a task is complete; false if it is not after so many seconds."""
+        with self._changed:
+            return self._changed.wait_for(lambda: task.complete, timeout)
+
+
+def now() -> str:
+    """The time in UTC, as the server writes it."""
+    return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat()
+
+
+def _no(organization_id: int) -> Organization:
+    raise LookupError(f"organization {organization_id} is not in the collaboration")
