@@ -27,7 +27,7 @@ from algotools.federation.configuration import locate as locate_path
 from algotools.federation.node import Node
 from algotools.federation.runners import Runner
 from algotools.federation.schedule import Schedule
-from algotools.federation.store import Store
+from algotools.federation.store import Listen, Store
 from algotools.functions import Algorithm
 from algotools.report import failure_line, read_failure
 from algotools.task import Database, Identity
@@ -57,6 +57,7 @@ class Federation:
         runner: ``inline`` runs functions in this process, ``process`` isolates each run in one of its own.
         contract: the generation of the platform to speak: ``v3`` or ``v4``.
         timeout: seconds after which a run is ended and counts as failed.
+        listen: called with a run and each new line of its log.
 
     Raises:
         FederationError: the description cannot be right.
@@ -71,6 +72,7 @@ class Federation:
         runner: RunnerName = "inline",
         contract: str = "v4",
         timeout: float | None = None,
+        listen: Listen | None = None,
     ) -> None:
         if algorithm is not None:
             self._algorithm: locate.Place | Algorithm | None = _algorithm(algorithm)
@@ -94,7 +96,10 @@ class Federation:
         self._open = True
         first = self._runner("") if self._algorithm is not None else None
         self._schedule = Schedule(first.places if first else 4, self._execute)
-        self._store = Store(configuration.collaboration, [m.name for m in configuration.members], self._schedule.submit)
+        names = [member.name for member in configuration.members]
+        self._store = Store(
+            configuration.collaboration, names, self._schedule.submit, listen or (lambda _run, _line: None)
+        )
         key = secrets.token_bytes(32)
         self._nodes = {
             o.id: Node(member, self._contract, self._store, Path(folder.name) / f"node-{o.id}", key)
@@ -112,9 +117,12 @@ class Federation:
         runner: RunnerName = "inline",
         contract: str = "v4",
         timeout: float | None = None,
+        listen: Listen | None = None,
     ) -> Self:
         """A federation as a file describes it; without ``algorithm``, its ``images`` tell what a task runs."""
-        return cls(read_file(Path(path)), algorithm=algorithm, runner=runner, contract=contract, timeout=timeout)
+        return cls(
+            read_file(Path(path)), algorithm=algorithm, runner=runner, contract=contract, timeout=timeout, listen=listen
+        )
 
     def client(self) -> Client:
         """The researcher's client, with every call of the platform's manual."""

@@ -11,16 +11,22 @@ from algotools.contract.platform import FINAL, Organization, Run, Task
 ROOT = Organization(1, "root")
 """The organization that owns the server; it is in no collaboration."""
 
+Listen = Callable[[Run, str], object]
+"""Is told each new line of a run's log."""
+
 
 class Store:
     """Implements ``Platform`` for the proxy's routes."""
 
     collaboration_id = 1
 
-    def __init__(self, collaboration: str, members: Sequence[str], submit: Callable[[Run], object]) -> None:
+    def __init__(
+        self, collaboration: str, members: Sequence[str], submit: Callable[[Run], object], listen: Listen
+    ) -> None:
         self.collaboration = collaboration
         self._members = [Organization(id_, name) for id_, name in enumerate(members, start=2)]
         self._submit = submit
+        self._listen = listen
         self._changed = threading.Condition()
         self._tasks: dict[int, Task] = {}
         self._runs: dict[int, Run] = {}
@@ -113,6 +119,7 @@ class Store:
         """A line more for a run's log."""
         with self._changed:
             run.log += f"{line}\n"
+        self._listen(run, line)
 
     def ended(self, run: Run, status: str, output: bytes = b"", detail: str = "") -> None:
         """A run has come to its end: all at once, so that nobody sees half of it. The first end counts."""

@@ -1,0 +1,222 @@
+"""``algotools run``: a task on a local federation."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, TextIO
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from algotools import locate
+from algotools.contract import by_name
+from algotools.contract.platform import Run
+from algotools.errors import Failure, FederationError, RunsFailed
+from algotools.federation import Federation
+from algotools.report import read_failure
+from algotools.task import Database
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+algotools run master column_name=age
+
+algotools run average_partial column_name=age --organizations 2,3 --json
+
+algotools run master column_name=age --data hospital1.csv --data hospital2.csv
+
+algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
+
+[dim]name=value is a text; name:=json is anything that JSON has: numbers, lists, true, null.
+`algotools describe` shows the methods and their arguments.[/dim]
+"""
+
+
+def run(
+    method: Annotated[
+        str | None,
+        typer.Argument(help="The function to call, by its method's name.", metavar="METHOD", show_default=False),
+    ] = None,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="The function's arguments: name=text or name:=json.", metavar="[name=value | name:=json]..."
+        ),
+    ] = None,
+    algorithm: Annotated[
+        str,
+        typer.Option(help="A project's folder, an installed algorithm, or a module. Default: the folder you are in."),
+    ] = ".",
+    data: Annotated[
+        list[Path] | None, typer.Option(help="A node's database; give it once for each node.", show_default=False)
+    ] = None,
+    federation: Annotated[
+        Path | None, typer.Option(help="Organizations and databases. Default: federation.yaml of the project.")
+    ] = None,
+    organizations: Annotated[
+        str | None, typer.Option(help="Ids to send the task to, for instance 2,3. Default: all.", show_default=False)
+    ] = None,
+    database: Annotated[
+        list[str] | None, typer.Option(help="Label of the database to use; several times for several.")
+    ] = None,
+    runner: Annotated[
+        str, typer.Option(help="process isolates each run; inline lets you set breakpoints.")
+    ] = "process",
+    contract: Annotated[str, typer.Option(help="The generation of vantage6 to act like: v3 or v4.")] = "v4",
+    input_file: Annotated[
+        Path | None, typer.Option("--input", help="The raw input of the task, instead of METHOD and arguments.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Only the results on standard output, as JSON.")] = False,
+    timeout: Annotated[float | None, typer.Option(help="Seconds after which a run is ended.")] = None,
+) -> None:
+    """Run a task over several nodes on this machine, and show the results.
+
+    Organizations are numbered from 2; each has a node with databases of its own. The function runs as it would
+    at a real node: same input, same files, same answers.
+    """
+    if (method is None) == (input_file is None):
+        raise FederationError("name a METHOD (see `algotools describe`), or give a raw task input with --input")
+    options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
+    with _results_alone() as out, _federation(algorithm, data, federation, {**options, "listen": _tell}) as running:
+        if input_file is not None:
+            posted = _read(input_file)
+        else:
+            posted = by_name(contract).input(_input(str(method), arguments or [], algorithm, contract))
+        labels = [Database(label) for label in database or ["default"]]
+        asked = list(running.organizations()) if organizations is None else _ids(organizations)
+        task = running.client().task.post(asked, posted, labels, image=algorithm)
+        _wait(running, task.id)
+        names = running.organizations()
+        failures = {run.id: failure for run in task.runs if (failure := running.failure(run)) is not None}
+        if as_json:
+            items = [_item(run, names, running, failures.get(run.id)) for run in task.runs]
+            out.write(json.dumps(items, ensure_ascii=False) + "\n")
+        else:
+            _show(task.runs, names, running, failures, out)
+        out.flush()
+        _explain(running, task.id, names, failures)
+    if failures:
+        raise RunsFailed(f"{len(failures)} of {len(task.runs)} runs failed")
+
+
+def _wait(running: Federation, task_id: int) -> None:
+    """Wait for a task; Ctrl-C ends all that was started."""
+    try:
+        running.wait(task_id)
+    except KeyboardInterrupt:
+        running.close()
+        sys.stderr.write("stopped; nothing is left running\n")
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def _results_alone() -> Iterator[TextIO]:
+    """Standard output for the results; within, what anything else prints there goes to standard error."""
+    sys.stdout.flush()
+    saved = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with open(os.dup(saved), "w", encoding="utf-8") as out:
+            yield out
+    finally:
+        sys.stdout.flush()
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def _federation(algorithm: str, data: Sequence[Path] | None, file: Path | None, options: dict[str, Any]) -> Federation:
+    if data:
+        if file is not None:
+            raise FederationError("give either --data or --federation")
+        return Federation(list(data), **options)
+    folder = Path(algorithm) if Path(algorithm).is_dir() else Path()
+    return Federation.from_file(file or folder / "federation.yaml", **options)
+
+
+def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str) -> dict[str, object]:
+    """The task's input; v3 must be told whether the method is a master."""
+    content: dict[str, object] = {"method": method, "kwargs": dict(map(_argument, arguments))}
+    if contract == "v3":
+        function = locate.load(locate.locate(algorithm)).functions.get(method)
+        content["master"] = function is not None and function.role == "master"
+    return content
+
+
+def _argument(text: str) -> tuple[str, object]:
+    match = re.fullmatch(r"([^:=]+)(:?=)(.*)", text, re.DOTALL)
+    if match is None:
+        raise FederationError(f"argument {text!r}: write name=text or name:=json")
+    name, sign, value = match.groups()
+    if sign == "=":
+        return name, value
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        raise FederationError(f"argument {name}: what follows := is not JSON; write {name}=… for a text") from None
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise FederationError(f"--organizations takes ids like 2,3, not {text!r}") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise FederationError(f"--input: {path} cannot be read ({error.strerror})") from None
+
+
+def _tell(run: Run, line: str) -> None:
+    """Show a line of a run's log at once; why it failed is told at the end."""
+    if read_failure(line) is None:
+        sys.stderr.write(f"organization {run.organization_id}, task {run.task_id}: {line}\n")
+
+
+def _item(run: Run, names: dict[int, str], running: Federation, failure: Failure | None) -> dict[str, object]:
+    organization = {"id": run.organization_id, "name": names[run.organization_id]}
+    if failure is not None:
+        error = {"code": failure.exit_code, "message": failure.message}
+        return {"organization": organization, "status": run.status, "error": error}
+    return {"organization": organization, "status": run.status, "result": running.answer(run)}
+
+
+def _show(
+    runs: Sequence[Run], names: dict[int, str], running: Federation, failures: dict[int, Failure], out: TextIO
+) -> None:
+    table = Table("organization", "status", "result")
+    for run in runs:
+        failure = failures.get(run.id)
+        shown = (
+            f"[red]{escape(failure.message)}[/red]"
+            if failure
+            else escape(json.dumps(running.answer(run), ensure_ascii=False))
+        )
+        status = f"[red]{run.status}[/red]" if failure else run.status
+        table.add_row(f"{escape(names[run.organization_id])} ({run.organization_id})", status, shown)
+    Console(file=out, highlight=False).print(table)
+
+
+def _explain(running: Federation, task_id: int, names: dict[int, str], failures: dict[int, Failure]) -> None:
+    """What the author, who is every node's owner here, may see: details of failures, those of subtasks first."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    subruns = [run for task in running.subtasks(task_id) for run in task.runs]
+    told: dict[Failure, list[str]] = {}
+    for run in [*subruns, *running.task(task_id).runs]:
+        failure = failures.get(run.id) or running.failure(run)
+        if failure is not None:
+            told.setdefault(failure, []).append(f"{names[run.organization_id]} ({run.organization_id})")
+    for (code, message, detail), organizations in told.items():
+        console.print(f"[red]{escape(', '.join(dict.fromkeys(organizations)))}[/red]: [{code}] {escape(message)}")
+        if detail:
+            console.print(escape(detail.rstrip()), style="dim")

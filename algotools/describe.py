@@ -1,0 +1,34 @@
+"""An algorithm's functions as plain data: what a task can call, with which arguments, on which databases."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import docstring_parser
+
+from algotools.functions import Algorithm, RegisteredFunction
+
+
+def describe(algorithm: Algorithm) -> dict[str, Any]:
+    """The algorithm's name and its functions, ready to be written as JSON.
+
+    Each function has ``method``, ``role``, ``description``, ``databases`` (parameter, form, label) and
+    ``arguments``, a JSON Schema with the docstring's words for each argument.
+    """
+    return {"algorithm": algorithm.name, "functions": [_function(f) for f in algorithm.functions.values()]}
+
+
+def _function(function: RegisteredFunction) -> dict[str, Any]:
+    told = docstring_parser.parse(function.__doc__ or "")
+    specification = function.specification
+    schema: dict[str, Any] = specification.schema()
+    for parameter in told.params:
+        if parameter.arg_name in schema["properties"] and parameter.description:
+            schema["properties"][parameter.arg_name] |= {"description": " ".join(parameter.description.split())}
+    return {
+        "method": function.method,
+        "role": function.role,
+        "description": "\n\n".join(text for text in (told.short_description, told.long_description) if text),
+        "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
+        "arguments": schema,
+    }
