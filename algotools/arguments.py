@@ -6,9 +6,10 @@ is refused when the function is declared (``check_declaration``).
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import enum
 import inspect
+import json
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,6 +68,7 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     annotation: Any
     positional_only: bool
+    keyword_only: bool
     required: bool
     default: Any = None
     form: str = ""
@@ -100,10 +102,11 @@ class Specification(msgspec.Struct, frozen=True):
             ArgumentsError: names everything that is wrong at once, and quotes no value.
         """
         expected = {p.name: p for p in self.arguments}
-        given = dict(zip(expected, args, strict=False))
+        by_position = [p.name for p in self.arguments if not p.keyword_only]
+        given = dict(zip(by_position, args, strict=False))
         problems = []
-        if len(args) > len(expected):
-            problems.append(f"{len(args)} positional arguments where {len(expected)} are taken")
+        if len(args) > len(by_position):
+            problems.append(f"{len(args)} positional arguments where {len(by_position)} are taken")
         problems += [f"{name}: given twice, by position and by name" for name in kwargs if name in given]
         given |= kwargs
         if unknown := [name for name in given if name not in expected]:
@@ -114,8 +117,8 @@ class Specification(msgspec.Struct, frozen=True):
         for name, parameter in expected.items():
             if name in given:
                 try:
-                    validated[name] = msgspec.convert(given[name], parameter.annotation, strict=True)
-                except (msgspec.ValidationError, RecursionError, OverflowError) as error:
+                    validated[name] = _convert(given[name], parameter.annotation)
+                except Exception as error:  # an author's `__post_init__` raises what it likes
                     problems.append(f"{name}: {_problem(error, parameter.annotation)}")
         if problems:
             takes = ", ".join(f"{p.name}: {describe(p.annotation)}" for p in expected.values()) or "no arguments"
@@ -138,9 +141,7 @@ class Specification(msgspec.Struct, frozen=True):
         schemas, definitions = msgspec.json.schema_components(annotations, ref_template="#/$defs/{name}")
         properties: dict[str, object] = {}
         for parameter, schema in zip(self.arguments, schemas, strict=True):
-            properties[parameter.name] = (
-                schema if parameter.required else {**schema, "default": msgspec.to_builtins(parameter.default)}
-            )
+            properties[parameter.name] = {**schema, **_default(parameter)}
         result: dict[str, object] = {
             "type": "object",
             "properties": properties,
@@ -164,8 +165,9 @@ def check_declaration(function: Callable[..., object], role: Role) -> None:
             raise _refused(
                 function, f"parameter {parameter.name} has no annotation; write what it is, for instance `int`"
             )
-        if not isinstance(parameter.annotation, str):
-            _parameter(function, role, parameter, parameter.annotation)
+        if not _refers(parameter.annotation):
+            with contextlib.suppress(NameError):  # a reference in a field of a class; `specify` resolves it
+                _parameter(function, role, parameter, parameter.annotation)
 
 
 def specify(function: Callable[..., object], role: Role) -> Specification:
@@ -175,7 +177,12 @@ def specify(function: Callable[..., object], role: Role) -> Specification:
         DeclarationError: an annotation cannot be resolved, or has no possible JSON form.
     """
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
+        hints = _hints(function)
+        return Specification(
+            tuple(_parameter(function, role, p, hints[p.name]) for p in inspect.signature(function).parameters.values())
+        )
+    except DeclarationError:
+        raise
     except NameError as error:
         raise _refused(
             function,
@@ -184,8 +191,6 @@ def specify(function: Callable[..., object], role: Role) -> Specification:
         ) from None
     except Exception as error:  # an annotation is any expression
         raise _refused(function, f"an annotation cannot be resolved: {error}") from None
-    parameters = inspect.signature(function).parameters.values()
-    return Specification(tuple(_parameter(function, role, p, hints[p.name]) for p in parameters))
 
 
 def describe(annotation: object) -> str:
@@ -210,6 +215,21 @@ def _refused(function: Callable[..., object], why: str) -> DeclarationError:
     return DeclarationError(f"{getattr(function, '__qualname__', function)}: {why}")
 
 
+def _hints(function: Callable[..., object]) -> dict[str, Any]:
+    """The resolved annotations, without a look at the defaults: Python 3.10 makes ``x: int = None`` optional."""
+    bare = types.SimpleNamespace(
+        __annotations__=function.__annotations__, __globals__=getattr(inspect.unwrap(function), "__globals__", {})
+    )
+    return typing.get_type_hints(bare, include_extras=True)
+
+
+def _refers(annotation: object) -> bool:
+    """Whether there is a text or forward reference in an annotation, to be resolved when the algorithm is loaded."""
+    if typing.get_origin(annotation) is Literal:
+        return False
+    return isinstance(annotation, (str, typing.ForwardRef)) or any(map(_refers, typing.get_args(annotation)))
+
+
 def _parameter(function: Callable[..., object], role: Role, parameter: inspect.Parameter, annotation: Any) -> Parameter:
     bare: Any = annotation
     metadata: list[Any] = []
@@ -230,6 +250,7 @@ def _parameter(function: Callable[..., object], role: Role, parameter: inspect.P
         kind=kind,
         annotation=annotation,
         positional_only=parameter.kind is parameter.POSITIONAL_ONLY,
+        keyword_only=parameter.kind is parameter.KEYWORD_ONLY,
         required=parameter.default is parameter.empty,
         default=None if parameter.default is parameter.empty else parameter.default,
         form=form,
@@ -256,11 +277,9 @@ def _check_argument(function: Callable[..., object], parameter: inspect.Paramete
             f"parameter {parameter.name}: {describe(annotation)} has no possible JSON form, so no task can give it; "
             "use numbers, texts, lists, dicts, dataclasses or enums",
         ) from None
-    except NameError:
-        return  # a forward reference inside; `specify` resolves it
     if parameter.default is not parameter.empty:
         try:
-            msgspec.convert(msgspec.to_builtins(parameter.default), annotation, strict=True)
+            _convert(msgspec.to_builtins(parameter.default, str_keys=True), annotation)
         except (msgspec.ValidationError, TypeError):
             raise _refused(
                 function,
@@ -269,17 +288,40 @@ def _check_argument(function: Callable[..., object], parameter: inspect.Paramete
             ) from None
 
 
+def _convert(value: object, annotation: Any) -> Any:
+    """A value as JSON gives it, strictly as what the annotation says. JSON has no keys but texts: ``{"3": 1.5}``."""
+    return msgspec.convert(value, annotation, strict=True, str_keys=True)
+
+
+def _default(parameter: Parameter) -> dict[str, object]:
+    """The default as JSON Schema shows it; nothing if there is none, or none in JSON (infinity)."""
+    if parameter.required:
+        return {}
+    default = msgspec.to_builtins(parameter.default, str_keys=True)
+    try:
+        json.dumps(default, allow_nan=False)
+    except ValueError:
+        return {}
+    return {"default": default}
+
+
 def _problem(error: Exception, annotation: Any) -> str:
-    """Msgspec's words, without the value that it quotes for an enum or an unknown key."""
-    if not isinstance(error, msgspec.ValidationError):
+    """Msgspec's words, without the value that it quotes for an enum, a tagged union or an unknown key."""
+    if isinstance(error, (RecursionError, OverflowError)):
         return "nested too deeply, or too large a number"
-    text = str(error).partition(" - at `$")[0]
+    if not isinstance(error, msgspec.ValidationError) or error.__cause__ is not None:
+        raised = error if error.__cause__ is None else error.__cause__
+        return f"{describe(annotation)} does not accept it ({type(raised).__name__})"
+    text = str(error)
     if text.startswith("Invalid enum value"):
         return f"not one of the values that are allowed ({describe(annotation)})"
+    if text.startswith("Invalid value"):
+        return "an object of none of the kinds that are allowed"
     if text.startswith("Object contains unknown field"):
         return "an object with a field that is unknown"
-    place = str(error).partition(" - at `$")[2].rstrip("`")
-    return f"{text[0].lower()}{text[1:].replace('`', '')}" + (f" at {place}" if place else "")
+    text, _, place = text.partition(" - at ")
+    where = " in a key" if place.startswith("`key`") else f" at {place.strip('`').removeprefix('$')}" if place else ""
+    return f"{text[0].lower()}{text[1:].replace('`', '')}{where}"
 
 
 def _shown(name: str) -> str:
@@ -314,19 +356,23 @@ def _marked(annotation: Any, value: Any, marker: Marker) -> Iterator[Any]:
         fixed = origin is tuple and arguments[-1] is not ...
         for position, item in enumerate(value):
             yield from _marked(arguments[position] if fixed else arguments[0], item, marker)
-    elif dataclasses.is_dataclass(annotation) or (
-        isinstance(annotation, type) and issubclass(annotation, msgspec.Struct)
-    ):
-        for name, hint in typing.get_type_hints(annotation, include_extras=True).items():
-            yield from _marked(hint, getattr(value, name, None), marker)
-    elif typing.is_typeddict(annotation) and isinstance(value, Mapping):
-        for name, hint in typing.get_type_hints(annotation, include_extras=True).items():
-            yield from _marked(hint, value.get(name), marker)
+    elif getattr(origin, "_name", "") in _QUALIFIERS:
+        yield from _marked(arguments[0], value, marker)
+    elif isinstance(kind := origin or annotation, type):
+        given = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
+        for name, hint in typing.get_type_hints(kind, include_extras=True).items():
+            part = value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+            open_ = getattr(hint, "__parameters__", ())
+            yield from _marked(given.get(hint) or (hint[tuple(map(given.get, open_))] if open_ else hint), part, marker)
+
+
+_QUALIFIERS = ("Required", "NotRequired", "ReadOnly", "Final")
+"""What may stand around the annotation of a field, by name: ``typing`` and ``typing_extensions`` each have theirs."""
 
 
 def _fits(value: object, annotation: Any) -> bool:
     try:
-        msgspec.convert(msgspec.to_builtins(value), annotation, strict=True)
+        _convert(msgspec.to_builtins(value, str_keys=True), annotation)
     except (msgspec.ValidationError, TypeError):
         return False
     return True

@@ -32,7 +32,9 @@ class OwnersLog:
             self._dropped += len(data)
             return
         try:
-            os.write(self._file, data)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(self._file, view) :]
         except OSError as error:
             self.trouble = f"the owner's log cannot be written ({error.strerror})"
             self.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, NoReturn, TypeVar, cast, overload
 
 import wrapt
@@ -83,6 +84,8 @@ def _literals(code: Any) -> Iterable[str]:
             yield from _literals(constant)
 
 
+_ROLES: dict[Role, str] = {"master": "a master", "rpc": "an rpc"}
+
 _registry: dict[str, dict[str, RegisteredFunction]] = {}
 """Top-level package of the author's module -> method -> function."""
 
@@ -133,22 +136,22 @@ def register(function: Callable[..., Any], role: Role, name: str | None = None) 
         DeclarationError: it cannot work as declared, or its name is taken by another function.
     """
     if isinstance(function, RegisteredFunction):
-        raise DeclarationError(f"{function.__qualname__} is decorated twice; it is a {function.role} already")
-    if inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function):
+        raise DeclarationError(f"{function.__qualname__} is decorated twice; it is {_ROLES[function.role]} already")
+    if any(is_(function) for is_ in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
         raise DeclarationError(f"{function.__qualname__}: write a plain function, neither `async` nor with `yield`")
     if not inspect.isfunction(function):
         raise DeclarationError(f"{function!r} is no function; decorate a function")
     check_declaration(function, role)
     registered = RegisteredFunction(function, role, name or function.__name__)
     package = _registry.setdefault(_package(function.__module__), {})
-    for method, other in list(package.items()):
-        if other.origin == registered.origin:
-            del package[method]
-        elif method == registered.method:
-            raise DeclarationError(
-                f"two functions are called {method!r}: {'.'.join(other.origin)} and {'.'.join(registered.origin)}; "
-                "name one of them otherwise, or give it another method name with name="
-            )
+    other = package.get(registered.method)
+    if other is not None and other.origin != registered.origin:
+        raise DeclarationError(
+            f"two functions are called {registered.method!r}: {'.'.join(other.origin)} and "
+            f"{'.'.join(registered.origin)}; name one of them otherwise, or give it another method name with name="
+        )
+    for method in [method for method, before in package.items() if before.origin == registered.origin]:
+        del package[method]
     package[registered.method] = registered
     return registered
 
@@ -207,7 +210,7 @@ class Algorithm:
         if role is not None and function.role != role:
             flag = "true" if function.role == "master" else "false"
             raise WrongRole(
-                f"method {method!r} of {self.name} is a {function.role}, but the task asks for a {role}: "
+                f"method {method!r} of {self.name} is {_ROLES[function.role]}, but the task asks for {_ROLES[role]}: "
                 f'set "master": {flag} in the task\'s input, or call another method ({self._listed()})'
             )
         return function

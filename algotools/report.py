@@ -55,13 +55,17 @@ def progress(fraction: float, text: str = "") -> None:
 
 def line(level: str, text: str) -> str:
     """One line of a log; what would end the line or steer a terminal is made visible instead."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text[:_LONGEST])
-    return f"{level} > {shown}"
+    return f"{level} > {_visible(text[:_LONGEST], repr)}"
 
 
 def failure_line(failure: Failure) -> str:
     """The last line of a failed run's log: for people and for a master alike."""
-    return _FAILURE + json.dumps({"code": failure.exit_code, "message": failure.message[:_LONGEST]}, ensure_ascii=False)
+    told = {"code": failure.exit_code, "message": failure.message[:_LONGEST]}
+    return _FAILURE + _visible(json.dumps(told, ensure_ascii=False), json.dumps)
+
+
+def _visible(text: str, quoted: Callable[[str], str]) -> str:
+    return "".join(c if c.isprintable() else quoted(c)[1:-1] for c in text)
 
 
 def read_failure(log: str) -> Failure | None:
@@ -71,5 +75,5 @@ def read_failure(log: str) -> Failure | None:
     try:
         found = json.loads(text) if marker else None
         return Failure(int(found["code"]), str(found["message"])) if found else None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

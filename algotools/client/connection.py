@@ -40,5 +40,8 @@ class Connection(Protocol):
     def runs(self, task_id: int) -> Sequence[RunState]:
         """How the subtask's runs are doing."""
 
+    def close(self) -> None:
+        """Give the connection back."""
+
     def results(self, task_id: int) -> Mapping[int, bytes]:
         """Run id -> the bytes of its output, for the runs that have one."""

@@ -28,11 +28,15 @@ class Http:
     """The node's proxy at ``url``, spoken to as the bearer of ``token``."""
 
     def __init__(self, url: str, token: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host = None
+        if not host or parts.scheme not in ("http", "https"):
             raise ProxyError(f"the node gives no usable address of its proxy: {url!r}")
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._host, self._port, self._path = parts.hostname, parts.port, parts.path.rstrip("/")
+        self._host, self._port, self._path = host, port, parts.path.rstrip("/")
         self._token = token
         self._connection: http.client.HTTPConnection | None = None
 
@@ -43,7 +47,7 @@ class Http:
             ProxyError: the proxy refuses, or has given no answer for ``patience`` seconds.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        return json.loads(self._insist("GET", target, None, {}, time.monotonic() + patience, None))
+        return _parsed(self._insist("GET", target, None, {}, time.monotonic() + patience, None))
 
     def download(self, path: str) -> bytes:
         """The bytes at a path."""
@@ -57,12 +61,12 @@ class Http:
         """
         data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        return json.loads(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+        return _parsed(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
 
     def upload(self, path: str, data: bytes, headers: Mapping[str, str]) -> object:
         """The answer to bytes that are sent as they are."""
         headers = {"Content-Type": "application/octet-stream", **headers}
-        return json.loads(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+        return _parsed(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
 
     def _insist(
         self,
@@ -116,6 +120,13 @@ class Http:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _parsed(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        raise ProxyError("the node's proxy answers with something that is not JSON") from None
 
 
 def _said(body: bytes) -> str:

@@ -127,7 +127,12 @@ class Results(Sequence[Any]):
                 reason = f"{failure.message} [exit code {failure.exit_code}]" if failure else "its log does not say why"
                 self._failures[run.organization_id] = f"{run.status}: {reason}"
             elif output := outputs.get(run.run_id):
-                self._values[run.organization_id] = _decode(output)
+                try:
+                    self._values[run.organization_id] = _decode(output)
+                except Exception as error:  # whatever another node sent
+                    self._failures[run.organization_id] = (
+                        f"completed, but its result cannot be read ({type(error).__name__})"
+                    )
             else:
                 self._failures[run.organization_id] = "completed, but without a result"
 

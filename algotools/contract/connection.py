@@ -24,6 +24,10 @@ class BaseConnection:
         self.identity = token.read(text)
         self._http = Http(task.proxy.url, text)
 
+    def close(self) -> None:
+        """See ``Connection``."""
+        self._http.close()
+
     def _post_task(self, method: str, inputs: Mapping[int, bytes], **more: object) -> int:
         """Create a subtask; ``more`` are the fields that only this generation has."""
         body = {

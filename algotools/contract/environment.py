@@ -19,6 +19,9 @@ IMAGE = frozenset(
 
 IMAGE_PREFIXES = ("LC_", "PYTHON")
 
+SIGNS = frozenset({"FUNCTION_ACTION", "ALGORITHM_METHOD", "USER_REQUESTED_DATABASE_LABELS"})
+"""Variables by which a container tells one generation from another."""
+
 
 def from_image(name: str) -> bool:
     """Whether a variable belongs to the image rather than to the node."""
@@ -82,7 +85,7 @@ def check_variables(values: Mapping[str, str], own: Collection[str], *, encoded:
     for name, value in values.items():
         if not name.isidentifier() or not name.isascii():
             raise ContractError(f"variable {name!r}: a name must be an identifier")
-        if name in own or from_image(name):
+        if name in own or name in SIGNS or from_image(name):
             raise ContractError(f"variable {name!r}: the name is taken by the contract or by the image")
         if encoded and not _is_text(value):
             raise ContractError(
@@ -100,6 +103,6 @@ def check_texts(environment: Mapping[str, str]) -> None:
         if "\0" in value or "\0" in name or "=" in name:
             raise ContractError(f"variable {name!r}: an environment cannot hold a null character, nor a name with '='")
         try:
-            value.encode()
+            f"{name}={value}".encode()
         except UnicodeEncodeError:
-            raise ContractError(f"variable {name!r}: its value is not valid Unicode") from None
+            raise ContractError(f"variable {name!r}: it is not valid Unicode") from None

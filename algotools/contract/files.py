@@ -41,7 +41,7 @@ def read_input(path: Path) -> bytes:
         data = path.read_bytes()
     except FileNotFoundError:
         raise InputError("the task has no input: its file does not exist") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         raise InputError(f"the task's input cannot be read ({type(error).__name__})", detail=str(error)) from None
     if not data:
         raise InputError("the task's input is empty")
@@ -84,6 +84,17 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return content
 
 
+def parse_answer(output: bytes, text: bytes) -> object:
+    """The value in an output; the output itself where it is not JSON.
+
+    Read as the platform's own clients do: NaN and Infinity are taken, for images made with other tools write them.
+    """
+    try:
+        return json.loads(text.decode())
+    except (ValueError, RecursionError):
+        return output
+
+
 def call(content: Mapping[str, Any]) -> tuple[str, tuple[object, ...], dict[str, object], Encoding]:
     """Method, args, kwargs and encoding of a parsed input.
 
@@ -103,19 +114,42 @@ def call(content: Mapping[str, Any]) -> tuple[str, tuple[object, ...], dict[str,
     return str(method), tuple(args), kwargs, "rich" if content.get("output_format") == RICH_FORMAT else "plain"
 
 
+def contents(task: Task, data: bytes, token: str) -> dict[Path, bytes]:
+    """What a node puts where: the input, an empty output, and the token where there is a proxy.
+
+    Raises:
+        ContractError: a path is relative, or two files have the same one.
+    """
+    found = [(task.input_file, data), (task.output_file, b"")]
+    if task.proxy is not None:
+        found.append((task.proxy.token_file, token.encode()))
+    if relative := [path for path, _ in found if not path.is_absolute()]:
+        raise ContractError(
+            f"the path {str(relative[0])!r} must be absolute: a container has its own working directory"
+        )
+    if len(dict(found)) < len(found):
+        raise ContractError("the files for input, output and token must be different ones")
+    return dict(found)
+
+
 def proxy_variables(proxy: Proxy | None) -> dict[str, str]:
     """``HOST``, ``PORT``, ``API_PATH`` and ``TOKEN_FILE``.
 
     Raises:
-        ContractError: the proxy's URL has no scheme, host or port.
+        ContractError: the proxy's URL has no scheme, host or port, or more than these and a path.
     """
     if proxy is None:
         return {}
-    parts = urlsplit(proxy.url)
-    if not parts.scheme or not parts.hostname or parts.port is None or parts.query or parts.fragment:
-        raise ContractError(f"the proxy's URL must be scheme://host:port, not {proxy.url!r}")
-    host, path = f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}", parts.path
-    return {"HOST": host, "PORT": str(parts.port), "API_PATH": path, "TOKEN_FILE": str(proxy.token_file)}
+    try:
+        parts = urlsplit(proxy.url)
+        host, path = f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}", parts.path
+        values = {"HOST": host, "PORT": str(parts.port), "API_PATH": path, "TOKEN_FILE": str(proxy.token_file)}
+        complete = bool(parts.scheme and parts.hostname) and parts.port is not None
+    except ValueError:
+        complete = False
+    if not complete or read_proxy(values) != proxy:
+        raise ContractError(f"the proxy's URL must be scheme://host:port/path, not {proxy.url!r}")
+    return values
 
 
 def read_proxy(values: Mapping[str, str]) -> Proxy | None:

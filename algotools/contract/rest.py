@@ -49,5 +49,5 @@ def create(body: bytes, caller: Identity, platform: Platform) -> Task | tuple[in
         if not str(content["image"]).endswith(caller.image):
             return MASKED
         return platform.create_subtask(caller.task_id, name, description, inputs)
-    except (ValueError, TypeError, KeyError, AttributeError, LookupError, binascii.Error):
+    except (ValueError, TypeError, KeyError, AttributeError, LookupError, RecursionError, binascii.Error):
         return MASKED

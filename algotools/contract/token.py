@@ -46,14 +46,16 @@ def read(token: str) -> Identity:
     Raises:
         TokenError: it is not a token that a node hands out.
     """
+    if not (token.isascii() and token.isprintable()):
+        raise TokenError("the node's token holds characters that no header of a request can hold")
     try:
-        body = token.split(".")[1]
+        _, body, _ = token.split(".")
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
         subject: dict[str, Any] = claims["sub"] if "sub" in claims else claims["identity"]
         if "database" in subject:
             subject["databases"] = subject["database"]
         return msgspec.convert(subject, Identity)
-    except (IndexError, KeyError, TypeError, ValueError, binascii.Error, msgspec.ValidationError):
+    except (KeyError, TypeError, ValueError, RecursionError, binascii.Error, msgspec.ValidationError):
         raise TokenError("the node's token is not one that the platform hands out") from None
 
 

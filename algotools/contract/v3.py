@@ -57,9 +57,7 @@ class V3:
         values |= task.variables
         environment.check_texts(values)
         data = self.input({**files.input_content(task), **more}) if posted is None else posted
-        contents = {task.input_file: data, task.output_file: b""}
-        if task.proxy is not None:
-            contents[task.proxy.token_file] = token.encode()
+        contents = files.contents(task, data, token)
         return Prepared(values, contents)
 
     def read(self, environ: Mapping[str, str]) -> Task:
@@ -95,9 +93,7 @@ class V3:
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``: pickled answers stay the bytes that they are."""
-        if output.startswith(PREFIX):
-            return msgspec.json.decode(output[len(PREFIX) :])
-        return output or None
+        return files.parse_answer(output, output[len(PREFIX) :]) if output.startswith(PREFIX) else output or None
 
     def databases(self, requested: list[Database]) -> str | list[dict[str, object]]:
         """See ``Contract.databases``: one label."""
@@ -131,7 +127,7 @@ def _check(task: Task, labels: list[str]) -> None:
     if len({label.upper() for label in labels}) < len(labels) or "" in labels:
         raise ContractError("v3 cannot express database labels that are empty or differ only in case")
     for database in (*task.databases, *task.configured):
-        if database.options or database.preprocessing:
+        if database.options or database.preprocessing is not None:
             raise ContractError(f"v3 cannot express options or preprocessing of a database ({database.label})")
         if database.type in ("", "None"):
             raise ContractError(f"v3 cannot express the type {database.type!r} of database {database.label}")
@@ -157,7 +153,7 @@ def _labels(environ: Mapping[str, str]) -> list[str]:
     """The labels of all configured databases; none before 3.6.1, which did not list them."""
     try:
         labels = json.loads(environ.get("DB_LABELS") or "[]")
-    except ValueError:
+    except (ValueError, RecursionError):
         labels = None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
         raise ContractError("the variable DB_LABELS is not a JSON list of texts")

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import msgspec
-
 from algotools.client import Connection
 from algotools.contract import environment, files
 from algotools.contract.base import Prepared
@@ -63,9 +61,7 @@ class V4:
         values |= task.variables
         environment.check_texts(values)
         data = self.input(files.input_content(task)) if posted is None else posted
-        contents = {task.input_file: data, task.output_file: b""}
-        if task.proxy is not None:
-            contents[task.proxy.token_file] = token.encode()
+        contents = files.contents(task, data, token)
         if self.encoded:
             values = {name: environment.encode(value) for name, value in values.items()}
         return Prepared(values, contents)
@@ -111,12 +107,7 @@ class V4:
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``."""
-        if not output:
-            return None
-        try:
-            return msgspec.json.decode(output)
-        except msgspec.DecodeError:
-            return output
+        return files.parse_answer(output, output) if output else None
 
     def databases(self, requested: list[Database]) -> str | list[dict[str, object]]:
         """See ``Contract.databases``: each with what the task asks of it."""

@@ -10,6 +10,8 @@ from typing import Union
 import msgspec
 
 LENGTH = struct.Struct("!Q")
+LARGEST = 1 << 40
+"""Bytes of a message; a length beyond it is something else that was written into the channel."""
 
 
 class Said(msgspec.Struct, tag=True):
@@ -85,6 +87,8 @@ class Inbox:
         """The messages that are complete; ``msgspec.DecodeError`` if the author's code wrote in between."""
         while len(self._data) >= LENGTH.size:
             (size,) = LENGTH.unpack_from(self._data)
+            if size > LARGEST:
+                raise msgspec.DecodeError("no message is that large")
             if len(self._data) < LENGTH.size + size:
                 return
             message = _decode(memoryview(self._data)[LENGTH.size : LENGTH.size + size])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from algotools import data, locate
-from algotools.arguments import COLUMN, ORGANIZATION, Columns, Parameter
+from algotools.arguments import COLUMN, ORGANIZATION, Columns, Kind, Parameter
 from algotools.client import AlgorithmClient, Connection
 from algotools.errors import (
     AlgotoolsError,
@@ -41,18 +42,22 @@ def perform(task: Task, load: Load, connect: Connect) -> bytes:
     function = algorithm.find(task.method, task.role)
     specification = function.specification
     arguments = specification.validate(task.args, task.kwargs)
-    injected: dict[str, object] = {}
-    if specification.injects("client") or specification.injects("run_info"):
-        connection = connect()
-        if specification.injects("client"):
-            _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
-        injected = {
-            p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in ("client", "run_info")
-        }
-    columns = specification.marked(arguments, COLUMN)
-    injected |= _load(specification.data, _choose(specification.data, task), columns)
-    result = _call(function, {**arguments, **injected}, algorithm.folder)
-    return _encode(result, task, function)
+    with ExitStack() as stack:
+        injected: dict[str, object] = {}
+        if any(map(specification.injects, _FROM_TOKEN)):
+            connection = connect()
+            stack.callback(connection.close)
+            if specification.injects("client"):
+                _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
+            injected = {p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in _FROM_TOKEN}
+        columns = specification.marked(arguments, COLUMN)
+        injected |= _load(specification.data, _choose(specification.data, task), columns)
+        result = _call(function, {**arguments, **injected}, algorithm.folder)
+        return _encode(result, task, function)
+
+
+_FROM_TOKEN: tuple[Kind, ...] = ("client", "run_info")
+"""What is injected from what the token tells."""
 
 
 def _inject(parameter: Parameter, task: Task, connection: Connection) -> object:

@@ -27,7 +27,7 @@ def work(task: Task, load: Load, contract: Contract, channel: socket.socket, out
     try:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
-        _redirect(output)
+        _redirect(output, channel.fileno())
 
         def connect() -> Connection:
             return contract.connect(task, _token(channel))
@@ -48,13 +48,13 @@ def work(task: Task, load: Load, contract: Contract, channel: socket.socket, out
         os._exit(1)
 
 
-def _redirect(output: int) -> None:
-    """Standard output and error go to ``output``, at the level of descriptors; standard input is empty."""
+def _redirect(output: int, channel: int) -> None:
+    """Standard output and error go to ``output``, standard input is empty; of the supervisor's own files none stays open."""
     os.dup2(output, 1)
     os.dup2(output, 2)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.closerange(3, channel)
+    os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
 
 
 def _flush() -> None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import tempfile
 import threading
 import weakref
@@ -74,22 +75,31 @@ class Federation:
         timeout: float | None = None,
         listen: Listen | None = None,
     ) -> None:
-        if algorithm is not None:
-            self._algorithm: locate.Place | Algorithm | None = _algorithm(algorithm)
-        else:
-            self._algorithm = None if isinstance(nodes, Configuration) else locate.load_notebook()
-        folder = tempfile.TemporaryDirectory(prefix="algotools-")
-        configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, Path(folder.name))
         if runner not in get_args(RunnerName):
             raise FederationError(f"there is no runner {runner!r}; there are {', '.join(get_args(RunnerName))}")
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
-        if not configuration.members:
+        if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
+        self._contract = contracts.by_name(contract)
+        if algorithm is not None:
+            self._algorithm: locate.Place | Algorithm | None = _algorithm(algorithm)
+        else:
+            self._algorithm = None if isinstance(nodes, Configuration) else locate.load_notebook()
+        folder = Path(tempfile.mkdtemp(prefix="algotools-"))
+        try:
+            configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, folder)
+            self._set_up(configuration, runner, timeout, listen or (lambda _run, _line: None), folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _set_up(
+        self, configuration: Configuration, runner: RunnerName, timeout: float | None, listen: Listen, folder: Path
+    ) -> None:
         self._images = configuration.images
         self._runner_name = runner
         self._timeout = timeout
-        self._contract = contracts.by_name(contract)
         self._lock = threading.RLock()
         self._runners: dict[object, Runner] = {}
         self._callers: dict[str, tuple[Identity, int]] = {}
@@ -97,12 +107,10 @@ class Federation:
         first = self._runner("") if self._algorithm is not None else None
         self._schedule = Schedule(first.places if first else 4, self._execute)
         names = [member.name for member in configuration.members]
-        self._store = Store(
-            configuration.collaboration, names, self._schedule.submit, listen or (lambda _run, _line: None)
-        )
+        self._store = Store(configuration.collaboration, names, self._schedule.submit, listen)
         key = secrets.token_bytes(32)
         self._nodes = {
-            o.id: Node(member, self._contract, self._store, Path(folder.name) / f"node-{o.id}", key)
+            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}", key)
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
         self._api = Api(self._answer)
@@ -226,14 +234,12 @@ class Federation:
             return MASKED
 
 
-def _clean_up(
-    schedule: Schedule, runners: dict[object, Runner], api: Api, folder: tempfile.TemporaryDirectory[str]
-) -> None:
+def _clean_up(schedule: Schedule, runners: dict[object, Runner], api: Api, folder: Path) -> None:
     schedule.close()
     for runner in runners.values():
         runner.close()
     api.close()
-    folder.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _make_runner(name: RunnerName, algorithm: locate.Place | Algorithm) -> Runner:

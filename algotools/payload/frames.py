@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from algotools.payload import rich
@@ -24,12 +26,14 @@ def pack(value: Any, path: Path) -> object:
     if isinstance(value, pd.RangeIndex):
         return ["range", _name(value.name, path), value.start, value.stop, value.step]
     if isinstance(value, pd.Index):
-        frequency = getattr(value, "freqstr", None)
-        return ["index", _name(value.name, path), _array(value.array, path), frequency]
+        return ["index", _name(value.name, path), _array(value.array, path), _frequency(value)]
     if isinstance(value, pd.api.extensions.ExtensionArray):
         return ["array", _array(value, path)]
-    if isinstance(value, (pd.Timestamp, pd.Timedelta)):
-        return ["moment", _array(pd.array([value]), path)]
+    if isinstance(value, pd.Timestamp):
+        zone = None if value.tz is None else _zone(value.tz, path)
+        return ["timestamp", int(value.asm8.view("i8")), value.unit, zone]
+    if isinstance(value, pd.Timedelta):
+        return ["timedelta", int(value.asm8.view("i8")), value.unit]
     if value is pd.NaT or value is pd.NA:
         return ["NaT" if value is pd.NaT else "NA"]
     raise Unfit(
@@ -42,11 +46,14 @@ def unpack(content: list[Any]) -> Any:
     kind, *rest = content
     if kind == "frame":
         labels, index, arrays = unpack(rest[0]), unpack(rest[1]), [_values(array) for array in rest[2]]
-        frame = pd.DataFrame(dict(enumerate(arrays)), index=index, copy=False)
+        # A dtype that is named is kept; without it pandas looks into columns of objects for a better one.
+        columns = {i: pd.Series(array, index, array.dtype, copy=False) for i, array in enumerate(arrays)}
+        frame = pd.DataFrame(columns, index=index, copy=False)
         frame.columns = labels
         return frame
     if kind == "series":
-        return pd.Series(_values(rest[2]), index=unpack(rest[1]), name=rest[0], copy=False)
+        values = _values(rest[2])
+        return pd.Series(values, unpack(rest[1]), values.dtype, rest[0], copy=False)
     if kind == "levels":
         return pd.MultiIndex.from_arrays([unpack(level) for level in rest[0]])
     if kind == "range":
@@ -58,9 +65,13 @@ def unpack(content: list[Any]) -> Any:
             return timed(values, freq=rest[2], name=rest[0])
         return pd.Index(values, dtype=values.dtype, name=rest[0])
     if kind == "array":
-        return _values(rest[0])
-    if kind == "moment":
-        return _values(rest[0])[0]
+        values = _values(rest[0])
+        return pd.array(values, dtype=values.dtype)
+    if kind == "timestamp":
+        moment = pd.Timestamp(np.datetime64(rest[0], rest[1]))
+        return moment if rest[2] is None else moment.tz_localize("UTC").tz_convert(rest[2])
+    if kind == "timedelta":
+        return pd.Timedelta(np.timedelta64(rest[0], rest[1]))
     return {"NaT": pd.NaT, "NA": pd.NA}[kind]
 
 
@@ -68,13 +79,35 @@ def _name(name: object, path: Path) -> object:
     return rich.pack(name, path)
 
 
+def _frequency(index: Any) -> str | None:
+    """The text of an index's frequency; None if it has none, or one of which the text says only half."""
+    if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or index.freq is None:
+        return None
+    text = str(index.freqstr)
+    return text if pd.tseries.frequencies.to_offset(text) == index.freq else None
+
+
+def _zone(zone: datetime.tzinfo, path: Path) -> str:
+    """The name of a time zone, by which the other side finds it."""
+    name = str(zone)
+    try:
+        found = pd.DatetimeTZDtype(tz=name) == pd.DatetimeTZDtype(tz=zone)
+    except (LookupError, ValueError, TypeError):
+        found = False
+    if not found:
+        raise Unfit(path, "times in a zone without a name cannot travel between nodes; convert them to UTC first")
+    return name
+
+
 def _array(array: Any, path: Path) -> list[object]:
     """One column: the kind of its dtype, then what that kind needs."""
+    if isinstance(array, pd.arrays.NumpyExtensionArray):
+        array = array.to_numpy()
     dtype = array.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         return ["categorical", rich.pack(array.codes, path), pack(dtype.categories, path), dtype.ordered]
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return ["zoned", rich.pack(array.asi8, path), dtype.unit, str(dtype.tz)]
+        return ["zoned", rich.pack(array.asi8, path), dtype.unit, _zone(dtype.tz, path)]
     if isinstance(dtype, pd.PeriodDtype):
         return ["period", rich.pack(array.asi8, path), dtype.freq.freqstr]
     if isinstance(dtype, pd.StringDtype):
@@ -89,7 +122,7 @@ def _array(array: Any, path: Path) -> list[object]:
         return ["arrow", rich.pack(pa.table({"": pa.array(array)}), path)]
     if isinstance(dtype, pd.api.extensions.ExtensionDtype):
         raise Unfit(path, f"a column of dtype {type(dtype).__name__} cannot travel between nodes; convert it first")
-    return ["numpy", rich.pack(array.to_numpy(), path)]
+    return ["numpy", rich.pack(np.asarray(array), path)]
 
 
 _MASKED = {f"{sign}Int{size}" for sign in ("", "U") for size in (8, 16, 32, 64)} | {"Float32", "Float64", "boolean"}

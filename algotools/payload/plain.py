@@ -13,7 +13,7 @@ import json
 import math
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import msgspec
 
@@ -58,6 +58,8 @@ def encode_plain(value: object, known: Iterable[str] = ()) -> Plain:
         raise unfit.error(known) from None
     except UnicodeEncodeError:
         raise NotSerializable("result: it holds a text that is not valid Unicode (a lone surrogate)") from None
+    except ValueError:
+        raise NotSerializable("result: it holds an integer with too many digits for JSON") from None
     except RecursionError:
         raise NotSerializable("result: it contains itself, or is nested too deeply for JSON") from None
 
@@ -74,6 +76,10 @@ def encode_arguments(arguments: object) -> bytes:
         return json.dumps(_tree(arguments, (), None), separators=(",", ":")).encode()
     except Unfit as unfit:
         raise unfit.error() from None
+    except ValueError:
+        raise NotSerializable("the arguments hold an integer with too many digits for JSON") from None
+    except RecursionError:
+        raise NotSerializable("the arguments contain themselves, or are nested too deeply for JSON") from None
 
 
 Report = Callable[[Path], object]
@@ -115,7 +121,9 @@ def _standard(value: Any, path: Path) -> object:
     if isinstance(value, msgspec.Struct):
         return msgspec.structs.asdict(value)
     if hasattr(type(value), "__dataclass_fields__"):
-        return {name: getattr(value, name) for name in type(value).__dataclass_fields__}
+        from dataclasses import fields
+
+        return {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, (set, frozenset)):
         raise Unfit(path, f"a {type(value).__name__} has no JSON form; return a sorted list")
     raise Unfit(
@@ -174,11 +182,18 @@ def _key(key: object, path: Path) -> str:
 def _from_numpy(value: Any, path: Path, null: Report | None) -> object:
     import numpy as np
 
+    if hasattr(value, "filled"):  # a masked array
+        value = value.astype(object).filled(math.nan)
     kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else ""
     if isinstance(value, np.ndarray):
+        if kind == "f" and value.dtype.itemsize > 8:
+            with np.errstate(over="ignore"):
+                value = value.astype(np.float64)
+        if value.ndim == 0:
+            return _tree(value.item() if kind == "O" else value[()], path, null)
         if kind in "iub" or (kind == "f" and null is None) or (kind == "f" and np.isfinite(value).all()):
-            return _tree(value.tolist(), path, null) if value.ndim == 0 else value.tolist()
-        return _tree(list(value) if kind in "mM" and value.ndim else value.tolist(), path, null)
+            return cast("list[object]", value.tolist())
+        return _tree(list(value) if kind in "mM" else value.tolist(), path, null)
     if kind in "mM":
         return _gap(path, null) if np.isnat(value) else str(value)
     if kind == "f":
@@ -208,7 +223,7 @@ def _from_pyarrow(value: Any, path: Path, null: Report | None) -> object:
     import pyarrow as pa
 
     if isinstance(value, pa.Table):
-        return _mapping(((name, value.column(name)) for name in value.column_names), path, null)
+        return _mapping(zip(value.column_names, value.columns, strict=True), path, null)
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return _sequence(value.to_pylist(), path, null)
     if isinstance(value, pa.Scalar):

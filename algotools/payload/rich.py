@@ -27,6 +27,9 @@ RICH = b"algotools."
 TUPLE, INTEGER, MOMENT, ARRAY, SCALAR, OBJECTS, PANDAS, ARROW = range(1, 9)
 """The codes of our extensions to msgpack."""
 
+LONGEST_HEADER = 2**20
+"""How long an array may describe its own type, in bytes: enough for records of some ten thousand fields."""
+
 _MOMENTS: dict[str, Callable[[str], object]] = {
     "datetime": datetime.datetime.fromisoformat,
     "date": datetime.date.fromisoformat,
@@ -63,7 +66,7 @@ def decode_rich(data: bytes) -> object:
         raise ProxyError("another node's answer is not in the encoding that was asked for")
     try:
         return msgspec.msgpack.decode(memoryview(data)[len(RICH) :], ext_hook=_unpack, strict=True)
-    except (msgspec.DecodeError, ValueError, TypeError, LookupError, ImportError) as error:
+    except Exception as error:  # numpy, pandas and Arrow each refuse foreign bytes with errors of many kinds
         raise ProxyError("another node's answer cannot be decoded", detail=repr(error)) from None
 
 
@@ -73,7 +76,7 @@ def pack(value: Any, path: Path) -> object:
     if value is None or kind in (bool, float, str, bytes):
         return value
     if kind is int:
-        return value if -(2**63) <= value < 2**64 else Ext(INTEGER, str(value).encode())
+        return value if _fits(value) else Ext(INTEGER, hex(value).encode())
     if kind is list:
         return _pack_all(value, path)
     if kind is tuple:
@@ -104,9 +107,15 @@ def _text(value: Any) -> str:
     return value.isoformat() if hasattr(value, "isoformat") else str(value)
 
 
+def _fits(value: int) -> bool:
+    return -(2**63) <= value < 2**64
+
+
 def _key(key: object, path: Path) -> object:
     if type(key) in (str, int, float, bool, bytes, type(None)) and not (type(key) is float and math.isnan(key)):
-        return pack(key, path) if type(key) is not int or -(2**63) <= key < 2**64 else str(key)
+        if type(key) is int and not _fits(key):
+            raise Unfit(path, "an integer of more than 64 bits cannot travel as a key; use a text")
+        return key
     if type(key).__module__ == "numpy" and hasattr(key, "item"):
         return _key(key.item(), path)
     raise Unfit(path, f"a key of type {type(key).__qualname__} cannot travel between nodes; use a text or a number")
@@ -117,6 +126,8 @@ def _pack_numpy(value: Any, path: Path) -> Ext:
 
     if not isinstance(value, (np.ndarray, np.generic)):
         raise Unfit(path, f"a numpy {type(value).__qualname__} cannot travel between nodes; return an array")
+    if hasattr(value, "filled"):  # saving it would carry along what is masked
+        raise Unfit(path, "a masked array cannot travel between nodes; fill it first")
     if value.dtype.hasobject:
         if isinstance(value, np.generic) or value.dtype.kind != "O":
             raise Unfit(path, "an array of structures with Python objects cannot travel between nodes")
@@ -159,7 +170,7 @@ def _unpack(code: int, data: memoryview) -> object:
     if code == TUPLE:
         return tuple(decode_nested(data))
     if code == INTEGER:
-        return int(bytes(data))
+        return int(bytes(data), 16)
     if code == MOMENT:
         kind, text = decode_nested(data)
         return _MOMENTS[kind](text)
@@ -170,15 +181,15 @@ def _unpack(code: int, data: memoryview) -> object:
     if code == ARROW:
         import pyarrow as pa
 
-        return pa.ipc.open_stream(pa.py_buffer(bytes(data))).read_all()
+        table = pa.ipc.open_stream(pa.py_buffer(bytes(data))).read_all()
+        table.validate(full=True)  # else what foreign bytes claim of themselves would be believed
+        return table
     if code not in (ARRAY, SCALAR, OBJECTS):
         raise ValueError(f"extension {code} is unknown")
     import numpy as np
 
     if code == OBJECTS:
         shape, values = decode_nested(data)
-        array = np.empty(len(values), dtype=object)
-        array[:] = values
-        return array.reshape(shape)
-    array = np.load(io.BytesIO(data), allow_pickle=False)
+        return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
+    array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False, max_header_size=LONGEST_HEADER)
     return array[()] if code == SCALAR else array

@@ -1,0 +1,34 @@
+# Two commands do everything on a fresh clone: `make demo` and `make test`. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test lint benchmark clean
+
+# The environment is made anew when the project's metadata change.
+$(VENV)/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "algotools needs Python 3.10 or newer; choose one with: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test --group lint
+	touch $@
+
+# The main job, without Docker: the manual's average over the organizations 2 and 3.
+demo: $(VENV)/installed
+	$(BIN)/algotools run master column_name=age --algorithm examples/average --organizations 2,3
+	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
+
+test: lint
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest examples/average
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(VENV)/installed
+	$(BIN)/python benchmarks/dispatch.py
+
+clean:
+	rm -rf $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,204 @@
+"""Everything that an author's function can do wrong, one function each; all have seen a patient's data."""
+
+import ctypes
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import algotools
+from algotools import AlgorithmClient, Database, RunInfo, UserError, master, rpc
+
+
+def secret(data: Database) -> str:
+    """A value from the data: the first cell of the second line."""
+    return Path(data.uri).read_text(encoding="utf-8").splitlines()[1].split(",")[0]
+
+
+@rpc
+def well(data: Database, number: int = 1) -> dict[str, int]:
+    return {"number": number, "length": len(secret(data))}
+
+
+@rpc
+def raises(data: Database) -> None:
+    raise ValueError(f"cannot deal with {secret(data)}")
+
+
+@rpc
+def raises_with_a_cause(data: Database) -> None:
+    try:
+        int(secret(data))
+    except ValueError as error:
+        raise KeyError(secret(data)) from error
+
+
+@rpc
+def returns_a_set(data: Database) -> object:
+    return {"names": [1, {secret(data)}], secret(data): 1}
+
+
+@rpc
+def returns_a_set_under_a_secret_key(data: Database) -> object:
+    return {"names": {secret(data): {1, 2}}}
+
+
+@rpc
+def returns_not_a_number(data: Database) -> object:
+    return {"mean": float("nan"), "more": [1.0, float("inf")], secret(data): float("nan")}
+
+
+@rpc
+def returns_a_broken_text(data: Database) -> object:
+    return "\ud800"
+
+
+@rpc
+def returns_itself(data: Database) -> object:
+    value: list[object] = []
+    value.append(value)
+    return value
+
+
+@rpc
+def exits(data: Database) -> None:
+    sys.exit(f"bye {secret(data)}")
+
+
+@rpc
+def exits_well(data: Database) -> None:
+    sys.exit(0)
+
+
+@rpc
+def ends_the_process(data: Database) -> None:
+    os._exit(0)
+
+
+@rpc
+def prints(data: Database) -> str:
+    print(secret(data))
+    print(secret(data), file=sys.stderr, flush=True)
+    os.write(1, secret(data).encode())
+    os.write(2, secret(data).encode())
+    subprocess.run(["echo", secret(data)], check=True)
+    warnings.warn(secret(data), stacklevel=1)
+    logging.getLogger().error(secret(data))
+    return "done"
+
+
+@rpc
+def is_killed(data: Database) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@rpc
+def crashes(data: Database) -> None:
+    ctypes.string_at(0)
+
+
+@rpc
+def never_returns(data: Database) -> None:
+    while True:
+        time.sleep(60)
+
+
+@rpc
+def spins(data: Database) -> None:
+    while True:
+        pass
+
+
+@rpc
+def leaves_a_child_behind(data: Database) -> int:
+    return subprocess.Popen(["sleep", "600"]).pid
+
+
+@rpc
+def closes_all_descriptors(data: Database) -> str:
+    os.closerange(0, 256)
+    return "still here"
+
+
+@rpc
+def writes_into_all_descriptors(data: Database) -> str:
+    for descriptor in range(3, 64):
+        try:
+            os.write(descriptor, b"\xff" * 64)
+        except OSError:
+            pass
+    return "still here"
+
+
+@rpc
+def replaces_streams(data: Database) -> str:
+    sys.stdout = sys.stderr = None
+    return "fine"
+
+
+@rpc
+def recurses(data: Database) -> None:
+    recurses(data)
+
+
+class TooFewRows(UserError):
+    text = "fewer than {minimum} rows have a value"
+    minimum: int
+
+
+@rpc
+def tells_the_user(data: Database) -> None:
+    raise TooFewRows(minimum=10)
+
+
+@rpc
+def logs(data: Database) -> str:
+    algotools.log("half\nway\x1b[31m")
+    algotools.progress(0.5, "of the rows")
+    return "logged"
+
+
+@rpc
+def knows_its_run(data: Database, info: RunInfo) -> dict[str, object]:
+    marker = info.temporary_folder / "marker"
+    marker.write_text("was here")
+    return {
+        "task": info.task_id,
+        "node": info.node_id,
+        "organization": info.organization_id,
+        "variables": dict(info.variables),
+        "raw": os.environ.get("PLAYER"),
+    }
+
+
+@master
+def asks_for_what_fails(client: AlgorithmClient) -> object:
+    return list(client.run(raises))
+
+
+@master
+def gathers(client: AlgorithmClient, quorum: int | None = None) -> object:
+    results = client.run("picky", quorum=quorum)
+    return {"results": list(results), "failures": sorted(results.failures)}
+
+
+@rpc
+def picky(data: Database, info: RunInfo) -> int:
+    if info.organization_id == 3:
+        raise ValueError(secret(data))
+    return info.organization_id
+
+
+@master
+def asks_for_nothing_there(client: AlgorithmClient) -> object:
+    return list(client.run("no_such_function"))
+
+
+@rpc
+def options(data: Database, given: Mapping[str, int]) -> object:
+    return given

@@ -1,0 +1,205 @@
+"""``algotools run``, as a person or a script calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from ..conftest import ALGORITHMS, AVERAGE, SECRET
+
+
+def algotools(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=60,
+        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
+    )
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4"])
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_the_master_as_json(runner: str, contract: str) -> None:
+    ended = algotools(
+        "run", "master", "column_name=age", "--algorithm", str(AVERAGE), "--organizations", "2,3", "--json",
+        "--runner", runner, "--contract", contract,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout) == [
+        {"organization": {"id": 2, "name": "example_org1"}, "status": "completed", "result": {"average": 53.25}},
+        {"organization": {"id": 3, "name": "example_org2"}, "status": "completed", "result": {"average": 53.25}},
+    ]
+    assert "asked 2 of 3 organizations" in ended.stderr
+
+
+def test_the_folder_one_stands_in_and_all_organizations_are_the_default() -> None:
+    ended = algotools("run", "average_partial", "column_name=age", "--json", cwd=AVERAGE)
+    assert [item["result"] for item in json.loads(ended.stdout)] == [
+        {"sum": 253, "count": 4},
+        {"sum": 173, "count": 4},
+        {"sum": 190.0, "count": 4},
+    ]
+
+
+def test_a_table_for_people() -> None:
+    ended = algotools("run", "average_partial", "column_name=age", "--organizations", "2", cwd=AVERAGE)
+    assert "example_org1 (2)" in ended.stdout
+    assert '{"sum": 253, "count": 4}' in ended.stdout
+
+
+def test_another_database() -> None:
+    ended = algotools(
+        "run", "average_partial", "column_name=age", "--database", "my_other_database", "--json", cwd=AVERAGE
+    )
+    assert [item["result"]["sum"] for item in json.loads(ended.stdout)] == [126, 95, 148]
+
+
+def test_a_file_for_each_node(tmp_path: Path) -> None:
+    for name, ages in (("a", "1\n2"), ("b", "30")):
+        (tmp_path / f"{name}.csv").write_text(f"age\n{ages}\n")
+    data = ["--data", str(tmp_path / "a.csv"), "--data", str(tmp_path / "b.csv")]
+    ended = algotools("run", "master", "column_name=age", "--algorithm", str(AVERAGE), "--json", *data)
+    assert [item["result"] for item in json.loads(ended.stdout)] == [{"average": 11.0}] * 2
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4"])
+def test_the_raw_input_of_a_task(tmp_path: Path, contract: str) -> None:
+    file = tmp_path / "input"
+    content = b'{"method": "average_partial", "kwargs": {"column_name": "age"}}'
+    file.write_bytes(b"json." + content if contract == "v3" else content)
+    ended = algotools("run", "--input", str(file), "--json", "--contract", contract, cwd=AVERAGE)
+    assert json.loads(ended.stdout)[0]["result"] == {"sum": 253, "count": 4}
+
+
+def test_values_of_other_types_are_json() -> None:
+    ended = algotools(
+        "run", "master", "column_name=age", "organizations:=[2, 3]", "--organizations", "4", "--json", cwd=AVERAGE
+    )
+    assert json.loads(ended.stdout)[0]["result"] == {"average": 53.25}
+
+
+def test_a_run_that_fails_is_an_item_and_an_exit_code() -> None:
+    ended = algotools("run", "average_partial", "column_name=agee", "--json", "--organizations", "2", cwd=AVERAGE)
+    assert ended.returncode == 61
+    (item,) = json.loads(ended.stdout)
+    assert item == {
+        "organization": {"id": 2, "name": "example_org1"},
+        "status": "crashed",
+        "error": {"code": 16, "message": "no column 'agee' in database 'default'"},
+    }
+    assert "columns of default: patient, age, sex" in ended.stderr
+
+
+def test_the_author_sees_everything_at_home(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(f"name\n{SECRET}\n")
+    ended = algotools(
+        "run", "raises", "--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")
+    )
+    assert ended.returncode == 61
+    assert "Traceback" in ended.stderr
+    assert SECRET in ended.stderr
+    assert SECRET not in ended.stdout
+
+
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_what_an_author_prints_does_not_spoil_the_results(tmp_path: Path, runner: str) -> None:
+    (tmp_path / "a.csv").write_text(f"name\n{SECRET}\n")
+    algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--runner", runner]
+    ended = algotools("run", "prints", *algorithm, "--data", str(tmp_path / "a.csv"), "--json")
+    assert json.loads(ended.stdout)[0]["result"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run"], 60, "name a METHOD"),
+        (["run", "m", "age"], 60, "write name=text or name:=json"),
+        (["run", "m", "n:=three"], 60, "is not JSON"),
+        (["run", "m", "--organizations", "two"], 60, "takes ids like 2,3"),
+        (["run", "m", "--organizations", "7"], 60, "not in the collaboration: 7"),
+        (["run", "m", "--runner", "rocket"], 60, "there is no runner 'rocket'; there are inline, process"),
+        (["run", "m", "--contract", "v9"], 10, "there is no contract 'v9'"),
+        (["run", "m", "--algorithm", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),
+        (["run", "m", "--federation", "nowhere.yaml"], 60, "nowhere.yaml does not exist"),
+        (["run", "m", "--input", "nowhere"], 60, "name a METHOD"),
+        (["run", "--input", "nowhere"], 60, "cannot be read"),
+        (["run", "m", "--no-such-option"], 2, "no-such-option"),
+        (["describe", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),
+    ],
+)
+def test_a_users_mistake_ends_with_a_message_and_its_code(arguments: list[str], code: int, says: str) -> None:
+    ended = algotools(*arguments, cwd=AVERAGE)
+    assert ended.returncode == code, ended.stderr
+    assert says in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_limit_ends_a_run(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name\nx\n")
+    algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")]
+    ended = algotools("run", "never_returns", *algorithm, "--timeout", "1", "--json")
+    assert ended.returncode == 61
+    assert json.loads(ended.stdout)[0]["error"]["code"] == 45
+
+
+def test_control_c_ends_all_that_was_started(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name\nx\n")
+    arguments = [
+        "run",
+        "never_returns",
+        "--algorithm",
+        str(ALGORITHMS / "misbehaving"),
+        "--data",
+        str(tmp_path / "a.csv"),
+    ]
+    with subprocess.Popen(
+        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as process:  # fmt: skip
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        _, stderr = process.communicate(timeout=10)
+    assert process.returncode == 130
+    assert "nothing is left running" in stderr
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    template = [line for line in listed.splitlines() if "runners.template" in line and "misbehaving" in line]
+    assert template == []
+
+
+def test_describe_shows_what_a_task_can_call() -> None:
+    ended = algotools("describe", cwd=AVERAGE)
+    assert ended.returncode == 0
+    for words in ("average_partial", "(rpc)", "master", "Column", "the column to add up"):
+        assert words in ended.stdout
+
+
+def test_describe_as_json_has_the_schema() -> None:
+    described = json.loads(algotools("describe", "--json", cwd=AVERAGE).stdout)
+    partial, master = described["functions"]
+    assert (partial["method"], partial["role"], master["method"]) == ("average_partial", "rpc", "master")
+    assert partial["arguments"]["properties"]["column_name"]["type"] == "string"
+    assert partial["arguments"]["required"] == ["column_name"]
+    assert partial["databases"] == [{"parameter": "data", "form": "pandas", "label": None}]
+
+
+def test_help_teaches() -> None:
+    ended = algotools("run", "--help")
+    assert "algotools run master column_name=age" in ended.stdout
+    assert "name:=json" in ended.stdout
+
+
+def test_the_version() -> None:
+    import algotools as package
+
+    assert algotools("--version").stdout.strip() == f"algotools {package.__version__}"

@@ -1,0 +1,120 @@
+"""What all rooms share: the algorithms under test, and a task that is run by hand as a container would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from algotools.contract import by_name, token
+from algotools.contract.environment import from_image
+from algotools.task import Database, Identity, Proxy, Task
+
+ROOT = Path(__file__).parents[1]
+ALGORITHMS = Path(__file__).parent / "algorithms"
+AVERAGE = ROOT / "examples" / "average"
+
+SECRET = "Jane-Doe-4711"
+"""A value from the data: it may stand in no log that a researcher reads."""
+
+
+@dataclass
+class Ended:
+    """How a run by hand ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+    output: bytes
+    detail: str = ""
+
+    @property
+    def log(self) -> str:
+        return self.stdout + self.stderr
+
+
+@dataclass
+class ByHand:
+    """Starts ``python -m algotools`` as a node does, on files in a folder of its own."""
+
+    folder: Path
+    databases: Mapping[str, Path] = field(default_factory=dict)
+
+    def environment(
+        self,
+        algorithm: Path,
+        posted: bytes,
+        contract: str = "v4",
+        requested: tuple[str, ...] = ("default",),
+        variables: Mapping[str, str] | None = None,
+        proxy: Proxy | None = None,
+    ) -> dict[str, str]:
+        """Prepare files and variables for a task."""
+        there = {label: Database(label, str(path), "csv") for label, path in self.databases.items()}
+        task = Task(
+            method="",
+            role="rpc",
+            databases=tuple(there.get(label, Database(label)) for label in requested),
+            configured=tuple(database for label, database in there.items() if label not in requested),
+            input_file=self.folder / "input",
+            output_file=self.folder / "output",
+            temporary_folder=self.folder / "tmp",
+            proxy=proxy or Proxy("http://127.0.0.1:1", self.folder / "token"),
+            variables=variables or {},
+        )
+        identity = Identity(
+            task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
+        )
+        prepared = by_name(contract).prepare(task, token.make(identity, b"k" * 32), posted)
+        prepared.write()
+        (self.folder / "tmp").mkdir(exist_ok=True)
+        inherited = {name: value for name, value in os.environ.items() if from_image(name)}
+        return {**inherited, **prepared.environment, "ALGOTOOLS_ALGORITHM": str(algorithm)}
+
+    def start(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
+        """Start the container's entry point."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "algotools"],
+            env=dict(environment),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self, environment: Mapping[str, str], timeout: float = 60) -> Ended:
+        """Run it to its end."""
+        with self.start(environment) as process:
+            stdout, stderr = process.communicate(timeout=timeout)
+        output = self.folder / "output"
+        return Ended(process.returncode, stdout, stderr, output.read_bytes() if output.exists() else b"")
+
+
+@pytest.fixture
+def patients(tmp_path: Path) -> Path:
+    """A database with a secret in it."""
+    path = tmp_path / "patients.csv"
+    path.write_text(f"name,age\n{SECRET},71\nJohn-Roe,58\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def by_hand(tmp_path: Path, patients: Path) -> ByHand:
+    """A task's folder, with one database."""
+    folder = tmp_path / "task-000000001"
+    folder.mkdir()
+    return ByHand(folder, {"default": patients})
+
+
+@pytest.fixture
+def misbehaving() -> Path:
+    return ALGORITHMS / "misbehaving"
+
+
+Call = Callable[..., Ended]

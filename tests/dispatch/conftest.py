@@ -1,0 +1,85 @@
+"""One task, three ways to run it: the container's entry point by hand, and both runners of the federation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from algotools import Federation
+from algotools.contract import by_name
+from algotools.federation import RunnerName
+from algotools.task import Database
+
+from ..conftest import ByHand, Ended
+
+Run = Callable[..., Ended]
+
+
+class InFederation:
+    """A federation of one node; its data is what the run by hand has, too."""
+
+    def __init__(self, runner: RunnerName, contract: str, algorithm: Path, patients: Path) -> None:
+        self._options = {"algorithm": algorithm, "runner": runner, "contract": contract}
+        self._patients = patients
+        self._open: dict[float | None, Federation] = {}
+
+    def __call__(self, posted: bytes, timeout: float | None = None, database: str = "default") -> Ended:
+        if timeout not in self._open:
+            self._open[timeout] = Federation([self._patients], timeout=timeout, **self._options)
+        federation = self._open[timeout]
+        task = federation.client().task.post([2], posted, [Database(database)])
+        assert federation.wait(task.id, 60)
+        (run,) = federation.task(task.id).runs
+        failure = federation.failure(run)
+        return Ended(failure.exit_code if failure else 0, "", run.log, run.output, run.detail)
+
+    def close(self) -> None:
+        for federation in self._open.values():
+            federation.close()
+
+
+@pytest.fixture(params=["by hand", "process", "inline"])
+def way(request: pytest.FixtureRequest) -> str:
+    """How the task is run."""
+    return str(request.param)
+
+
+@pytest.fixture(params=["v3", "v4"])
+def contract(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def run(way: str, contract: str, by_hand: ByHand, misbehaving: Path, patients: Path, tmp_path: Path) -> Iterator[Run]:
+    """Runs a posted input against the misbehaving algorithm."""
+    if way == "by hand":
+
+        def start(posted: bytes, timeout: float | None = None, database: str = "default") -> Ended:
+            debug = tmp_path / "owner.log"
+            variables = {"ALGOTOOLS_DEBUG": str(debug), **({"ALGOTOOLS_TIMEOUT": str(timeout)} if timeout else {})}
+            requested = () if contract == "v3" and database != "default" else (database,)
+            environment = by_hand.environment(misbehaving, posted, contract, requested, variables)
+            ended = by_hand.run(environment)
+            ended.detail = debug.read_text() if debug.exists() else ""
+            return ended
+
+        yield start
+        return
+    federation = InFederation(way, contract, misbehaving, patients)  # type: ignore[arg-type]  # one of the two names
+    yield federation
+    federation.close()
+
+
+@pytest.fixture
+def call(run: Run, contract: str) -> Run:
+    """Calls a method of the misbehaving algorithm."""
+
+    def start(
+        method: str, /, master: bool = False, timeout: float | None = None, database: str = "default", **kwargs: object
+    ) -> Ended:
+        posted = by_name(contract).input({"method": method, "kwargs": kwargs, "master": master})
+        return run(posted, timeout=timeout, database=database)
+
+    return start
