@@ -202,3 +202,8 @@ def asks_for_nothing_there(client: AlgorithmClient) -> object:
 @rpc
 def options(data: Database, given: Mapping[str, int]) -> object:
     return given
+
+
+@rpc
+def loaded_modules(data: Database) -> list[str]:
+    return sorted({name.partition(".")[0] for name in sys.modules})
