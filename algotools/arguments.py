@@ -36,7 +36,7 @@ Column: TypeAlias = Annotated[str, COLUMN, msgspec.Meta(extra_json_schema={"form
 """The name of a column of the injected data; only such columns are read."""
 
 Organization: TypeAlias = Annotated[int, ORGANIZATION, msgspec.Meta(extra_json_schema={"format": "organization"})]
-"""The id of an organization of the collaboration."""
+"""The id of an organization of the collaboration; checked in masters, which can ask who is in it."""
 
 
 class Columns(msgspec.Struct, frozen=True):

@@ -208,14 +208,16 @@ def _show(
 
 
 def _explain(running: Federation, task_id: int, names: dict[int, str], failures: dict[int, Failure]) -> None:
-    """What the author, who is every node's owner here, may see: details of failures, those of subtasks first."""
+    """What the author, who is every node's owner here, may see: prints and details of failures, subtasks first."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     subruns = [run for task in running.subtasks(task_id) for run in task.runs]
     told: dict[Failure, list[str]] = {}
     for run in [*subruns, *running.task(task_id).runs]:
-        failure = failures.get(run.id) or running.failure(run)
-        if failure is not None:
-            told.setdefault(failure, []).append(f"{names[run.organization_id]} ({run.organization_id})")
+        name = f"{names[run.organization_id]} ({run.organization_id})"
+        if (failure := failures.get(run.id) or running.failure(run)) is not None:
+            told.setdefault(failure, []).append(name)
+        elif run.detail:
+            console.print(f"[cyan]{escape(name)}[/cyan] printed:\n{escape(run.detail.rstrip())}")
     for (code, message, detail), organizations in told.items():
         console.print(f"[red]{escape(', '.join(dict.fromkeys(organizations)))}[/red]: [{code}] {escape(message)}")
         if detail:

@@ -117,6 +117,7 @@ def test_what_an_author_prints_does_not_spoil_the_results(tmp_path: Path, runner
     algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--runner", runner]
     ended = algotools("run", "prints", *algorithm, "--data", str(tmp_path / "a.csv"), "--json")
     assert json.loads(ended.stdout)[0]["result"] == "done"
+    assert ended.stderr.count(SECRET) >= 5
 
 
 @pytest.mark.parametrize(

@@ -51,15 +51,14 @@ def serve(control: socket.socket, load: Load | None) -> None:
     runs: dict[int, socket.socket] = {}
     try:
         while True:
-            watched: list[socket.socket | int] = [control, wake_read, *runs.values()]
-            readable, _, _ = select.select(watched, [], [])
+            readable = _readable(control.fileno(), wake_read, *(lifeline.fileno() for lifeline in runs.values()))
             if wake_read in readable:
                 os.read(wake_read, 4096)
-            _reap(runs)
             for pid, lifeline in runs.items():
-                if lifeline in readable:  # nothing is ever sent to us there: it was closed
+                if lifeline.fileno() in readable:  # nothing is ever sent to us there: it was closed
                     _kill(pid)
-            if control in readable:
+            _reap(runs)
+            if control.fileno() in readable:
                 asked = _receive(control)
                 if asked is None:
                     return
@@ -70,6 +69,14 @@ def serve(control: socket.socket, load: Load | None) -> None:
     finally:
         for pid in runs:
             _kill(pid)
+
+
+def _readable(*descriptors: int) -> set[int]:
+    """Wait until some of the descriptors can be read; unlike ``select.select``, of any number."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll()}
 
 
 def _receive(control: socket.socket) -> tuple[dict[str, str], int, socket.socket] | None:
