@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from algotools.errors import OutputError
@@ -39,9 +38,12 @@ def _replace(path: Path, data: bytes) -> bool:
         mode = stat.S_IMODE(before.st_mode)
     except FileNotFoundError:
         before, mode = None, 0o644
-    temporary = None
+    temporary = path.with_name(f".{path.name}-{os.getpid()}")
     try:
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError:
+        return False
+    try:
         with open(descriptor, "wb") as file:
             file.write(data)
             os.fchmod(file.fileno(), mode)
@@ -49,9 +51,8 @@ def _replace(path: Path, data: bytes) -> bool:
                 os.fchown(file.fileno(), before.st_uid, before.st_gid)
         os.replace(temporary, path)
     except OSError:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
         return False
     return True
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
-import hmac
 import json
 from pathlib import Path
 from typing import Any
@@ -32,6 +30,9 @@ def read_token_file(path: Path) -> str:
 
 def make(identity: Identity, key: bytes) -> str:
     """A token as the server makes it: HS256, no expiry."""
+    import hashlib  # here, because no container makes a token
+    import hmac
+
     subject = {name: value for name, value in msgspec.to_builtins(identity).items() if value is not None}
     if isinstance(identity.databases, str):
         subject["database"] = subject.pop("databases")

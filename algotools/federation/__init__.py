@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import shutil
 import tempfile
@@ -251,7 +252,7 @@ def _make_runner(name: RunnerName, algorithm: locate.Place | Algorithm) -> Runne
 
     if isinstance(algorithm, Algorithm):
         return InlineRunner(lambda: algorithm)
-    return InlineRunner(lambda: locate.load(algorithm))
+    return InlineRunner(functools.cache(lambda: locate.load(algorithm)))
 
 
 def _algorithm(what: What) -> locate.Place | Algorithm:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -168,6 +169,7 @@ def main() -> NoReturn:
     control = socket.socket(fileno=int(number))
     importlib.import_module("algotools.dispatch.worker")
     warm(module, root[0] if root else None)
+    gc.freeze()  # what is imported stays shared between the processes
     serve(control, None)
     os._exit(0)
 
