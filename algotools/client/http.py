@@ -27,6 +27,8 @@ LONGEST_PAUSE = 10.0
 class Http:
     """The node's proxy at ``url``, spoken to as the bearer of ``token``."""
 
+    _connection: http.client.HTTPConnection | None = None
+
     def __init__(self, url: str, token: str) -> None:
         try:
             parts = urlsplit(url)
@@ -38,7 +40,6 @@ class Http:
         self._connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._host, self._port, self._path = host, port, parts.path.rstrip("/")
         self._token = token
-        self._connection: http.client.HTTPConnection | None = None
 
     def get(self, path: str, patience: float = PATIENCE, **query: object) -> object:
         """The answer to a request that only reads.
@@ -114,6 +115,9 @@ class Http:
         except BaseException:
             self.close()
             raise
+
+    def __del__(self) -> None:
+        self.close()  # a master has no moment at which it would say that it needs the proxy no more
 
     def close(self) -> None:
         """Give the connection back; the next request opens another."""

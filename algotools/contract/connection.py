@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 from algotools.client.http import Http
-from algotools.contract import token
-from algotools.errors import TokenError
+from algotools.contract import files, token
+from algotools.errors import AlgotoolsError, ProxyError, TokenError
 from algotools.task import Task
 
 PATIENCE_WHILE_WAITING = 600.0
@@ -18,18 +20,20 @@ PATIENCE_WHILE_WAITING = 600.0
 class BaseConnection:
     """A node's proxy, spoken to with the run's token; see ``Connection``."""
 
-    def __init__(self, task: Task, text: str) -> None:
+    def __init__(self, task: Task, text: str, encode: Callable[[Mapping[str, object]], bytes]) -> None:
         if task.proxy is None:
             raise TokenError("the node names no proxy, so this run cannot reach the platform")
         self.identity = token.read(text)
         self._http = Http(task.proxy.url, text)
+        self._encode = encode
 
     def close(self) -> None:
         """See ``Connection``."""
         self._http.close()
 
-    def _post_task(self, method: str, inputs: Mapping[int, bytes], **more: object) -> int:
+    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], **more: object) -> int:
         """Create a subtask; ``more`` are the fields that only this generation has."""
+        inputs = {o: self._encode(files.subtask_content(method, own)) for o, own in arguments.items()}
         body = {
             "name": "subtask",
             "image": self.identity.image,
@@ -38,4 +42,18 @@ class BaseConnection:
             "organizations": [{"id": o, "input": base64.b64encode(data).decode()} for o, data in inputs.items()],
             **more,
         }
-        return int(cast("dict[str, Any]", self._http.post("task", body))["id"])
+        with understanding():
+            return int(cast("dict[str, Any]", self._http.post("task", body))["id"])
+
+
+@contextmanager
+def understanding() -> Iterator[None]:
+    """Within, an answer of another shape than this generation's is a ``ProxyError``."""
+    try:
+        yield
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, AlgotoolsError):
+            raise
+        raise ProxyError(
+            "the node's proxy answers in another form than this generation's", detail=traceback.format_exc()
+        ) from None

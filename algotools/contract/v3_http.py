@@ -7,17 +7,17 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from algotools.client.connection import RunState
-from algotools.contract import files, rest
-from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection
+from algotools.contract import rest
+from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection, understanding
 from algotools.contract.platform import FINAL, Organization, Platform, Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.contract.v3 import CONTRACT
 from algotools.task import Identity
 
 
 class ProxyConnection(BaseConnection):
     """The container's side; see ``Connection``."""
 
+    @understanding()
     def organizations(self) -> dict[int, str]:
         """See ``Connection``."""
         found = cast(
@@ -31,9 +31,9 @@ class ProxyConnection(BaseConnection):
 
     def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
         """See ``Connection``: a JSON input, so that nothing is pickled on the way."""
-        inputs = {o: CONTRACT.input(files.subtask_content(method, own)) for o, own in arguments.items()}
-        return self._post_task(method, inputs, database=self.identity.databases)
+        return self._post_task(method, arguments, database=self.identity.databases)
 
+    @understanding()
     def runs(self, task_id: int) -> list[RunState]:
         """See ``Connection``."""
         return [
@@ -48,9 +48,14 @@ class ProxyConnection(BaseConnection):
             for item in self._items(task_id)
         ]
 
+    @understanding()
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``."""
-        return {item["id"]: base64.b64decode(item["result"]) for item in self._items(task_id) if item.get("result")}
+        return {
+            item["id"]: base64.b64decode(item["result"], validate=True)
+            for item in self._items(task_id)
+            if item.get("result")
+        }
 
     def _items(self, task_id: int) -> list[dict[str, Any]]:
         return cast("list[dict[str, Any]]", self._http.get(f"task/{task_id}/result", PATIENCE_WHILE_WAITING))

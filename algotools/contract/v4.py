@@ -120,7 +120,7 @@ class V4:
         """See ``Contract.connect``."""
         from algotools.contract.v4_http import ProxyConnection
 
-        return ProxyConnection(task, token)
+        return ProxyConnection(task, token, self.input)
 
     def respond(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform

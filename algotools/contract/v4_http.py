@@ -9,17 +9,17 @@ from typing import Any, cast
 
 from algotools.client.connection import RunState
 from algotools.client.http import PATIENCE
-from algotools.contract import files, rest
-from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection
+from algotools.contract import rest
+from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection, understanding
 from algotools.contract.platform import FINAL, Organization, Platform, Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.contract.v4 import CONTRACT
 from algotools.task import Identity
 
 
 class ProxyConnection(BaseConnection):
     """The container's side; see ``Connection``. Only endpoints that every 4.x has."""
 
+    @understanding()
     def organizations(self) -> dict[int, str]:
         """See ``Connection``: those of the study, if the task belongs to one."""
         scope = "collaboration_id" if self.identity.study_id is None else "study_id"
@@ -32,11 +32,11 @@ class ProxyConnection(BaseConnection):
 
     def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
         """See ``Connection``."""
-        inputs = {o: CONTRACT.input(files.subtask_content(method, own)) for o, own in arguments.items()}
         scope = {"study_id": self.identity.study_id, "store_id": self.identity.store_id}
         told = {name: value for name, value in scope.items() if value is not None}
-        return self._post_task(method, inputs, databases=self.identity.databases, **told)
+        return self._post_task(method, arguments, databases=self.identity.databases, **told)
 
+    @understanding()
     def runs(self, task_id: int) -> list[RunState]:
         """See ``Connection``."""
         return [
@@ -51,13 +51,16 @@ class ProxyConnection(BaseConnection):
             for item in self._list("run", PATIENCE_WHILE_WAITING, task_id=task_id)
         ]
 
+    @understanding()
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``: what is kept in a blob store is fetched from there."""
         found = {}
         for item in self._list("result", PATIENCE_WHILE_WAITING, task_id=task_id):
             if text := item.get("result"):
                 blob = item.get("blob_storage_used")
-                found[item["run"]["id"]] = self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text)
+                found[item["run"]["id"]] = (
+                    self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text, validate=True)
+                )
         return found
 
     def _list(self, path: str, patience: float = PATIENCE, **query: object) -> list[dict[str, Any]]:

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import datetime
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from algotools.payload import rich
 from algotools.payload.path import Key, Path
 from algotools.payload.plain import Unfit
 
+Nested = Callable[[Any, Path], object]
+"""Packs what a pandas object holds."""
 
-def pack(value: Any, path: Path) -> object:
-    """A pandas object as a list that msgpack can carry; raises Unfit."""
+
+def pack(value: Any, path: Path, nested: Nested) -> object:
+    """A pandas object as a list that msgpack can carry, what it holds packed by ``nested``; raises Unfit."""
     if isinstance(value, pd.DataFrame):
-        columns = [_array(value.iloc[:, i].array, (*path, Key(name, i))) for i, name in enumerate(value.columns)]
-        return ["frame", pack(value.columns, path), pack(value.index, path), columns]
+        columns = [
+            _array(value.iloc[:, i].array, (*path, Key(name, i)), nested) for i, name in enumerate(value.columns)
+        ]
+        return ["frame", pack(value.columns, path, nested), pack(value.index, path, nested), columns]
     if isinstance(value, pd.Series):
-        return ["series", _name(value.name, path), pack(value.index, path), _array(value.array, path)]
+        return ["series", nested(value.name, path), pack(value.index, path, nested), _array(value.array, path, nested)]
     if isinstance(value, pd.MultiIndex):
-        levels = [pack(value.get_level_values(i), path) for i in range(value.nlevels)]
+        levels = [pack(value.get_level_values(i), path, nested) for i in range(value.nlevels)]
         return ["levels", levels]
     if isinstance(value, pd.RangeIndex):
-        return ["range", _name(value.name, path), value.start, value.stop, value.step]
+        return ["range", nested(value.name, path), value.start, value.stop, value.step]
     if isinstance(value, pd.Index):
-        return ["index", _name(value.name, path), _array(value.array, path), _frequency(value)]
+        return ["index", nested(value.name, path), _array(value.array, path, nested), _frequency(value)]
     if isinstance(value, pd.api.extensions.ExtensionArray):
-        return ["array", _array(value, path)]
+        return ["array", _array(value, path, nested)]
     if isinstance(value, pd.Timestamp):
         zone = None if value.tz is None else _zone(value.tz, path)
         return ["timestamp", int(value.asm8.view("i8")), value.unit, zone]
@@ -75,10 +80,6 @@ def unpack(content: list[Any]) -> Any:
     return {"NaT": pd.NaT, "NA": pd.NA}[kind]
 
 
-def _name(name: object, path: Path) -> object:
-    return rich.pack(name, path)
-
-
 def _frequency(index: Any) -> str | None:
     """The text of an index's frequency; None if it has none, or one of which the text says only half."""
     if not isinstance(index, (pd.DatetimeIndex, pd.TimedeltaIndex)) or index.freq is None:
@@ -99,30 +100,30 @@ def _zone(zone: datetime.tzinfo, path: Path) -> str:
     return name
 
 
-def _array(array: Any, path: Path) -> list[object]:
+def _array(array: Any, path: Path, nested: Nested) -> list[object]:
     """One column: the kind of its dtype, then what that kind needs."""
-    if isinstance(array, pd.arrays.NumpyExtensionArray):
+    if type(array) is pd.arrays.NumpyExtensionArray:  # not one derived from it, as arrays of texts are
         array = array.to_numpy()
     dtype = array.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return ["categorical", rich.pack(array.codes, path), pack(dtype.categories, path), dtype.ordered]
+        return ["categorical", nested(array.codes, path), pack(dtype.categories, path, nested), dtype.ordered]
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return ["zoned", rich.pack(array.asi8, path), dtype.unit, _zone(dtype.tz, path)]
+        return ["zoned", nested(array.asi8, path), dtype.unit, _zone(dtype.tz, path)]
     if isinstance(dtype, pd.PeriodDtype):
-        return ["period", rich.pack(array.asi8, path), dtype.freq.freqstr]
+        return ["period", nested(array.asi8, path), dtype.name]
     if isinstance(dtype, pd.StringDtype):
         values = [value if isinstance(value, str) else None for value in array]
         return ["string", values, dtype.storage, dtype.na_value is pd.NA]
     if str(dtype) in _MASKED:
         filled = array.to_numpy(dtype=dtype.numpy_dtype, na_value=False if dtype.kind == "b" else 0)
-        return ["masked", rich.pack(filled, path), rich.pack(array.isna(), path)]
+        return ["masked", nested(filled, path), nested(array.isna(), path)]
     if isinstance(dtype, pd.ArrowDtype):
         import pyarrow as pa
 
-        return ["arrow", rich.pack(pa.table({"": pa.array(array)}), path)]
+        return ["arrow", nested(pa.table({"": pa.array(array)}), path)]
     if isinstance(dtype, pd.api.extensions.ExtensionDtype):
         raise Unfit(path, f"a column of dtype {type(dtype).__name__} cannot travel between nodes; convert it first")
-    return ["numpy", rich.pack(np.asarray(array), path)]
+    return ["numpy", nested(np.asarray(array), path)]
 
 
 _MASKED = {f"{sign}Int{size}" for sign in ("", "U") for size in (8, 16, 32, 64)} | {"Float32", "Float64", "boolean"}
@@ -143,14 +144,8 @@ def _values(content: list[Any]) -> Any:
         return pd.array(rest[0], dtype=dtype)
     if kind == "masked":
         values, mask = rest
-        array = (
-            pd.arrays.BooleanArray
-            if values.dtype.kind == "b"
-            else pd.arrays.FloatingArray
-            if values.dtype.kind == "f"
-            else pd.arrays.IntegerArray
-        )
-        return array(values, mask)
+        kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
+        return kinds.get(values.dtype.kind, pd.arrays.IntegerArray)(values, mask)
     if kind == "arrow":
         return pd.arrays.ArrowExtensionArray(rest[0].column(0))
     return rest[0]

@@ -101,11 +101,11 @@ def _tree(value: Any, path: Path, null: Report | None) -> object:
         return _mapping(value.items(), path, null)
     if (convert := _conversion(kind)) is not None:
         return convert(value, path, null)
-    return _tree(_standard(value, path), path, null)
+    return _tree(simplify(value, path), path, null)
 
 
-def _standard(value: Any, path: Path) -> object:
-    """One of the standard library's own kinds of value, as something simpler."""
+def simplify(value: Any, path: Path) -> object:
+    """An enum, a dataclass or another of the standard library's kinds of value, as something simpler; raises Unfit."""
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (bool, int, str)):
@@ -175,7 +175,7 @@ def _key(key: object, path: Path) -> str:
     if key is None or isinstance(key, (bool, int, float)):
         return json.dumps(key)
     if isinstance(key, (datetime.date, uuid.UUID)):
-        return str(_standard(key, path))
+        return str(simplify(key, path))
     raise Unfit(path, f"a key of type {type(key).__qualname__} has no JSON form; use a text")
 
 

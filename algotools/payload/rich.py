@@ -19,7 +19,7 @@ from msgspec.msgpack import Ext
 
 from algotools.errors import NotSerializable, ProxyError
 from algotools.payload.path import Key, Path
-from algotools.payload.plain import Unfit
+from algotools.payload.plain import Unfit, simplify
 
 RICH = b"algotools."
 """How encoded bytes begin; v3's readers take it for the name of a format, as ``json.`` is."""
@@ -91,10 +91,7 @@ def pack(value: Any, path: Path) -> object:
     for base in kind.__mro__:
         if (package := _PACKAGES.get(base.__module__.partition(".")[0])) is not None:
             return package(value, path)
-    raise Unfit(
-        path,
-        f"a value of type {kind.__qualname__} cannot travel between nodes; return numbers, texts, arrays or tables",
-    )
+    return pack(simplify(value, path), path)
 
 
 def _pack_all(values: Any, path: Path) -> list[object]:
@@ -133,14 +130,14 @@ def _pack_numpy(value: Any, path: Path) -> Ext:
             raise Unfit(path, "an array of structures with Python objects cannot travel between nodes")
         return Ext(OBJECTS, msgspec.msgpack.encode([list(value.shape), _pack_all(value.ravel().tolist(), path)]))
     buffer = io.BytesIO()
-    np.save(buffer, np.asarray(value), allow_pickle=False)
+    np.lib.format.write_array(buffer, np.asarray(value), version=(3, 0), allow_pickle=False)
     return Ext(SCALAR if isinstance(value, np.generic) else ARRAY, buffer.getbuffer())
 
 
 def _pack_pandas(value: Any, path: Path) -> Ext:
     from algotools.payload import frames
 
-    return Ext(PANDAS, msgspec.msgpack.encode(frames.pack(value, path)))
+    return Ext(PANDAS, msgspec.msgpack.encode(frames.pack(value, path, pack)))
 
 
 def _pack_arrow(value: Any, path: Path) -> Ext:

@@ -1,0 +1,351 @@
+"""What a node prepares a container reads: the same task, in every generation that can express it."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from algotools.contract import Contract, Prepared, by_name, detect
+from algotools.contract.v3 import V3
+from algotools.contract.v4 import V4
+from algotools.errors import ContractError
+from algotools.task import Database, Identity, Proxy, Task
+
+CONTRACTS = {"v3": V3(), "v4": V4(), "v4 plain": V4(encoded=False)}
+each_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+quietly = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
+)
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
+"""What an environment can hold."""
+printable = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.sampled_from(" \t\n"))
+look_alikes = st.sampled_from(
+    ["", "ABCDEFGH", "ZZZZZZZZ", "MFRGG!!!", "MFRGGZDF", "!!!!!!!!", "None", "/mnt/data", "json.", "=", "[]", "a,b"]
+)
+"""Values that could be taken for encoded ones, or for part of the contract."""
+uris = st.sampled_from(["/mnt/data/default.csv", "postgresql://u:p@dbhost:5432/x", "/mnt/fold"]) | look_alikes
+types = st.none() | st.sampled_from(["csv", "sql", "excel", "ABCDEFGH"])
+letters = string.ascii_letters + "_"
+identifiers = st.text(letters, min_size=1, max_size=8).filter(lambda name: "DB_PARAM" not in name.upper())
+variable_names = st.text(string.ascii_lowercase, min_size=2, max_size=8) | st.sampled_from(
+    ["HTTP_PROXY", "http_proxy", "NO_PROXY", "FOO", "MY_VAR", "ALGOTOOLS_TIMEOUT", "DEFAULT", "DATABASE"]
+)
+proxies = st.sampled_from(
+    [
+        "http://proxyserver:8080",
+        "http://127.0.0.1:18031/api",
+        "https://host.docker.internal:443/a/b/",
+        "http://[::1]:80",
+        "http://u:p@h:1",
+    ]
+)
+BAD_URLS = [
+    *(
+        "http://h",
+        "HTTP://h:80",
+        "http://h:080",
+        "http://h:99999",
+        "http://[x:80",
+        "http://h:1?a=b",
+        "http://h:1/?",
+    ),
+    *("http://h:1#", "http://h:1/\n", " http://h:1", "//h:1", "http://:1", "http://h:-1", "http://h:٣"),
+]
+"""Addresses that host, port and path do not make up again, letter by letter."""
+options = st.dictionaries(st.text(string.ascii_uppercase + "_", min_size=1, max_size=8), texts, max_size=3)
+
+
+def by_upper(database: Database) -> str:
+    return database.label.upper()
+
+
+def call(draw: Any, folder: Path, roles: list[Any]) -> dict[str, Any]:
+    """What every generation can express: the call, the files, the proxy."""
+    return {
+        "method": draw(st.text()),
+        "role": draw(st.sampled_from(roles)),
+        "args": tuple(draw(st.lists(json_values, max_size=3))),
+        "kwargs": draw(st.dictionaries(st.text(), json_values, max_size=3)),
+        "encoding": draw(st.sampled_from(["plain", "rich"])),
+        "input_file": folder / draw(st.sampled_from(["input", "in put", "ïnput", "a=b", "%3A"])),
+        "output_file": folder / "output",
+        "temporary_folder": draw(st.none() | st.just(Path("/mnt/tmp")) | st.just(folder)),
+        "proxy": draw(st.none() | st.builds(Proxy, proxies, st.just(folder / "token"))),
+    }
+
+
+def of_v3(draw: Any, folder: Path) -> Task:
+    databases = draw(
+        st.lists(
+            st.builds(
+                Database,
+                st.text(st.characters(codec="utf-8", exclude_characters="\0="), min_size=1, max_size=8),
+                uris.filter(bool) | texts.filter(bool),
+                types,
+            ),
+            max_size=4,
+            unique_by=by_upper,
+        )
+    )
+    requested = draw(st.integers(0, min(1, len(databases))))
+    asked = [
+        Database(d.label, d.uri, d.type, query=draw(st.none() | st.text()), sheet_name=draw(st.none() | st.text()))
+        for d in databases[:requested]
+    ]
+    return Task(
+        databases=tuple(asked),
+        configured=tuple(databases[requested:]),
+        variables=draw(st.dictionaries(variable_names, texts | look_alikes, max_size=4)),
+        **call(draw, folder, ["master", "rpc"]),
+    )
+
+
+def of_v4(draw: Any, folder: Path, values: st.SearchStrategy[str]) -> Task:
+    databases = draw(
+        st.lists(
+            st.builds(Database, identifiers, uris | texts, types, options),
+            max_size=4,
+            unique_by=by_upper,
+        )
+    )
+    requested = draw(st.integers(0, len(databases)))
+    some = st.none() | look_alikes | texts
+    asked = [
+        Database(d.label, d.uri, d.type, d.options, draw(some), draw(some), draw(some)) for d in databases[:requested]
+    ]
+    return Task(
+        databases=tuple(asked),
+        configured=tuple(databases[requested:]),
+        variables=draw(st.dictionaries(variable_names, values | look_alikes, max_size=4)),
+        **call(draw, folder, ["master", "rpc", None]),
+    )
+
+
+def ordinary(draw: Any, contract: Contract, folder: Path) -> Task:
+    """A task that the generation can express."""
+    if isinstance(contract, V3):
+        return of_v3(draw, folder)
+    return of_v4(draw, folder, printable if contract.encoded else texts)
+
+
+def awkward(draw: Any, folder: Path) -> Task:
+    """A task of which every part may be beyond a generation."""
+    anything = st.text(max_size=6) | st.text(st.characters(), max_size=3) | look_alikes
+    labels = anything | identifiers | st.sampled_from(["default", "DEFAULT", "DEFAULT_QUERY", "A_DB_PARAM_B", "ß"])
+    maybe = st.none() | anything
+    databases = st.lists(
+        st.builds(
+            Database,
+            labels,
+            anything,
+            maybe,
+            st.dictionaries(anything | identifiers, anything, max_size=2),
+            maybe,
+            maybe,
+            maybe,
+        ),
+        max_size=3,
+    )
+    names = st.sampled_from(
+        [
+            *("PATH", "HOST", "PYTHONPATH", "DB_LABELS", "INPUT_FILE", "USER_REQUESTED_DATABASE_LABELS", "1A", "ü"),
+            *("FUNCTION_ACTION", "ALGORITHM_METHOD", "DEFAULT_DATABASE_URI", "DEFAULT_DB_PARAM_X", "PKG_NAME"),
+        ]
+    )
+    paths = st.sampled_from([folder / "input", folder / "output", folder / "token", folder / "a\0b", folder / "\udcff"])
+    relative = st.sampled_from([Path("relative"), Path()])
+    urls = proxies | anything | st.sampled_from(BAD_URLS)
+    return Task(
+        method=draw(st.text()),
+        role=draw(st.sampled_from(["master", "rpc", None])),
+        encoding=draw(st.sampled_from(["plain", "rich"])),
+        databases=tuple(draw(databases)),
+        configured=tuple(draw(databases)),
+        input_file=draw(paths | relative),
+        output_file=draw(paths | relative),
+        temporary_folder=draw(st.none() | paths | relative),
+        proxy=draw(st.none() | st.builds(Proxy, urls, paths | relative)),
+        variables=draw(st.dictionaries(names | anything | identifiers, anything, max_size=3)),
+        identity=draw(
+            st.none()
+            | st.just(Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="i", databases=""))
+        ),
+    )
+
+
+def one_part_awkward(draw: Any, contract: Contract, folder: Path) -> Task:
+    """A task that the generation can express, but for one part."""
+    import msgspec
+
+    task, other = ordinary(draw, contract, folder), awkward(draw, folder)
+    field = draw(st.sampled_from(Task.__struct_fields__))
+    return msgspec.structs.replace(task, **{field: getattr(other, field)})
+
+
+def check(contract: Contract, task: Task, prepared: Prepared) -> None:
+    """The environment is one that a process can have, its container knows its generation, and reads the task."""
+    for name, value in prepared.environment.items():
+        assert name
+        assert not set("=\0") & set(name)
+        assert "\0" not in value
+        f"{name}={value}".encode()
+    prepared.write()
+    assert detect(prepared.environment).name == contract.name
+    assert contract.read(prepared.environment) == task
+    assert task.output_file.read_bytes() == b""
+    if task.proxy is not None:
+        assert task.proxy.token_file.read_bytes() == b"token"
+
+
+@each_contract
+@given(data=st.data())
+@quietly
+def test_a_task_that_the_generation_can_express_is_read_as_it_was_prepared(contract, data, tmp_path):
+    task = ordinary(data.draw, contract, tmp_path)
+
+    check(contract, task, contract.prepare(task, "token"))
+
+
+@each_contract
+@pytest.mark.parametrize("how", ["in one part", "in every part"])
+@given(data=st.data())
+@quietly
+def test_any_task_is_refused_or_read_as_it_was_prepared(contract, how, data, tmp_path):
+    draw = data.draw
+    task = awkward(draw, tmp_path) if how == "in every part" else one_part_awkward(draw, contract, tmp_path)
+    try:
+        prepared = contract.prepare(task, "token")
+    except ContractError:
+        return
+    check(contract, task, prepared)
+
+
+@each_contract
+@given(posted=st.binary(min_size=1))
+@quietly
+def test_an_input_that_is_posted_is_passed_on_unread(contract, posted, tmp_path):
+    task = Task(method="", role="rpc", input_file=tmp_path / "input", output_file=tmp_path / "output")
+
+    assert contract.prepare(task, posted=posted).files[task.input_file] == posted
+
+
+def a_task(folder: Path, **more: Any) -> Task:
+    return Task(
+        **{
+            "method": "average",
+            "role": "rpc",
+            "input_file": folder / "input",
+            "output_file": folder / "output",
+            **more,
+        }
+    )
+
+
+REFUSED_BY_ALL = {
+    "identity": {
+        "identity": Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="i", databases="")
+    },
+    "differ only in case": {"configured": (Database("a", "x"), Database("A", "y"))},
+    "type 'None'": {"configured": (Database("a", "x", "None"),)},
+    "query": {"configured": (Database("a", "x", query="select 1"),)},
+    "'PATH'": {"variables": {"PATH": "/"}},
+    "'HOST'": {"variables": {"HOST": "x"}},
+    "'A_DATABASE_URI'": {"variables": {"A_DATABASE_URI": "x"}, "configured": (Database("a", "x"),)},
+    "'USER_REQUESTED_DATABASE_LABELS'": {"variables": {"USER_REQUESTED_DATABASE_LABELS": "x"}},
+    "identifier": {"variables": {"1A": "x"}},
+    "null character": {"configured": (Database("a", "x\0y"),)},
+    "not valid Unicode": {"configured": (Database("a", "\udcff"),)},
+    "scheme://host:port": {"proxy": Proxy("http://proxyserver", Path("/token"))},
+    "must be absolute": {"input_file": Path("input")},
+    "must be different": {"input_file": Path("/same"), "output_file": Path("/same")},
+}
+
+
+@each_contract
+@pytest.mark.parametrize(("name", "parts"), REFUSED_BY_ALL.items(), ids=REFUSED_BY_ALL)
+def test_what_no_generation_can_express_is_refused_by_name(contract, name, parts, tmp_path):
+    with pytest.raises(ContractError) as caught:
+        contract.prepare(a_task(tmp_path, **parts))
+
+    assert name in caught.value.message
+
+
+@each_contract
+@pytest.mark.parametrize("url", BAD_URLS)
+def test_an_address_that_its_parts_do_not_give_back_is_refused(contract, url, tmp_path):
+    with pytest.raises(ContractError, match="scheme://host:port"):
+        contract.prepare(a_task(tmp_path, proxy=Proxy(url, tmp_path / "token")))
+
+
+REFUSED_BY_V3 = {
+    "role": {"role": None},
+    "several requested databases": {"databases": (Database("a", "x"), Database("b", "y"))},
+    "options": {"configured": (Database("a", "x", options={"USER": "me"}),)},
+    "preprocessing": {"databases": (Database("a", "x", preprocessing=""),)},
+    "that the node does not have": {"databases": (Database("a"),)},
+    "are empty": {"configured": (Database("", "x"),)},
+}
+REFUSED_BY_V4 = {
+    "'my database'": {"configured": (Database("my database", "x"),)},
+    "'a_DB_PARAM_b'": {"configured": (Database("a_DB_PARAM_b", "x"),)},
+    "'user'": {"configured": (Database("a", "x", options={"user": "me"}),)},
+}
+
+
+@pytest.mark.parametrize(
+    ("contract", "name", "parts"),
+    [(by_name("v3"), *item) for item in REFUSED_BY_V3.items()]
+    + [(by_name("v4"), *item) for item in REFUSED_BY_V4.items()],
+    ids=[*REFUSED_BY_V3, *REFUSED_BY_V4],
+)
+def test_what_one_generation_cannot_express_is_refused_by_name(contract, name, parts, tmp_path):
+    with pytest.raises(ContractError) as caught:
+        contract.prepare(a_task(tmp_path, **parts))
+
+    assert name in caught.value.message
+
+
+def test_control_characters_in_a_variable_are_refused_where_values_are_encoded(tmp_path):
+    task = a_task(tmp_path, variables={"FOO": "\x1b[31m"})
+
+    with pytest.raises(ContractError, match="'FOO'"):
+        CONTRACTS["v4"].prepare(task)
+    check(CONTRACTS["v4 plain"], task, CONTRACTS["v4 plain"].prepare(task))
+
+
+@each_contract
+def test_the_result_that_a_container_writes_is_the_one_that_the_researcher_gets(contract):
+    for encoded, value in [
+        (b'{"average":1.5}', {"average": 1.5}),
+        (b"null", None),
+        (b"[1,null]", [1, None]),
+        (b'"a"', "a"),
+    ]:
+        assert contract.answer(contract.output(encoded)) == value
+
+
+@each_contract
+def test_no_output_is_no_answer_and_what_is_not_json_stays_bytes(contract):
+    assert contract.answer(b"") is None
+    for output in [b"\x80\x04N.", b"json.{", b"json.\xff", b"json." + b"[" * 100_000, b"<html>"]:
+        assert contract.answer(output) == output
+
+
+@each_contract
+def test_nan_from_images_made_with_other_tools_is_taken_as_the_platforms_own_clients_do(contract):
+    prefix = b"json." if isinstance(contract, V3) else b""
+
+    assert repr(contract.answer(prefix + b'{"a": NaN, "b": [-Infinity]}')) == "{'a': nan, 'b': [-inf]}"
+
+
+def test_a_rich_result_keeps_its_own_prefix():
+    for contract in CONTRACTS.values():
+        assert contract.output(b"algotools.\x01") == b"algotools.\x01"
