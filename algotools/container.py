@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import signal
-import traceback
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
@@ -59,10 +58,7 @@ def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> i
     except AlgotoolsError as error:
         return _failed(error.failure(), owner, console)
     except Exception as error:  # ours: the author's own are named where the function is called
-        failure = InternalError(
-            f"algotools itself failed ({type(error).__name__})", detail=traceback.format_exc()
-        ).failure()
-        return _failed(failure, owner, console)
+        return _failed(InternalError.of(error).failure(), owner, console)
     _close(owner, console)
     return 0
 

@@ -11,6 +11,7 @@ A class states its exit code when it is declared; forgetting it, or taking a cod
 from __future__ import annotations
 
 import inspect
+import traceback
 from typing import Any, ClassVar, NamedTuple
 
 CODES: dict[int, type[AlgotoolsError]] = {}
@@ -221,3 +222,10 @@ class RunsFailed(AlgotoolsError, RuntimeError, exit_code=61):
 
 class InternalError(AlgotoolsError, RuntimeError, exit_code=70):
     """A fault of algotools itself; please report it."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> InternalError:
+        """The fault that an unexpected exception is; its traceback is for the owner."""
+        return cls(
+            f"algotools itself failed ({type(error).__name__})", detail="".join(traceback.format_exception(error))
+        )

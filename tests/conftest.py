@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from algotools.contract import by_name, token
 from algotools.contract.environment import from_image
@@ -18,6 +19,9 @@ from algotools.task import Database, Identity, Proxy, Task
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = Path(__file__).parent / "algorithms"
 AVERAGE = ROOT / "examples" / "average"
+
+settings.register_profile("any machine", deadline=None)  # a machine that is busy is no failure
+settings.load_profile("any machine")
 
 SECRET = "Jane-Doe-4711"
 """A value from the data: it may stand in no log that a researcher reads."""

@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-import traceback
 from typing import NoReturn
 
 from algotools import report
@@ -41,8 +40,7 @@ def work(task: Task, load: Load, contract: Contract, channel: socket.socket, out
         except AlgotoolsError as error:
             last = Failed(*error.failure())
         except BaseException as error:  # ours: the author's own are named in `perform`
-            fault = InternalError(f"algotools itself failed ({type(error).__name__})", detail=traceback.format_exc())
-            last = Failed(*fault.failure())
+            last = Failed(*InternalError.of(error).failure())
         _flush()
         send(channel, last)
         os._exit(0)

@@ -21,7 +21,7 @@ from algotools import contract as contracts
 from algotools import locate
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
-from algotools.errors import AlgotoolsError, Failure, FederationError
+from algotools.errors import AlgotoolsError, Failure, FederationError, InternalError
 from algotools.federation.api import Api
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Member, read_file
@@ -98,6 +98,7 @@ class Federation:
     def _set_up(
         self, configuration: Configuration, runner: RunnerName, timeout: float | None, listen: Listen, folder: Path
     ) -> None:
+        self._folder = folder
         self._images = configuration.images
         self._runner_name = runner
         self._timeout = timeout
@@ -106,7 +107,7 @@ class Federation:
         self._callers: dict[str, tuple[Identity, int]] = {}
         self._open = True
         first = self._runner("") if self._algorithm is not None else None
-        self._schedule = Schedule(first.places if first else 4, self._execute)
+        self._schedule = Schedule(first.places if first else 4, _weakly(self._execute))
         names = [member.name for member in configuration.members]
         self._store = Store(configuration.collaboration, names, self._schedule.submit, listen)
         key = secrets.token_bytes(32)
@@ -114,7 +115,7 @@ class Federation:
             o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}", key)
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
-        self._api = Api(self._answer)
+        self._api = Api(_weakly(self._answer))
         self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
 
     @classmethod
@@ -208,8 +209,13 @@ class Federation:
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
             self._store.ended(run, "start failed", detail=error.detail)
+        except Exception as error:  # ours, unless the federation was closed under the run's feet
+            if self._open:
+                fault = InternalError.of(error)
+                self._store.said(run, failure_line(fault.failure()))
+                self._store.ended(run, "unknown error", detail=fault.detail)
         finally:
-            self._store.ended(run, "unknown error")
+            self._store.ended(run, "unknown error" if self._open else "killed by user")
 
     def _runner(self, image: str) -> Runner | None:
         """What runs an image: the algorithm that it is the name of, else the federation's own."""
@@ -233,6 +239,17 @@ class Federation:
             return self._contract.respond(method, path, query, body, caller, self._store)
         except (ValueError, LookupError):
             return MASKED
+
+
+def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A method that does not keep its object alive: a federation that nobody holds any longer ends by itself."""
+    reference = weakref.WeakMethod(method)
+
+    def call(*arguments: object) -> Any:
+        found = reference()
+        return found(*arguments) if found else None
+
+    return call
 
 
 def _clean_up(schedule: Schedule, runners: dict[object, Runner], api: Api, folder: Path) -> None:

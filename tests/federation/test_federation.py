@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -211,6 +212,21 @@ def test_nothing_is_left_when_it_is_closed(runner) -> None:
     assert "python" not in children.stdout.replace("ps", "")
     with pytest.raises(FederationError, match="closed"):
         federation.client().task.create(1, [2], input={"method": "well"})
+
+
+def test_a_federation_that_nobody_holds_ends_by_itself() -> None:
+    client = Federation(FRAMES, algorithm=ALGORITHMS / "misbehaving", runner="process").client()
+    task = client.task.create(1, [2], input={"method": "well"})
+    while not client.task.get(task["id"])["complete"]:
+        time.sleep(0.05)
+    folder = client.task._federation._folder
+    assert folder.exists()
+    del client
+    gc.collect()
+    deadline = time.monotonic() + 10
+    while folder.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize(

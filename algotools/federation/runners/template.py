@@ -127,13 +127,19 @@ def _reap(runs: dict[int, socket.socket]) -> None:
             return
         if not pid:
             return
-        _kill(pid)  # whatever the author's code started and left behind
+        _kill_group(pid)  # whatever the author's code started and left behind
         if lifeline := runs.pop(pid, None):
             with lifeline, contextlib.suppress(OSError):
                 lifeline.sendall(STATUS.pack(os.waitstatus_to_exitcode(status)))
 
 
 def _kill(pid: int) -> None:
+    """End a run that has not been waited for; it may be so young that it has no group of its own yet."""
+    os.kill(pid, signal.SIGKILL)
+    _kill_group(pid)
+
+
+def _kill_group(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGKILL)
 
