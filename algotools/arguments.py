@@ -225,9 +225,12 @@ def _hints(function: Callable[..., object]) -> dict[str, Any]:
 
 def _refers(annotation: object) -> bool:
     """Whether there is a text or forward reference in an annotation, to be resolved when the algorithm is loaded."""
-    if typing.get_origin(annotation) is Literal:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
         return False
-    return isinstance(annotation, (str, typing.ForwardRef)) or any(map(_refers, typing.get_args(annotation)))
+    if origin is Annotated:
+        return _refers(arguments[0])
+    return isinstance(annotation, (str, typing.ForwardRef)) or any(map(_refers, arguments))
 
 
 def _parameter(function: Callable[..., object], role: Role, parameter: inspect.Parameter, annotation: Any) -> Parameter:
@@ -343,6 +346,8 @@ def _marked(annotation: Any, value: Any, marker: Marker) -> Iterator[Any]:
             yield value
         else:
             yield from _marked(arguments[0], value, marker)
+    elif getattr(origin, "_name", "") in _QUALIFIERS:
+        yield from _marked(arguments[0], value, marker)
     elif origin in (Union, types.UnionType):
         for member in arguments:
             if _fits(value, member):
@@ -356,8 +361,6 @@ def _marked(annotation: Any, value: Any, marker: Marker) -> Iterator[Any]:
         fixed = origin is tuple and arguments[-1] is not ...
         for position, item in enumerate(value):
             yield from _marked(arguments[position] if fixed else arguments[0], item, marker)
-    elif getattr(origin, "_name", "") in _QUALIFIERS:
-        yield from _marked(arguments[0], value, marker)
     elif isinstance(kind := origin or annotation, type):
         given = dict(zip(getattr(kind, "__parameters__", ()), arguments, strict=False))
         for name, hint in typing.get_type_hints(kind, include_extras=True).items():

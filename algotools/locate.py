@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 import threading
 import traceback
@@ -109,7 +108,10 @@ def _in_folder(folder: Path) -> Place:
             f"{folder} has no pyproject.toml; an algorithm's project names its module there, under "
             f'[project.entry-points."{GROUP}"]'
         )
-    points = _toml(file).get("project", {}).get("entry-points", {}).get(GROUP, {})
+    points: object = _toml(file)
+    for key in ("project", "entry-points", GROUP):
+        points = points.get(key) if isinstance(points, dict) else None
+    points = points if isinstance(points, dict) else {}
     if len(points) != 1:
         found = f"{len(points)} entries ({', '.join(points)})" if points else "none"
         raise AlgorithmNotFound(
@@ -119,7 +121,7 @@ def _in_folder(folder: Path) -> Place:
     return Place(str(next(iter(points.values()))), source if source.is_dir() else folder)
 
 
-def _toml(file: Path) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
+def _toml(file: Path) -> object:
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -139,10 +141,14 @@ def _entry_points() -> dict[str, EntryPoint]:
 def _importable(name: str) -> bool:
     if not all(part.isidentifier() for part in name.split(".")):
         return False
+    import importlib.util  # here, because no container needs it
+
     try:
         return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError, AttributeError):
-        return False
+    except ModuleNotFoundError as error:
+        return not (error.name and f"{name}.".startswith(f"{error.name}."))
+    except (Exception, SystemExit):
+        return "." in name  # a package above it trips over itself: `load` says how
 
 
 def _import(place: Place) -> ModuleType:

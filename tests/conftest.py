@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
+from algotools import functions
 from algotools.contract import by_name, token
 from algotools.contract.environment import from_image
 from algotools.task import Database, Identity, Proxy, Task
@@ -121,4 +122,21 @@ def misbehaving() -> Path:
     return ALGORITHMS / "misbehaving"
 
 
-Call = Callable[..., Ended]
+@pytest.fixture
+def survey() -> Path:
+    """The folder of an algorithm as authors write them."""
+    return ALGORITHMS / "survey"
+
+
+@pytest.fixture
+def nothing_registered(tmp_path: Path) -> Iterator[None]:
+    """An empty registry, and afterwards no trace of what a test registers and imports."""
+    registry, path = dict(functions._registry), list(sys.path)
+    functions._registry.clear()
+    yield
+    functions._registry.clear()
+    functions._registry.update(registry)
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith((str(ALGORITHMS), str(tmp_path))):
+            del sys.modules[name]

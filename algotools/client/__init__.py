@@ -83,7 +83,7 @@ class AlgorithmClient:
     ) -> list[int]:
         own = [organization for organization in arguments if organization is not None]
         asked = list(dict.fromkeys(own or self._connection.asked() if given is None else given))
-        if unknown := [o for o in (*asked, *own) if o not in names]:
+        if unknown := [o for o in dict.fromkeys((*asked, *own)) if o not in names]:
             known = ", ".join(f"{o} ({name})" for o, name in names.items())
             raise UnknownOrganization(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {known}")
         if not asked:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from algotools.data import Loaded
 from algotools.data.reading import reading
+from algotools.errors import ProxyError
 from algotools.payload import decode_rich, encode_rich
 from algotools.task import Database
 
@@ -21,7 +22,10 @@ def write(frame: pd.DataFrame, path: Path) -> None:
 def read(database: Database, columns: Collection[str] | None) -> Loaded:
     """The frame, or the asked columns of it: see ``Source.read``."""
     with reading(database, "frame"):
-        frame = decode_rich(Path(database.uri).read_bytes())
+        try:
+            frame = decode_rich(Path(database.uri).read_bytes())
+        except ProxyError as error:  # which speaks of another node's answer
+            raise ValueError(f"{error} {error.detail}") from None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError("the file holds something else than a DataFrame")
     asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]

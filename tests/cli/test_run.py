@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -156,26 +159,39 @@ def test_a_limit_ends_a_run(tmp_path: Path) -> None:
 
 def test_control_c_ends_all_that_was_started(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
-    arguments = [
-        "run",
-        "never_returns",
-        "--algorithm",
-        str(ALGORITHMS / "misbehaving"),
-        "--data",
-        str(tmp_path / "a.csv"),
-    ]
+    mark = f"PYTHON_MARK_OF_THIS_TEST={uuid.uuid4()}"  # what begins with PYTHON is handed on to every run
+    algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")]
     with subprocess.Popen(
-        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    ) as process:  # fmt: skip
-        time.sleep(2)
+        [sys.executable, "-c", "from algotools.cli import main; main()", "run", "never_returns", *algorithm],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, **dict([mark.split("=")])},
+    ) as process:
+        wait_until(lambda: len(marked(mark)) == 4)  # the command, the template, a supervisor and its worker
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130
     assert "nothing is left running" in stderr
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    template = [line for line in listed.splitlines() if "runners.template" in line and "misbehaving" in line]
-    assert template == []
+    assert marked(mark) == []
+
+
+def marked(mark: str) -> list[str]:
+    """The processes that carry a mark in their environment."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
+                found.append(folder.name)
+    return found
+
+
+def wait_until(true: Callable[[], bool]) -> None:
+    """Wait for something that is about to become true."""
+    deadline = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_describe_shows_what_a_task_can_call() -> None:

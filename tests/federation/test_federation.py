@@ -40,9 +40,7 @@ def columns(data: pd.DataFrame, column: Column) -> object:
 
 
 @rpc
-def both(
-    first: pd.DataFrame, other: "pd.DataFrame", info: RunInfo
-) -> object:  # two databases, in the order of the task
+def both(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # two databases, in the order of the task
     return [list(first["x"]), list(other["x"])]
 
 

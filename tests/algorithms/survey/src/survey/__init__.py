@@ -1,0 +1,6 @@
+"""An algorithm as authors write them: modules, strings as annotations, classes as arguments, helpers."""
+
+from survey.functions import count, summary
+from survey.helpers import tidy
+
+__all__ = ["count", "summary", "tidy"]

@@ -1,0 +1,160 @@
+"""A CSV file is what pandas makes of it, value for value; only the asked columns are read."""
+
+import csv
+import io
+import itertools
+import warnings
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algotools import data
+from algotools.errors import DatabaseUnreadable
+from algotools.task import Database
+
+
+def load(path: Path, columns: frozenset[str] | None = None) -> data.Loaded:
+    return data.load(Database("default", str(path), "csv"), "pandas", columns)
+
+
+def same(ours: pd.DataFrame, reference: pd.DataFrame) -> None:
+    """Equal in values, their types, dtypes, index and labels."""
+    pd.testing.assert_frame_equal(ours, reference, check_exact=True)
+    for position in range(reference.shape[1]):
+        left, right = ours.iloc[:, position].tolist(), reference.iloc[:, position].tolist()
+        assert [type(value) for value in left] == [type(value) for value in right]
+
+
+cells = st.one_of(
+    st.sampled_from(["", "NA", "N/A", "nan", "NULL", "None", "null", "-", "True", "false", "inf", "-0", "1e400", " 7"]),
+    st.sampled_from(['say "hi"', "a,b", "two\nlines", "cr\rlf\r\n", "'", '"', "é€", "007", "1_000", "2024-02-30"]),
+    st.integers(-(2**80), 2**80).map(str),
+    st.floats().map(repr),
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=6),
+)
+names = st.one_of(
+    st.sampled_from(["age", "name", "", "age", "age.1", "Unnamed: 0", "a b", "x,y", 'q"q', "1", "NA", "two\nlines"]),
+    st.text(alphabet=st.characters(codec="utf-8", exclude_characters="\0"), max_size=4),
+)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> str:
+    """The text of a file: awkward cells, names twice or none, rows too short, perhaps none at all."""
+    header = draw(st.lists(names, min_size=1, max_size=5))
+    rows = draw(st.lists(st.lists(cells, min_size=len(header), max_size=len(header)), max_size=5))
+    if rows and draw(st.booleans()):
+        rows[-1] = rows[-1][: draw(st.integers(1, len(header)))]
+    text = io.StringIO()
+    quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]))
+    if any("\r" in name for name in header):
+        quoting = csv.QUOTE_ALL  # or the header would end there, and be shorter than the rows: see below
+    csv.writer(text, quoting=quoting, lineterminator=draw(st.sampled_from(["\n", "\r\n"]))).writerows([header, *rows])
+    return text.getvalue()
+
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("csv")
+
+
+@given(text=files(), choice=st.data())
+def test_whatever_is_in_the_file_it_is_what_pandas_reads(folder, text, choice):
+    path = folder / f"{next(_numbers)}.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    try:
+        whole = pd.read_csv(path)
+    except (ValueError, pd.errors.ParserError):
+        with pytest.raises(DatabaseUnreadable):
+            load(path)
+        return
+    everything = load(path)
+    same(everything.value, whole)
+    assert everything.columns == list(whole.columns)
+
+    chosen = choice.draw(st.lists(st.sampled_from(list(whole.columns)), min_size=1, unique=True))
+    part = load(path, frozenset([*chosen, "no such column"]))
+    same(part.value, pd.read_csv(path, usecols=chosen))
+    same(part.value, whole.loc[:, [name in chosen for name in whole.columns]])
+    assert part.columns == list(whole.columns)
+
+
+EXAMPLES = {
+    "quotes and newlines": 'a,b\n"say ""hi""","two\nlines"\n"x,y",\n',
+    "spellings of nothing": "a,b\nNA,\nnull,nan\n-,NaN\n",
+    "mixed types": "a,b\n1,x\ntrue,2\n3.5,NA\n",
+    "big integers": f"a,b\n{2**63},{2**63 - 1}\n{2**80},-{2**63}\n",
+    "names twice": "a,a,b,a\n1,2,3,4\n",
+    "no names": ",a,\n1,2,3\n",
+    "no rows": "a,b\n",
+    "no rows and no newline": "a,b",
+    "rows too short": "a,b\n1\n2,3\n",
+    "a byte order mark": "\ufeffa,b\n1,2\n",
+    "windows newlines": "a,b\r\n1,2\r\n",
+    "blank lines": "a,b\n\n1,2\n\n",
+    "leading zeros": "a,b\n007,08\n",
+}
+
+
+@pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
+def test_every_choice_of_columns_is_what_pandas_reads(tmp_path, text):
+    path = tmp_path / "database.csv"
+    path.write_text(text, encoding="utf-8", newline="")
+    whole = pd.read_csv(path)
+    same(load(path).value, whole)
+    labels = list(whole.columns)
+    for count in range(1, len(labels) + 1):
+        for chosen in itertools.combinations(labels, count):
+            loaded = load(path, frozenset(chosen))
+            same(loaded.value, pd.read_csv(path, usecols=list(chosen)))
+            same(loaded.value, whole[list(chosen)])
+            assert loaded.columns == labels
+
+
+def test_what_is_in_a_column_does_not_depend_on_which_others_are_asked(tmp_path):
+    """Where rows are longer than the header, pandas takes the first for the index, but not if all names are listed."""
+    path = tmp_path / "database.csv"
+    path.write_text("a,b\n1,2,3\n4,5,6\n")
+    whole = pd.read_csv(path)
+    assert not whole.equals(pd.read_csv(path, usecols=["a", "b"]))
+    for chosen in (["a"], ["b"], ["a", "b"]):
+        same(load(path, frozenset(chosen)).value, whole[chosen])
+
+
+def test_only_the_asked_columns_are_read(tmp_path):
+    path = tmp_path / "database.csv"
+    path.write_text("name,age,sex\nJane,71,f\nJohn,58,m\n")
+    loaded = load(path, frozenset({"sex", "age"}))
+    assert loaded.value.to_dict("list") == {"age": [71, 58], "sex": ["f", "m"]}
+    assert loaded.columns == ["name", "age", "sex"]
+
+
+def test_columns_that_are_not_there_are_left_to_the_caller(tmp_path):
+    path = tmp_path / "database.csv"
+    path.write_text("name,age\nJane,71\n")
+    loaded = load(path, frozenset({"height"}))
+    assert list(loaded.value.columns) == []
+    assert loaded.columns == ["name", "age"]
+
+
+def test_a_large_file_of_mixed_types_is_what_pandas_reads(tmp_path):
+    path = tmp_path / "database.csv"
+    lines = [f"{i},{i if i < 150_000 else 'x'},{i % 7}" for i in range(200_000)]
+    path.write_text("a,b,c\n" + "\n".join(lines) + "\n")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", pd.errors.DtypeWarning)
+        same(load(path, frozenset("b")).value, pd.read_csv(path, usecols=["b"]))
+        same(load(path).value, pd.read_csv(path))
+
+
+def test_a_compressed_file_is_read(tmp_path):
+    path = tmp_path / "database.csv.gz"
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
+    frame.to_csv(path, index=False)
+    same(load(path, frozenset("a")).value, frame[["a"]])
