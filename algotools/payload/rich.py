@@ -130,7 +130,8 @@ def _pack_numpy(value: Any, path: Path) -> Ext:
             raise Unfit(path, "an array of structures with Python objects cannot travel between nodes")
         return Ext(OBJECTS, msgspec.msgpack.encode([list(value.shape), _pack_all(value.ravel().tolist(), path)]))
     buffer = io.BytesIO()
-    np.lib.format.write_array(buffer, np.asarray(value), version=(3, 0), allow_pickle=False)
+    npy: Any = np.lib.format  # not every numpy gives it types
+    npy.write_array(buffer, np.asarray(value), version=(3, 0), allow_pickle=False)
     return Ext(SCALAR if isinstance(value, np.generic) else ARRAY, buffer.getbuffer())
 
 
@@ -188,5 +189,6 @@ def _unpack(code: int, data: memoryview) -> object:
     if code == OBJECTS:
         shape, values = decode_nested(data)
         return np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
-    array = np.lib.format.read_array(io.BytesIO(data), allow_pickle=False, max_header_size=LONGEST_HEADER)
+    npy: Any = np.lib.format
+    array = npy.read_array(io.BytesIO(data), allow_pickle=False, max_header_size=LONGEST_HEADER)
     return array[()] if code == SCALAR else array

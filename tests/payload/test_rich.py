@@ -149,7 +149,7 @@ def test_an_array_of_objects_comes_back_whatever_is_in_it(items, tall):
         decimal.Decimal("-0.00"),
         uuid.UUID(int=5),
         np.float64(math.nan),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "ns"),
         np.timedelta64(5, "s"),
         np.str_(""),
         np.bytes_(b"a"),
