@@ -18,6 +18,8 @@ class RunState(Struct, frozen=True, kw_only=True):
     status: str
     finished: bool
     log: str = ""
+    hint: str = ""
+    """Why it failed, as far as the platform itself says."""
     node_online: bool = True
 
 

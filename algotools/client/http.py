@@ -10,7 +10,7 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from urllib.parse import urlencode, urlsplit
 
 from algotools.errors import ProxyError
@@ -22,6 +22,16 @@ ATTEMPTS_TO_CREATE = 3
 """How often a request that creates something is sent: it may have got through all the same."""
 
 LONGEST_PAUSE = 10.0
+
+HINTS = {("POST", "task"): "most often an organization has no node, or the master's own task counts as ended already; "}
+"""What a masked refusal most often means."""
+
+Body = Callable[[], "bytes | Iterator[bytes] | None"]
+"""Makes what a request sends, anew for each time that it is sent."""
+
+
+def _nothing() -> None:
+    """The body of a request that only reads."""
 
 
 class Http:
@@ -48,11 +58,18 @@ class Http:
             ProxyError: the proxy refuses, or has given no answer for ``patience`` seconds.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        return _parsed(self._insist("GET", target, None, {}, time.monotonic() + patience, None))
+        return _parsed(self._insist("GET", target, _nothing, {}, time.monotonic() + patience, None))
+
+    def find(self, path: str) -> object:
+        """The answer to a question that not every server knows; None from one that does not."""
+        try:
+            return _parsed(self._insist("GET", path, _nothing, {}, time.monotonic() + PATIENCE, 1))
+        except ProxyError:
+            return None
 
     def download(self, path: str) -> bytes:
         """The bytes at a path."""
-        return self._insist("GET", path, None, {}, time.monotonic() + PATIENCE, None)
+        return self._insist("GET", path, _nothing, {}, time.monotonic() + PATIENCE, None)
 
     def post(self, path: str, body: object) -> object:
         """The answer to a request that creates something.
@@ -62,26 +79,30 @@ class Http:
         """
         data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
-        return _parsed(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+        return _parsed(
+            self._insist("POST", path, lambda: data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE)
+        )
 
     def upload(self, path: str, data: bytes, headers: Mapping[str, str]) -> object:
-        """The answer to bytes that are sent as they are."""
+        """The answer to bytes sent as they are; in chunks, for a proxy that encrypts them alters their length."""
         headers = {"Content-Type": "application/octet-stream", **headers}
-        return _parsed(self._insist("POST", path, data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE))
+        deadline = time.monotonic() + PATIENCE
+        return _parsed(self._insist("POST", path, lambda: iter([data]), headers, deadline, ATTEMPTS_TO_CREATE))
 
     def _insist(
         self,
         method: str,
         path: str,
-        data: bytes | None,
+        data: Body,
         headers: Mapping[str, str],
         deadline: float,
         attempts: int | None,
     ) -> bytes:
         pause, sent = 0.2, 0
+        hint = HINTS.get((method, path), "")
         while True:
             try:
-                status, body = self._once(method, path, data, headers)
+                status, body = self._once(method, path, data(), headers)
                 sent += 1
                 trouble = f"status {status}"
                 if status < 300:
@@ -98,12 +119,14 @@ class Http:
             if time.monotonic() + pause > deadline or (attempts is not None and sent >= attempts):
                 raise ProxyError(
                     f"the node's proxy does not fulfil {method} {path.partition('?')[0]}: {trouble}, "
-                    "also after trying again; the node's and the server's own logs tell why"
+                    f"also after trying again; {hint}the node's and the server's own logs tell why"
                 )
             time.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
-    def _once(self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]) -> tuple[int, bytes]:
+    def _once(
+        self, method: str, path: str, data: bytes | Iterator[bytes] | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = self._connect(self._host, self._port, timeout=60)
         try:
@@ -115,9 +138,6 @@ class Http:
         except BaseException:
             self.close()
             raise
-
-    def __del__(self) -> None:
-        self.close()  # a master has no moment at which it would say that it needs the proxy no more
 
     def close(self) -> None:
         """Give the connection back; the next request opens another."""

@@ -19,6 +19,8 @@ ones are not hammered for."""
 OFFLINE_LIMIT = 15 * 60.0
 """Seconds after which a run whose node stays offline counts as dead."""
 
+UNTOLD = "its log does not say why"
+
 LONGEST_WAIT = 7 * 24 * 3600.0
 """Seconds for which we wait at all if the author names no limit: long past work of hours."""
 
@@ -49,6 +51,7 @@ class Results(Sequence[Any]):
         self._offline_since: dict[int, float] = {}
         self._values: dict[int, Any] = {}
         self._failures: dict[int, str] = {}
+        self._told = False
 
     @property
     def failures(self) -> Mapping[int, str]:
@@ -70,7 +73,7 @@ class Results(Sequence[Any]):
                     yield organization, self._values[organization]
             if not self._waiting():
                 break
-            self._look()
+            self._look(eager=True)
         self._judge()
 
     def _all(self) -> list[Any]:
@@ -100,18 +103,22 @@ class Results(Sequence[Any]):
 
     def _finish(self) -> None:
         while self._waiting():
-            self._look()
+            self._look(eager=False)
 
-    def _look(self) -> None:
-        """Ask once how the runs are doing; if nothing is new, wait a while first."""
+    def _look(self, *, eager: bool) -> None:
+        """Ask once how the runs are doing; then take results, or wait a while.
+
+        The platform gives the results of a task all at once. So they are fetched once, when the last run has
+        ended, unless the author is ``eager`` for each as it comes.
+        """
         now = time.monotonic()
         runs = {run.organization_id: run for run in self._connection.runs(self._task_id)}
         waiting = self._waiting()
         done = [runs[o] for o in waiting if o in runs and runs[o].finished]
-        if done:
+        if done and (eager or len(done) == len(waiting)):
             self._take(done)
             return
-        for organization in waiting:
+        for organization in set(waiting) - {run.organization_id for run in done}:
             if why := self._dead(organization, runs.get(organization), now):
                 self._failures[organization] = why
         if self._waiting():
@@ -124,7 +131,7 @@ class Results(Sequence[Any]):
         for run in done:
             if run.status != "completed":
                 failure = read_failure(run.log)
-                reason = f"{failure.message} [exit code {failure.exit_code}]" if failure else "its log does not say why"
+                reason = f"{failure.message} [exit code {failure.exit_code}]" if failure else run.hint or UNTOLD
                 self._failures[run.organization_id] = f"{run.status}: {reason}"
             elif output := outputs.get(run.run_id):
                 try:
@@ -156,7 +163,9 @@ class Results(Sequence[Any]):
         if len(self._values) < (math.inf if self._quorum is None else self._quorum):
             wanted = "" if self._quorum is None else f" (quorum: {self._quorum})"
             raise PartialFailure(message + wanted)
-        log(message)
+        if not self._told:
+            self._told = True
+            log(message)
 
 
 def _decode(output: bytes) -> Any:
@@ -165,4 +174,4 @@ def _decode(output: bytes) -> Any:
         return decode_rich(output)
     import json
 
-    return json.loads(output.removeprefix(b"json."))
+    return json.loads(output)

@@ -56,6 +56,13 @@ class Contract(Protocol):
     def output(self, data: bytes) -> bytes:
         """The container's side: an encoded result as the output file has it."""
 
+    def result(self, output: bytes) -> bytes:
+        """The master's side: the encoded result that ``output`` was given.
+
+        Raises:
+            ValueError: the output is none that this generation writes.
+        """
+
     def answer(self, output: bytes) -> object:
         """The researcher's side: the value in an output file; the bytes themselves where it is not JSON."""
 

@@ -4,46 +4,18 @@ from __future__ import annotations
 
 import base64
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
 from algotools.client.http import Http
 from algotools.contract import files, token
+from algotools.contract.base import Contract
 from algotools.errors import AlgotoolsError, ProxyError, TokenError
 from algotools.task import Task
 
 PATIENCE_WHILE_WAITING = 600.0
 """Seconds for which an unreachable proxy is borne while results are waited for: a server's upgrade."""
-
-
-class BaseConnection:
-    """A node's proxy, spoken to with the run's token; see ``Connection``."""
-
-    def __init__(self, task: Task, text: str, encode: Callable[[Mapping[str, object]], bytes]) -> None:
-        if task.proxy is None:
-            raise TokenError("the node names no proxy, so this run cannot reach the platform")
-        self.identity = token.read(text)
-        self._http = Http(task.proxy.url, text)
-        self._encode = encode
-
-    def close(self) -> None:
-        """See ``Connection``."""
-        self._http.close()
-
-    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], **more: object) -> int:
-        """Create a subtask; ``more`` are the fields that only this generation has."""
-        inputs = {o: self._encode(files.subtask_content(method, own)) for o, own in arguments.items()}
-        body = {
-            "name": "subtask",
-            "image": self.identity.image,
-            "collaboration_id": self.identity.collaboration_id,
-            "description": f"{method}, asked for by the master at node {self.identity.node_id}",
-            "organizations": [{"id": o, "input": base64.b64encode(data).decode()} for o, data in inputs.items()],
-            **more,
-        }
-        with understanding():
-            return int(cast("dict[str, Any]", self._http.post("task", body))["id"])
 
 
 @contextmanager
@@ -57,3 +29,37 @@ def understanding() -> Iterator[None]:
         raise ProxyError(
             "the node's proxy answers in another form than this generation's", detail=traceback.format_exc()
         ) from None
+
+
+class BaseConnection:
+    """A node's proxy, spoken to with the run's token; see ``Connection``."""
+
+    def __init__(self, task: Task, text: str, contract: Contract) -> None:
+        if task.proxy is None:
+            raise TokenError("the node names no proxy, so this run cannot reach the platform")
+        self.identity = token.read(text)
+        self._http = Http(task.proxy.url, text)
+        self._contract = contract
+
+    def close(self) -> None:
+        """See ``Connection``."""
+        self._http.close()
+
+    def _place(self, organization_id: int, data: bytes) -> str:
+        """How the body of a subtask names an organization's input: by itself, where there is no other place for it."""
+        del organization_id
+        return base64.b64encode(data).decode()
+
+    @understanding()
+    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], **more: object) -> int:
+        """Create a subtask; ``more`` are the fields that only this generation has."""
+        inputs = {o: self._contract.input(files.subtask_content(method, own)) for o, own in arguments.items()}
+        body = {
+            "name": "subtask",
+            "image": self.identity.image,
+            "collaboration_id": self.identity.collaboration_id,
+            "description": f"{method}, asked for by the master at node {self.identity.node_id}",
+            "organizations": [{"id": o, "input": self._place(o, data)} for o, data in inputs.items()],
+            **more,
+        }
+        return int(cast("dict[str, Any]", self._http.post("task", body))["id"])

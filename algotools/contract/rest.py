@@ -27,13 +27,17 @@ def page(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[s
     def link(number: int) -> str:
         return f"/api/{path}?{rest}{'&' if rest else ''}page={number}"
 
-    if "page" not in query:
+    if not query.keys() & {"page", "per_page"}:
         return {"data": list(items), "links": {"first": link(1), "self": link(1), "last": link(1)}}
-    size, number = max(1, int(query.get("per_page", "10"))), max(1, int(query["page"]))
+    size, number = int(query.get("per_page", "10")), int(query.get("page", "1"))
+    if size < 1 or number < 1:
+        raise ValueError("pages are counted from 1")
     last = max(1, -(-len(items) // size))
     links = {"first": link(1), "self": link(number), "last": link(last)}
     if number < last:
         links["next"] = link(number + 1)
+    if number > 1:
+        links["previous"] = link(number - 1)
     return {"data": list(items[(number - 1) * size : number * size]), "links": links}
 
 

@@ -91,6 +91,10 @@ class V3:
         """See ``Contract.output``: always prefixed, which tells every client how to decode it."""
         return data if data.startswith(RICH) else PREFIX + data
 
+    def result(self, output: bytes) -> bytes:
+        """See ``Contract.result``."""
+        return output.removeprefix(PREFIX)
+
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``: pickled answers stay the bytes that they are."""
         return files.parse_answer(output, output[len(PREFIX) :]) if output.startswith(PREFIX) else output or None
@@ -105,7 +109,7 @@ class V3:
         """See ``Contract.connect``."""
         from algotools.contract.v3_http import ProxyConnection
 
-        return ProxyConnection(task, token, self.input)
+        return ProxyConnection(task, token, self)
 
     def respond(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform

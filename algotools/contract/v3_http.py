@@ -52,7 +52,7 @@ class ProxyConnection(BaseConnection):
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``."""
         return {
-            item["id"]: base64.b64decode(item["result"], validate=True)
+            item["id"]: self._contract.result(base64.b64decode(item["result"], validate=True))
             for item in self._items(task_id)
             if item.get("result")
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from algotools.contract import environment, files
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError
-from algotools.payload import encode_arguments
+from algotools.payload import RICH, encode_arguments
 from algotools.task import Database, Identity, Task
 
 OWN = (
@@ -22,6 +23,9 @@ OWN = (
 OF_DATABASE = {"uri": "DATABASE_URI", "type": "DATABASE_TYPE"}
 OF_REQUEST = {"query": "QUERY", "sheet_name": "SHEET_NAME", "preprocessing": "PREPROCESSING"}
 OPTION = "DB_PARAM_"
+
+WRAPPED = b'"' + RICH
+"""How the rich encoding begins as a JSON text; base64 follows."""
 
 
 def _own(labels: Iterable[str], names: Iterable[str]) -> set[str]:
@@ -102,8 +106,14 @@ class V4:
         return encode_arguments(content)
 
     def output(self, data: bytes) -> bytes:
-        """See ``Contract.output``."""
-        return data
+        """See ``Contract.output``: always a JSON document, for a proxy that decrypts results takes nothing else."""
+        return WRAPPED + base64.b64encode(data[len(RICH) :]) + b'"' if data.startswith(RICH) else data
+
+    def result(self, output: bytes) -> bytes:
+        """See ``Contract.result``."""
+        if not output.startswith(WRAPPED):
+            return output
+        return RICH + base64.b64decode(output[len(WRAPPED) : -1], validate=True)
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``."""
@@ -120,7 +130,7 @@ class V4:
         """See ``Contract.connect``."""
         from algotools.contract.v4_http import ProxyConnection
 
-        return ProxyConnection(task, token, self.input)
+        return ProxyConnection(task, token, self)
 
     def respond(
         self, method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, cast
 
 from algotools.client.connection import RunState
@@ -46,6 +47,7 @@ class ProxyConnection(BaseConnection):
                 status=item["status"],
                 finished=item["status"] in FINAL,
                 log=item.get("log") or "",
+                hint=next((hint for words, hint in HINTS.items() if words in (item.get("log") or "")), ""),
                 node_online=(item.get("node") or {}).get("status") != "offline",
             )
             for item in self._list("run", PATIENCE_WHILE_WAITING, task_id=task_id)
@@ -58,21 +60,33 @@ class ProxyConnection(BaseConnection):
         for item in self._list("result", PATIENCE_WHILE_WAITING, task_id=task_id):
             if text := item.get("result"):
                 blob = item.get("blob_storage_used")
-                found[item["run"]["id"]] = (
-                    self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text, validate=True)
-                )
+                output = self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text, validate=True)
+                found[item["run"]["id"]] = self._contract.result(output)
         return found
 
+    def _place(self, organization_id: int, data: bytes) -> str:
+        """In the server's blob store, if it has one (4.13): then it takes no other inputs."""
+        if not self._has_blob_store:
+            return super()._place(organization_id, data)
+        organization = cast("dict[str, Any]", self._http.get(f"organization/{organization_id}"))
+        key = organization.get("public_key") or "none"  # the proxy refuses an empty one
+        return str(cast("dict[str, Any]", self._http.upload("blobstream", data, {"X-Public-Key": key}))["uuid"])
+
+    @cached_property
+    def _has_blob_store(self) -> bool:
+        answer = cast("dict[str, Any] | None", self._http.find("blobstream/status"))
+        return answer is not None and bool(answer["blob_store_enabled"])
+
     def _list(self, path: str, patience: float = PATIENCE, **query: object) -> list[dict[str, Any]]:
-        """All items of a list, page after page."""
-        items: list[dict[str, Any]] = []
-        number = 1
-        while True:
-            answer = cast("dict[str, Any]", self._http.get(path, patience, **query, page=number, per_page=100))
-            items += answer["data"]
-            if "next" not in answer.get("links", {}):
-                return items
-            number += 1
+        """All items of a list; without a page, all of them come at once."""
+        return list(cast("dict[str, Any]", self._http.get(path, patience, **query))["data"])
+
+
+HINTS = {
+    "Marked as failed because sibling run": "not started, because another organization's run had failed",
+    "Node does not allow sharing algorithm logs": "its node does not share logs",
+}
+"""Words of the platform in a run's log, and what they say of why it failed."""
 
 
 def respond(
@@ -81,7 +95,8 @@ def respond(
     """The proxy's side; see ``Contract.respond``. Runs and results come newest first, as from a real server."""
     match [method, *path.split("/")]:
         case ["POST", "task"]:
-            created = rest.create(body, caller, platform)
+            parent = platform.task(caller.task_id)
+            created = rest.MASKED if parent is None or parent.status in FINAL else rest.create(body, caller, platform)
             return (201, _task(created, platform)) if isinstance(created, TaskRecord) else created
         case ["GET", "task", id_] if task := platform.task(int(id_)):
             return 200, _task(task, platform)
@@ -91,8 +106,14 @@ def respond(
             return 200, rest.page([_run(run, platform) for run in reversed(task.runs)], path, query)
         case ["GET", "run", id_] if run := platform.run(int(id_)):
             return 200, _run(run, platform)
+        case ["GET", "result"] if "task_id" not in query:
+            return 400, {"msg": "No task id found in request from algorithm"}
         case ["GET", "result"] if task := platform.task(int(query.get("task_id", 0))):
             return 200, rest.page([_result(run) for run in reversed(task.runs)], path, query)
+        case ["GET", "organization"] if query.get("collaboration_id", str(platform.collaboration_id)) != str(
+            platform.collaboration_id
+        ):
+            return rest.MASKED
         case ["GET", "organization"]:
             return 200, rest.page([_organization(o) for o in platform.organizations()], path, query)
         case ["GET", "organization", id_]:
@@ -164,7 +185,7 @@ def _run(run: Run, platform: Platform) -> dict[str, object]:
         "ports": [],
         "input": base64.b64encode(run.input).decode(),
         "status": run.status,
-        "log": run.log,
+        "log": run.log or None,
         "assigned_at": run.assigned_at,
         "started_at": run.started_at,
         "finished_at": run.finished_at,

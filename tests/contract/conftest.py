@@ -40,6 +40,7 @@ class Server:
         self.troubles: list[tuple[int, object]] = []
         """Answers that come before the store's own."""
         self.api = Api(self.answer)
+        self.connections: list[Connection] = []
 
     def answer(self, text: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
         """What the node's proxy answers."""
@@ -64,7 +65,8 @@ class Server:
             output_file=Path("/output"),
             proxy=Proxy(url or self.api.url, Path("/token")),
         )
-        return self.contract.connect(task, token.make(self.caller, b"k" * 32))
+        self.connections.append(self.contract.connect(task, token.make(self.caller, b"k" * 32)))
+        return self.connections[-1]
 
     def subtask(self, organizations: int = 2) -> TaskRecord:
         """A subtask that the master has created."""
@@ -84,6 +86,8 @@ def serve() -> Iterator[Callable[[str], Server]]:
 
     yield start
     for server in servers:
+        for connection in server.connections:
+            connection.close()
         server.api.close()
 
 

@@ -8,12 +8,14 @@ import datetime
 import http.server
 import json
 import threading
+from typing import ClassVar
 
 import pytest
 
 from algotools.client import http as client_http
+from algotools.contract import by_name, token
 from algotools.errors import ProxyError, TokenError
-from algotools.task import Task
+from algotools.task import Identity, Proxy, Task
 
 MASKED = (500, {"msg": "Request failed, see node logs"})
 TASK_KEYS = {
@@ -185,7 +187,6 @@ def test_a_subtask_for_nobody_is_refused_openly(server, organizations):
         ("GET", "task/99/status", None),
         ("GET", "run", None),
         ("GET", "run/99", None),
-        ("GET", "result", None),
         ("GET", "organization/99", None),
         ("GET", "collaboration/2", None),
         ("GET", "study/1", None),
@@ -223,7 +224,7 @@ def test_a_master_creates_a_subtask_with_the_databases_of_its_own_task(server):
         connection.create("average_partial", {4: {"column_name": "age"}, 2: {"limit": float("inf")}})
     )
 
-    content = json.loads(posted[0])
+    content = json.loads(posted[-1])
     assert content["databases"] == [{"label": "default", "query": "select 1"}]
     assert content["image"] == server.master.image
     assert not {"study_id", "store_id"} & content.keys()
@@ -256,58 +257,94 @@ def test_a_master_sees_how_the_runs_are_doing_and_their_results(server):
     assert connection.results(task.id) == {done.id: b"algotools.\x01"}
 
 
-def test_a_master_looks_at_all_pages(serve):
+def test_a_master_gets_all_runs_with_one_request(serve):
     server = serve("v4")
-    task = server.subtask(1)
-    task.runs[:] = [
-        type(task.runs[0])(
-            id=i,
-            task_id=task.id,
-            organization_id=2,
-            node_id=1,
-            input=b"",
-            output=b"%d" % i,
-            status="completed",
-            assigned_at="2026-11-22T16:00:00",
-        )
-        for i in range(1, 251)
-    ]
+    task = server.store.create("many", "", "i", [], dict.fromkeys([2, 3, 4], b""))
     connection = server.connect()
 
-    assert sorted(run.run_id for run in connection.runs(task.id)) == list(range(1, 251))
-    assert connection.results(task.id) == {i: b"%d" % i for i in range(1, 251)}
-    assert [query["page"] for _, path, query in server.requests if path == "run"] == ["1", "2", "3"]
+    assert sorted(run.run_id for run in connection.runs(task.id)) == [run.id for run in task.runs]
+    assert [query for _, path, query in server.requests if path == "run"] == [{"task_id": str(task.id)}]
 
 
-def test_a_result_in_the_blob_store_is_fetched_from_there():
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            item = {"run": {"id": 7}, "result": "5c6bd9a5", "blob_storage_used": True}
-            answers = {
-                "result": json.dumps({"data": [item], "links": {}}).encode(),
-                "blobstream/5c6bd9a5": b"algotools.\x01",
-            }
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(answers[self.path.partition("?")[0].strip("/")])
+class BlobServer(http.server.BaseHTTPRequestHandler):
+    """A server with a blob store, as its node's proxy shows it: it takes inputs and gives results from there only."""
 
-        def log_message(self, *args):
-            pass
+    protocol_version = "HTTP/1.1"
+    keys: ClassVar = {"2": "", "3": "LS0tLS1CRUdJTg=="}
+    blobs: ClassVar = {}
+    posted: ClassVar = []
 
-    from algotools.contract import by_name, token
-    from algotools.task import Identity, Proxy
+    def answer(self, status, data):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
-    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+    def do_GET(self):
+        place, _, id_ = self.path.partition("?")[0].strip("/").partition("/")
+        item = {"run": {"id": 7}, "result": "from-a-node", "blob_storage_used": True}
+        if (place, id_) == ("blobstream", "status"):
+            self.answer(200, b'{"blob_store_enabled": true}')
+        elif place == "organization":
+            self.answer(200, json.dumps({"id": int(id_), "public_key": self.keys[id_]}).encode())
+        elif place == "blobstream":
+            self.answer(200, b'"algotools.oWFhAQ=="')
+        else:
+            self.answer(200, json.dumps({"data": [item], "links": {}}).encode())
+
+    def do_POST(self):
+        if self.path == "/task":
+            self.posted.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            return self.answer(201, b'{"id": 5}')
+        assert "Content-Length" not in self.headers
+        data = b""
+        while size := int(self.rfile.readline(), 16):
+            data += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        uuid = f"blob-{len(self.blobs)}"
+        self.blobs[uuid] = (self.headers["X-Public-Key"], data)
+        return self.answer(200, json.dumps({"uuid": uuid}).encode())
+
+    def log_message(self, *args):
+        pass
+
+
+def test_a_blob_store_is_used_where_the_server_has_one():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), BlobServer) as server:
+        server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:
             identity = Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="i", databases=[])
             proxy = Proxy(f"http://127.0.0.1:{server.server_address[1]}", "/token")
             task = Task(method="", input_file="/input", output_file="/output", proxy=proxy)
-            assert by_name("v4").connect(task, token.make(identity, b"k")).results(3) == {7: b"algotools.\x01"}
+            with contextlib.closing(by_name("v4").connect(task, token.make(identity, b"k"))) as connection:
+                assert connection.create("partial", {2: {"x": 1}, 3: {"x": 2}}) == 5
+                assert connection.results(3) == {7: b"algotools.\xa1aa\x01"}
         finally:
             server.shutdown()
             thread.join()
+    assert [o["input"] for o in BlobServer.posted[0]["organizations"]] == ["blob-0", "blob-1"]
+    keys, inputs = zip(*BlobServer.blobs.values(), strict=True)
+    assert keys == ("none", BlobServer.keys["3"])
+    assert [json.loads(data)["kwargs"] for data in inputs] == [{"x": 1}, {"x": 2}]
+
+
+def test_what_the_platform_says_of_a_failure_is_told(server):
+    task = server.subtask(3)
+    for run, log in zip(
+        task.runs, ("Marked as failed because sibling run id=86 failed with status 'crashed'.", "x", ""), strict=True
+    ):
+        run.log = log
+    hints = {run.run_id: run.hint for run in server.connect().runs(task.id)}
+    assert list(hints.values()).count("") == 2
+    assert hints[task.runs[0].id] == "not started, because another organization's run had failed"
+
+
+def test_a_master_whose_task_has_ended_creates_no_subtask(server):
+    server.store.ended(server.master.runs[1], "crashed")
+    assert server.ask("POST", "task", body()) == MASKED
 
 
 @pytest.mark.parametrize("trouble", [MASKED, (502, {}), (503, {"msg": "starting"})])
@@ -426,7 +463,7 @@ def test_an_answer_that_is_not_json_is_an_error_of_the_proxy(answer):
 @pytest.mark.parametrize("question", ["organizations", "asked", "runs", "results", "create"])
 def test_an_answer_of_another_shape_is_an_error_of_the_proxy(serve, contract, answer, question):
     server = serve(contract)
-    server.troubles = [(200, answer)]
+    server.troubles = [(200, answer)] * 2
     connection = server.connect()
     arguments = {"runs": (1,), "results": (1,), "create": ("partial", {2: {}})}.get(question, ())
     with contextlib.closing(connection), pytest.raises(ProxyError, match="in another form"):

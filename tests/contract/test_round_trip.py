@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import string
 from pathlib import Path
 from typing import Any
@@ -346,6 +347,17 @@ def test_nan_from_images_made_with_other_tools_is_taken_as_the_platforms_own_cli
     assert repr(contract.answer(prefix + b'{"a": NaN, "b": [-Infinity]}')) == "{'a': nan, 'b': [-inf]}"
 
 
-def test_a_rich_result_keeps_its_own_prefix():
+@given(st.binary())
+def test_a_rich_result_comes_back_from_the_output_as_it_was(content):
     for contract in CONTRACTS.values():
-        assert contract.output(b"algotools.\x01") == b"algotools.\x01"
+        assert contract.result(contract.output(b"algotools." + content)) == b"algotools." + content
+
+
+def test_a_plain_result_comes_back_from_the_output_as_it_was():
+    for contract in CONTRACTS.values():
+        assert contract.result(contract.output(b'{"sum": 3}')) == b'{"sum": 3}'
+
+
+@given(st.binary())
+def test_an_output_of_v4_is_always_json(content):
+    assert json.loads(CONTRACTS["v4"].output(b"algotools." + content).decode()).startswith("algotools.")
