@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from average import average_partial
 
-from algotools import Federation
+from algotools import Federation, UserError
 
 PROJECT = Path(__file__).parents[1]
 
@@ -14,6 +14,11 @@ PROJECT = Path(__file__).parents[1]
 def test_a_partial_counts_what_has_a_value() -> None:
     frame = pd.DataFrame({"age": [50, 60, None]})
     assert average_partial(frame, column_name="age") == {"sum": 110, "count": 2}
+
+
+def test_texts_do_not_leave_a_node_as_their_sum() -> None:
+    with pytest.raises(UserError, match="does not hold numbers"):
+        average_partial(pd.DataFrame({"name": ["Jane", "John"]}), column_name="name")
 
 
 @pytest.mark.parametrize("database", ["default", "my_other_database"])

@@ -11,6 +11,12 @@ class NoValues(UserError):
     text = "none of the organizations has a value in the column"
 
 
+class NotNumeric(UserError):
+    """Texts would be added up, too: into one long text with everybody's values, which must not leave a node."""
+
+    text = "the column does not hold numbers"
+
+
 @rpc
 def average_partial(data: pd.DataFrame, column_name: Column) -> dict[str, float]:
     """Sum and count of one numeric column at one node.
@@ -19,6 +25,8 @@ def average_partial(data: pd.DataFrame, column_name: Column) -> dict[str, float]
         column_name: the column to add up; empty cells do not count.
     """
     values = data[column_name].dropna()
+    if values.size and not pd.api.types.is_numeric_dtype(values):
+        raise NotNumeric
     return {"sum": values.sum(), "count": values.size}
 
 
