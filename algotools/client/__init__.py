@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any, Protocol, runtime_checkable
 
 from algotools.client.connection import Connection, RunState
@@ -29,10 +30,15 @@ class AlgorithmClient:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
-    @property
-    def organizations(self) -> dict[int, str]:
+    @cached_property
+    def organizations(self) -> Mapping[int, str]:
         """Id and name of each organization of the collaboration."""
         return self._connection.organizations()
+
+    @cached_property
+    def _asked(self) -> list[int]:
+        """The organizations that the master's own task was sent to."""
+        return self._connection.asked()
 
     def run(
         self,
@@ -68,7 +74,7 @@ class AlgorithmClient:
             PartialFailure: raised by the results when they are looked at.
         """
         method = _method(function)
-        names = self._connection.organizations()
+        names = self.organizations
         by_organization = _by_organization(arguments, keywords)
         asked = self._organizations(organizations, by_organization, names)
         if quorum is not None and not 1 <= quorum <= len(asked):
@@ -82,7 +88,7 @@ class AlgorithmClient:
         self, given: Iterable[int] | None, arguments: Mapping[int | None, object], names: Mapping[int, str]
     ) -> list[int]:
         own = [organization for organization in arguments if organization is not None]
-        asked = list(dict.fromkeys(own or self._connection.asked() if given is None else given))
+        asked = list(dict.fromkeys(own or self._asked if given is None else given))
         if unknown := [o for o in dict.fromkeys((*asked, *own)) if o not in names]:
             known = ", ".join(f"{o} ({name})" for o, name in names.items())
             raise UnknownOrganization(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {known}")

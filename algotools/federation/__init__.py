@@ -19,6 +19,7 @@ import pandas as pd
 
 from algotools import contract as contracts
 from algotools import locate
+from algotools.contract import token as tokens
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
 from algotools.errors import AlgotoolsError, Failure, FederationError, InternalError
@@ -110,9 +111,9 @@ class Federation:
         self._schedule = Schedule(first.places if first else 4, _weakly(self._execute))
         names = [member.name for member in configuration.members]
         self._store = Store(configuration.collaboration, names, self._schedule.submit, listen)
-        key = secrets.token_bytes(32)
+        self._key = secrets.token_bytes(32)
         self._nodes = {
-            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}", key)
+            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}")
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
         self._api = Api(_weakly(self._answer))
@@ -204,8 +205,9 @@ class Federation:
                 self._store.ended(run, "non-existing Docker image")
                 return
             identity = node.identity(run, task)
-            self._callers[node.token(identity)] = (identity, run.id)
-            node.execute(run, task, runner, self._api.url, self._timeout)
+            token = tokens.make(identity, self._key)
+            self._callers[token] = (identity, run.id)
+            node.execute(run, task, token, runner, self._api.url, self._timeout)
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
             self._store.ended(run, "start failed", detail=error.detail)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from algotools import container, debug
-from algotools.contract import Contract, token
+from algotools.contract import Contract
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
 from algotools.errors import AlgotoolsError, ContractError
@@ -22,12 +22,11 @@ from algotools.task import Database, Identity, Proxy, Task
 class Node:
     """The node of one organization."""
 
-    def __init__(self, member: Member, contract: Contract, store: Store, folder: Path, key: bytes) -> None:
+    def __init__(self, member: Member, contract: Contract, store: Store, folder: Path) -> None:
         self._member = member
         self._contract = contract
         self._store = store
         self._folder = folder
-        self._key = key
 
     def identity(self, run: Run, task: TaskRecord) -> Identity:
         """Whom the token of a run speaks for."""
@@ -40,20 +39,14 @@ class Node:
             databases=task.databases,
         )
 
-    def token(self, identity: Identity) -> str:
-        """The token that the server gives a run."""
-        return token.make(identity, self._key)
-
-    def execute(self, run: Run, task: TaskRecord, runner: Runner, url: str, timeout: float | None) -> None:
-        """Run a task to its end, whatever that is."""
+    def execute(self, run: Run, task: TaskRecord, token: str, runner: Runner, url: str, timeout: float | None) -> None:
+        """Run a task to its end, whatever that is. ``token`` is what its container may speak to the API with."""
         folder = self._folder / f"task-{run.id:09d}"
         temporary = self._folder / f"job-{task.job_id}-tmp"
         details = folder / "details.log"
         variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
         try:
-            prepared = self._contract.prepare(
-                self._task(task, folder, temporary, url, variables), self.token(self.identity(run, task)), run.input
-            )
+            prepared = self._contract.prepare(self._task(task, folder, temporary, url, variables), token, run.input)
         except ContractError as error:
             self._store.said(run, failure_line(error.failure()))
             self._store.ended(run, "failed")
