@@ -48,11 +48,11 @@ def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> i
 
     Every failure is told in the log's last line; nothing is raised.
     """
-    owner = debug.OwnersLog(None, "")
+    owner = debug.OwnersLog(None)
     try:
         contract = detect(environ)
         task = contract.read(environ)
-        owner = debug.OwnersLog(debug.place(task.variables), task.output_file.parent.name or "run")
+        owner = debug.OwnersLog(debug.place(task.variables), task.output_file)
         data = how(task, load, contract, console, owner.write, _timeout(task.variables))
         write_output(task.output_file, contract.output(guard.review(task, data)))
     except AlgotoolsError as error:

@@ -14,13 +14,14 @@ VARIABLE = "ALGOTOOLS_DEBUG"
 class OwnersLog:
     """The author's prints, warnings and tracebacks; dropped, and counted, if the owner names no place."""
 
-    def __init__(self, place: str | None, run: str) -> None:
+    def __init__(self, place: str | None, output: Path | None = None) -> None:
+        """``output`` is the run's answer, which must be none of this; its folder names the run."""
         self._dropped = 0
         self._file: int | None = None
         self.trouble = ""
         if place:
             try:
-                self._file = _open(Path(place), run)
+                self._file = _open(Path(place), output)
             except (OSError, ValueError) as error:
                 self.trouble = (
                     f"the owner's log cannot be written ({error.strerror if isinstance(error, OSError) else error})"
@@ -54,20 +55,21 @@ class OwnersLog:
         return self.trouble or (f"{dropped} ({VARIABLE})" if self._dropped else "")
 
 
-def _open(place: Path, run: str) -> int:
-    """Open the log for appending. Only a regular file will do: a terminal or pipe may be what a researcher reads."""
+def _open(place: Path, output: Path | None) -> int:
+    """Open the log for appending. Only a regular file will do: others, and the output, are what a researcher reads."""
+    run = (output and output.parent.name) or "run"
     path = place / f"{run}-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}.log" if place.is_dir() else place
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or any(_same(found, number) for number in (1, 2)):
+    if not stat.S_ISREG(found.st_mode) or any(_same(found, other) for other in (1, 2, output)):
         os.close(file)
         raise ValueError("it is not a regular file of its own")
     return file
 
 
-def _same(found: os.stat_result, descriptor: int) -> bool:
+def _same(found: os.stat_result, other: int | Path | None) -> bool:
     try:
-        return os.path.samestat(found, os.fstat(descriptor))
+        return other is not None and os.path.samestat(found, os.stat(other))
     except OSError:
         return False
 

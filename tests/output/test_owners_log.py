@@ -13,7 +13,7 @@ from algotools.debug import OwnersLog
 
 def written(place: str | Path | None, *, run: str = "task-7") -> str:
     """Write to a log; what is told everybody when it is closed."""
-    log = OwnersLog(None if place is None else str(place), run)
+    log = OwnersLog(None if place is None else str(place), Path("/mnt/data") / run / "output")
     log.write(b"printed\xff\n")
     log.note("a detail \udc80")
     log.note("")
@@ -112,7 +112,7 @@ def test_without_a_place_what_is_dropped_is_told():
 
 
 def test_without_a_place_and_without_output_nothing_is_told():
-    log = OwnersLog(None, "task-7")
+    log = OwnersLog(None)
     log.note("")
     log.write(b"")
     assert log.close() == ""
@@ -120,7 +120,7 @@ def test_without_a_place_and_without_output_nothing_is_told():
 
 def test_a_disk_that_fills_up_is_told_and_keeps_what_it_can(tmp_path, no_file_beyond):
     path = tmp_path / "debug.log"
-    log = OwnersLog(str(path), "task-7")
+    log = OwnersLog(str(path))
     with no_file_beyond(5000):
         log.write(b"x" * 4000)
         log.write(b"y" * 4000)
@@ -141,3 +141,14 @@ def test_a_log_leaves_no_file_open(tmp_path):
 )
 def test_the_place_is_what_the_owner_names(variables, place):
     assert debug.place(variables) == place
+
+
+def test_the_output_is_no_place_for_it(tmp_path):
+    output = tmp_path / "output"
+    output.write_bytes(b"")
+    (tmp_path / "alias").symlink_to(output)
+    for place in (output, tmp_path / "alias"):
+        log = OwnersLog(str(place), output)
+        log.note("a detail")
+        assert log.close() == "the owner's log cannot be written (it is not a regular file of its own)"
+    assert output.read_bytes() == b""
