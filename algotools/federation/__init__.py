@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
-import pandas as pd
-
 from algotools import contract as contracts
 from algotools import locate
 from algotools.contract import token as tokens
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
+from algotools.data import form_of
 from algotools.errors import AlgotoolsError, Failure, FederationError, InternalError
 from algotools.federation.api import Api
 from algotools.federation.client import Client
@@ -36,13 +35,14 @@ from algotools.report import failure_line, read_failure
 from algotools.task import Database, Identity
 
 if TYPE_CHECKING:
+    import pandas as pd  # half a second that only those need who bring frames, and they have it already
     from typing_extensions import Self
 
 __all__ = ["Client", "Federation", "RunnerName"]
 
 RunnerName = Literal["inline", "process"]
 
-Source = Union[pd.DataFrame, str, Path, Database]
+Source = Union["pd.DataFrame", str, Path, Database]
 """One database of a node: a frame, a path, a URI, or a full description."""
 
 What = Union[str, Path, Iterable[Callable[..., Any]]]
@@ -300,8 +300,12 @@ def _database(label: str, source: Source, folder: Path) -> Database:
     """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
     if isinstance(source, Database):
         return Database(label, source.uri, source.type, source.options)
-    if not isinstance(source, pd.DataFrame):
+    if isinstance(source, (str, Path)):
         return Database(label, locate_path(str(source), Path.cwd()))
+    if "pandas" not in map(form_of, type(source).__mro__):
+        raise FederationError(
+            f"database {label!r}: give a DataFrame, a path or a Database, not a {type(source).__name__}"
+        )
     from algotools.data.frame import write
 
     folder.mkdir(parents=True, exist_ok=True)
