@@ -53,15 +53,19 @@ def encode_plain(value: object, known: Iterable[str] = ()) -> Plain:
     """
     nulls: list[Path] = []
     try:
-        return Plain(msgspec.json.encode(_tree(value, (), nulls.append)), nulls)
+        tree = _tree(value, (), nulls.append)
     except Unfit as unfit:
         raise unfit.error(known) from None
+    except RecursionError:
+        raise NotSerializable("result: it contains itself, or is nested too deeply for JSON") from None
+    try:
+        return Plain(msgspec.json.encode(tree), nulls)
     except UnicodeEncodeError:
         raise NotSerializable("result: it holds a text that is not valid Unicode (a lone surrogate)") from None
     except ValueError:
         raise NotSerializable("result: it holds an integer with too many digits for JSON") from None
     except RecursionError:
-        raise NotSerializable("result: it contains itself, or is nested too deeply for JSON") from None
+        raise NotSerializable("result: it is nested too deeply for JSON") from None
 
 
 def encode_arguments(arguments: object) -> bytes:
@@ -95,7 +99,7 @@ def _tree(value: Any, path: Path, null: Report | None) -> object:
         return value
     if kind is float:
         return _number(value, path, null)
-    if kind is list or kind is tuple:
+    if isinstance(value, (list, tuple)):  # numpy's and everybody's named tuples among them
         return _sequence(value, path, null)
     if isinstance(value, Mapping):
         return _mapping(value.items(), path, null)
@@ -112,8 +116,6 @@ def simplify(value: Any, path: Path) -> object:
         return (int if isinstance(value, int) else str)(value)
     if isinstance(value, float):
         return float(value)
-    if isinstance(value, (list, tuple)):
-        return list(value)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, (decimal.Decimal, uuid.UUID)):
@@ -184,7 +186,7 @@ def _from_numpy(value: Any, path: Path, null: Report | None) -> object:
 
     if hasattr(value, "filled"):  # a masked array
         value = value.astype(object).filled(math.nan)
-    kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else ""
+    kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else "none"
     if isinstance(value, np.ndarray):
         if kind == "f" and value.dtype.itemsize > 8:
             with np.errstate(over="ignore"):
@@ -194,11 +196,11 @@ def _from_numpy(value: Any, path: Path, null: Report | None) -> object:
         if kind in "iub" or (kind == "f" and null is None) or (kind == "f" and np.isfinite(value).all()):
             return cast("list[object]", value.tolist())
         return _tree(list(value) if kind in "mM" else value.tolist(), path, null)
-    if kind in "mM":
+    if kind in ("m", "M"):
         return _gap(path, null) if np.isnat(value) else str(value)
     if kind == "f":
         return _number(float(value), path, null)
-    if kind in "biuU":
+    if kind in ("b", "i", "u", "U"):
         return _tree(value.item(), path, null)
     raise Unfit(path, f"a numpy {type(value).__qualname__} has no JSON form; return numbers or texts")
 

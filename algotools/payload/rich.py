@@ -79,7 +79,7 @@ def pack(value: Any, path: Path) -> object:
         return value if _fits(value) else Ext(INTEGER, hex(value).encode())
     if kind is list:
         return _pack_all(value, path)
-    if kind is tuple:
+    if isinstance(value, tuple):  # a named one comes back without its names
         return Ext(TUPLE, msgspec.msgpack.encode(_pack_all(value, path)))
     if isinstance(value, Mapping):
         return {

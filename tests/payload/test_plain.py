@@ -299,3 +299,17 @@ def test_a_key_from_the_algorithms_own_source_is_shown():
 
     assert caught.value.message.startswith("result['sums'][key 1]['spread']: a set has no JSON form")
     assert SECRET in caught.value.detail
+
+
+def test_named_tuples_of_numpy_are_lists():
+    assert json.loads(encode_plain(np.linalg.eigh(np.eye(2))).data) == [[1.0, 1.0], [[1.0, 0.0], [0.0, 1.0]]]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [np.dtype("int64"), np.poly1d([1]), np.finfo(float), np.random.default_rng(1)],
+    ids=lambda v: type(v).__name__,
+)
+def test_what_numpy_has_beside_arrays_is_refused_by_its_type(value):
+    with pytest.raises(NotSerializable, match=f"a numpy {type(value).__qualname__} has no JSON form"):
+        encode_plain({"dtypes": value})

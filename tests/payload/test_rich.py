@@ -231,6 +231,12 @@ def test_what_cannot_travel_is_refused_by_type(value):
     assert caught.value.message.startswith("result")
 
 
+def test_named_tuples_of_numpy_travel_as_tuples():
+    values, vectors = decode_rich(encode_rich(np.linalg.eigh(np.eye(2))))
+    np.testing.assert_array_equal(values, [1, 1])
+    np.testing.assert_array_equal(vectors, np.eye(2))
+
+
 def test_what_plain_makes_simpler_travels_as_simply():
     class Sex(enum.Enum):
         FEMALE = "f"
