@@ -19,7 +19,7 @@ from rich.table import Table
 from algotools import locate
 from algotools.contract import by_name
 from algotools.contract.platform import Run
-from algotools.errors import Failure, FederationError, RunsFailed
+from algotools.errors import ArgumentsError, Failure, FederationError, RunsFailed
 from algotools.federation import Federation
 from algotools.report import read_failure
 from algotools.task import Database
@@ -62,7 +62,8 @@ def run(
         Path | None, typer.Option(help="Organizations and databases. Default: federation.yaml of the project.")
     ] = None,
     organizations: Annotated[
-        str | None, typer.Option(help="Ids to send the task to, for instance 2,3. Default: all.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Ids to send the task to, for instance 2,3. Default: all.", show_default=False),
     ] = None,
     database: Annotated[
         list[str] | None, typer.Option(help="Label of the database to use; several times for several.")
@@ -83,7 +84,7 @@ def run(
     at a real node: same input, same files, same answers.
     """
     if (method is None) == (input_file is None):
-        raise FederationError("name a METHOD (see `algotools describe`), or give a raw task input with --input")
+        raise FederationError("name either a METHOD (see `algotools describe`) or a raw task input with --input")
     options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
     with _results_alone() as out, _federation(algorithm, data, federation, {**options, "listen": _tell}) as running:
         if input_file is not None:
@@ -91,7 +92,7 @@ def run(
         else:
             posted = by_name(contract).input(_input(str(method), arguments or [], algorithm, contract))
         labels = [Database(label) for label in database or ["default"]]
-        asked = list(running.organizations()) if organizations is None else _ids(organizations)
+        asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
         task = running.client().task.post(asked, posted, labels, image=algorithm)
         _wait(running, task.id)
         names = running.organizations()
@@ -143,7 +144,12 @@ def _federation(algorithm: str, data: Sequence[Path] | None, file: Path | None, 
 
 def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str) -> dict[str, object]:
     """The task's input; v3 must be told whether the method is a master."""
-    content: dict[str, object] = {"method": method, "kwargs": dict(map(_argument, arguments))}
+    kwargs: dict[str, object] = {}
+    for name, value in map(_argument, arguments):
+        if name in kwargs:
+            raise FederationError(f"argument {name} is given twice; for a list write {name}:='[…, …]'")
+        kwargs[name] = value
+    content: dict[str, object] = {"method": method, "kwargs": kwargs}
     if contract == "v3":
         function = locate.load(locate.locate(algorithm)).functions.get(method)
         content["master"] = function is not None and function.role == "master"
@@ -153,14 +159,19 @@ def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str)
 def _argument(text: str) -> tuple[str, object]:
     match = re.fullmatch(r"([^:=]+)(:?=)(.*)", text, re.DOTALL)
     if match is None:
-        raise FederationError(f"argument {text!r}: write name=text or name:=json")
+        hint = " (each file after a --data of its own)" if Path(text).exists() else ""
+        hint = " (ids are written with commas: --organizations 2,3)" if text.isdigit() else hint
+        raise FederationError(f"argument {text!r}: write name=text or name:=json{hint}")
     name, sign, value = match.groups()
     if sign == "=":
         return name, value
     try:
         return name, json.loads(value)
     except (ValueError, RecursionError):
-        raise FederationError(f"argument {name}: what follows := is not JSON; write {name}=… for a text") from None
+        raise FederationError(
+            f"argument {name}: what follows := is not JSON, as the shell hands it on; write for instance "
+            f'{name}:=3, {name}:=true or {name}:=\'["a", "b"]\', in quotes; and {name}=… for a text'
+        ) from None
 
 
 def _ids(text: str) -> list[int]:
@@ -198,13 +209,20 @@ def _show(
     for run in runs:
         failure = failures.get(run.id)
         shown = (
-            f"[red]{escape(failure.message)}[/red]"
+            f"[red]{escape(_short(failure))}[/red]"
             if failure
             else escape(json.dumps(running.answer(run), ensure_ascii=False))
         )
         status = f"[red]{run.status}[/red]" if failure else run.status
         table.add_row(f"{escape(names[run.organization_id])} ({run.organization_id})", status, shown)
     Console(file=out, highlight=False).print(table)
+
+
+def _short(failure: Failure) -> str:
+    """A failure for a cell of a table; the whole of it is told below."""
+    return (
+        f"[{failure.exit_code}] {failure.message}" if len(failure.message) <= 80 else f"[{failure.exit_code}] see below"
+    )
 
 
 def _explain(running: Federation, task_id: int, names: dict[int, str], failures: dict[int, Failure]) -> None:
@@ -222,3 +240,5 @@ def _explain(running: Federation, task_id: int, names: dict[int, str], failures:
         console.print(f"[red]{escape(', '.join(dict.fromkeys(organizations)))}[/red]: [{code}] {escape(message)}")
         if detail:
             console.print(escape(detail.rstrip()), style="dim")
+        if code == ArgumentsError.exit_code:
+            console.print("name=value gives a text; name:=json gives numbers, lists, true and null: n:=3", style="dim")

@@ -29,6 +29,7 @@ class AlgorithmClient:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._given: list[tuple[str, Results]] = []
 
     @cached_property
     def organizations(self) -> Mapping[int, str]:
@@ -82,7 +83,15 @@ class AlgorithmClient:
         per_organization = {o: {**by_organization.get(None, {}), **by_organization.get(o, {})} for o in asked}
         task_id = self._connection.create(method, per_organization)
         log(f"asked {len(asked)} of {len(names)} organizations for {method}")
-        return Results(self._connection, task_id, {o: names[o] for o in asked}, timeout=timeout, quorum=quorum)
+        results = Results(self._connection, task_id, {o: names[o] for o in asked}, timeout=timeout, quorum=quorum)
+        self._given.append((method, results))
+        return results
+
+    def close(self) -> None:
+        """The master has returned: say which results it never looked at, for their failures went unnoticed."""
+        for method, results in self._given:
+            if not results.looked_at:
+                log(f"the results of {method} were never looked at; whether it failed is not known")
 
     def _organizations(
         self, given: Iterable[int] | None, arguments: Mapping[int | None, object], names: Mapping[int, str]

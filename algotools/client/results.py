@@ -52,6 +52,8 @@ class Results(Sequence[Any]):
         self._values: dict[int, Any] = {}
         self._failures: dict[int, str] = {}
         self._told = False
+        self.looked_at = False
+        """Whether anybody has wanted to know; if not, a failure would go unnoticed."""
 
     @property
     def failures(self) -> Mapping[int, str]:
@@ -111,6 +113,7 @@ class Results(Sequence[Any]):
         The platform gives the results of a task all at once. So they are fetched once, when the last run has
         ended, unless the author is ``eager`` for each as it comes.
         """
+        self.looked_at = True
         now = time.monotonic()
         runs = {run.organization_id: run for run in self._connection.runs(self._task_id)}
         waiting = self._waiting()
@@ -158,7 +161,11 @@ class Results(Sequence[Any]):
     def _judge(self) -> None:
         if not self._failures:
             return
-        told = "; ".join(f"{self._names[o]} (id {o}): {self._failures[o]}" for o in self._names if o in self._failures)
+        by_reason: dict[str, list[str]] = {}
+        for organization, name in self._names.items():
+            if organization in self._failures:
+                by_reason.setdefault(self._failures[organization], []).append(f"{name} (id {organization})")
+        told = "; ".join(f"{', '.join(failed)}: {reason}" for reason, failed in by_reason.items())
         message = f"{len(self._failures)} of {len(self._names)} organizations failed: {told}"
         if len(self._values) < (math.inf if self._quorum is None else self._quorum):
             wanted = "" if self._quorum is None else f" (quorum: {self._quorum})"

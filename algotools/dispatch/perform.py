@@ -52,7 +52,10 @@ def perform(task: Task, load: Load, connect: Connect) -> bytes:
             injected = {p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in _FROM_TOKEN}
         columns = specification.marked(arguments, COLUMN)
         injected |= _load(specification.data, _choose(specification.data, task), columns)
-        result = _call(function, {**arguments, **injected}, algorithm.folder)
+        result = _call(function, {**arguments, **injected}, algorithm.folder, columns)
+        for client in injected.values():
+            if isinstance(client, AlgorithmClient):
+                client.close()
         return _encode(result, task, function)
 
 
@@ -138,7 +141,7 @@ def _check_columns(
         )
 
 
-def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str | None) -> object:
+def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str | None, columns: list[str]) -> object:
     """Call the author's function; whatever it raises is named without quoting it."""
     positional = [values.get(p.name, p.default) for p in function.specification.parameters if p.positional_only]
     keywords = {
@@ -154,9 +157,11 @@ def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str |
         ) from error
     except BaseException as error:
         where = locate.source_line(error, folder)
-        raise FunctionRaised(
-            f"{type(error).__name__} in {function.method}{where}", detail=traceback.format_exc()
-        ) from error
+        read = (
+            f"only these columns were read: {', '.join(columns)}; ask for more with Columns.of(…) beside the DataFrame"
+        )
+        detail = traceback.format_exc() + (read if columns and isinstance(error, KeyError) else "")
+        raise FunctionRaised(f"{type(error).__name__} in {function.method}{where}", detail=detail) from error
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:

@@ -81,6 +81,8 @@ class Federation:
             raise FederationError(f"there is no runner {runner!r}; there are {', '.join(get_args(RunnerName))}")
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
+        if "pandas" in map(form_of, type(nodes).__mro__):
+            raise FederationError("give a list of nodes, even for one: Federation([frame], …)")
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
         self._contract = contracts.by_name(contract)
@@ -275,6 +277,8 @@ def _make_runner(name: RunnerName, algorithm: locate.Place | Algorithm) -> Runne
 
 
 def _algorithm(what: What) -> locate.Place | Algorithm:
+    if callable(what):
+        return Algorithm.of([what])
     return locate.locate(what) if isinstance(what, (str, Path)) else Algorithm.of(what)
 
 

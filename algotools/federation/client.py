@@ -76,7 +76,7 @@ class _Tasks:
     def create(
         self,
         collaboration: int,
-        organizations: Sequence[int],
+        organizations: Sequence[int] | int,
         name: str = "task",
         image: str = "",
         description: str = "",
@@ -123,7 +123,7 @@ class _Tasks:
 
     def post(
         self,
-        organizations: Iterable[int],
+        organizations: Iterable[int] | int,
         data: bytes,
         databases: list[Database],
         name: str = "task",
@@ -131,7 +131,9 @@ class _Tasks:
         description: str = "",
     ) -> Task:
         """Send a task whose input is encoded already."""
-        asked = list(organizations)
+        asked = [organizations] if isinstance(organizations, int) else list(organizations)
+        if not all(isinstance(id_, int) for id_ in asked):
+            raise FederationError("organizations are named by their ids, which are integers: [2, 3]")
         known = {o.id: o.name for o in self._store.organizations()}
         if not asked or len(set(asked)) < len(asked):
             raise FederationError("name each organization once, and at least one")

@@ -91,6 +91,28 @@ def test_values_of_other_types_are_json() -> None:
     assert json.loads(ended.stdout)[0]["result"] == {"average": 53.25}
 
 
+def test_organizations_may_be_named_one_by_one() -> None:
+    ended = algotools(
+        "run",
+        "average_partial",
+        "column_name=age",
+        "--organizations",
+        "4",
+        "--organizations",
+        "2",
+        "--json",
+        cwd=AVERAGE,
+    )
+    assert [item["organization"]["id"] for item in json.loads(ended.stdout)] == [4, 2]
+
+
+def test_a_text_where_a_number_is_taken_gets_a_hint() -> None:
+    ended = algotools("run", "average_partial", "column_name:=3", "--organizations", "2", cwd=AVERAGE)
+    assert ended.returncode == 61
+    assert "column_name: expected str, got int" in ended.stderr
+    assert "name:=json gives numbers" in ended.stderr
+
+
 def test_a_run_that_fails_is_an_item_and_an_exit_code() -> None:
     ended = algotools("run", "average_partial", "column_name=agee", "--json", "--organizations", "2", cwd=AVERAGE)
     assert ended.returncode == 61
@@ -126,16 +148,19 @@ def test_what_an_author_prints_does_not_spoil_the_results(tmp_path: Path, runner
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["run"], 60, "name a METHOD"),
+        (["run"], 60, "name either a METHOD"),
         (["run", "m", "age"], 60, "write name=text or name:=json"),
         (["run", "m", "n:=three"], 60, "is not JSON"),
+        (["run", "m", "n:=3", "n:=1"], 60, "argument n is given twice"),
+        (["run", "m", "--organizations", "2", "3"], 60, "ids are written with commas"),
+        (["run", "m", "--data", "data/org1.csv", "data/org2.csv"], 60, "each file after a --data of its own"),
         (["run", "m", "--organizations", "two"], 60, "takes ids like 2,3"),
         (["run", "m", "--organizations", "7"], 60, "not in the collaboration: 7"),
         (["run", "m", "--runner", "rocket"], 60, "there is no runner 'rocket'; there are inline, process"),
         (["run", "m", "--contract", "v9"], 10, "there is no contract 'v9'"),
         (["run", "m", "--algorithm", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),
         (["run", "m", "--federation", "nowhere.yaml"], 60, "nowhere.yaml does not exist"),
-        (["run", "m", "--input", "nowhere"], 60, "name a METHOD"),
+        (["run", "m", "--input", "nowhere"], 60, "name either a METHOD"),
         (["run", "--input", "nowhere"], 60, "cannot be read"),
         (["run", "m", "--no-such-option"], 2, "no-such-option"),
         (["describe", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),

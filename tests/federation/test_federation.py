@@ -77,7 +77,18 @@ def as_completed(client: AlgorithmClient) -> list[int]:
     return [organization for organization, _ in client.run(nap, arguments=arguments).as_completed()]
 
 
-FUNCTIONS = [table, total, columns, both, nap, nothing, gather, naps, as_completed]
+@master
+def forgets(client: AlgorithmClient) -> str:
+    client.run(nothing)
+    return "done"
+
+
+@rpc
+def needs_more(data: pd.DataFrame, column: Column) -> object:
+    return data.groupby("when")[column].sum()
+
+
+FUNCTIONS = [forgets, needs_more, table, total, columns, both, nap, nothing, gather, naps, as_completed]
 
 
 def run(federation: Federation, method: str, organizations: list[int] | None = None, **kwargs: object) -> list[object]:
@@ -144,6 +155,28 @@ def test_masters_that_wait_take_no_workers_place(runner) -> None:
 def test_results_can_be_taken_as_they_come() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         assert run(federation, "as_completed") == [[3, 2], [3, 2]]
+
+
+def test_results_that_a_master_never_looked_at_are_told() -> None:
+    with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
+        assert run(federation, "forgets", [2]) == ["done"]
+        assert "the results of nothing were never looked at" in federation.task(1).runs[0].log
+
+
+def test_a_column_that_was_not_read_is_explained_to_the_author() -> None:
+    with Federation(FRAMES[:1], algorithm=needs_more) as federation:
+        (failure,) = run(federation, "needs_more", column="x")
+        assert "KeyError in needs_more" in failure.message  # type: ignore[attr-defined]  # a Failure
+        assert "only these columns were read: x" in failure.detail  # type: ignore[attr-defined]
+
+
+def test_one_organization_may_stand_by_itself() -> None:
+    with Federation(FRAMES[1:], algorithm=FUNCTIONS) as federation:
+        task = federation.client().task.create(1, 2, input={"method": "total", "kwargs": {"column": "x"}})
+        assert federation.wait(task["id"], 10)
+        assert federation.answer(federation.task(task["id"]).runs[0]) == 5.0
+        with pytest.raises(FederationError, match="give a list of nodes"):
+            Federation(FRAMES[0], algorithm=FUNCTIONS)
 
 
 def test_an_image_that_nobody_knows_does_not_exist(tmp_path: Path) -> None:
@@ -234,6 +267,7 @@ def test_a_federation_that_nobody_holds_ends_by_itself() -> None:
         ({"organizations": [2, 9]}, FederationError, "not in the collaboration: 9; it has 2 (organization_2)"),
         ({"organizations": []}, FederationError, "at least one"),
         ({"organizations": [2, 2]}, FederationError, "once"),
+        ({"organizations": ["2"]}, FederationError, "which are integers"),
         ({"data_format": "legacy"}, PickleRefused, "use data_format='json'"),
         ({"data_format": "xml"}, FederationError, "JSON only"),
         ({"input": None}, FederationError, "`input` must be a mapping"),

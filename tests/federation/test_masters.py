@@ -44,7 +44,10 @@ def test_a_failed_subtask_is_named_with_its_reason(federation: Federation, contr
     failure = federation.failure(run)
     assert failure is not None
     assert failure.exit_code == 52
-    assert "2 of 2 organizations failed: organization_2 (id 2): crashed: ValueError in raises" in failure.message
+    assert (
+        "2 of 2 organizations failed: organization_2 (id 2), organization_3 (id 3): crashed: ValueError in raises"
+        in failure.message
+    )
     assert "[exit code 40]" in failure.message
     assert SECRET not in run.log
 
