@@ -151,7 +151,8 @@ class Results(Sequence[Any]):
         status = run.status if run else "no run"
         if now >= self._deadline:
             limit = LONGEST_WAIT if self._timeout is None else self._timeout
-            return f"no answer within {limit:g} s (status: {status})"
+            offline = "" if run is None or run.node_online else "; its node is offline"
+            return f"no answer within {limit:g} s (status: {status}{offline})"
         if run is None or run.node_online:
             self._offline_since.pop(organization, None)
         elif now - self._offline_since.setdefault(organization, now) >= OFFLINE_LIMIT:

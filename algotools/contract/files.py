@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,10 +10,30 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from algotools.errors import ContractError, InputError, PickleRefused
+from algotools.payload import RICH
 from algotools.task import Encoding, Proxy, Task
 
 RICH_FORMAT = "algotools"
 """What ``output_format`` asks of our own rpc."""
+
+
+WRAPPED = b'"' + RICH
+"""How the rich encoding begins as a JSON text; base64 follows."""
+
+
+def wrap(data: bytes) -> bytes:
+    """An encoded result as a JSON document, the rich encoding as a text.
+
+    A v4 proxy that decrypts results takes nothing else, and v3's client fails on other formats.
+    """
+    return WRAPPED + base64.b64encode(data[len(RICH) :]) + b'"' if data.startswith(RICH) else data
+
+
+def unwrap(output: bytes) -> bytes:
+    """What ``wrap`` was given."""
+    if not output.startswith(WRAPPED):
+        return output
+    return RICH + base64.b64decode(output[len(WRAPPED) : -1], validate=True)
 
 
 def input_content(task: Task) -> dict[str, object]:

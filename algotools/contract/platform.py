@@ -7,6 +7,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from algotools.task import Identity
+
 FINAL = frozenset(
     {
         "completed", "failed", "start failed", "non-existing Docker image", "crashed", "killed by user", "not allowed",
@@ -96,8 +98,8 @@ class Platform(Protocol):
     def children(self, task_id: int) -> Sequence[Task]:
         """The subtasks of a task."""
 
-    def create_subtask(self, parent_id: int, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
-        """A task with its parent's image and databases.
+    def create_subtask(self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
+        """A task of the caller's organization, with the image and the databases of the caller's task.
 
         Raises:
             LookupError: an organization is not in the collaboration.

@@ -48,10 +48,12 @@ def create(body: bytes, caller: Identity, platform: Platform) -> Task | tuple[in
         asked = content.get("organizations")
         if not asked:
             return 400, {"msg": "Organizations missing from input"}
-        inputs = {int(item["id"]): base64.b64decode(item["input"], validate=True) for item in asked}
+        inputs = {item["id"]: base64.b64decode(item["input"], validate=True) for item in asked}
         name, description = str(content.get("name", "subtask")), str(content.get("description", ""))
+        if content.get("collaboration_id") != caller.collaboration_id or len(inputs) < len(asked):
+            return MASKED
         if not str(content["image"]).endswith(caller.image):
             return MASKED
-        return platform.create_subtask(caller.task_id, name, description, inputs)
+        return platform.create_subtask(caller, name, description, inputs)
     except (ValueError, TypeError, KeyError, AttributeError, LookupError, RecursionError, binascii.Error):
         return MASKED

@@ -14,7 +14,7 @@ from algotools.contract import environment, files
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError, InputError
-from algotools.payload import RICH, encode_arguments
+from algotools.payload import encode_arguments
 from algotools.task import Database, Identity, Task
 
 PREFIX = b"json."
@@ -89,11 +89,11 @@ class V3:
 
     def output(self, data: bytes) -> bytes:
         """See ``Contract.output``: always prefixed, which tells every client how to decode it."""
-        return data if data.startswith(RICH) else PREFIX + data
+        return PREFIX + files.wrap(data)
 
     def result(self, output: bytes) -> bytes:
         """See ``Contract.result``."""
-        return output.removeprefix(PREFIX)
+        return files.unwrap(output.removeprefix(PREFIX))
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``: pickled answers stay the bytes that they are."""

@@ -43,7 +43,7 @@ class ProxyConnection(BaseConnection):
                 status=item.get("status") or "pending",
                 finished=bool(item.get("finished_at")),
                 log=item.get("log") or "",
-                node_online=(item.get("node") or {}).get("status") != "offline",
+                node_online=not item.get("node") or item["node"].get("status") == "online",
             )
             for item in self._items(task_id)
         ]
@@ -72,14 +72,15 @@ def respond(
     del query  # none of these endpoints looks at it
     match [method, *path.split("/")]:
         case ["POST", "task"]:
-            created = rest.create(body, caller, platform)
+            parent = platform.task(caller.task_id)
+            created = rest.MASKED if parent is None or parent.complete else rest.create(body, caller, platform)
             return (200, task(created, platform)) if isinstance(created, TaskRecord) else created
         case ["GET", "task", id_] if found := platform.task(int(id_)):
             return 200, task(found, platform)
         case ["GET", "task", id_, "result"] if found := platform.task(int(id_)):
             return 200, [result(run, platform) for run in found.runs]
         case ["GET", "result", id_] if run := platform.run(int(id_)):
-            return 200, result(run, platform)
+            return 200, linked_result(run, platform)
         case ["GET", "collaboration", id_, "organization"] if int(id_) == platform.collaboration_id:
             return 200, [organization(o) for o in platform.organizations()]
         case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
@@ -142,7 +143,7 @@ def result(run: Run, platform: Platform) -> dict[str, object]:
         "status": run.status,
         "input": base64.b64encode(run.input).decode(),
         "result": base64.b64encode(run.output).decode() if run.status in FINAL else None,
-        "log": run.log,
+        "log": run.log or None,
         "assigned_at": _time(run.assigned_at),
         "started_at": _time(run.started_at),
         "finished_at": _time(run.finished_at),
@@ -155,6 +156,15 @@ def result(run: Run, platform: Platform) -> dict[str, object]:
             "config": [],
         },
     }
+
+
+def linked_result(run: Run, platform: Platform) -> dict[str, object]:
+    """A run as v3 shows it by itself: with references to its task and its organization."""
+    links = {
+        "task": rest.reference("task", run.task_id),
+        "organization": rest.reference("organization", run.organization_id),
+    }
+    return {**result(run, platform), **links}
 
 
 def _time(text: str | None) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from algotools.contract import environment, files
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError
-from algotools.payload import RICH, encode_arguments
+from algotools.payload import encode_arguments
 from algotools.task import Database, Identity, Task
 
 OWN = (
@@ -23,9 +22,6 @@ OWN = (
 OF_DATABASE = {"uri": "DATABASE_URI", "type": "DATABASE_TYPE"}
 OF_REQUEST = {"query": "QUERY", "sheet_name": "SHEET_NAME", "preprocessing": "PREPROCESSING"}
 OPTION = "DB_PARAM_"
-
-WRAPPED = b'"' + RICH
-"""How the rich encoding begins as a JSON text; base64 follows."""
 
 
 def _own(labels: Iterable[str], names: Iterable[str]) -> set[str]:
@@ -106,14 +102,12 @@ class V4:
         return encode_arguments(content)
 
     def output(self, data: bytes) -> bytes:
-        """See ``Contract.output``: always a JSON document, for a proxy that decrypts results takes nothing else."""
-        return WRAPPED + base64.b64encode(data[len(RICH) :]) + b'"' if data.startswith(RICH) else data
+        """See ``Contract.output``."""
+        return files.wrap(data)
 
     def result(self, output: bytes) -> bytes:
         """See ``Contract.result``."""
-        if not output.startswith(WRAPPED):
-            return output
-        return RICH + base64.b64decode(output[len(WRAPPED) : -1], validate=True)
+        return files.unwrap(output)
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``."""

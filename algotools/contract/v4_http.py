@@ -48,7 +48,7 @@ class ProxyConnection(BaseConnection):
                 finished=item["status"] in FINAL,
                 log=item.get("log") or "",
                 hint=next((hint for words, hint in HINTS.items() if words in (item.get("log") or "")), ""),
-                node_online=(item.get("node") or {}).get("status") != "offline",
+                node_online=not item.get("node") or item["node"].get("status") == "online",
             )
             for item in self._list("run", PATIENCE_WHILE_WAITING, task_id=task_id)
         ]

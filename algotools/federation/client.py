@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from algotools.contract import Contract, v3_http
 from algotools.contract.platform import Run, Task
-from algotools.contract.rest import reference
 from algotools.errors import FederationError, PickleRefused
 from algotools.federation.store import ROOT, Store
 from algotools.task import Database
@@ -185,12 +184,12 @@ class Client:
 
 def result(run: Run, store: Store, contract: Contract) -> Item:
     """A run as the platform's client shows it."""
-    item = v3_http.result(run, store)
-    links: dict[str, object] = {
-        "task": reference("task", run.task_id),
-        "organization": reference("organization", run.organization_id),
+    return {
+        **v3_http.linked_result(run, store),
+        "input": run.input,
+        "log": run.log,
+        "result": contract.answer(run.output),
     }
-    return {**item, **links, "input": run.input, "result": contract.answer(run.output)}
 
 
 def _check_collaboration(id_: int, store: Store) -> None:

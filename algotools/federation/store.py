@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from algotools.contract.platform import FINAL, Organization, Run, Task
+from algotools.task import Identity
 
 ROOT = Organization(1, "root")
 """The organization that owns the server; it is in no collaboration."""
@@ -60,10 +61,10 @@ class Store:
         """See ``Platform``."""
         return self._children.get(task_id, [])
 
-    def create_subtask(self, parent_id: int, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
+    def create_subtask(self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
         """See ``Platform``."""
-        parent = self._tasks[parent_id]
-        return self.create(name, description, parent.image, parent.databases, inputs, parent)
+        parent = self._tasks[caller.task_id]
+        return self.create(name, description, parent.image, parent.databases, inputs, parent, caller.organization_id)
 
     def create(
         self,
@@ -73,6 +74,7 @@ class Store:
         databases: str | list[dict[str, object]],
         inputs: Mapping[int, bytes],
         parent: Task | None = None,
+        initiator: int = ROOT.id,
     ) -> Task:
         """A task with a run for each organization, in the order given; ``LookupError`` if one is not a member."""
         for organization_id in inputs:
@@ -97,7 +99,7 @@ class Store:
                 name=name,
                 description=description,
                 image=image,
-                init_organization_id=parent.init_organization_id if parent else ROOT.id,
+                init_organization_id=initiator,
                 databases=databases,
                 created_at=now(),
                 runs=runs,

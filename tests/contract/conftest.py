@@ -71,7 +71,7 @@ class Server:
     def subtask(self, organizations: int = 2) -> TaskRecord:
         """A subtask that the master has created."""
         return self.store.create_subtask(
-            self.master.id, "subtask", "a part", {o: f"to {o}".encode() for o in range(2, 2 + organizations)}
+            self.caller, "subtask", "a part", {o: f"to {o}".encode() for o in range(2, 2 + organizations)}
         )
 
 

@@ -47,7 +47,7 @@ def test_a_subtask_is_created_with_status_200(server):
 
     assert status == 200
     assert task.keys() == TASK_KEYS
-    assert (task["id"], task["run_id"], task["initiator"], task["parent"]["id"]) == (2, 1, 1, 1)
+    assert (task["id"], task["run_id"], task["initiator"], task["parent"]["id"]) == (2, 1, 2, 1)
     assert (task["database"], task["image"], task["status"]) == ("default", "harbor.example/probe:1", "pending")
     assert (task["complete"], task["finished_at"], task["children"]) == (False, None, None)
     assert task["results"] == [{"id": 3, "link": "/api/result/3", "methods": []}]
@@ -176,7 +176,7 @@ def test_a_master_sees_how_the_runs_are_doing_and_their_results(server):
     task = server.subtask(3)
     done, failed, empty = task.runs
     server.store.said(failed, "what went wrong")
-    server.store.ended(done, "completed", b"algotools.\x01")
+    server.store.ended(done, "completed", server.contract.output(b"algotools.\x01"))
     server.store.ended(failed, "crashed")
 
     states = {run.organization_id: run for run in connection.runs(task.id)}
@@ -200,3 +200,16 @@ def test_a_subtask_that_the_server_refuses_is_given_up_after_a_few_attempts(serv
         server.connect().create("average_partial", {99: {}})
 
     assert [path for _, path, _ in server.requests] == ["task"] * 3
+
+
+def test_a_master_whose_task_has_ended_creates_no_subtask(server):
+    for run in server.master.runs:
+        server.store.ended(run, "completed", b"json.1")
+    assert server.ask("POST", "task", body()) == (500, {"msg": "Request failed, see node logs"})
+
+
+@pytest.mark.parametrize(("node", "online"), [("online", True), ("offline", False), (None, False)])
+def test_a_node_that_never_came_counts_as_offline(server, node, online):
+    item = {"id": 1, "organization": 2, "node": {"status": node}}
+    server.troubles = [(200, [item])]
+    assert [run.node_online for run in server.connect().runs(1)] == [online]

@@ -134,7 +134,7 @@ def numbers(answer):
 def many(serve):
     """A server with a subtask of 25 runs."""
     server = serve("v4")
-    server.store.create_subtask(1, "many", "", {2: b""})
+    server.store.create_subtask(server.caller, "many", "", {2: b""})
     task = server.store.task(2)
     task.runs[:] = [
         type(task.runs[0])(id=i, task_id=2, organization_id=2, node_id=1, input=b"", assigned_at="2026-11-22T16:00:00")
@@ -243,7 +243,7 @@ def test_a_master_sees_how_the_runs_are_doing_and_their_results(server):
     task = server.subtask(3)
     done, failed, waiting = task.runs
     server.store.said(failed, "what went wrong")
-    server.store.ended(done, "completed", b"algotools.\x01")
+    server.store.ended(done, "completed", server.contract.output(b"algotools.\x01"))
     server.store.ended(failed, "crashed")
 
     states = {run.organization_id: run for run in connection.runs(task.id)}
