@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from algotools import data, locate
@@ -17,6 +18,7 @@ from algotools.errors import (
     UnknownColumn,
     UnknownLabel,
     UnknownOrganization,
+    UserError,
 )
 from algotools.payload import encode_plain, encode_rich
 from algotools.payload.path import show
@@ -149,19 +151,27 @@ def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str |
     }
     try:
         return function(*positional, **keywords)
-    except (AlgotoolsError, KeyboardInterrupt):
+    except KeyboardInterrupt:
         raise
     except SystemExit as error:
         raise FunctionExited(
             f"{function.method} ended the process (SystemExit) instead of returning", detail=traceback.format_exc()
         ) from error
     except BaseException as error:
+        if isinstance(error, UserError) or (isinstance(error, AlgotoolsError) and _is_ours(error)):
+            raise
         where = locate.source_line(error, folder)
         read = (
             f"only these columns were read: {', '.join(columns)}; ask for more with Columns.of(…) beside the DataFrame"
         )
         detail = traceback.format_exc() + (read if columns and isinstance(error, KeyError) else "")
         raise FunctionRaised(f"{type(error).__name__} in {function.method}{where}", detail=detail) from error
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether our own code raised an error, whose message then holds no value from data; an author's may."""
+    innermost = traceback.extract_tb(error.__traceback__)[-1]
+    return Path(innermost.filename).is_relative_to(Path(__file__).parents[1])
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:

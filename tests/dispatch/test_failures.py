@@ -37,9 +37,11 @@ def test_a_function_that_works_works_in_every_way(call: Run, contract: str) -> N
 @pytest.mark.parametrize(
     ("method", "code", "says"),
     [
-        ("raises", 40, "ValueError in raises at __init__.py, line 30"),
+        ("raises", 40, "ValueError in raises at __init__.py, line 31"),
         ("raises_with_a_cause", 40, "KeyError in raises_with_a_cause at __init__.py"),
         ("recurses", 40, "RecursionError in recurses"),
+        ("raises_one_of_ours", 40, "UnknownColumn in raises_one_of_ours at __init__.py"),
+        ("raises_the_base_of_ours", 40, "AlgotoolsError in raises_the_base_of_ours"),
         ("tells_the_user", 41, "fewer than 10 rows have a value"),
         ("returns_a_set", 42, "result['names'][1]: a set has no JSON form"),
         ("returns_a_set_under_a_secret_key", 42, "result['names'][key 1]: a set has no JSON form"),

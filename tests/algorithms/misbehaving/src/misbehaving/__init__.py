@@ -13,6 +13,7 @@ from pathlib import Path
 
 import algotools
 from algotools import AlgorithmClient, Database, RunInfo, UserError, master, rpc
+from algotools.errors import UnknownColumn
 
 
 def secret(data: Database) -> str:
@@ -207,3 +208,13 @@ def options(data: Database, given: Mapping[str, int]) -> object:
 @rpc
 def loaded_modules(data: Database) -> list[str]:
     return sorted({name.partition(".")[0] for name in sys.modules})
+
+
+@rpc
+def raises_one_of_ours(data: Database) -> None:
+    raise UnknownColumn(secret(data))
+
+
+@rpc
+def raises_the_base_of_ours(data: Database) -> None:
+    raise algotools.AlgotoolsError(secret(data))
