@@ -98,14 +98,20 @@ class AlgorithmClient:
     ) -> list[int]:
         own = [organization for organization in arguments if organization is not None]
         asked = list(dict.fromkeys(own or self._asked if given is None else given))
-        if unknown := [o for o in dict.fromkeys((*asked, *own)) if o not in names]:
-            known = ", ".join(f"{o} ({name})" for o, name in names.items())
-            raise UnknownOrganization(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {known}")
+        if strangers := not_members([*asked, *own], names):
+            raise UnknownOrganization(strangers)
         if not asked:
             raise UnknownOrganization("no organization is named to send the task to")
         if own and set(own) != set(asked):
             raise ArgumentsError("`arguments` by organization must name just the organizations that are asked")
         return asked
+
+
+def not_members(organizations: Iterable[int], members: Mapping[int, str]) -> str:
+    """Which organizations are not in the collaboration, and which are; an empty text if all of them are."""
+    unknown = [str(o) for o in dict.fromkeys(organizations) if o not in members]
+    known = ", ".join(f"{o} ({name})" for o, name in members.items())
+    return f"not in the collaboration: {', '.join(unknown)}; it has {known}" if unknown else ""
 
 
 def _method(function: Callable[..., Any] | str) -> str:

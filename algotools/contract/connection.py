@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import base64
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, cast
 
+from algotools.client.connection import RunState
 from algotools.client.http import Http
 from algotools.contract import files, token
 from algotools.contract.base import Contract
@@ -31,7 +33,7 @@ def understanding() -> Iterator[None]:
         ) from None
 
 
-class BaseConnection:
+class BaseConnection(ABC):
     """A node's proxy, spoken to with the run's token; see ``Connection``."""
 
     def __init__(self, task: Task, text: str, contract: Contract) -> None:
@@ -40,6 +42,14 @@ class BaseConnection:
         self.identity = token.read(text)
         self._http = Http(task.proxy.url, text)
         self._contract = contract
+
+    @abstractmethod
+    def runs(self, task_id: int) -> list[RunState]:
+        """See ``Connection``."""
+
+    def asked(self) -> list[int]:
+        """See ``Connection``."""
+        return [run.organization_id for run in sorted(self.runs(self.identity.task_id), key=lambda run: run.run_id)]
 
     def close(self) -> None:
         """See ``Connection``."""

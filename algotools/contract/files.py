@@ -6,7 +6,7 @@ import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from algotools.errors import ContractError, InputError, PickleRefused
@@ -16,6 +16,8 @@ from algotools.task import Encoding, Proxy, Task
 RICH_FORMAT = "algotools"
 """What ``output_format`` asks of our own rpc."""
 
+OF_PLACES = ("INPUT_FILE", "OUTPUT_FILE", "TOKEN_FILE", "TEMPORARY_FOLDER", "HOST", "PORT", "API_PATH")
+"""The variables by which every generation names a task's files, folder and proxy."""
 
 WRAPPED = b'"' + RICH
 """How the rich encoding begins as a JSON text; base64 follows."""
@@ -151,6 +153,41 @@ def contents(task: Task, data: bytes, token: str) -> dict[Path, bytes]:
     if len(dict(found)) < len(found):
         raise ContractError("the files for input, output and token must be different ones")
     return dict(found)
+
+
+def place_variables(task: Task) -> dict[str, str]:
+    """The variables that name a task's files, folder and proxy; ``places`` reads them.
+
+    Raises:
+        ContractError: see ``proxy_variables``.
+    """
+    values = {"INPUT_FILE": str(task.input_file), "OUTPUT_FILE": str(task.output_file)}
+    if task.temporary_folder is not None:
+        values["TEMPORARY_FOLDER"] = str(task.temporary_folder)
+    return values | proxy_variables(task.proxy)
+
+
+class Places(TypedDict):
+    """Where a task's files, folder and proxy are: fields of ``Task``."""
+
+    input_file: Path
+    output_file: Path
+    temporary_folder: Path | None
+    proxy: Proxy | None
+
+
+def places(values: Mapping[str, str]) -> Places:
+    """Where the variables say that files, folder and proxy are.
+
+    Raises:
+        ContractError: the input or the output is not named.
+    """
+    return {
+        "input_file": required(values, "INPUT_FILE"),
+        "output_file": required(values, "OUTPUT_FILE"),
+        "temporary_folder": Path(values["TEMPORARY_FOLDER"]) if values.get("TEMPORARY_FOLDER") else None,
+        "proxy": read_proxy(values),
+    }
 
 
 def proxy_variables(proxy: Proxy | None) -> dict[str, str]:

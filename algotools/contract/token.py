@@ -11,15 +11,22 @@ from typing import Any
 import msgspec
 
 from algotools.errors import TokenError
-from algotools.task import Identity
+from algotools.task import Identity, Task
 
 
-def read_token_file(path: Path) -> str:
-    """The token that the node left.
+def token_of(task: Task) -> str:
+    """The token that the node gave a run.
 
     Raises:
         TokenError: there is none, or it may not be read.
     """
+    if task.proxy is None:
+        raise TokenError("the node names no proxy, so this run cannot reach the platform")
+    return read_token_file(task.proxy.token_file)
+
+
+def read_token_file(path: Path) -> str:
+    """What is in the file that the node left; see ``token_of``."""
     try:
         return path.read_text(encoding="ascii").strip()
     except FileNotFoundError:

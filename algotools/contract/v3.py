@@ -19,10 +19,7 @@ from algotools.task import Database, Identity, Task
 
 PREFIX = b"json."
 
-OWN = (
-    "INPUT_FILE", "OUTPUT_FILE", "TOKEN_FILE", "TEMPORARY_FOLDER", "HOST", "PORT", "API_PATH",
-    "USER_REQUESTED_DATABASE_LABEL", "DB_LABELS", "DATABASE_URI",
-)  # fmt: skip
+OWN = (*files.OF_PLACES, "USER_REQUESTED_DATABASE_LABEL", "DB_LABELS", "DATABASE_URI")
 """The names of the contract's variables, besides two for every database."""
 
 
@@ -41,10 +38,7 @@ class V3:
         databases = [*task.databases, *task.configured]
         labels = [database.label for database in databases]
         _check(task, labels)
-        values: dict[str, str] = {"INPUT_FILE": str(task.input_file), "OUTPUT_FILE": str(task.output_file)}
-        if task.temporary_folder is not None:
-            values["TEMPORARY_FOLDER"] = str(task.temporary_folder)
-        values |= files.proxy_variables(task.proxy)
+        values = files.place_variables(task)
         for database in databases:
             values[f"{database.label.upper()}_DATABASE_URI"] = database.uri
             values[f"{database.label.upper()}_DATABASE_TYPE"] = database.type or "None"
@@ -62,8 +56,8 @@ class V3:
 
     def read(self, environ: Mapping[str, str]) -> Task:
         """See ``Contract.read``."""
-        input_file, output_file = files.required(environ, "INPUT_FILE"), files.required(environ, "OUTPUT_FILE")
-        content = _parse(input_file)
+        places = files.places(environ)
+        content = _parse(places["input_file"])
         method, args, kwargs, encoding = files.call(content)
         labels = _labels(environ)
         databases = [_database(environ, label) for label in labels]
@@ -76,11 +70,8 @@ class V3:
             encoding=encoding,
             databases=requested,
             configured=tuple(d for d in databases if d.label not in {r.label for r in requested}),
-            input_file=input_file,
-            output_file=output_file,
-            temporary_folder=Path(environ["TEMPORARY_FOLDER"]) if environ.get("TEMPORARY_FOLDER") else None,
-            proxy=files.read_proxy(environ),
             variables=environment.variables(environ, _own(labels), encoded=False),
+            **places,
         )
 
     def input(self, content: Mapping[str, object]) -> bytes:

@@ -25,10 +25,6 @@ class ProxyConnection(BaseConnection):
         )
         return {item["id"]: item["name"] for item in found}
 
-    def asked(self) -> list[int]:
-        """See ``Connection``."""
-        return [run.organization_id for run in sorted(self.runs(self.identity.task_id), key=lambda run: run.run_id)]
-
     def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
         """See ``Connection``: a JSON input, so that nothing is pickled on the way."""
         return self._post_task(method, arguments, database=self.identity.databases)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from algotools.client import Connection
 from algotools.contract import environment, files
@@ -13,10 +12,7 @@ from algotools.errors import ContractError
 from algotools.payload import encode_arguments
 from algotools.task import Database, Identity, Task
 
-OWN = (
-    "INPUT_FILE", "OUTPUT_FILE", "TOKEN_FILE", "TEMPORARY_FOLDER", "HOST", "PORT", "API_PATH",
-    "USER_REQUESTED_DATABASE_LABELS", "DB_LABELS",
-)  # fmt: skip
+OWN = (*files.OF_PLACES, "USER_REQUESTED_DATABASE_LABELS", "DB_LABELS")
 """The names of the contract's variables, besides those of every database."""
 
 OF_DATABASE = {"uri": "DATABASE_URI", "type": "DATABASE_TYPE"}
@@ -46,10 +42,7 @@ class V4:
         databases = [*task.databases, *task.configured]
         labels = [database.label for database in databases]
         _check(task, labels)
-        values: dict[str, str] = {"INPUT_FILE": str(task.input_file), "OUTPUT_FILE": str(task.output_file)}
-        if task.temporary_folder is not None:
-            values["TEMPORARY_FOLDER"] = str(task.temporary_folder)
-        values |= files.proxy_variables(task.proxy)
+        values = files.place_variables(task)
         values["USER_REQUESTED_DATABASE_LABELS"] = ",".join(database.label for database in task.databases)
         values["DB_LABELS"] = ",".join(labels)
         for database in databases:
@@ -78,8 +71,8 @@ class V4:
         requested = _split(value("USER_REQUESTED_DATABASE_LABELS"))
         own = _own([*labels, *requested], environ)
         values = {name: text for name in own if (text := value(name)) is not None}
-        input_file, output_file = files.required(values, "INPUT_FILE"), files.required(values, "OUTPUT_FILE")
-        content = files.parse_object(files.read_input(input_file))
+        places = files.places(values)
+        content = files.parse_object(files.read_input(places["input_file"]))
         method, args, kwargs, encoding = files.call(content)
         flag = content.get("master")
         return Task(
@@ -90,11 +83,8 @@ class V4:
             encoding=encoding,
             databases=tuple(_database(values, label) for label in requested),
             configured=tuple(_database(values, label) for label in labels if label not in requested),
-            input_file=input_file,
-            output_file=output_file,
-            temporary_folder=Path(values["TEMPORARY_FOLDER"]) if values.get("TEMPORARY_FOLDER") else None,
-            proxy=files.read_proxy(values),
             variables=environment.variables(environ, own, encoded=encoded),
+            **places,
         )
 
     def input(self, content: Mapping[str, object]) -> bytes:

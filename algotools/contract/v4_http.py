@@ -27,10 +27,6 @@ class ProxyConnection(BaseConnection):
         within = self.identity.study_id or self.identity.collaboration_id
         return {item["id"]: item["name"] for item in self._list("organization", **{scope: within})}
 
-    def asked(self) -> list[int]:
-        """See ``Connection``."""
-        return [run.organization_id for run in sorted(self.runs(self.identity.task_id), key=lambda run: run.run_id)]
-
     def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
         """See ``Connection``."""
         scope = {"study_id": self.identity.study_id, "store_id": self.identity.store_id}

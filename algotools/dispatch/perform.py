@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from algotools import data, locate
 from algotools.arguments import COLUMN, ORGANIZATION, Columns, Kind, Parameter
-from algotools.client import AlgorithmClient, Connection
+from algotools.client import AlgorithmClient, Connection, not_members
 from algotools.errors import (
     AlgotoolsError,
     FunctionExited,
@@ -82,10 +82,8 @@ def _inject(parameter: Parameter, task: Task, connection: Connection) -> object:
 def _check_organizations(named: list[int], connection: Connection) -> None:
     if not named:
         return
-    known = connection.organizations()
-    if unknown := [organization for organization in named if organization not in known]:
-        listed = ", ".join(f"{id_} ({name})" for id_, name in known.items())
-        raise UnknownOrganization(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {listed}")
+    if strangers := not_members(named, connection.organizations()):
+        raise UnknownOrganization(strangers)
 
 
 def _choose(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database]:

@@ -16,10 +16,10 @@ from collections.abc import Callable
 import msgspec
 
 from algotools.contract import Contract
-from algotools.contract.token import read_token_file
+from algotools.contract.token import token_of
 from algotools.dispatch.messages import Failed, Inbox, Returned, Said, TokenGiven, send
 from algotools.dispatch.perform import Load
-from algotools.errors import CODES, AlgotoolsError, FunctionExited, InternalError, TimedOut, TokenError, WorkerKilled
+from algotools.errors import CODES, AlgotoolsError, FunctionExited, InternalError, TimedOut, WorkerKilled
 from algotools.report import Console
 from algotools.task import Task
 
@@ -51,7 +51,7 @@ def supervise(task: Task, load: Load, contract: Contract, console: Console, sink
     os.close(write_end)
     worker = _Worker(pid, mine, read_end, task, console, sink)
     try:
-        return worker.listen(None if timeout is None else time.monotonic() + timeout, timeout)
+        return worker.listen(timeout)
     finally:
         worker.end()
 
@@ -69,8 +69,9 @@ class _Worker:
         self._inbox = Inbox()
         self._status: int | None = None
 
-    def listen(self, deadline: float | None, timeout: float | None) -> bytes:
+    def listen(self, timeout: float | None) -> bytes:
         """Take messages until the last one, or until there will be none."""
+        deadline = None if timeout is None else time.monotonic() + timeout
         open_ends: list[socket.socket | int] = [self._channel, self._output]
         while True:
             left = LONGEST_NAP if deadline is None else deadline - time.monotonic()
@@ -127,9 +128,7 @@ class _Worker:
 
     def _give_token(self) -> None:
         try:
-            if self._task.proxy is None:
-                raise TokenError("the node names no proxy, so this run cannot reach the platform")
-            answer = TokenGiven(read_token_file(self._task.proxy.token_file))
+            answer = TokenGiven(token_of(self._task))
         except AlgotoolsError as error:
             answer = TokenGiven("", *error.failure())
         send(self._channel, answer)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from algotools.client import not_members
 from algotools.contract import Contract, v3_http
 from algotools.contract.platform import Run, Task
 from algotools.errors import FederationError, PickleRefused
@@ -136,9 +137,8 @@ class _Tasks:
         known = {o.id: o.name for o in self._store.organizations()}
         if not asked or len(set(asked)) < len(asked):
             raise FederationError("name each organization once, and at least one")
-        if unknown := [id_ for id_ in asked if id_ not in known]:
-            there = ", ".join(f"{id_} ({name})" for id_, name in known.items())
-            raise FederationError(f"not in the collaboration: {', '.join(map(str, unknown))}; it has {there}")
+        if strangers := not_members(asked, known):
+            raise FederationError(strangers)
         self._federation.check_open()
         words = self._contract.databases(databases)
         return self._store.create(name, description, image, words, dict.fromkeys(asked, data))

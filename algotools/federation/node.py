@@ -85,10 +85,8 @@ class Node:
         items = asked if isinstance(asked, list) else [{"label": asked}] if asked else []
         found = []
         for item in items:
-            label, rest = (
-                str(item["label"]),
-                {key: str(text) for key, text in item.items() if key in ("query", "sheet_name", "preprocessing")},
-            )
+            label = str(item["label"])
+            rest = {key: str(text) for key, text in item.items() if key != "label"}
             if label in self._member.databases:
                 found.append(msgspec.structs.replace(self._member.databases[label], **rest))
             elif self._contract.tells_unknown_labels:

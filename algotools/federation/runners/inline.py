@@ -11,10 +11,10 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from algotools import container, report
 from algotools.client import Connection
 from algotools.contract import Contract
-from algotools.contract.token import read_token_file
+from algotools.contract.token import token_of
 from algotools.dispatch.perform import Load, perform
 from algotools.dispatch.supervisor import Sink
-from algotools.errors import TimedOut, TokenError
+from algotools.errors import TimedOut
 from algotools.report import Console
 from algotools.task import Task
 
@@ -46,9 +46,7 @@ def perform_here(
     del sink  # the author is at the screen, and sees what is printed there
 
     def connect() -> Connection:
-        if task.proxy is None:
-            raise TokenError("the node names no proxy, so this run cannot reach the platform")
-        return contract.connect(task, read_token_file(task.proxy.token_file))
+        return contract.connect(task, token_of(task))
 
     def work() -> bytes:
         with report.to(console):
