@@ -98,6 +98,10 @@ class DeclarationError(AlgotoolsError, TypeError, exit_code=22):
     """A function is declared in a way that cannot work as a master or an rpc."""
 
 
+class PackagingError(AlgotoolsError, RuntimeError, exit_code=23):
+    """What an algorithm's project depends on cannot be told or installed, in the build of its image."""
+
+
 # The node's databases (30-39): mostly the node owner's to mend.
 
 
@@ -191,6 +195,10 @@ class Stopped(AlgotoolsError, RuntimeError, exit_code=47):
     """The run was asked to stop from outside (SIGTERM, SIGINT)."""
 
 
+class ConfinementError(AlgotoolsError, RuntimeError, exit_code=48):
+    """The image asks for the author's code to be confined, and that cannot be done."""
+
+
 # A master and the other nodes (50-59).
 
 
@@ -215,6 +223,22 @@ class FederationError(AlgotoolsError, ValueError, exit_code=60):
 
 class RunsFailed(AlgotoolsError, RuntimeError, exit_code=61):
     """`algotools run`: not every run completed."""
+
+
+class EngineError(AlgotoolsError, RuntimeError, exit_code=62):
+    """The container engine is not there, may not be used, has no room left, or went away."""
+
+
+class ImageNotFound(AlgotoolsError, LookupError, exit_code=63):
+    """There is no image of that name, here or in its registry."""
+
+
+class ImageError(AlgotoolsError, RuntimeError, exit_code=64):
+    """An image cannot be built, or would not run at a node."""
+
+
+class RegistryError(AlgotoolsError, RuntimeError, exit_code=65):
+    """A registry does not answer, wants a login, or refuses."""
 
 
 # Ours (70).

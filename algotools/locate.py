@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.errors import AlgorithmImportError, AlgorithmNotFound, AlgotoolsError
 from algotools.functions import Algorithm, forget, registered_in
@@ -108,7 +108,7 @@ def _in_folder(folder: Path) -> Place:
             f"{folder} has no pyproject.toml; an algorithm's project names its module there, under "
             f'[project.entry-points."{GROUP}"]'
         )
-    points: object = _toml(file)
+    points: object = read_toml(file)
     for key in ("project", "entry-points", GROUP):
         points = points.get(key) if isinstance(points, dict) else None
     points = points if isinstance(points, dict) else {}
@@ -121,7 +121,12 @@ def _in_folder(folder: Path) -> Place:
     return Place(str(next(iter(points.values()))), source if source.is_dir() else folder)
 
 
-def _toml(file: Path) -> object:
+def read_toml(file: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        AlgorithmNotFound: it cannot be read, or is not TOML; says where.
+    """
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -130,6 +135,8 @@ def _toml(file: Path) -> object:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise AlgorithmNotFound(f"{file} is not valid TOML: {error}") from None
+    except OSError as error:
+        raise AlgorithmNotFound(f"{file} cannot be read ({error.strerror})") from None
 
 
 def _entry_points() -> dict[str, EntryPoint]:
