@@ -24,6 +24,9 @@ from algotools.task import Task
 TIMEOUT = "ALGOTOOLS_TIMEOUT"
 """A node's own limit for every run, in seconds."""
 
+WORKER_USER = "ALGOTOOLS_WORKER_USER"
+"""An image's user for the author's code, which is then confined: see ``algotools.confine``."""
+
 How = Callable[[Task, Load, Contract, Console, Sink, "float | None"], bytes]
 """A way to call the function: ``supervise`` does it in a process of its own."""
 
@@ -40,7 +43,16 @@ def main(environ: Mapping[str, str], load: Load | None = None) -> int:
     def find() -> Algorithm:
         return locate.load(locate.locate_in_container(environ))
 
-    return run(environ, load or find, supervise, report.to_standard_error)
+    def confined(
+        task: Task, load: Load, contract: Contract, console: Console, sink: Sink, timeout: float | None
+    ) -> bytes:
+        from algotools import confine  # here, because only images ask for it
+
+        asked = confine.asked(user, environ.get("ALGOTOOLS_ALGORITHM") or environ.get("PKG_NAME"))
+        return supervise(task, load, contract, console, sink, timeout, asked)
+
+    user = environ.get(WORKER_USER, "")
+    return run(environ, load or find, confined if user else supervise, report.to_standard_error)
 
 
 def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> int:

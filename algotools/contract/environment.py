@@ -12,7 +12,7 @@ IMAGE = frozenset(
     {
         "PATH", "HOME", "HOSTNAME", "LANG", "LANGUAGE", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "USER", "LOGNAME",
         "SHELL", "TZ", "TMPDIR", "GPG_KEY", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PKG_NAME", "ALGOTOOLS_ALGORITHM",
-        "RUN_CONTEXT_FILE",
+        "ALGOTOOLS_WORKER_USER", "RUN_CONTEXT_FILE",
     }
 )  # fmt: skip
 """Variables that come from an image, or that a node never encodes: no node sets them for an algorithm."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterator
-from typing import Union
+from typing import TypeVar, Union
 
 import msgspec
 
@@ -33,6 +33,21 @@ class TokenGiven(msgspec.Struct, tag=True):
     detail: str = ""
 
 
+class DatabaseAsked(msgspec.Struct, tag=True):
+    """The worker: the function is about to read a database that the worker may not open."""
+
+    label: str
+
+
+class DatabaseGiven(msgspec.Struct, tag=True):
+    """The supervisor: where the worker finds a copy of it, or why there is none."""
+
+    uri: str = ""
+    exit_code: int = 0
+    message: str = ""
+    detail: str = ""
+
+
 class Returned(msgspec.Struct, tag=True):
     """The worker, at last: the encoded result."""
 
@@ -47,7 +62,8 @@ class Failed(msgspec.Struct, tag=True):
     detail: str
 
 
-FromWorker = Union[Said, TokenAsked, Returned, Failed]
+FromWorker = Union[Said, TokenAsked, DatabaseAsked, Returned, Failed]
+Answer = TypeVar("Answer", TokenGiven, DatabaseGiven)
 
 _decode = msgspec.msgpack.Decoder(FromWorker).decode
 
@@ -59,9 +75,24 @@ def send(channel: socket.socket, message: msgspec.Struct) -> None:
     channel.sendall(data)
 
 
-def receive_token(channel: socket.socket) -> TokenGiven:
-    """The supervisor's answer to ``TokenAsked``; ``EOFError`` if the supervisor is gone."""
-    return msgspec.msgpack.decode(_exactly(channel, LENGTH.unpack(_exactly(channel, LENGTH.size))[0]), type=TokenGiven)
+def answer(channel: socket.socket, message: TokenGiven | DatabaseGiven) -> bool:
+    """Send the worker what it asked for, without waiting; false if there is no room for it.
+
+    One that waits for its answer has room. The author's code may ask and never read, which must not keep us.
+    """
+    data = msgspec.msgpack.encode(message)
+    data = LENGTH.pack(len(data)) + data
+    try:
+        return channel.send(data, socket.MSG_DONTWAIT) == len(data)
+    except BlockingIOError:
+        return False
+    except ConnectionError:
+        return True  # nobody is there any more, as the next read will tell
+
+
+def receive(channel: socket.socket, kind: type[Answer]) -> Answer:
+    """The supervisor's answer; ``EOFError`` if the supervisor is gone."""
+    return msgspec.msgpack.decode(_exactly(channel, LENGTH.unpack(_exactly(channel, LENGTH.size))[0]), type=kind)
 
 
 def _exactly(channel: socket.socket, size: int) -> bytes:

@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
 Load = Callable[[], "Algorithm"]
 Connect = Callable[[], Connection]
+Reach = Callable[[Database], Database]
 
 
-def perform(task: Task, load: Load, connect: Connect) -> bytes:
+def perform(task: Task, load: Load, connect: Connect, reach: Reach | None = None) -> bytes:
     """Find the function, check its arguments, load its data, call it and encode what it returns.
 
-    ``connect`` opens the token and is called only if the function asks for what the token gives.
+    ``connect`` opens the token and is called only if the function asks for what the token gives. ``reach`` gives each
+    database that is about to be read as this process can read it.
 
     Raises:
         AlgotoolsError: whatever went wrong, named.
@@ -53,7 +55,10 @@ def perform(task: Task, load: Load, connect: Connect) -> bytes:
                 _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
             injected = {p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in _FROM_TOKEN}
         columns = specification.marked(arguments, COLUMN)
-        injected |= _load(specification.data, _choose(specification.data, task), columns)
+        chosen = _choose(specification.data, task)
+        if reach is not None:
+            chosen = {name: reach(database) for name, database in chosen.items()}
+        injected |= _load(specification.data, chosen, columns)
         result = _call(function, {**arguments, **injected}, algorithm.folder, columns)
         for client in injected.values():
             if isinstance(client, AlgorithmClient):

@@ -6,38 +6,76 @@ result, or an error with a name.
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from algotools.contract import Contract
 from algotools.contract.token import token_of
-from algotools.dispatch.messages import Failed, Inbox, Returned, Said, TokenGiven, send
+from algotools.dispatch.messages import (
+    DatabaseAsked,
+    DatabaseGiven,
+    Failed,
+    Inbox,
+    Returned,
+    Said,
+    TokenAsked,
+    TokenGiven,
+    answer,
+)
 from algotools.dispatch.perform import Load
-from algotools.errors import CODES, AlgotoolsError, FunctionExited, InternalError, TimedOut, WorkerKilled
-from algotools.report import Console
+from algotools.errors import (
+    CODES,
+    AlgotoolsError,
+    DatabaseUnreadable,
+    FunctionExited,
+    InternalError,
+    TimedOut,
+    UnknownLabel,
+    WorkerKilled,
+)
+from algotools.report import Console, line
 from algotools.task import Task
 
+if TYPE_CHECKING:
+    from algotools.confine import Confinement
+    from algotools.confine.copies import Copies
+
 CHUNK = 1 << 20
+_LAST_READS = 16
+"""Enough for what is left in a pipe; a grandchild of the worker's may write for ever."""
 LONGEST_NAP = 0.1
 """Seconds between looks at whether the worker still lives."""
 
 Sink = Callable[[bytes], None]
 
 
-def supervise(task: Task, load: Load, contract: Contract, console: Console, sink: Sink, timeout: float | None) -> bytes:
+def supervise(
+    task: Task,
+    load: Load,
+    contract: Contract,
+    console: Console,
+    sink: Sink,
+    timeout: float | None,
+    confinement: Confinement | None = None,
+) -> bytes:
     """Run the task in a worker process; give the encoded result.
 
-    Lines for everybody go to ``console``, what the author's code prints goes to ``sink``.
+    Lines for everybody go to ``console``, what the author's code prints goes to ``sink``. With a confinement, the
+    worker gives up what the node gave this process, and asks for the rest.
 
     Raises:
         AlgotoolsError: the worker's own error, or what became of the worker.
     """
+    if confinement is not None:
+        confinement.prepare(task, lambda text: console(line("info", text)))
     mine, its = socket.socketpair()
     read_end, write_end = os.pipe()
     pid = os.fork()
@@ -46,10 +84,10 @@ def supervise(task: Task, load: Load, contract: Contract, console: Console, sink
 
         mine.close()
         os.close(read_end)
-        work(task, load, contract, its, write_end)
+        work(task, load, contract, its, write_end, confinement)
     its.close()
     os.close(write_end)
-    worker = _Worker(pid, mine, read_end, task, console, sink)
+    worker = _Worker(pid, mine, read_end, task, console, sink, copies=confinement is not None)
     try:
         return worker.listen(timeout)
     finally:
@@ -59,7 +97,17 @@ def supervise(task: Task, load: Load, contract: Contract, console: Console, sink
 class _Worker:
     """A worker process, seen from the supervisor."""
 
-    def __init__(self, pid: int, channel: socket.socket, output: int, task: Task, console: Console, sink: Sink) -> None:
+    def __init__(
+        self,
+        pid: int,
+        channel: socket.socket,
+        output: int,
+        task: Task,
+        console: Console,
+        sink: Sink,
+        *,
+        copies: bool,
+    ) -> None:
         self._pid = pid
         self._channel = channel
         self._output = output
@@ -68,16 +116,18 @@ class _Worker:
         self._sink = sink
         self._inbox = Inbox()
         self._status: int | None = None
+        self._timeout: float | None = None
+        self._deadline = math.inf
+        self._may_have_copies = copies
+        self._copies: Copies | None = None
 
     def listen(self, timeout: float | None) -> bytes:
         """Take messages until the last one, or until there will be none."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+        if timeout is not None:
+            self._timeout, self._deadline = timeout, time.monotonic() + timeout
         open_ends: list[socket.socket | int] = [self._channel, self._output]
         while True:
-            left = LONGEST_NAP if deadline is None else deadline - time.monotonic()
-            if left <= 0:
-                raise TimedOut(f"the run did not end within its limit of {timeout:g} s")
-            readable, _, _ = select.select(open_ends, [], [], min(left, LONGEST_NAP))
+            readable, _, _ = select.select(open_ends, [], [], min(self._time_left(), LONGEST_NAP))
             if self._output in readable and not self._pass_on():
                 open_ends.remove(self._output)
             if self._channel in readable:
@@ -92,14 +142,29 @@ class _Worker:
 
     def end(self) -> None:
         """Make sure that nothing of the worker is left."""
-        if not self._has_ended():
-            os.kill(self._pid, signal.SIGKILL)
+        if not self._has_ended() and self._kill():
             self._wait(0)
         os.set_blocking(self._output, False)
-        while self._pass_on():
-            pass
+        for _ in range(_LAST_READS):
+            if not self._pass_on():
+                break
         os.close(self._output)
         self._channel.close()
+        if self._copies is not None:
+            self._copies.remove()
+
+    def _kill(self) -> bool:
+        try:
+            os.kill(self._pid, signal.SIGKILL)
+        except PermissionError:
+            return False  # another user, in a container without CAP_KILL: the container's end is the worker's
+        return True
+
+    def _time_left(self) -> float:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimedOut(f"the run did not end within its limit of {self._timeout:g} s")
+        return left
 
     def _received(self) -> bytes:
         try:
@@ -118,20 +183,37 @@ class _Worker:
                     raise _rebuilt(error, message)
                 if isinstance(message, Said):
                     self._console(message.line)
-                else:
-                    self._give_token()
+                elif not answer(self._channel, self._given(message)):
+                    raise _meddled()
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise FunctionExited(
-                "the function wrote into the channel to its supervisor, which it must leave alone"
-            ) from None
+            raise _meddled() from None
         return None
 
-    def _give_token(self) -> None:
+    def _given(self, asked: TokenAsked | DatabaseAsked) -> TokenGiven | DatabaseGiven:
+        if isinstance(asked, DatabaseAsked):
+            return self._database(asked.label)
         try:
-            answer = TokenGiven(token_of(self._task))
+            return TokenGiven(token_of(self._task))
         except AlgotoolsError as error:
-            answer = TokenGiven("", *error.failure())
-        send(self._channel, answer)
+            return TokenGiven("", *error.failure())
+
+    def _database(self, label: str) -> DatabaseGiven:
+        if not self._may_have_copies:
+            raise _meddled()
+        if self._copies is None:
+            from algotools.confine.copies import Copies  # here, because few runs need one
+
+            self._copies = Copies(self._task, self._pid, self._say, self._note)
+        try:
+            return DatabaseGiven(self._copies.give(label, self._time_left))
+        except (DatabaseUnreadable, UnknownLabel) as error:
+            return DatabaseGiven("", *error.failure())
+
+    def _say(self, text: str) -> None:
+        self._console(line("info", text))
+
+    def _note(self, text: str) -> None:
+        self._sink(f"{text}\n".encode(errors="backslashreplace"))
 
     def _pass_on(self) -> bool:
         """Hand on what the author's code printed; false at the end of it."""
@@ -175,6 +257,10 @@ _SIGNALS: dict[int, str] = {
     signal.SIGSEGV: "the interpreter crashed in compiled code",
     signal.SIGABRT: "compiled code gave up",
 }
+
+
+def _meddled() -> FunctionExited:
+    return FunctionExited("the function wrote into the channel to its supervisor, which it must leave alone")
 
 
 def _rebuilt(error: type[AlgotoolsError], failed: Failed) -> AlgotoolsError:

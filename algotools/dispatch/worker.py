@@ -8,22 +8,46 @@ import os
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
+
+import msgspec
 
 from algotools import report
 from algotools.client import Connection
 from algotools.contract import Contract
-from algotools.dispatch.messages import Failed, Returned, Said, TokenAsked, receive_token, send
+from algotools.dispatch.messages import (
+    DatabaseAsked,
+    DatabaseGiven,
+    Failed,
+    Returned,
+    Said,
+    TokenAsked,
+    TokenGiven,
+    receive,
+    send,
+)
 from algotools.dispatch.perform import Load, perform
-from algotools.errors import CODES, AlgotoolsError, InternalError, TokenError
+from algotools.errors import CODES, AlgotoolsError, DatabaseUnreadable, InternalError, TokenError
 from algotools.functions import Algorithm
-from algotools.task import Task
+from algotools.report import log
+from algotools.task import Database, Task
+
+if TYPE_CHECKING:
+    from algotools.confine import Confinement
 
 
-def work(task: Task, load: Load, contract: Contract, channel: socket.socket, output: int) -> NoReturn:
+def work(
+    task: Task,
+    load: Load,
+    contract: Contract,
+    channel: socket.socket,
+    output: int,
+    confinement: Confinement | None = None,
+) -> NoReturn:
     """Run the task and report over the channel; whatever the author's code prints goes to ``output``.
 
-    Never returns: the process ends without going back up the supervisor's stack.
+    With a confinement, all that is done under it, from before the algorithm is imported. Never returns: the process
+    ends without going back up the supervisor's stack.
     """
     try:
         for name in (signal.SIGTERM, signal.SIGINT):
@@ -35,7 +59,11 @@ def work(task: Task, load: Load, contract: Contract, channel: socket.socket, out
 
         try:
             with report.to(lambda line: send(channel, Said(line))):
-                data = perform(task, lambda: _load(load), connect)
+                if confinement is None:
+                    data = perform(task, lambda: _load(load), connect)
+                else:
+                    confinement.apply(task)
+                    data = perform(task, lambda: _load(load), connect, lambda database: _reach(database, task, channel))
             last: Returned | Failed = Returned(data)
         except AlgotoolsError as error:
             last = Failed(*error.failure())
@@ -76,7 +104,23 @@ def _flush() -> None:
 def _token(channel: socket.socket) -> str:
     """Ask the supervisor for the token: the worker itself may not be allowed to read it."""
     send(channel, TokenAsked())
-    given = receive_token(channel)
+    given = receive(channel, TokenGiven)
     if given.exit_code:
         raise CODES.get(given.exit_code, TokenError)(given.message, detail=given.detail)
     return given.token
+
+
+def _reach(database: Database, task: Task, channel: socket.socket) -> Database:
+    """The database as it is, or a copy of the supervisor's if this process may not open it."""
+    from algotools.confine import copies, places
+
+    path = places.path_of(database.uri)
+    if path is None or copies.readable(path):
+        if database not in task.databases:
+            log(copies.not_asked_for(database.label))
+        return database
+    send(channel, DatabaseAsked(database.label))
+    given = receive(channel, DatabaseGiven)
+    if given.exit_code:
+        raise CODES.get(given.exit_code, DatabaseUnreadable)(given.message, detail=given.detail)
+    return msgspec.structs.replace(database, uri=given.uri)

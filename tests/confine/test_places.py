@@ -1,0 +1,118 @@
+"""Which files are allowed: read from the mounts of a container, whatever generation made them."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algotools.confine import places
+from algotools.confine.landlock import EVERY, READ_DIR
+from algotools.task import Database, Task
+
+MOUNTINFO = """\
+76 52 0:39 / / rw,relatime master:2 - overlay overlay rw,lowerdir=/a:/b
+77 76 0:42 / /proc rw,nosuid,nodev,noexec,relatime - proc proc rw
+78 76 0:43 / /dev rw,nosuid - tmpfs tmpfs rw,size=65536k,mode=755
+92 78 0:47 / /dev/shm rw,nosuid,nodev,noexec,relatime - tmpfs shm rw,size=65536k
+80 76 0:45 / /sys ro,nosuid,nodev,noexec,relatime - sysfs sysfs ro
+93 76 254:0 /containers/66/resolv.conf /etc/resolv.conf rw,relatime - ext4 /dev/vda rw
+94 76 254:0 /libcuda.so.1 /usr/lib/libcuda.so.1 ro shared:7 master:2 - ext4 /dev/vda rw
+95 76 254:0 /volumes/a/_data /mnt/data rw,relatime - ext4 /dev/vda rw
+96 76 254:0 /volumes/b/_data /mnt/with\\040a\\134blank rw,relatime - ext4 /dev/vda rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("", None),
+        ("/mnt/data/a b.csv", "/mnt/data/a b.csv"),
+        ("/mnt/data/100%.csv", "/mnt/data/100%.csv"),
+        ("file:///mnt/data/a%20b.csv", "/mnt/data/a b.csv"),
+        ("file://localhost/mnt/data/a.csv", "/mnt/data/a.csv"),
+        ("postgresql://user:word@host:5432/base", None),
+        ("http://host/file.csv", None),
+    ],
+)
+def test_the_path_that_a_uri_is(uri: str, path: str | None) -> None:
+    assert places.path_of(uri) == path
+
+
+def test_where_something_is_mounted() -> None:
+    assert places.mount_points(MOUNTINFO) == {
+        "/", "/proc", "/dev", "/dev/shm", "/sys", "/etc/resolv.conf", "/usr/lib/libcuda.so.1", "/mnt/data",
+        "/mnt/with a\\blank",
+    }  # fmt: skip
+
+
+@given(st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1))
+def test_a_mount_point_of_any_name_is_read(name: str) -> None:
+    escaped = "".join(f"\\{ord(c):03o}" if c in " \t\n\\" else c for c in name)
+    line = f"95 76 254:0 /x /mnt/{escaped} rw,relatime - ext4 /dev/vda rw"
+    assert places.mount_points(f"{line}\n") == {f"/mnt/{name}"}
+
+
+def task(**more: object) -> Task:
+    return Task(method="f", input_file=Path("/mnt/data/1/input"), output_file=Path("/mnt/data/1/output"), **more)  # type: ignore[arg-type]
+
+
+def test_what_belongs_to_the_task_is_allowed_as_it_is_needed() -> None:
+    rules = places.rules(
+        task(
+            databases=(Database("a", "file:///mnt/data/a.csv"), Database("b", "sql://host/b"), Database("c")),
+            configured=(Database("d", "/mnt/data/d.csv"),),
+            temporary_folder=Path("/mnt/tmp"),
+        ),
+        MOUNTINFO,
+        (),
+    )
+    # Besides these there is what this machine has under /mnt.
+    assert {rule.path: rule.rights for rule in rules if rule.path.startswith(("/mnt/data", "/mnt/tmp"))} == {
+        "/mnt/data/1/input": places.READ,
+        "/mnt/data/a.csv": places.READ,
+        "/mnt/tmp": EVERY,
+    }
+    assert {"/usr", "/etc", "/proc", "/dev", "/tmp"} <= {rule.path for rule in rules}
+    assert "/" not in {rule.path for rule in rules}
+
+
+names = st.sampled_from(["a", "b", "c d"])
+paths = st.lists(names, min_size=1, max_size=3).map("/".join)
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Every path that the strategy makes: folders, three deep."""
+    root = tmp_path_factory.mktemp("tree")
+    for one in "a", "b", "c d":
+        for two in "a", "b", "c d":
+            for three in "a", "b", "c d":
+                (root / one / two / three).mkdir(parents=True)
+    return root
+
+
+@given(mounts=st.sets(paths, max_size=4), code=st.sets(paths, max_size=2))
+def test_all_that_is_not_mounted_is_allowed_and_nothing_else(tree: Path, mounts: set[str], code: set[str]) -> None:
+    foreign = {f"{tree}/{path}" for path in mounts}
+    rules = list(places._image(str(tree), foreign, {f"{tree}/{path}" for path in code}))
+    read = {rule.path for rule in rules if rule.rights != READ_DIR}
+    for leaf in tree.glob("*/*/*"):
+        above = {str(leaf), *map(str, leaf.parents)}
+        assert bool(above & read) == (not above & foreign)
+    for rule in rules:
+        if rule.rights == READ_DIR:
+            assert rule.path.removeprefix(f"{tree}/") in code
+            assert any(PurePosixPath(mount).is_relative_to(rule.path) for mount in foreign)
+
+
+def test_a_link_of_the_image_is_no_way_to_what_is_mounted(tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    (tmp_path / "link").symlink_to("mounted")
+    assert list(places._image(str(tmp_path), {str(tmp_path / "mounted")}, ())) == []
+
+
+def test_a_folder_that_is_closed_to_us_is_left_out() -> None:
+    assert list(places._image("/not there", set(), ())) == []
