@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import platform
+import sys
+from importlib.metadata import distributions
 from typing import Any
 
 import docstring_parser
 
+from algotools import locate
+from algotools.errors import AlgotoolsError
 from algotools.functions import Algorithm, RegisteredFunction
 
 
@@ -32,3 +39,23 @@ def _function(function: RegisteredFunction) -> dict[str, Any]:
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
         "arguments": schema,
     }
+
+
+def main() -> int:
+    """Print the image's own algorithm and packages as JSON: what ``algotools build`` runs inside of a new image."""
+    out = os.dup(1)
+    os.dup2(2, 1)  # what the algorithm prints when it is imported is no part of its description
+    try:
+        description = describe(locate.load(locate.locate_in_container(os.environ)))
+    except AlgotoolsError as error:
+        sys.stderr.write(f"error ({error.exit_code}): {error.message}\n{error.detail}\n")
+        return error.exit_code
+    packages = {found.metadata["Name"]: found.version for found in distributions()}
+    told = {"description": description, "packages": {"python": platform.python_version(), **packages}}
+    with open(out, "w", encoding="utf-8") as file:
+        file.write(json.dumps(told))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import docker
 import pytest
+from docker.errors import DockerException
 from hypothesis import settings
 
 from algotools import functions
 from algotools.contract import by_name, token
 from algotools.contract.environment import from_image
+from algotools.image import base
+from algotools.image.project import build_project
 from algotools.task import Database, Identity, Proxy, Task
 
 ROOT = Path(__file__).parents[1]
@@ -140,3 +146,35 @@ def nothing_registered(tmp_path: Path) -> Iterator[None]:
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith((str(ALGORITHMS), str(tmp_path))):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[docker.DockerClient]:
+    """The container engine; tests that need one are skipped where there is none."""
+    client, why = None, ""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py closes no socket that it could not connect
+        try:
+            client = docker.from_env(timeout=60)
+        except DockerException as error:
+            why = str(error)
+        gc.collect()
+    if client is None:
+        pytest.skip(f"no container engine: {why}")
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="session")
+def base_image(engine: docker.DockerClient) -> str:
+    """The base of algorithms' images, by name. It stays, as it does after any `algotools build`."""
+    return base.ensure(engine, lambda _line: None)
+
+
+@pytest.fixture(scope="session")
+def average_image(engine: docker.DockerClient) -> Iterator[str]:
+    """The example's image, by name."""
+    tag = f"algotools-test/average:{os.getpid()}"
+    build_project(engine, AVERAGE, tag, lambda _line: None)
+    yield tag
+    engine.images.remove(tag)

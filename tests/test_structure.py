@@ -21,15 +21,16 @@ LAYERS = [
     {"arguments"},
     {"functions"},
     {"locate"},
-    {"contract", "guard", "debug", "output"},
+    {"contract", "guard", "debug", "output", "confine"},
     {"dispatch"},
-    {"container"},
-    {"federation", "describe", "__main__"},
+    {"container", "packaging"},
+    {"describe", "image", "__main__"},
+    {"federation"},
     {"cli"},
 ]
 """Rooms, from the bottom up: each imports from its own layer and those below."""
 
-LAPTOP = {"federation", "describe", "cli"}
+LAPTOP = {"federation", "describe", "image", "cli"}
 
 
 def rooms() -> dict[str, set[str]]:

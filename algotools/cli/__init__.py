@@ -10,7 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from algotools import __version__
+from algotools.cli.build import EXAMPLES as BUILD_EXAMPLES
+from algotools.cli.build import build
 from algotools.cli.describe import describe
+from algotools.cli.inspect import KEYS, inspect
+from algotools.cli.push import push
 from algotools.cli.run import EXAMPLES, run
 from algotools.errors import AlgotoolsError
 
@@ -23,6 +27,9 @@ app = typer.Typer(
 )
 app.command(epilog=EXAMPLES)(run)
 app.command()(describe)
+app.command(epilog=BUILD_EXAMPLES)(build)
+app.command()(push)
+app.command(epilog=KEYS)(inspect)
 
 
 def _version(asked: bool) -> None:

@@ -1,0 +1,38 @@
+"""Which revision of a project an image is built from, as git knows it."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Collection
+from pathlib import Path
+
+from algotools.image import labels
+
+
+def told(folder: Path, files: Collection[str]) -> dict[str, str]:
+    """The labels for revision and cleanliness; empty where there is no git, or the folder is in no repository.
+
+    ``files`` go into the image: one that git is told to ignore is no part of the revision either.
+    """
+    head = _git(folder, "rev-parse", "HEAD")
+    if not head:
+        # Said all the same: what a label of the base says is not this image's.
+        return {labels.REVISION: "", labels.CLEAN: ""}
+    changes = _git(folder, "status", "--porcelain", "--", ".")
+    ignored = _git(folder, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", ".")
+    clean = changes == "" and ignored is not None and not {*ignored.split("\0")} & {*files}
+    return {labels.REVISION: head, labels.CLEAN: "true" if clean else "false"}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        ended = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *arguments],  # noqa: S607 - the git that the user uses
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except OSError:
+        return None
+    return ended.stdout.strip() if ended.returncode == 0 else None

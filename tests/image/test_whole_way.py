@@ -1,0 +1,61 @@
+"""From a project to the researcher's answer: built, pushed, forgotten here, pulled by digest, and run in every way."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import ImageNotFound
+
+from algotools import Federation
+
+from ..conftest import AVERAGE
+from .building import COMMAND
+from .conftest import Registry
+
+pytestmark = pytest.mark.docker
+
+
+def run_manual(image: str, runner: Any, contract: str) -> list[object]:
+    """The manual's master, for organizations 2 and 3, as its researcher asks for it."""
+    with Federation.from_file(AVERAGE / "federation.yaml", runner=runner, contract=contract) as federation:
+        client = federation.client()
+        task = client.task.create(
+            collaboration=1,
+            organizations=[2, 3],
+            name="an-awesome-task",
+            image=image,
+            description="",
+            input={"method": "master", "kwargs": {"column_name": "age"}, "master": True},
+            data_format="json",
+        )
+        assert federation.wait(task["id"], 100)
+        return [item["result"] for item in client.result.list(task=task["id"])["data"]]
+
+
+def test_from_a_project_to_the_answer(engine: docker.DockerClient, registry: Registry) -> None:
+    tag = f"{registry.address}/demo/average:1.0.0"
+    built = subprocess.run(
+        [*COMMAND, "build", str(AVERAGE), "--tag", tag, "--push"], capture_output=True, text=True, check=False
+    )
+    assert built.returncode == 0, built.stderr
+    told, digest = built.stdout.splitlines()
+    assert told.startswith(tag)
+    assert digest.startswith(f"{registry.address}/demo/average@sha256:")
+
+    engine.images.remove(tag, force=True)
+    with contextlib.suppress(ImageNotFound):
+        engine.images.remove(digest, force=True)
+    with pytest.raises(ImageNotFound):
+        engine.images.get(digest)
+
+    seen = subprocess.run([*COMMAND, "inspect", digest], capture_output=True, text=True, check=False)
+    assert "average_partial" in seen.stdout, seen.stderr
+    try:
+        for runner, contract in (("container", "v3"), ("container", "v4"), ("as-node", "v3"), ("as-node", "v4")):
+            assert run_manual(digest, runner, contract) == [{"average": 53.25}] * 2
+    finally:
+        engine.images.remove(digest, force=True)
