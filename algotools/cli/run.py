@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from algotools import locate
 from algotools.contract import by_name
 from algotools.contract.platform import Run
 from algotools.errors import ArgumentsError, Failure, FederationError, RunsFailed
-from algotools.federation import Federation
+from algotools.federation import IN_CONTAINERS, Federation
 from algotools.report import read_failure
 from algotools.task import Database
 
@@ -53,7 +54,9 @@ def run(
     ] = None,
     algorithm: Annotated[
         str,
-        typer.Option(help="A project's folder, an installed algorithm, or a module. Default: the folder you are in."),
+        typer.Option(
+            help="A project's folder, an installed algorithm, a module, or an image. Default: the folder you are in."
+        ),
     ] = ".",
     data: Annotated[
         list[Path] | None, typer.Option(help="A node's database; give it once for each node.", show_default=False)
@@ -69,14 +72,23 @@ def run(
         list[str] | None, typer.Option(help="Label of the database to use; several times for several.")
     ] = None,
     runner: Annotated[
-        str, typer.Option(help="process isolates each run; inline lets you set breakpoints.")
+        str,
+        typer.Option(
+            help="process isolates each run; inline lets you set breakpoints; container runs the image, hardened."
+        ),
     ] = "process",
+    as_node: Annotated[
+        bool, typer.Option("--as-node", help="Run the image just as a real node does: as root, with the node's files.")
+    ] = False,
     contract: Annotated[str, typer.Option(help="The generation of vantage6 to act like: v3 or v4.")] = "v4",
     input_file: Annotated[
         Path | None, typer.Option("--input", help="The raw input of the task, instead of METHOD and arguments.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Only the results on standard output, as JSON.")] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which a run is ended.")] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="What a run in a container may use, for instance 4g.", show_default=False)
+    ] = None,
 ) -> None:
     """Run a task over several nodes on this machine, and show the results.
 
@@ -85,12 +97,15 @@ def run(
     """
     if (method is None) == (input_file is None):
         raise FederationError("name either a METHOD (see `algotools describe`) or a raw task input with --input")
+    runner = "as-node" if as_node else runner
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on the way out
     options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
+    options["memory"] = memory
     with _results_alone() as out, _federation(algorithm, data, federation, {**options, "listen": _tell}) as running:
         if input_file is not None:
             posted = _read(input_file)
         else:
-            posted = by_name(contract).input(_input(str(method), arguments or [], algorithm, contract))
+            posted = by_name(contract).input(_input(str(method), arguments or [], algorithm, contract, runner))
         labels = [Database(label) for label in database or ["default"]]
         asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
         task = running.client().task.post(asked, posted, labels, image=algorithm)
@@ -142,7 +157,7 @@ def _federation(algorithm: str, data: Sequence[Path] | None, file: Path | None, 
     return Federation.from_file(file or folder / "federation.yaml", **options)
 
 
-def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str) -> dict[str, object]:
+def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str, runner: str) -> dict[str, object]:
     """The task's input; v3 must be told whether the method is a master."""
     kwargs: dict[str, object] = {}
     for name, value in map(_argument, arguments):
@@ -151,9 +166,19 @@ def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str)
         kwargs[name] = value
     content: dict[str, object] = {"method": method, "kwargs": kwargs}
     if contract == "v3":
-        function = locate.load(locate.locate(algorithm)).functions.get(method)
-        content["master"] = function is not None and function.role == "master"
+        content["master"] = _role(method, algorithm, runner) == "master"
     return content
+
+
+def _role(method: str, algorithm: str, runner: str) -> str | None:
+    if runner in IN_CONTAINERS and not Path(algorithm).is_dir():
+        from algotools.image import local
+        from algotools.image.engine import engine
+
+        with engine() as client:
+            return local.found(client, algorithm, lambda _line: None).roles.get(method)
+    function = locate.load(locate.locate(algorithm)).functions.get(method)
+    return function.role if function else None
 
 
 def _argument(text: str) -> tuple[str, object]:

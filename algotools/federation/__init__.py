@@ -21,7 +21,7 @@ from algotools.contract import token as tokens
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
 from algotools.data import form_of
-from algotools.errors import AlgotoolsError, Failure, FederationError, InternalError
+from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotFound, InternalError
 from algotools.federation.api import Api
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Member, read_file
@@ -40,13 +40,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Client", "Federation", "RunnerName"]
 
-RunnerName = Literal["inline", "process"]
+RunnerName = Literal["inline", "process", "container", "as-node"]
 
 Source = Union["pd.DataFrame", str, Path, Database]
 """One database of a node: a frame, a path, a URI, or a full description."""
 
 What = Union[str, Path, Iterable[Callable[..., Any]]]
-"""An algorithm: a folder, an entry point's name, a module, or decorated functions."""
+"""An algorithm: a folder, an entry point's name, a module, an image, or decorated functions."""
+
+IN_CONTAINERS = ("container", "as-node")
+"""The runners that run images; a folder is made into one first."""
 
 
 class Federation:
@@ -57,9 +60,13 @@ class Federation:
             mapping of organizations' names to such, or a sequence, then named ``organization_2`` and so on.
         algorithm: the algorithm that tasks run, whatever image they name; by default the functions decorated
             in the notebook or script itself.
-        runner: ``inline`` runs functions in this process, ``process`` isolates each run in one of its own.
+        runner: ``inline`` runs functions in this process, ``process`` isolates each run in one of its own,
+            ``container`` runs the algorithm's image, hardened (a folder's is built first), ``as-node`` runs it just
+            as a real node would: as root, with all of the node's files in reach.
         contract: the generation of the platform to speak: ``v3`` or ``v4``.
         timeout: seconds after which a run is ended and counts as failed.
+        memory: what a run in ``container`` may use, in bytes or as ``512m`` or ``4g``; by default its share of what the
+            engine has.
         listen: called with a run and each new line of its log.
 
     Raises:
@@ -75,6 +82,7 @@ class Federation:
         runner: RunnerName = "inline",
         contract: str = "v4",
         timeout: float | None = None,
+        memory: int | str | None = None,
         listen: Listen | None = None,
     ) -> None:
         if runner not in get_args(RunnerName):
@@ -86,24 +94,24 @@ class Federation:
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
         self._contract = contracts.by_name(contract)
-        if algorithm is not None:
-            self._algorithm: locate.Place | Algorithm | None = _algorithm(algorithm)
-        else:
-            self._algorithm = None if isinstance(nodes, Configuration) else locate.load_notebook()
+        self._runner_name = runner
+        self._memory = memory
+        if algorithm is None and not isinstance(nodes, Configuration):
+            algorithm = locate.load_notebook().functions.values()
+        self._algorithm = algorithm
         folder = Path(tempfile.mkdtemp(prefix="algotools-"))
+        self._api = Api(_weakly(self._answer))
         try:
             configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, folder)
-            self._set_up(configuration, runner, timeout, listen or (lambda _run, _line: None), folder)
+            self._set_up(configuration, timeout, listen or (lambda _run, _line: None), folder)
         except BaseException:
+            self._api.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _set_up(
-        self, configuration: Configuration, runner: RunnerName, timeout: float | None, listen: Listen, folder: Path
-    ) -> None:
+    def _set_up(self, configuration: Configuration, timeout: float | None, listen: Listen, folder: Path) -> None:
         self._folder = folder
         self._images = configuration.images
-        self._runner_name = runner
         self._timeout = timeout
         self._lock = threading.RLock()
         self._runners: dict[object, Runner] = {}
@@ -118,7 +126,6 @@ class Federation:
             o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}")
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
-        self._api = Api(_weakly(self._answer))
         self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
 
     @classmethod
@@ -130,11 +137,18 @@ class Federation:
         runner: RunnerName = "inline",
         contract: str = "v4",
         timeout: float | None = None,
+        memory: int | str | None = None,
         listen: Listen | None = None,
     ) -> Self:
         """A federation as a file describes it; without ``algorithm``, its ``images`` tell what a task runs."""
         return cls(
-            read_file(Path(path)), algorithm=algorithm, runner=runner, contract=contract, timeout=timeout, listen=listen
+            read_file(Path(path)),
+            algorithm=algorithm,
+            runner=runner,
+            contract=contract,
+            timeout=timeout,
+            memory=memory,
+            listen=listen,
         )
 
     def client(self) -> Client:
@@ -212,7 +226,8 @@ class Federation:
             node.execute(run, task, token, runner, self._api.url, self._timeout)
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
-            self._store.ended(run, "start failed", detail=error.detail)
+            status = "non-existing Docker image" if isinstance(error, ImageNotFound) else "start failed"
+            self._store.ended(run, status, detail=error.detail)
         except Exception as error:  # ours, unless the federation was closed under the run's feet
             if self._open:
                 fault = InternalError.of(error)
@@ -222,15 +237,34 @@ class Federation:
             self._store.ended(run, "unknown error" if self._open else "killed by user")
 
     def _runner(self, image: str) -> Runner | None:
-        """What runs an image: the algorithm that it is the name of, else the federation's own."""
-        what = self._images.get(image, "")
-        algorithm = None if what else self._algorithm
-        if not what and algorithm is None:
+        """What runs an image: the algorithm that it is the name of, else the federation's own, else itself."""
+        what = self._images.get(image, self._algorithm)
+        if what is None and self._runner_name in IN_CONTAINERS:
+            what = image
+        if what is None:
             return None
+        key = what if isinstance(what, str) else ""
         with self._lock:
-            if what not in self._runners:
-                self._runners[what] = _make_runner(self._runner_name, algorithm or _algorithm(what))
-            return self._runners[what]
+            if key not in self._runners:
+                self._runners[key] = self._make_runner(what)
+            return self._runners[key]
+
+    def _make_runner(self, what: What) -> Runner:
+        if self._runner_name in IN_CONTAINERS:
+            from algotools.federation.runners.images import make
+
+            api = self._api.socket(self._folder / "api")
+            return make(what, api, as_node=self._runner_name == "as-node", memory=self._memory)
+        algorithm = _algorithm(what)
+        if self._runner_name == "process":
+            from algotools.federation.runners.process import ProcessRunner
+
+            return ProcessRunner(algorithm)
+        from algotools.federation.runners.inline import InlineRunner
+
+        if isinstance(algorithm, Algorithm):
+            return InlineRunner(lambda: algorithm)
+        return InlineRunner(functools.cache(lambda: locate.load(algorithm)))
 
     def _answer(self, token: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
         """What the proxy answers to a request of a run."""
@@ -262,18 +296,6 @@ def _clean_up(schedule: Schedule, runners: dict[object, Runner], api: Api, folde
         runner.close()
     api.close()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_runner(name: RunnerName, algorithm: locate.Place | Algorithm) -> Runner:
-    if name == "process":
-        from algotools.federation.runners.process import ProcessRunner
-
-        return ProcessRunner(algorithm)
-    from algotools.federation.runners.inline import InlineRunner
-
-    if isinstance(algorithm, Algorithm):
-        return InlineRunner(lambda: algorithm)
-    return InlineRunner(functools.cache(lambda: locate.load(algorithm)))
 
 
 def _algorithm(what: What) -> locate.Place | Algorithm:

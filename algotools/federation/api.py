@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import socketserver
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -18,7 +20,19 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 1024
 
     def __init__(self, answer: Answer) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(("127.0.0.1", 0), _PortHandler)
+        self.answer = answer
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone away is none of our business."""
+
+
+class _SocketServer(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 1024
+
+    def __init__(self, path: Path, answer: Answer) -> None:
+        super().__init__(str(path), _Handler)
         self.answer = answer
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -27,9 +41,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
     wbufsize = -1
-    server: _Server
+    server: _Server | _SocketServer
 
     def _answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
@@ -52,29 +65,45 @@ class _Handler(BaseHTTPRequestHandler):
         """The runs' own logs say what there is to say."""
 
 
+class _PortHandler(_Handler):
+    disable_nagle_algorithm = True  # what a Unix socket does not have
+
+
 class Api:
-    """Serves ``answer`` on a free port of loopback, from the first request for its URL until it is closed."""
+    """Serves ``answer`` on loopback, and on a socket in a folder, from when each is first asked for until the end."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._lock = threading.Lock()
-        self._server: _Server | None = None
+        self._servers: dict[str, socketserver.BaseServer] = {}
 
     @property
     def url(self) -> str:
-        """Where it listens."""
-        with self._lock:
-            if self._server is None:
-                self._server = _Server(self._answer)
-                threading.Thread(
-                    target=self._server.serve_forever, args=(0.05,), name="federation API", daemon=True
-                ).start()
-            return f"http://127.0.0.1:{self._server.server_address[1]}"
+        """Where it listens: a free port of loopback."""
+        server = self._serve("loopback", lambda: _Server(self._answer))
+        return f"http://127.0.0.1:{server.server_address[1]}"
+
+    def socket(self, folder: Path) -> Path:
+        """The folder of the Unix socket ``api`` on which it listens, made if need be."""
+
+        def make() -> _SocketServer:
+            folder.mkdir(mode=0o700)
+            return _SocketServer(folder / "api", self._answer)
+
+        self._serve("socket", make)
+        return folder
 
     def close(self) -> None:
         """Stop listening."""
         with self._lock:
-            if self._server is not None:
-                self._server.shutdown()
-                self._server.server_close()
-                self._server = None
+            for server in self._servers.values():
+                server.shutdown()
+                server.server_close()
+            self._servers.clear()
+
+    def _serve(self, name: str, make: Callable[[], socketserver.BaseServer]) -> Any:
+        with self._lock:
+            if name not in self._servers:
+                server = self._servers[name] = make()
+                threading.Thread(target=server.serve_forever, args=(0.05,), name="federation API", daemon=True).start()
+            return self._servers[name]

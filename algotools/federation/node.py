@@ -9,11 +9,12 @@ import msgspec
 
 from algotools import container, debug
 from algotools.contract import Contract
+from algotools.contract.base import Prepared
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.errors import AlgotoolsError, ContractError
+from algotools.errors import AlgotoolsError, EngineError
 from algotools.federation.configuration import Member
-from algotools.federation.runners import Runner
+from algotools.federation.runners import Job, Runner
 from algotools.federation.store import Store
 from algotools.report import failure_line
 from algotools.task import Database, Identity, Proxy, Task
@@ -45,20 +46,20 @@ class Node:
         temporary = self._folder / f"job-{task.job_id}-tmp"
         details = folder / "details.log"
         variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
+
+        def prepare(seen: Task) -> Prepared:
+            return self._contract.prepare(seen, token, run.input)
+
+        job = Job(self._task(task, folder, temporary, url, variables), prepare)
         try:
-            prepared = self._contract.prepare(self._task(task, folder, temporary, url, variables), token, run.input)
-        except ContractError as error:
-            self._store.said(run, failure_line(error.failure()))
-            self._store.ended(run, "failed")
-            return
-        prepared.write()
-        temporary.mkdir(parents=True, exist_ok=True)
-        self._store.started(run)
-        try:
-            code = runner.run(prepared.environment, lambda line: self._store.said(run, line), timeout)
+            prepare(job.task).write()
+            temporary.mkdir(parents=True, exist_ok=True)
+            self._store.started(run)
+            code = runner.run(job, lambda line: self._store.said(run, line), timeout)
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
-            self._store.ended(run, "failed", detail=error.detail)
+            status = "start failed" if isinstance(error, EngineError) else "failed"
+            self._store.ended(run, status, detail=error.detail)
             return
         detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
         output = (folder / "output").read_bytes()

@@ -140,8 +140,7 @@ def _values(content: list[Any]) -> Any:
     if kind == "period":
         return pd.arrays.PeriodArray(rest[0], dtype=pd.PeriodDtype(rest[1]))
     if kind == "string":
-        dtype = pd.StringDtype(rest[1], na_value=pd.NA if rest[2] else float("nan"))
-        return pd.array(rest[0], dtype=dtype)
+        return pd.array(rest[0], dtype=_text(rest[1], rest[2]))
     if kind == "masked":
         values, mask = rest
         kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}
@@ -149,3 +148,12 @@ def _values(content: list[Any]) -> Any:
     if kind == "arrow":
         return pd.arrays.ArrowExtensionArray(rest[0].column(0))
     return rest[0]
+
+
+def _text(storage: str, has_na: bool) -> Any:
+    """A dtype of texts, kept as it was where pyarrow is there too; the values are the same without."""
+    missing: Any = pd.NA if has_na else float("nan")
+    try:
+        return pd.StringDtype(storage, na_value=missing)
+    except ImportError:
+        return pd.StringDtype("python", na_value=missing)

@@ -18,9 +18,14 @@ def contract(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(scope="module", params=["inline", "process"])
+IN_CONTAINERS = [pytest.param(name, marks=pytest.mark.docker) for name in ("container", "as-node")]
+
+
+@pytest.fixture(scope="module", params=["inline", "process", *IN_CONTAINERS])
 def client(request: pytest.FixtureRequest, contract: str) -> Iterator[Client]:
     file = AVERAGE / "federation.yaml"
+    if request.param in ("container", "as-node"):
+        request.getfixturevalue("engine")
     with Federation.from_file(file, algorithm=AVERAGE, runner=request.param, contract=contract) as federation:
         yield federation.client()
 

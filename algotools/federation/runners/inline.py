@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 
@@ -15,6 +15,7 @@ from algotools.contract.token import token_of
 from algotools.dispatch.perform import Load, perform
 from algotools.dispatch.supervisor import Sink
 from algotools.errors import TimedOut
+from algotools.federation.runners import Job
 from algotools.report import Console
 from algotools.task import Task
 
@@ -26,10 +27,10 @@ class InlineRunner:
         self._load = load
         self.places = 4 + 2 * (os.cpu_count() or 1)
 
-    def run(self, environment: Mapping[str, str], console: Console, timeout: float | None) -> int:
+    def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``; the limit is in the environment, where every way of running finds it."""
         del timeout
-        return container.run(environment, self._load, perform_here, console)
+        return container.run(job.prepare(job.task).environment, self._load, perform_here, console)
 
     def close(self) -> None:
         """Threads cannot be ended from outside; they end with their function."""

@@ -9,11 +9,11 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from algotools.contract.environment import from_image
 from algotools.errors import FederationError
-from algotools.federation.runners import template
+from algotools.federation.runners import Job, template
 from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
@@ -41,8 +41,9 @@ class ProcessRunner:
                 self._variables["ALGOTOOLS_ALGORITHM"] = _named(algorithm)
                 self._wait = _spawn(theirs, algorithm)
 
-    def run(self, environment: Mapping[str, str], console: Console, timeout: float | None) -> int:
+    def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
+        environment = job.prepare(job.task).environment
         read_end, write_end = os.pipe()
         mine, its = socket.socketpair()
         with its, mine:
