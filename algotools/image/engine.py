@@ -57,8 +57,10 @@ def _connect() -> docker.DockerClient:
 
 
 @contextmanager
-def naming_trouble() -> Iterator[None]:
+def naming_trouble(*, met: bool = False) -> Iterator[None]:
     """Turn what the engine and the way to it raise within into an error that says what to do.
+
+    ``met`` tells that it has answered before: if it no longer does, it went away.
 
     Raises:
         EngineError: see ``engine``.
@@ -73,7 +75,7 @@ def naming_trouble() -> Iterator[None]:
     except APIError as error:
         raise refused(said(error)) from None
     except (DockerException, RequestException, HTTPError, OSError) as error:
-        raise _unreachable(error) from None
+        raise _gone(error) if met else _unreachable(error) from None
 
 
 def fetched(client: docker.DockerClient, reference: str, tell: Callable[[str], object]) -> Image:
@@ -116,15 +118,19 @@ def told(stream: Iterable[T]) -> Generator[T, None, None]:
     except APIError:  # an answer, and no silence
         raise
     except (DockerException, RequestException, HTTPError, OSError) as error:
-        raise EngineError(
-            "the container engine went away in the middle; see whether it still runs (`docker info`), and try again",
-            detail=f"{type(error).__name__}: {error}",
-        ) from None
+        raise _gone(error) from None
 
 
 def said(error: APIError) -> str:
     """The engine's own words for an error."""
     return str(error.explanation or error).strip()
+
+
+def _gone(error: BaseException) -> EngineError:
+    return EngineError(
+        "the container engine went away in the middle; see whether it still runs (`docker info`), and try again",
+        detail=f"{type(error).__name__}: {error}",
+    )
 
 
 def _unreachable(error: BaseException) -> EngineError:
@@ -137,7 +143,7 @@ def _unreachable(error: BaseException) -> EngineError:
             "(`sudo usermod -aG docker $USER`, then log in anew), or use a rootless engine through DOCKER_HOST"
         )
     elif numbers & {errno.ECONNRESET, errno.EPIPE} or "RemoteDisconnected" in str(error):
-        message = f"the container engine{at} went away in the middle; see whether it still runs (`docker info`)"
+        return _gone(error)
     else:
         message = (
             f"no container engine answers{at}; start Docker, or name another engine in DOCKER_HOST "

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -124,7 +122,7 @@ def build_project(
         }
         build(
             client,
-            _only(f"FROM {unlabelled}\n"),
+            context.Context(folder, ()).archive(f"FROM {unlabelled}\n"),
             dockerfile="Dockerfile",
             tag=tag,
             tell=lambda _line: None,
@@ -191,14 +189,3 @@ def _told_of_project(folder: Path) -> dict[str, str]:
     }
     # Empty rather than absent: else the base's own labels would shine through.
     return {label: text if isinstance(text := project.get(key), str) else "" for label, key in keys.items()}
-
-
-def _only(dockerfile: str) -> io.BytesIO:
-    """A build's context that is nothing but a Dockerfile."""
-    archive = io.BytesIO()
-    with tarfile.open(fileobj=archive, mode="w") as tar:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(dockerfile.encode())
-        tar.addfile(entry, io.BytesIO(dockerfile.encode()))
-    archive.seek(0)
-    return archive

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 
 from algotools import Federation
 from algotools.errors import FederationError
-from algotools.federation.runners.containers import OWNER
+from algotools.federation.runners.containers import OWNER, remove_leftovers
 
 from ..conftest import ALGORITHMS, AVERAGE
 
@@ -307,3 +308,80 @@ def test_a_user_who_is_not_root_gets_containers_of_their_own(
 
 def _caged(engine: docker.DockerClient) -> str:
     return next(tag for image in engine.images.list() for tag in image.tags if "algotools-run/caged" in tag)
+
+
+@pytest.fixture
+def cut_off(tmp_path: Path) -> Iterator[Callable[[], None]]:
+    """A way to the engine that can be cut; gives how."""
+    place = tmp_path / "engine"
+    connections: list[socket.socket] = []
+
+    def hand_on(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                ours = listening.accept()[0]
+                theirs = socket.socket(socket.AF_UNIX)
+                theirs.connect("/var/run/docker.sock")
+                connections.extend((ours, theirs))
+                for pair in ((ours, theirs), (theirs, ours)):
+                    threading.Thread(target=hand_on, args=pair, daemon=True).start()
+
+    def cut() -> None:
+        with contextlib.suppress(OSError):  # it is cut off already
+            listening.shutdown(socket.SHUT_RDWR)
+        listening.close()
+        for connection in connections:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
+        place.unlink(missing_ok=True)
+
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(place))
+    listening.listen()
+    threading.Thread(target=serve, daemon=True).start()
+    os.environ["DOCKER_HOST"] = f"unix://{place}"
+    yield cut
+    del os.environ["DOCKER_HOST"]
+    cut()
+
+
+def test_an_engine_that_dies_in_the_middle_is_said(
+    engine: docker.DockerClient, database: Path, cut_off: Callable[[], None]
+) -> None:
+    with command(
+        "run", "speaks_and_waits", "seconds:=600", "--runner", "container", "--data", str(database), "--json"
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        for line in process.stderr:
+            if "info > before" in line:
+                break
+        cut_off()
+        assert process.wait(60) == 61
+        said = process.stderr.read()
+        (item,) = json.loads(process.stdout.read())
+    assert item["error"]["code"] == 62
+    assert "went away in the middle; see whether it still runs (`docker info`)" in item["error"]["message"]
+    assert "Traceback" not in said
+    remove_leftovers(engine)  # the engine was there all the time, and so is the container
+    assert engine.containers.list(all=True, filters={"label": OWNER}) == []
+
+
+def test_no_engine_is_said(database: Path) -> None:
+    os.environ["DOCKER_HOST"] = "unix:///nowhere"
+    try:
+        with command("run", "speaks_and_waits", "--runner", "container", "--data", str(database)) as process:
+            assert process.wait(60) == 62
+            assert process.stderr is not None
+            said = process.stderr.read()
+    finally:
+        del os.environ["DOCKER_HOST"]
+    assert "no container engine answers at unix:///nowhere (DOCKER_HOST); start Docker" in said
+    assert "Traceback" not in said

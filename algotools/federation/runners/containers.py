@@ -48,7 +48,7 @@ class Containers:
             EngineError: see ``naming_trouble``.
         """
         try:
-            with naming_trouble():
+            with naming_trouble(met=True):
                 yield
         except Exception:
             if self._closed:
