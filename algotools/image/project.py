@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -111,22 +112,26 @@ def build_project(
         tell("nothing has changed")
         return _built(client, tag, started)
     try:
-        check_starts(client, unlabelled, platform)
-        tell("describing its functions, inside the image")
-        told = describe(client, unlabelled, platform)
+        tell("starting it, and describing its functions inside of it")
+        with ThreadPoolExecutor() as both:
+            started_well = both.submit(check_starts, client, unlabelled, platform)
+            description = both.submit(describe, client, unlabelled, platform)
+            started_well.result()
+            told = description.result()
         found = {
             labels.DESCRIPTION: msgspec.json.encode(told.description).decode(),
             labels.PACKAGES: msgspec.json.encode(told.packages).decode(),
             labels.VERSION: told.packages.get("federated-algotools", ""),
             **known,
         }
+        step, rest = labels.in_one_step(found)
         build(
             client,
-            context.Context(folder, ()).archive(f"FROM {unlabelled}\n"),
+            context.Context(folder, ()).archive(f"FROM {unlabelled}\n{step}\n"),
             dockerfile="Dockerfile",
             tag=tag,
             tell=lambda _line: None,
-            labels=found,
+            labels=rest,
             platform=platform,
         )
     except BaseException:
