@@ -18,7 +18,7 @@ from urllib3.exceptions import HTTPError
 from algotools.errors import AlgotoolsError, EngineError, ImageNotFound
 from algotools.image.credentials import misread
 
-PATIENCE = 600
+PATIENCE = 3600
 """Seconds that the engine may be silent: a step of a build can take long without a word."""
 
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from docker.models.containers import Container
 
 from algotools import debug
 from algotools.federation.runners import Job
-from algotools.federation.runners.container import DATA, LIMIT, TEMPORARY, database_place, within
+from algotools.federation.runners.container import DATA, TEMPORARY, database_place, within
 from algotools.federation.runners.containers import Containers
 from algotools.federation.runners.relay import relay
 from algotools.image.local import Image
@@ -65,7 +65,7 @@ class AsNodeRunner:
             ) as container,
         ):
             self._furnish(container, job.task)
-            code = self._containers.watch(container, console, timeout or LIMIT)
+            code = self._containers.watch(container, console, timeout)
             _fetch(container, task.output_file, job.task.output_file)
             if debug.VARIABLE in task.variables:
                 with contextlib.suppress(NotFound):

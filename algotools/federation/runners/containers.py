@@ -80,8 +80,8 @@ class Containers:
         finally:
             self._remove(str(container.id))
 
-    def watch(self, container: Container, console: Console, limit: float) -> int:
-        """Start a container and follow it to its end; gives its exit code.
+    def watch(self, container: Container, console: Console, limit: float | None) -> int:
+        """Start a container and follow it to its end, at most ``limit`` seconds; gives its exit code.
 
         When nothing in it says why it ended, we do.
         """
@@ -92,10 +92,11 @@ class Containers:
             with contextlib.suppress(APIError):
                 container.kill()
 
-        timer = threading.Timer(limit + GRACE, end)
+        timer = threading.Timer((limit or 0) + GRACE, end)
         timer.daemon = True
         container.start()
-        timer.start()
+        if limit is not None:
+            timer.start()
         last = ""
         try:
             for line in _lines(container):
