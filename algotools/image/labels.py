@@ -19,7 +19,7 @@ MADE_FROM = "algotools.made-from"
 """The image that these labels were put on: the same one need not be tried again."""
 
 CLEAN = "algotools.clean"
-"""``true`` if the project's folder held nothing that its revision does not."""
+"""``true`` if the files in the image are those of the revision."""
 
 REVISION = "org.opencontainers.image.revision"
 TITLE = "org.opencontainers.image.title"

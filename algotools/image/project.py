@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import msgspec
 from algotools.errors import ImageError
 from algotools.image import base, context, labels, reference, revision
 from algotools.image.steps import Tell, build, remove
-from algotools.image.trial import check_starts, describe
+from algotools.image.trial import try_out
 from algotools.locate import read_toml
 
 DOCKERFILE = """\
@@ -113,11 +112,7 @@ def build_project(
         return _built(client, tag, started)
     try:
         tell("starting it, and describing its functions inside of it")
-        with ThreadPoolExecutor() as both:
-            started_well = both.submit(check_starts, client, unlabelled, platform)
-            description = both.submit(describe, client, unlabelled, platform)
-            started_well.result()
-            told = description.result()
+        told = try_out(client, unlabelled, platform)
         found = {
             labels.DESCRIPTION: msgspec.json.encode(told.description).decode(),
             labels.PACKAGES: msgspec.json.encode(told.packages).decode(),

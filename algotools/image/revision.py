@@ -12,15 +12,15 @@ from algotools.image import labels
 def told(folder: Path, files: Collection[str]) -> dict[str, str]:
     """The labels for revision and cleanliness; empty where there is no git, or the folder is in no repository.
 
-    ``files`` go into the image: one that git is told to ignore is no part of the revision either.
+    ``files`` go into the image: only of those does it matter that git does not know them, or is told to ignore them.
     """
     head = _git(folder, "rev-parse", "HEAD")
     if not head:
         # Said all the same: what a label of the base says is not this image's.
         return {labels.REVISION: "", labels.CLEAN: ""}
-    changes = _git(folder, "status", "--porcelain", "--", ".")
-    ignored = _git(folder, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", ".")
-    clean = changes == "" and ignored is not None and not {*ignored.split("\0")} & {*files}
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    unknown = _git(folder, "ls-files", "-z", "--others", "--", ".")
+    clean = changes == "" and unknown is not None and not {*unknown.split("\0")} & {*files}
     return {labels.REVISION: head, labels.CLEAN: "true" if clean else "false"}
 
 

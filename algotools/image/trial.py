@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import docker
 import msgspec
 from docker.errors import APIError
+from docker.models.containers import Container
 from requests.exceptions import ConnectionError as NoAnswer
 from requests.exceptions import ReadTimeout
 
@@ -37,11 +39,14 @@ class Ended(NamedTuple):
     stderr: str
 
 
-def check_starts(client: docker.DockerClient, image: str, platform: str | None = None) -> None:
-    """See that a node, which starts an image as it is, would start algotools.
+def try_out(client: docker.DockerClient, image: str, platform: str | None = None) -> Told:
+    """See that a node, which starts an image as it is, would start algotools; what is in it, found out inside.
+
+    Both at the same time, and without network.
 
     Raises:
-        ImageError: it has a user of its own, or a command that does something else.
+        ImageError: it has a user of its own, or a command that does something else, or its algorithm cannot be
+            imported, or is declared in a way that cannot work.
     """
     configuration = client.images.get(image).attrs["Config"]
     user = str(configuration.get("User") or "")
@@ -50,10 +55,19 @@ def check_starts(client: docker.DockerClient, image: str, platform: str | None =
             f"the Dockerfile says USER {user}: at v3 and v4 nodes the output file belongs to root, and the run would "
             "end with a PermissionError; leave USER out, the algorithm's code runs as an unprivileged user anyway"
         )
-    ended = _run(client, image, None, platform)
+    command = [*(configuration.get("Entrypoint") or []), *(configuration.get("Cmd") or [])]
+    with (
+        _started(client, image, None, platform) as at_a_node,
+        _started(client, image, ["python", "-m", "algotools.describe"], platform) as describing,
+    ):
+        _check_start(_ended(at_a_node, "its command"), command)
+        return _description(_ended(describing, "python -m algotools.describe"))
+
+
+def _check_start(ended: Ended, command: list[str]) -> None:
+    """Started with no variables at all, algotools says that this is no node's environment."""
     failure = read_failure(ended.stderr.rstrip().rpartition("\n")[2])
     if failure is None or failure.exit_code != ContractError.exit_code:
-        command = [*(configuration.get("Entrypoint") or []), *(configuration.get("Cmd") or [])]
         raise ImageError(
             f"the image's command {command} does not start algotools (it ended with exit code {ended.code}); end the "
             "Dockerfile without CMD and ENTRYPOINT: the base image has them",
@@ -61,13 +75,7 @@ def check_starts(client: docker.DockerClient, image: str, platform: str | None =
         )
 
 
-def describe(client: docker.DockerClient, image: str, platform: str | None = None) -> Told:
-    """What an image can do and what is in it, found out inside, without network.
-
-    Raises:
-        ImageError: its algorithm cannot be imported, or is declared in a way that cannot work.
-    """
-    ended = _run(client, image, ["python", "-m", "algotools.describe"], platform)
+def _description(ended: Ended) -> Told:
     if ended.code:
         first, _, rest = ended.stderr.strip().partition("\n")
         raise ImageError(
@@ -80,8 +88,11 @@ def describe(client: docker.DockerClient, image: str, platform: str | None = Non
         raise ImageError("the image's own algotools does not tell what it can do; build it on the base image") from None
 
 
-def _run(client: docker.DockerClient, image: str, command: list[str] | None, platform: str | None) -> Ended:
-    """Start a container that can reach nothing, and wait for its end."""
+@contextlib.contextmanager
+def _started(
+    client: docker.DockerClient, image: str, command: list[str] | None, platform: str | None
+) -> Iterator[Container]:
+    """A running container that can reach nothing; removed at the end."""
     try:
         container = client.containers.create(
             image,
@@ -98,22 +109,28 @@ def _run(client: docker.DockerClient, image: str, command: list[str] | None, pla
     except APIError as error:
         raise _unstartable(error) from None
     try:
-        container.start()
+        try:
+            container.start()
+        except APIError as error:
+            raise _unstartable(error) from None
+        yield container
+    finally:
+        with contextlib.suppress(APIError):
+            container.remove(force=True, v=True)  # with the volumes that the image declares
+
+
+def _ended(container: Container, what: str) -> Ended:
+    """Wait for a container's end."""
+    try:
         code = int(container.wait(timeout=LIMIT)["StatusCode"])
-        stdout, stderr = (container.logs(stdout=out, stderr=not out) for out in (True, False))
-    except APIError as error:
-        raise _unstartable(error) from None
     except (ReadTimeout, NoAnswer) as error:
         if "timed out" not in str(error):
             raise
-        what = " ".join(command) if command else "its command"
         raise ImageError(
             f"the image was started, and {what} did not come to an end within {LIMIT} s; it must not wait for "
             "anything when it is imported, and end the Dockerfile without CMD and ENTRYPOINT: the base image has them"
         ) from None
-    finally:
-        with contextlib.suppress(APIError):
-            container.remove(force=True, v=True)  # with the volumes that the image declares
+    stdout, stderr = (container.logs(stdout=out, stderr=not out) for out in (True, False))
     text = stderr.decode(errors="backslashreplace")
     if "exec format error" in text + stdout.decode(errors="replace"):
         raise ImageError(f"the image cannot be tried: {NO_EMULATOR}")
