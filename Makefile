@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test test-engine test-rest lint benchmark clean
 
 # The environment is made anew when the project's metadata change.
 $(VENV)/installed: pyproject.toml
@@ -19,8 +19,15 @@ demo: $(VENV)/installed
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
 test: lint
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest examples/average
+	$(MAKE) -j 2 test-engine test-rest
+
+# Those that need a container engine wait for it most of the time; they count what is on it, so they run one by one.
+test-engine: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m docker
+
+test-rest: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m 'not docker'
+	$(BIN)/python -m pytest -q examples/average
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
