@@ -69,7 +69,7 @@ def build(
             built = build_project(
                 client,
                 path,
-                tag or default_tag(path),
+                str(tag),
                 _tell,
                 arguments=arguments,
                 platform=platform,

@@ -15,28 +15,24 @@ Answer = Callable[[str, str, str, Mapping[str, str], bytes], "tuple[int, object]
 """Token, method, path, query, body -> status and JSON."""
 
 
-class _Server(ThreadingHTTPServer):
+class _Serving(socketserver.BaseServer):
     daemon_threads = True
     request_queue_size = 1024
 
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that has gone away is none of our business."""
+
+
+class _Server(_Serving, ThreadingHTTPServer):
     def __init__(self, answer: Answer) -> None:
         super().__init__(("127.0.0.1", 0), _PortHandler)
         self.answer = answer
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone away is none of our business."""
 
-
-class _SocketServer(socketserver.ThreadingUnixStreamServer):
-    daemon_threads = True
-    request_queue_size = 1024
-
+class _SocketServer(_Serving, socketserver.ThreadingUnixStreamServer):
     def __init__(self, path: Path, answer: Answer) -> None:
         super().__init__(str(path), _Handler)
         self.answer = answer
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has gone away is none of our business."""
 
 
 class _Handler(BaseHTTPRequestHandler):

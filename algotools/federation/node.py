@@ -50,12 +50,15 @@ class Node:
         def prepare(seen: Task) -> Prepared:
             return self._contract.prepare(seen, token, run.input)
 
-        job = Job(self._task(task, folder, temporary, url, variables), prepare)
+        prepared_for = self._task(task, folder, temporary, url, variables)
         try:
-            prepare(job.task).write()
+            prepared = prepare(prepared_for)
+            prepared.write()
             temporary.mkdir(parents=True, exist_ok=True)
             self._store.started(run)
-            code = runner.run(job, lambda line: self._store.said(run, line), timeout)
+            code = runner.run(
+                Job(prepared_for, prepared.environment, prepare), lambda line: self._store.said(run, line), timeout
+            )
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
             status = "start failed" if isinstance(error, EngineError) else "failed"

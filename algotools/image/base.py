@@ -8,13 +8,12 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import docker
-from docker.errors import ImageNotFound
 
 import algotools
 from algotools import __version__
 from algotools.errors import ImageError
 from algotools.image import context, labels
-from algotools.image.engine import fetched
+from algotools.image.engine import fetched, labels_of
 from algotools.image.reference import parse
 from algotools.image.steps import Tell, build
 
@@ -73,7 +72,7 @@ def ensure(
     parse(tag)
     sources, dockerfile = files()
     digest = sources.digest(dockerfile, python_image or PYTHON_IMAGE, platform or "")
-    if not no_cache and _label(client, tag, labels.CONTEXT) == digest:
+    if not no_cache and labels_of(client, tag).get(labels.CONTEXT) == digest:
         return tag
     tell(f"making the base image {tag} from {python_image or PYTHON_IMAGE}")
     build(
@@ -110,10 +109,3 @@ def check_version(client: docker.DockerClient, base: str, tell: Tell) -> None:
             f"{base} has algotools {found}, and you test with {__version__}: the image would not behave as it does "
             f"here; install federated-algotools {found}, or make a base of {__version__} with `algotools build --base`"
         )
-
-
-def _label(client: docker.DockerClient, image: str, name: str) -> str | None:
-    try:
-        return client.images.get(image).labels.get(name)
-    except ImageNotFound:
-        return None

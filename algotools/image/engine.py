@@ -38,16 +38,17 @@ def engine() -> Iterator[docker.DockerClient]:
         RegistryError: Docker's configuration file, in which the logins stand too, cannot be understood.
     """
     with naming_trouble():
-        client = _connect()
+        client = connect()
         try:
             yield client
         finally:
             client.close()
 
 
-def _connect() -> docker.DockerClient:
+def connect(connections: int = 10) -> docker.DockerClient:
+    """A client that is its caller's to close, within ``naming_trouble``; see ``engine``."""
     try:
-        return docker.from_env(timeout=PATIENCE)
+        return docker.from_env(timeout=PATIENCE, max_pool_size=connections)
     except InvalidConfigFile as error:
         raise misread(error) from None
     except (DockerException, RequestException):
@@ -96,9 +97,22 @@ def fetched(client: docker.DockerClient, reference: str, tell: Callable[[str], o
         ) from None
 
 
+def labels_of(client: docker.DockerClient, image: str) -> dict[str, str]:
+    """The labels of an image; none if the engine does not have it."""
+    try:
+        return dict(client.images.get(image).labels)
+    except NoSuchImage:
+        return {}
+
+
+def disk_is_full(words: str) -> bool:
+    """Whether that is what the engine says."""
+    return "no space left on device" in words.lower()
+
+
 def refused(words: str) -> EngineError:
     """What the engine said when it could not do its work, with a way out where there is one."""
-    if "no space left on device" in words.lower():
+    if disk_is_full(words):
         return EngineError(
             "the disk of the container engine is full; see what takes the room with `docker system df`, "
             "and free some with `docker system prune`",

@@ -13,6 +13,7 @@ import msgspec
 
 from algotools.errors import ImageError
 from algotools.image import base, context, labels, reference, revision
+from algotools.image.engine import labels_of
 from algotools.image.steps import Tell, build, remove
 from algotools.image.trial import try_out
 from algotools.locate import read_toml
@@ -107,7 +108,7 @@ def build_project(
         **_told_of_project(folder),
         **revision.told(folder, sources.files),
     }
-    if _labels(client, tag).items() >= known.items():
+    if labels_of(client, tag).items() >= known.items():
         tell("nothing has changed")
         return _built(client, tag, started)
     try:
@@ -138,13 +139,6 @@ def build_project(
 def _built(client: docker.DockerClient, tag: str, started: float) -> Built:
     image = client.images.get(tag)
     return Built(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
-
-
-def _labels(client: docker.DockerClient, tag: str) -> dict[str, str]:
-    try:
-        return dict(client.images.get(tag).labels)
-    except docker.errors.ImageNotFound:
-        return {}
 
 
 def _project(folder: Path) -> dict[str, object]:

@@ -14,7 +14,7 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.errors import AlgotoolsError, ImageError
 from algotools.image import reference
-from algotools.image.engine import refused, said, told
+from algotools.image.engine import disk_is_full, refused, said, told
 
 Tell = Callable[[str], None]
 """Takes a line about how things go."""
@@ -126,11 +126,7 @@ def _name(client: docker.DockerClient, image: str, name: reference.Reference) ->
 
 
 def _refused(why: str) -> AlgotoolsError:
-    return refused(why) if _disk_is_full(why) else ImageError(f"the engine does not build this: {why}")
-
-
-def _disk_is_full(why: str) -> bool:
-    return "no space left on device" in why.lower()
+    return refused(why) if disk_is_full(why) else ImageError(f"the engine does not build this: {why}")
 
 
 class _Steps:
@@ -183,7 +179,7 @@ class _Steps:
             self._tell(f"  {line}")
 
     def _failed(self, why: str) -> AlgotoolsError:
-        if not self._step or _disk_is_full(why):
+        if not self._step or disk_is_full(why):
             return _refused(why)
         where = _short(self._step).replace("Step ", "step ", 1).replace(" : ", ", `", 1) + "`"
         own = [*self._lines, self._rest] if self._rest.strip() else self._lines

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,16 @@ def test_databases_cannot_be_changed(ours: object, database: Path, tmp_path: Pat
     assert database.read_text() == "age\n50\n60\n"
 
 
+def test_two_labels_of_one_file_are_both_there(ours: object, database: Path) -> None:
+    with Federation([{"default": database, "other": database}], algorithm=CAGED, runner="container") as federation:
+        client = federation.client()
+        for label in ("default", "other"):
+            asked = {"method": "databases", "kwargs": {}}
+            task = client.task.create(collaboration=1, organizations=[2], input=asked, databases=[{"label": label}])
+            assert federation.wait(task["id"], 100)
+            assert federation.answer(federation.task(task["id"]).runs[0])["content"] == "age\n50\n60\n"
+
+
 @pytest.mark.parametrize("runner", ["container", "as-node"])
 def test_runs_of_one_job_share_the_temporary_folder(ours: object, database: Path, runner: Any) -> None:
     with Federation([database, database], algorithm=CAGED, runner=runner) as federation:
@@ -174,6 +184,11 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
             process.kill()
 
 
+def until_it_runs(log: Iterable[str]) -> None:
+    """Wait for the function's own first line."""
+    assert any("info > before" in line for line in log)
+
+
 def until(true: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not true():
@@ -189,9 +204,7 @@ def test_ctrl_c_leaves_nothing(
     asked = ("run", "speaks_and_waits", "seconds:=600", "--runner", runner, "--data", str(database))
     with command(*asked) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if "info > before" in line:
-                break
+        until_it_runs(process.stderr)
         process.send_signal(sent)
         assert process.wait(30) == code
         said = process.stderr.read()
@@ -206,9 +219,7 @@ def test_what_a_crash_leaves_is_removed_at_the_next_start(
     asked = ("run", "speaks_and_waits", "seconds:=600", "--runner", runner, "--data", str(database))
     with command(*asked) as process:
         assert process.stderr is not None
-        for line in process.stderr:
-            if "info > before" in line:
-                break
+        until_it_runs(process.stderr)
         process.kill()
         process.wait(30)
     assert ours() != []
@@ -360,9 +371,7 @@ def test_an_engine_that_dies_in_the_middle_is_said(
     ) as process:
         assert process.stderr is not None
         assert process.stdout is not None
-        for line in process.stderr:
-            if "info > before" in line:
-                break
+        until_it_runs(process.stderr)
         cut_off()
         assert process.wait(60) == 61
         said = process.stderr.read()

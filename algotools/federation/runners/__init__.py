@@ -15,8 +15,10 @@ class Job(NamedTuple):
 
     task: Task
     """With paths as they are on this machine."""
+    environment: dict[str, str]
+    """What the node hands the algorithm, with the same paths."""
     prepare: Callable[[Task], Prepared]
-    """What the node hands the algorithm for a task, whose paths may be those that a container sees."""
+    """What it would hand it for another task: this one, with the paths that a container sees."""
 
 
 class Runner(Protocol):

@@ -17,18 +17,18 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 import docker
-import msgspec
 from docker.errors import NotFound
 from docker.models.containers import Container
+from docker.types import Mount
 
 from algotools import debug
 from algotools.federation.runners import Job
-from algotools.federation.runners.container import DATA, TEMPORARY, database_place, within
+from algotools.federation.runners.container import DATA, TEMPORARY, databases_mounted, mount, places, within
 from algotools.federation.runners.containers import Containers
 from algotools.federation.runners.relay import relay
 from algotools.image.local import Image
 from algotools.report import Console
-from algotools.task import Database, Task
+from algotools.task import Task
 
 
 class AsNodeRunner:
@@ -50,7 +50,7 @@ class AsNodeRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        task = _inside(job.task)
+        task = within(job.task)
         node, name = job.task.output_file.parent.parent, job.task.output_file.parent.name
         helper = {"labels": {"vantage6-type": "algorithm-helper"}}
         with (
@@ -61,7 +61,7 @@ class AsNodeRunner:
                 environment=job.prepare(task).environment,
                 network_mode=f"container:{other.id}",
                 labels={"vantage6-type": "algorithm", "node": node.name, "algotools.task": name},
-                volumes=self._mounts(job.task),
+                mounts=self._mounts(job.task),
             ) as container,
         ):
             self._furnish(container, job.task)
@@ -76,45 +76,27 @@ class AsNodeRunner:
         """See ``Runner``; what a node would keep goes, too."""
         self._containers.close()
 
-    def _mounts(self, task: Task) -> dict[str, dict[str, str]]:
+    def _mounts(self, task: Task) -> list[Mount]:
         """A node's volumes: one for all data, one for each job; and its databases that are folders."""
         node = task.output_file.parent.parent
         job = task.temporary_folder.name if task.temporary_folder else "tmp"
-        mounts = {
-            self._containers.volume(f"{node.parent.name}-{node.name}-{kind}"): {"bind": str(place), "mode": "rw"}
+        volumes = [
+            mount(place, self._containers.volume(f"{node.parent.name}-{node.name}-{kind}"), kind="volume")
             for kind, place in (("data", DATA), (job, TEMPORARY))
-        }
+        ]
         # A node lets an algorithm write there. These are the user's own files, and no copies.
-        return mounts | {
-            str(path.resolve()): {"bind": str(place), "mode": "ro"}
-            for place, path in _places(task).items()
-            if path.is_dir()
-        }
+        return volumes + databases_mounted({place: path for place, path in places(task).items() if path.is_dir()})
 
     def _furnish(self, container: Container, task: Task) -> None:
         """Put the node's databases and the task's folder where all of its tasks have theirs."""
         folder = task.output_file.parent
-        files = {place: path for place, path in _places(task).items() if path.is_file()}
+        files = {place: path for place, path in places(task).items() if path.is_file()}
         with self._lock:  # a node copies a database once, before its first task
             new = {place: path for place, path in files.items() if (folder.parent, place) not in self._placed}
             with tempfile.TemporaryFile() as archive:
                 _pack({**new, DATA / folder.name: folder}, archive)
                 container.put_archive(str(DATA), archive)
             self._placed |= {(folder.parent, place) for place in files}
-
-
-def _places(task: Task) -> dict[PurePosixPath, Path]:
-    """Where a container has the databases that are files and folders here."""
-    databases = (*task.databases, *task.configured)
-    return {place: Path(database.uri) for database in databases if (place := database_place(database))}
-
-
-def _inside(task: Task) -> Task:
-    def moved(database: Database) -> Database:
-        place = database_place(database)
-        return msgspec.structs.replace(database, uri=str(place)) if place else database
-
-    return within(task, tuple(map(moved, task.databases)), tuple(map(moved, task.configured)))
 
 
 def _pack(files: Mapping[PurePosixPath, Path], archive: IO[bytes]) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 import docker
 import msgspec
 from docker.errors import DockerException
+from docker.types import Mount
 from docker.utils import parse_bytes
 
 from algotools import contract, debug
@@ -26,14 +28,6 @@ TEMPORARY = PurePosixPath("/mnt/tmp")
 PROCESSES = 512
 LIMIT = 3600.0
 """Seconds for a run, where nobody says otherwise."""
-
-
-class Inside(NamedTuple):
-    """A task as its container sees it."""
-
-    task: Task
-    mounts: dict[str, dict[str, str]]
-    """Path on this machine -> where it is in the container, and how."""
 
 
 class ContainerRunner:
@@ -62,8 +56,7 @@ class ContainerRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        inside = see(job.task)
-        environment = job.prepare(inside.task).environment
+        environment = job.prepare(within(job.task)).environment
         with self._containers.use(), contextlib.ExitStack() as stack:
             network = "none"
             if self._asks_others(job):
@@ -74,7 +67,7 @@ class ContainerRunner:
                     self._image.id,
                     environment=environment,
                     network_mode=network,
-                    volumes=inside.mounts,
+                    mounts=_mounts(job.task),
                     labels={"algotools.task": job.task.output_file.parent.name},
                     **self._hardened(),
                 )
@@ -101,9 +94,8 @@ class ContainerRunner:
         """Whether a run may need the API: a master does, and an image that does not say what it is."""
         if not self._image.roles:
             return True
-        environment = job.prepare(job.task).environment
         try:
-            method = contract.detect(environment).read(environment).method
+            method = contract.detect(job.environment).read(job.environment).method
         except AlgotoolsError:
             return False  # it will say so itself
         return self._image.roles.get(method) == "master"
@@ -116,33 +108,35 @@ def _bytes(memory: int | str) -> int:
         raise FederationError(f"{memory!r} is no amount of memory; write 512m or 4g, or a number of bytes") from None
 
 
-def see(task: Task) -> Inside:
-    """Where a task's files and databases are in a container: where the nodes of v3 and v4 have them."""
-    folder = DATA / task.output_file.parent.name
-    mounts = {str(task.output_file.parent): {"bind": str(folder), "mode": "rw"}}
-    if task.temporary_folder is not None:
-        mounts[str(task.temporary_folder)] = {"bind": str(TEMPORARY), "mode": "rw"}
-
-    def mounted(database: Database) -> Database:
-        place = database_place(database)
-        if place is None:
-            return database
-        mounts[str(Path(database.uri).resolve())] = {"bind": str(place), "mode": "ro"}
-        return msgspec.structs.replace(database, uri=str(place))
-
-    return Inside(within(task, tuple(map(mounted, task.databases)), tuple(map(mounted, task.configured))), mounts)
+def _mounts(task: Task) -> list[Mount]:
+    """A run's own folder, its job's, and the node's databases, which cannot be written to."""
+    folder = task.output_file.parent
+    own = {DATA / folder.name: folder, **({TEMPORARY: task.temporary_folder} if task.temporary_folder else {})}
+    return [*(mount(place, path) for place, path in own.items()), *databases_mounted(places(task))]
 
 
-def within(task: Task, databases: tuple[Database, ...], configured: tuple[Database, ...]) -> Task:
-    """A task with the paths of a container, and databases that are already its own."""
+def mount(
+    place: PurePosixPath, source: Path | str, *, kind: Literal["bind", "volume"] = "bind", read_only: bool = False
+) -> Mount:
+    """A folder or file of this machine, or a volume, at a place in a container."""
+    return Mount(str(place), str(source), type=kind, read_only=read_only)
+
+
+def databases_mounted(found: Mapping[PurePosixPath, Path]) -> list[Mount]:
+    """Databases, which may be written to by nobody; several labels may name one file."""
+    return [mount(place, path.resolve(), read_only=True) for place, path in found.items()]
+
+
+def within(task: Task) -> Task:
+    """A task with the paths of a container: where the nodes of v3 and v4 have files and databases."""
     folder = Path(DATA / task.output_file.parent.name)
     variables = dict(task.variables)
     if debug.VARIABLE in variables:
         variables[debug.VARIABLE] = str(folder / Path(variables[debug.VARIABLE]).name)
     return msgspec.structs.replace(
         task,
-        databases=databases,
-        configured=configured,
+        databases=tuple(map(_moved, task.databases)),
+        configured=tuple(map(_moved, task.configured)),
         input_file=folder / task.input_file.name,
         output_file=folder / task.output_file.name,
         temporary_folder=Path(TEMPORARY) if task.temporary_folder else None,
@@ -151,7 +145,18 @@ def within(task: Task, databases: tuple[Database, ...], configured: tuple[Databa
     )
 
 
-def database_place(database: Database) -> PurePosixPath | None:
+def places(task: Task) -> dict[PurePosixPath, Path]:
+    """Where a container has the databases that are files and folders here."""
+    databases = (*task.databases, *task.configured)
+    return {place: Path(database.uri) for database in databases if (place := _place(database))}
+
+
+def _moved(database: Database) -> Database:
+    place = _place(database)
+    return msgspec.structs.replace(database, uri=str(place)) if place else database
+
+
+def _place(database: Database) -> PurePosixPath | None:
     """Where a container has a database that is a file or a folder here; None for any other."""
     path = Path(database.uri)
     if not database.uri or "://" in database.uri or not path.exists():

@@ -5,14 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import docker
-
 from algotools.errors import FederationError
 from algotools.federation.runners import Runner
 from algotools.federation.runners.as_node import AsNodeRunner
 from algotools.federation.runners.container import ContainerRunner
 from algotools.image import local
-from algotools.image.engine import PATIENCE, naming_trouble
+from algotools.image.engine import connect, naming_trouble
 
 CONNECTIONS = 64
 """To the engine: each run holds one for its log, and needs others now and then."""
@@ -31,7 +29,7 @@ def make(what: object, api: Path, *, as_node: bool, memory: int | str | None) ->
             "functions that are defined here are in no image; give runner container a project's folder or an image"
         )
     with naming_trouble():
-        client = docker.from_env(timeout=PATIENCE, max_pool_size=CONNECTIONS)
+        client = connect(CONNECTIONS)
         try:
             image = (
                 local.built(client, Path(what), _tell) if Path(what).is_dir() else local.found(client, str(what), _tell)

@@ -30,7 +30,7 @@ class InlineRunner:
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``; the limit is in the environment, where every way of running finds it."""
         del timeout
-        return container.run(job.prepare(job.task).environment, self._load, perform_here, console)
+        return container.run(job.environment, self._load, perform_here, console)
 
     def close(self) -> None:
         """Threads cannot be ended from outside; they end with their function."""

@@ -43,13 +43,12 @@ class ProcessRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        environment = job.prepare(job.task).environment
         read_end, write_end = os.pipe()
         mine, its = socket.socketpair()
         with its, mine:
             try:
                 with self._lock:
-                    template.request(self._control, {**self._variables, **environment}, write_end, its.fileno())
+                    template.request(self._control, {**self._variables, **job.environment}, write_end, its.fileno())
             except OSError:
                 os.close(read_end)
                 raise FederationError("the processes of this federation have ended; make a new one") from None
