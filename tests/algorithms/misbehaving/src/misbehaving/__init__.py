@@ -178,13 +178,13 @@ def knows_its_run(data: Database, info: RunInfo) -> dict[str, object]:
 
 
 @master
-def asks_for_what_fails(client: AlgorithmClient) -> object:
-    return list(client.run(raises))
+def asks_for_what_fails(client: AlgorithmClient, organizations: list[int]) -> object:
+    return list(client.run(raises, organizations=organizations))
 
 
 @master
-def gathers(client: AlgorithmClient, quorum: int | None = None) -> object:
-    results = client.run("picky", quorum=quorum)
+def gathers(client: AlgorithmClient, organizations: list[int] | None = None, quorum: int | None = None) -> object:
+    results = client.run("picky", organizations=organizations, quorum=quorum)
     return {"results": list(results), "failures": sorted(results.failures)}
 
 
