@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 from rich.console import Console
@@ -16,24 +18,80 @@ from algotools import locate
 from algotools.cli.schema import in_words
 from algotools.describe import describe as describe_algorithm
 
+if TYPE_CHECKING:
+    from algotools.store import Generation
+
 WHAT_HELP = "A project's folder, the name of an installed algorithm, or a module. Default: the folder you are in."
+
+
+FOR_THE_STORE = "For the algorithm store"
+
+
+def _generation(asked: int | None) -> int | None:
+    if asked == 3:
+        raise typer.BadParameter("there is no algorithm store in v3; 4 and 5 have one")
+    if asked not in {None, 4, 5}:
+        raise typer.BadParameter("a generation that has an algorithm store: 4 or 5")
+    return asked
 
 
 def describe(
     what: Annotated[str, typer.Argument(help=WHAT_HELP, metavar="[WHAT]", show_default=False)] = ".",
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, arguments as JSON Schema.")] = False,
+    store: Annotated[
+        int | None,
+        typer.Option(
+            metavar="4|5",
+            callback=_generation,
+            help="The metadata that the algorithm store of v4 or v5 wants, as JSON.",
+            rich_help_panel=FOR_THE_STORE,
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="The image, best by its digest. Default: that of \\[tool.algotools], with the version as tag.",
+            rich_help_panel=FOR_THE_STORE,
+        ),
+    ] = None,
+    code_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Where the source is. Default: the project's URLs, else the git remote origin.",
+            rich_help_panel=FOR_THE_STORE,
+        ),
+    ] = None,
 ) -> None:
     """Show the functions of an algorithm: methods, arguments and databases.
 
     All of it comes from the functions' signatures and docstrings.
+
+    algotools describe --store 4 > algorithm_store.json
     """
-    description = describe_algorithm(locate.load(locate.locate(what)))
+    if store is None and (image or code_url):
+        raise typer.BadParameter("--image and --code-url are for the algorithm store; say which with --store 4 or 5")
+    place = locate.locate(what)
+    with contextlib.redirect_stdout(sys.stderr):  # what the algorithm prints when it is imported is no description
+        algorithm = locate.load(place)
+    if store is not None:
+        from algotools.store import facts, metadata  # here: nobody else needs them
+
+        known = facts(what, place, image=image, code_url=code_url)
+        _write(metadata(algorithm, known, cast("Generation", store)))
+        return
+    description = describe_algorithm(algorithm)
     if as_json:
-        typer.echo(json.dumps(description, indent=2, ensure_ascii=False))
+        _write(description)
     else:
         console = Console(highlight=False)
         console.print(f"[bold]{shown(description['algorithm'])}[/bold]")
         show_functions(console, description)
+
+
+def _write(description: Mapping[str, Any]) -> None:
+    typer.echo(json.dumps(description, indent=2, ensure_ascii=False))
 
 
 def show_functions(console: Console, description: Mapping[str, Any]) -> None:
