@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from algotools.arguments import Column, Columns, Organization
     from algotools.client import AlgorithmClient
-    from algotools.errors import AlgotoolsError, PartialFailure, UserError
+    from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, UserError
     from algotools.federation import Federation
     from algotools.functions import master, rpc
     from algotools.report import log, progress
@@ -38,6 +38,7 @@ _HOMES = {
     "progress": "report",
     # Running functions on this machine.
     "Federation": "federation",
+    "RunsFailed": "errors",
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which an author meets them
@@ -55,6 +56,7 @@ __all__ = [  # noqa: RUF022 - in the order in which an author meets them
     "log",
     "progress",
     "Federation",
+    "RunsFailed",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -88,6 +88,9 @@ class Platform(Protocol):
 
     def node_name(self, node_id: int) -> str:
         """What a node is called."""
+
+    def node_status(self, node_id: int) -> Literal["online", "offline"]:
+        """Whether a node is there to fetch its runs."""
 
     def task(self, task_id: int) -> Task | None:
         """A task by its id."""

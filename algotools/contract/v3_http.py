@@ -148,7 +148,7 @@ def result(run: Run, platform: Platform) -> dict[str, object]:
             "id": run.node_id,
             "name": platform.node_name(run.node_id),
             "ip": None,
-            "status": "online",
+            "status": platform.node_status(run.node_id),
             "config": [],
         },
     }

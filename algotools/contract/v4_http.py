@@ -177,7 +177,12 @@ def _run(run: Run, platform: Platform) -> dict[str, object]:
         "organization": rest.reference("organization", run.organization_id),
         "task": rest.reference("task", run.task_id),
         "results": rest.reference("result", run.id),
-        "node": {"id": run.node_id, "ip": None, "status": "online", "name": platform.node_name(run.node_id)},
+        "node": {
+            "id": run.node_id,
+            "ip": None,
+            "status": platform.node_status(run.node_id),
+            "name": platform.node_name(run.node_id),
+        },
         "ports": [],
         "input": base64.b64encode(run.input).decode(),
         "status": run.status,

@@ -12,6 +12,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
@@ -23,9 +24,11 @@ from algotools.contract.rest import MASKED
 from algotools.data import form_of
 from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotFound, InternalError
 from algotools.federation.api import Api
+from algotools.federation.asking import Asking, Called, Labels, Members, arguments_of, ids_of
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Member, read_file
 from algotools.federation.configuration import locate as locate_path
+from algotools.federation.faults import SOUND, Dead, Fault, Faults, Slow, Wrong
 from algotools.federation.node import Node
 from algotools.federation.runners import Runner
 from algotools.federation.schedule import Schedule
@@ -38,9 +41,10 @@ if TYPE_CHECKING:
     import pandas as pd  # half a second that only those need who bring frames, and they have it already
     from typing_extensions import Self
 
-__all__ = ["Client", "Federation", "RunnerName"]
+__all__ = ["RUNNERS", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "Source", "What", "Wrong"]
 
 RunnerName = Literal["inline", "process", "container", "as-node"]
+RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
 
 Source = Union["pd.DataFrame", str, Path, Database]
 """One database of a node: a frame, a path, a URI, or a full description."""
@@ -68,6 +72,7 @@ class Federation:
         memory: what a run in ``container`` may use, in bytes or as ``512m`` or ``4g``; by default its share of what the
             engine has.
         listen: called with a run and each new line of its log.
+        faults: organization, by id or name -> what is wrong with its node: ``Slow``, ``Dead``, ``Wrong``, or several.
 
     Raises:
         FederationError: the description cannot be right.
@@ -84,9 +89,10 @@ class Federation:
         timeout: float | None = None,
         memory: int | str | None = None,
         listen: Listen | None = None,
+        faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
     ) -> None:
-        if runner not in get_args(RunnerName):
-            raise FederationError(f"there is no runner {runner!r}; there are {', '.join(get_args(RunnerName))}")
+        if runner not in RUNNERS:
+            raise FederationError(f"there is no runner {runner!r}; there are {', '.join(RUNNERS)}")
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
         if "pandas" in map(form_of, type(nodes).__mro__):
@@ -98,32 +104,47 @@ class Federation:
         self._memory = memory
         if algorithm is None and not isinstance(nodes, Configuration):
             algorithm = locate.load_notebook().functions.values()
+        if algorithm is not None and not callable(algorithm) and not isinstance(algorithm, (str, Path)):
+            algorithm = tuple(algorithm)
         self._algorithm = algorithm
         folder = Path(tempfile.mkdtemp(prefix="algotools-"))
         self._api = Api(_weakly(self._answer))
         try:
             configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, folder)
-            self._set_up(configuration, timeout, listen or (lambda _run, _line: None), folder)
+            self._set_up(configuration, timeout, listen or (lambda _run, _line: None), faults or {}, folder)
         except BaseException:
             self._api.close()
             shutil.rmtree(folder, ignore_errors=True)
             raise
 
-    def _set_up(self, configuration: Configuration, timeout: float | None, listen: Listen, folder: Path) -> None:
+    def _set_up(
+        self,
+        configuration: Configuration,
+        timeout: float | None,
+        listen: Listen,
+        faults: Mapping[int | str, Fault | Iterable[Fault]],
+        folder: Path,
+    ) -> None:
         self._folder = folder
         self._images = configuration.images
         self._timeout = timeout
         self._lock = threading.RLock()
         self._runners: dict[object, Runner] = {}
         self._callers: dict[str, tuple[Identity, int]] = {}
-        self._open = True
+        self._closed = threading.Event()
+        names = [member.name for member in configuration.members]
+        self._store = Store(configuration.collaboration, names, _weakly(self._submit), listen)
+        known = self.organizations()
+        faulty = {id_: Faults.of(given) for name, given in faults.items() for id_ in ids_of(name, known)}
+        if len(faulty) < len(faults):
+            raise FederationError("give the faults of an organization once, by its id or by its name")
+        self._store.offline = {self._store.node_id(id_) for id_, found in faulty.items() if found.dead}
         first = self._runner("") if self._algorithm is not None else None
         self._schedule = Schedule(first.places if first else 4, _weakly(self._execute))
-        names = [member.name for member in configuration.members]
-        self._store = Store(configuration.collaboration, names, self._schedule.submit, listen)
         self._key = secrets.token_bytes(32)
+        pause = _weakly(self._pause)
         self._nodes = {
-            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}")
+            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}", faulty.get(o.id, SOUND), pause)
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
         self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
@@ -139,6 +160,7 @@ class Federation:
         timeout: float | None = None,
         memory: int | str | None = None,
         listen: Listen | None = None,
+        faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
     ) -> Self:
         """A federation as a file describes it; without ``algorithm``, its ``images`` tell what a task runs."""
         return cls(
@@ -149,6 +171,7 @@ class Federation:
             timeout=timeout,
             memory=memory,
             listen=listen,
+            faults=faults,
         )
 
     def client(self) -> Client:
@@ -176,7 +199,7 @@ class Federation:
 
     def wait(self, task_id: int, timeout: float | None = None) -> bool:
         """Wait for a task to be complete; false if it is not within so many seconds."""
-        return self._store.wait(self.task(task_id), timeout)
+        return self._store.wait(self.task(task_id).runs, timeout)
 
     def answer(self, run: Run) -> object:
         """The decoded result of a run."""
@@ -189,19 +212,99 @@ class Federation:
         told = read_failure(run.log) or Failure(1, f"{run.status}; the run's log does not say why")
         return told._replace(detail=run.detail)
 
+    def run(
+        self,
+        function: Callable[..., Any] | str,
+        /,
+        *,
+        at: Members | None = None,
+        databases: Labels = "default",
+        timeout: float | None = 60.0,
+        arguments: Mapping[str, object] | None = None,
+        **keywords: object,
+    ) -> list[Any]:
+        """Run a function at organizations, each at its own node, and wait for the answers.
+
+        Args:
+            function: a decorated function, or its method's name.
+            at: the organizations that the task is sent to, by id or name; by default all of them.
+            databases: the databases that the task asks for, by label; v3 takes one.
+            timeout: seconds to wait for the answers; None waits as long as it takes.
+            arguments: more arguments of the function, for names that are this method's own.
+            **keywords: the function's arguments.
+
+        Returns:
+            The answers as a researcher gets them, in the order of the organizations. A master, too, is run by every
+            node; see ``ask``.
+
+        Raises:
+            RunsFailed: not every run completed; names each organization and why, with ``failures`` by organization.
+            FederationError: the call cannot be right.
+        """
+        __tracebackhide__ = True  # pytest shows the author's own line, not ours
+        asking = self._asking()
+        asked = asking.members(at)
+        task = asking.send(self._called(function), asked, databases, arguments_of(arguments, keywords))
+        return asking.answers(task, task.runs, timeout)
+
+    def ask(
+        self,
+        function: Callable[..., Any] | str,
+        /,
+        *,
+        at: Members | None = None,
+        databases: Labels = "default",
+        timeout: float | None = 60.0,
+        arguments: Mapping[str, object] | None = None,
+        **keywords: object,
+    ) -> Any:
+        """The one answer of a master that asks the organizations.
+
+        The task is sent to all of them, as with ``run``, so that ``client.run`` asks all of them. But only one node
+        fetches its run: the first that has no fault. All of them would put the same answers together, and ask
+        every node for them once more.
+
+        Args:
+            function: a master, or its method's name; or an rpc, of one organization.
+            at: the organizations that the task is sent to, by id or name; by default all of them.
+            databases: see ``run``.
+            timeout: see ``run``.
+            arguments: see ``run``.
+            **keywords: the function's arguments.
+
+        Raises:
+            RunsFailed: the run did not complete.
+            FederationError: the call cannot be right.
+        """
+        __tracebackhide__ = True
+        asking, call = self._asking(), self._called(function)
+        asked = asking.members(at)
+        if call.role == "rpc" and len(asked) > 1:
+            raise FederationError(
+                f"{call.method} is an rpc, of which every node has an answer of its own: use run, or name one with at="
+            )
+        first = next((id_ for id_ in asked if not self._nodes[id_].faults), asked[0])
+        task = asking.send(call, asked, databases, arguments_of(arguments, keywords), only=first)
+        try:
+            return asking.answers(task, [run for run in task.runs if run.organization_id == first], timeout)[0]
+        finally:
+            for run in task.runs:
+                self._store.ended(run, "killed by user")
+
     def check_open(self) -> None:
         """Refuse a task after the end.
 
         Raises:
             FederationError: the federation is closed.
         """
-        if not self._open:
+        if self._closed.is_set():
             raise FederationError("this federation is closed; make a new one")
 
     def close(self) -> None:
         """End everything that still runs, and remove all files."""
-        self._open = False
-        for run in self._schedule.close():
+        self._closed.set()
+        self._schedule.close()
+        for run in self._store.pending():
             self._store.ended(run, "killed by user")
         self._finalizer()
 
@@ -210,6 +313,43 @@ class Federation:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _asking(self) -> Asking:
+        return Asking(self, self._store, self._contract, {id_: node.faults for id_, node in self._nodes.items()})
+
+    def _called(self, function: Callable[..., Any] | str) -> Called:
+        """What of an algorithm is called; the role is None where nobody knows the name, which its runs will say."""
+        if not isinstance(function, str):
+            return Called.of(function)
+        what = self._algorithm
+        if what is None:
+            raise FederationError("this federation has no algorithm of its own; give it one with algorithm=")
+        try:
+            return Called(function, self._roles(what).get(function))
+        except AlgotoolsError:
+            return Called(function)
+
+    def _roles(self, what: What) -> Mapping[str, str]:
+        if self._runner_name in IN_CONTAINERS and not Path(str(what)).is_dir():
+            from algotools.image import local
+            from algotools.image.engine import engine
+
+            with engine() as client:
+                return local.found(client, str(what), lambda _line: None).roles
+        algorithm = _algorithm(what)
+        loaded = algorithm if isinstance(algorithm, Algorithm) else locate.load(algorithm)
+        return {method: function.role for method, function in loaded.functions.items()}
+
+    def _submit(self, run: Run) -> None:
+        """A run waits to be fetched by its node, which a dead one never does."""
+        if not self._nodes[run.organization_id].faults.dead:
+            self._schedule.submit(run)
+
+    def _pause(self, run: Run, seconds: float) -> None:
+        """Hold up a run, which takes nobody's place meanwhile."""
+        self._schedule.give_way(run.id)
+        if self._closed.wait(seconds):
+            raise CancelledError
 
     def _execute(self, run: Run) -> None:
         """Run a task at a node; whatever happens, the run ends."""
@@ -229,12 +369,12 @@ class Federation:
             status = "non-existing Docker image" if isinstance(error, ImageNotFound) else "start failed"
             self._store.ended(run, status, detail=error.detail)
         except Exception as error:  # ours, unless the federation was closed under the run's feet
-            if self._open:
+            if not self._closed.is_set():
                 fault = InternalError.of(error)
                 self._store.said(run, failure_line(fault.failure()))
                 self._store.ended(run, "unknown error", detail=fault.detail)
         finally:
-            self._store.ended(run, "unknown error" if self._open else "killed by user")
+            self._store.ended(run, "killed by user" if self._closed.is_set() else "unknown error")
 
     def _runner(self, image: str) -> Runner | None:
         """What runs an image: the algorithm that it is the name of, else the federation's own, else itself."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import msgspec
@@ -12,18 +14,26 @@ from algotools.contract import Contract
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.errors import AlgotoolsError, EngineError
+from algotools.errors import AlgotoolsError, EngineError, TimedOut
 from algotools.federation.configuration import Member
+from algotools.federation.faults import Faults
 from algotools.federation.runners import Job, Runner
 from algotools.federation.store import Store
 from algotools.report import failure_line
 from algotools.task import Database, Identity, Proxy, Task
 
+Pause = Callable[[Run, float], object]
+"""Lets a run wait for so many seconds; raises ``CancelledError`` when the federation is closed meanwhile."""
+
 
 class Node:
     """The node of one organization."""
 
-    def __init__(self, member: Member, contract: Contract, store: Store, folder: Path) -> None:
+    def __init__(
+        self, member: Member, contract: Contract, store: Store, folder: Path, faults: Faults, pause: Pause
+    ) -> None:
+        self.faults = faults
+        self._pause = pause
         self._member = member
         self._contract = contract
         self._store = store
@@ -56,6 +66,7 @@ class Node:
             prepared.write()
             temporary.mkdir(parents=True, exist_ok=True)
             self._store.started(run)
+            began = time.monotonic()
             code = runner.run(
                 Job(prepared_for, prepared.environment, prepare), lambda line: self._store.said(run, line), timeout
             )
@@ -65,8 +76,27 @@ class Node:
             self._store.ended(run, status, detail=error.detail)
             return
         detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
-        output = (folder / "output").read_bytes()
-        self._store.ended(run, "crashed" if code else "completed", b"" if code else output, detail)
+        try:
+            if self.faults.delay:
+                self._delay(run, began, timeout)
+            output = b"" if code else self._answer((folder / "output").read_bytes())
+        except AlgotoolsError as error:
+            self._store.said(run, failure_line(error.failure()))
+            self._store.ended(run, "crashed", detail=detail + error.detail)
+            return
+        self._store.ended(run, "crashed" if code else "completed", output, detail)
+
+    def _delay(self, run: Run, began: float, timeout: float | None) -> None:
+        """Hold back the answer of a slow node, no longer than its run may take."""
+        left = math.inf if timeout is None else timeout - (time.monotonic() - began)
+        self._pause(run, max(0.0, min(self.faults.delay, left)))
+        if timeout is not None and self.faults.delay > left:
+            raise TimedOut(f"the run did not end within its limit of {timeout:g} s")
+
+    def _answer(self, output: bytes) -> bytes:
+        """What the node answers; other than its output if it is wrong."""
+        wrong = self.faults.wrong
+        return self._contract.output(wrong.instead_of(self._contract.result(output))) if wrong else output
 
     def _task(self, task: TaskRecord, folder: Path, temporary: Path, url: str, variables: Mapping[str, str]) -> Task:
         """The task as the node knows it; its input is passed on unread."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Literal
 
 from algotools.contract.platform import FINAL, Organization, Run, Task
 from algotools.task import Identity
@@ -32,6 +33,8 @@ class Store:
         self._tasks: dict[int, Task] = {}
         self._runs: dict[int, Run] = {}
         self._children: dict[int, list[Task]] = {}
+        self.offline: Collection[int] = ()
+        """The nodes that are dead, by their ids."""
 
     def organizations(self) -> Sequence[Organization]:
         """See ``Platform``."""
@@ -48,6 +51,10 @@ class Store:
     def node_name(self, node_id: int) -> str:
         """See ``Platform``."""
         return f"{self.organization(node_id + 1).name} - {self.collaboration} Node"
+
+    def node_status(self, node_id: int) -> Literal["online", "offline"]:
+        """See ``Platform``."""
+        return "offline" if node_id in self.offline else "online"
 
     def task(self, task_id: int) -> Task | None:
         """See ``Platform``."""
@@ -75,8 +82,12 @@ class Store:
         inputs: Mapping[int, bytes],
         parent: Task | None = None,
         initiator: int = ROOT.id,
+        only: int | None = None,
     ) -> Task:
-        """A task with a run for each organization, in the order given; ``LookupError`` if one is not a member."""
+        """A task with a run for each organization, in the order given; ``LookupError`` if one is not a member.
+
+        With ``only``, the node of that one organization fetches its run; the others' turn has not come yet.
+        """
         for organization_id in inputs:
             self.organization(organization_id)
         with self._changed:
@@ -109,13 +120,15 @@ class Store:
             if parent:
                 self._children.setdefault(parent.id, []).append(task)
         for run in runs:
-            self._submit(run)
+            if only in (None, run.organization_id):
+                self._submit(run)
         return task
 
     def started(self, run: Run) -> None:
         """A node has begun with a run."""
         with self._changed:
-            run.status, run.started_at = "active", now()
+            if run.status not in FINAL:
+                run.status, run.started_at = "active", now()
 
     def said(self, run: Run, line: str) -> None:
         """A line more for a run's log."""
@@ -130,10 +143,16 @@ class Store:
                 run.output, run.detail, run.status, run.finished_at = output, detail, status, now()
                 self._changed.notify_all()
 
-    def wait(self, task: Task, timeout: float | None = None) -> bool:
-        """Wait until a task is complete; false if it is not after so many seconds."""
+    def wait(self, runs: Iterable[Run], timeout: float | None = None) -> bool:
+        """Wait until runs have ended; false if they have not after so many seconds."""
+        awaited = list(runs)
         with self._changed:
-            return self._changed.wait_for(lambda: task.complete, timeout)
+            return self._changed.wait_for(lambda: all(run.finished_at for run in awaited), timeout)
+
+    def pending(self) -> list[Run]:
+        """The runs that no node has fetched."""
+        with self._changed:
+            return [run for run in self._runs.values() if run.status == "pending"]
 
 
 def now() -> str:

@@ -1,0 +1,249 @@
+"""The fixture ``federation``, used in tests of a real project."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .conftest import Project
+
+BEGIN = """
+import pandas as pd
+import pytest
+from tally import fails, mean, tally
+
+from algotools import RunsFailed
+from algotools.testing import FederationFactory
+
+FRAMES = [pd.DataFrame({"x": [1, 2]}), pd.DataFrame({"x": [6]}), pd.DataFrame({"x": [3]})]
+"""
+
+
+def test_nodes_are_frames_files_names_labels_or_a_description(project: Project) -> None:
+    session = project.test(
+        BEGIN
+        + """
+@pytest.mark.parametrize(
+    "given",
+    [
+        FRAMES[:2],
+        (FRAMES[0], "data/b.csv"),
+        ["data/a.csv", "data/b.csv"],
+        {"a": "data/a.csv", "b": FRAMES[1]},
+        [{"default": "data/a.csv"}, {"default": FRAMES[1], "more": "data/a.csv"}],
+        "federation.yaml",
+    ],
+)
+def test_nodes(federation: FederationFactory, given):
+    nodes = federation(given)
+    assert [answer["sum"] for answer in nodes.run(tally, column="x")] == [3, 6]
+    assert nodes.ask(mean, column="x") == {"mean": 3.0, "failures": {}}
+
+def test_absolute(federation, request):
+    file = request.path.parents[1] / "data" / "a.csv"
+    assert federation([file]).run("tally", column="x")[0]["count"] == 2
+"""
+    )
+    assert session.counts == {"passed": 7}, session.output
+
+
+FAULTS = """
+def test_slow(federation, time=__import__("time")):
+    began = time.monotonic()
+    assert federation(FRAMES, slow={3: 0.2}).run(tally, at=3, column="x")[0]["sum"] == 6
+    assert time.monotonic() - began >= 0.2
+
+def test_slow_and_dead(federation):
+    nodes = federation(FRAMES, slow={"organization_3": 3600}, dead=4)
+    answer = nodes.ask(mean, column="x", arguments={"timeout": 3, "quorum": 1})
+    assert answer["mean"] == 1.5
+    assert sorted(answer["failures"]) == ["3", "4"]
+
+def test_dead(federation):
+    with pytest.raises(RunsFailed, match="organization_4 .*dead") as raised:
+        federation(FRAMES, dead=["organization_4"]).run(tally, column="x")
+    assert list(raised.value.failures) == [4]
+
+def test_wrong(federation):
+    nodes = federation(FRAMES, wrong={2: {"sum": "x"}, 3: lambda answer: {**answer, "count": -1}, 4: ValueError})
+    assert nodes.run(tally, at=[2, 3], column="x") == [{"sum": "x"}, {"sum": 6, "count": -1, "squares": [36]}]
+    with pytest.raises(RunsFailed, match="organization_4 .*ValueError"):
+        nodes.run(tally, column="x")
+"""
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4"])
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_nodes_can_be_slow_dead_or_wrong(project: Project, runner: str, contract: str) -> None:
+    options = ["--federation-runner", runner, "--federation-contract", contract]
+    session = project.test(BEGIN + FAULTS, *options)
+    assert session.counts == {"passed": 4}, session.output
+
+
+@pytest.mark.docker
+def test_the_same_tests_run_in_containers(engine, project: Project) -> None:
+    source = """
+def test_all(federation):
+    nodes = federation(FRAMES, dead=4, wrong={3: lambda answer: {**answer, "sum": 9}})
+    assert nodes.ask(mean, at=[2, 3], column="x")["mean"] == 4
+"""
+    session = project.test(BEGIN + source, "--federation-runner", "container", "--federation-contract", "v3")
+    assert session.counts == {"passed": 1}, session.output
+
+
+def test_everything_is_closed_at_the_end_of_the_test(project: Project) -> None:
+    session = project.test(
+        BEGIN
+        + """
+import threading
+made = []
+
+def test_that_fails(federation):
+    before.update(threading.enumerate())
+    made.extend([federation(FRAMES, slow={3: 3600}), federation("federation.yaml", runner="process")])
+    made[0].client().task.create(1, [3], input={"method": "tally", "kwargs": {"column": "x"}, "master": False})
+    assert len(made[1].run(tally, column="x")) == 3
+
+before = set()
+
+def test_afterwards():
+    assert len(made) == 2
+    for nodes in made:
+        with pytest.raises(ValueError, match="closed"):
+            nodes.run(tally, column="x")
+        assert not nodes._folder.exists()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+    assert set(threading.enumerate()) <= before
+"""
+    )
+    assert session.counts == {"passed": 1, "failed": 1}, session.output
+
+
+def test_a_failure_shows_who_why_and_where(project: Project) -> None:
+    session = project.test(
+        BEGIN
+        + """
+def test_it(federation):
+    federation(FRAMES).run(fails, column="x", arguments={"at": 3})
+"""
+    )
+    assert session.counts == {"failed": 1}
+    assert 'federation(FRAMES).run(fails, column="x", arguments={"at": 3})' in session.output
+    assert "organization_3 (id 3): ValueError in fails at __init__.py, line" in session.output
+    assert "ValueError: cannot bear 6" in session.output
+    assert "def answers(" not in session.output, "our own frames are of no interest"
+
+
+WRONGLY = """
+@pytest.mark.parametrize(
+    ("nodes", "options", "says"),
+    [
+        (FRAMES, {"slow": {9: 1}}, "not in the collaboration: 9; it has 2 (organization_2), 3"),
+        (FRAMES, {"dead": "nobody"}, "not in the collaboration: nobody"),
+        (FRAMES, {"slow": {2: 0}}, "positive number of seconds"),
+        (FRAMES, {"dead": [2, "organization_2"]}, "once, by its id or by its name"),
+        (FRAMES, {"runner": "rocket"}, "there is no runner 'rocket'"),
+        (FRAMES, {"algorithm": "nowhere"}, "no algorithm 'nowhere'"),
+        (FRAMES[0], {}, "give a list of nodes"),
+        ("data/a.csv", {}, "of databases, give a list: federation(['data/a.csv'])"),
+        ("nowhere.yaml", {}, "nowhere.yaml does not exist"),
+        ([], {}, "needs a node at least"),
+        ([3], {}, "give a DataFrame, a path or a Database, not a int"),
+    ],
+)
+def test_wrongly(federation, nodes, options, says):
+    with pytest.raises((ValueError, LookupError)) as raised:
+        federation(nodes, **options)
+    assert says in str(raised.value)
+"""
+
+
+def test_what_cannot_be_right_says_why(project: Project) -> None:
+    session = project.test(BEGIN + WRONGLY)
+    assert session.counts == {"passed": 11}, session.output
+
+
+def test_the_algorithm_is_the_nearest_project_that_names_one(project: Project) -> None:
+    inner = project.folder / "tests" / "inner"
+    inner.mkdir(parents=True)
+    (inner / "pyproject.toml").write_text('[project]\nname = "no-algorithm"\n', encoding="utf-8")
+    source = "def test_it(federation):\n    assert federation(['data/a.csv']).run('tally', column='x')[0]['sum'] == 3\n"
+    session = project.test(source, at="tests/inner/test_it.py")
+    assert session.counts == {"passed": 1}, session.output
+
+
+def test_another_algorithm_can_be_given(project: Project) -> None:
+    source = """
+from algotools import rpc
+
+@rpc
+def width(data: pd.DataFrame) -> int:
+    return data.shape[1]
+
+def test_functions(federation):
+    assert federation(FRAMES, algorithm=[width]).run(width) == [1, 1, 1]
+    assert federation(FRAMES, algorithm=width).ask(width, at=2) == 1
+
+def test_folder(federation, tmp_path):
+    assert federation(FRAMES, algorithm=".").run(tally, at=3, column="x")[0]["sum"] == 6
+
+def test_module(federation):
+    assert federation(FRAMES, algorithm="tally").run(tally, at=3, column="x")[0]["sum"] == 6
+"""
+    session = project.test(BEGIN + source)
+    assert session.counts == {"passed": 3}, session.output
+
+
+def test_without_a_project_the_algorithm_must_be_given(project: Project) -> None:
+    (project.folder / "pyproject.toml").unlink()
+    source = """
+import pytest
+from algotools import Database, rpc
+from algotools.errors import AlgorithmNotFound
+
+@rpc
+def where(data: Database) -> str:
+    return data.uri
+
+def test_none(federation):
+    with pytest.raises(AlgorithmNotFound, match="no pyproject.toml above .* names an algorithm .* algorithm="):
+        federation(["a.csv"])
+
+def test_given(federation, pytestconfig):
+    assert federation(["a.csv"], algorithm=where).run(where) == [str(pytestconfig.rootpath / "a.csv")]
+"""
+    session = project.test(source)
+    assert session.counts == {"passed": 2}, session.output
+
+
+def test_types_are_there_for_those_who_use_them(project: Project) -> None:
+    file = project.folder / "typed.py"
+    file.write_text(
+        """
+import pandas as pd
+from algotools import RunsFailed
+from algotools.testing import FederationFactory
+
+def test_it(federation: FederationFactory, frame: pd.DataFrame) -> None:
+    nodes = federation([frame, "a.csv"], slow={3: 2.0}, dead=[4, "b"], wrong={2: ValueError}, runner="process")
+    nodes = federation({"a": frame, "b": {"default": "b.csv"}}, dead=2, contract="v3")
+    answers: list[object] = nodes.run("tally", at=[2, "b"], column="x")
+    try:
+        nodes.ask(len, column="x", timeout=None)
+    except RunsFailed as error:
+        code: int = error.failures[2].exit_code
+
+def test_wrongly(federation: FederationFactory, frame: pd.DataFrame) -> None:
+    federation([frame], slow=3)
+    federation([frame], runner="rocket")
+""",
+        encoding="utf-8",
+    )
+    cache = project.folder / "cache"
+    session = project.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), str(file)])
+    errors = [line for line in session.output.splitlines() if ": error:" in line]
+    assert len(errors) == 2, session.output
+    assert 'Argument "slow"' in errors[0]
+    assert 'Argument "runner"' in errors[1]
