@@ -1,0 +1,147 @@
+"""Faults in single functions, each in a module of its own: one project, imported once, has all of them."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from algotools.check import Finding, check
+
+from ..conftest import AVERAGE
+from .conftest import NEEDLESS, add
+
+HEAD = """from collections.abc import Callable
+
+import pandas as pd
+
+from algotools import AlgorithmClient, Column, master, rpc
+from average.algorithm import average, average_partial
+
+"""
+LATE = """from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from algotools import rpc
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+"""
+
+
+def rpc(body: str, parameters: str = "data: pd.DataFrame", returns: str = "object") -> str:
+    return f"\n@rpc\ndef more({parameters}) -> {returns}:\n    {body}\n"
+
+
+def master(body: str, returns: str = "object") -> str:
+    return f"\n@master\ndef more(client: AlgorithmClient) -> {returns}:\n    {body}\n"
+
+
+def call(arguments: str) -> str:
+    """A master that calls, beside functions that it could mean."""
+    return (
+        "\n@rpc\ndef counted(data: pd.DataFrame, column: Column, at_least: int, kind: str = 'a') -> int:\n"
+        "    return 1\n\n\ndef plain(data: pd.DataFrame) -> int:\n    return 1\n\n\n"
+        "@master\ndef counts(client: AlgorithmClient, column: str) -> list[int]:\n"
+        f"    return list(client.run({arguments}))\n"
+    )
+
+
+FAULTS: dict[str, tuple[str, str]] = {
+    # Declarations.
+    "no annotation": (rpc("return 1", "number"), "no-annotation"),
+    "any positional arguments": (rpc("return 1", "*numbers: int"), "star-arguments"),
+    "any keywords": (rpc("return 1", "**numbers: int"), "star-arguments"),
+    "an argument without a JSON form": (rpc("return 1", "number: complex"), "no-json-form"),
+    "a callable as an argument": (rpc("return 1", "how: Callable[[int], int]"), "no-json-form"),
+    "a default of None": (rpc("return 1", "number: int = None"), "wrong-default"),
+    "a default of another type": (rpc("return 1", "number: int = 'three'"), "wrong-default"),
+    "an annotation for type checkers": (LATE + rpc("return 1", "number: Decimal"), "hidden-annotation"),
+    "an rpc with a client": (rpc("return 1", "client: AlgorithmClient"), "rpc-with-client"),
+    "two of one name": ("\n@rpc(name='average_partial')\ndef more() -> int:\n    return 1\n", "same-name"),
+    "async": ("\n@rpc\nasync def more() -> int:\n    return 1\n", "not-plain"),
+    "a generator": (rpc("yield 1"), "not-plain"),
+    "a class": ("\n@rpc\nclass More:\n    pass\n", "not-plain"),
+    "decorated twice": ("\n@master\n@rpc\ndef more() -> int:\n    return 1\n", "not-plain"),
+    "an annotation that is no type": (rpc("return 1", "number: 'int['"), "declaration"),
+    # Results.
+    "a set": (rpc("return {1, 2}"), "result-not-serializable"),
+    "a set by its name": (rpc("found = set(data.columns)\n    return found"), "result-not-serializable"),
+    "a set within": (rpc("return {'all': [1, {2}]}"), "result-not-serializable"),
+    "a set or nothing": (rpc("return {1} if data.size else None"), "result-not-serializable"),
+    "a generator expression": (rpc("return (c for c in data.columns)"), "result-not-serializable"),
+    "a map": (rpc("return map(str, data.columns)"), "result-not-serializable"),
+    "a complex number": (rpc("return dict(root=2j)"), "result-not-serializable"),
+    "tuples as keys": (rpc("return {(a, b): 1 for a in data for b in data}"), "result-not-serializable"),
+    "a promised set": (rpc("return helper(data)", returns="set[str]"), "result-not-serializable"),
+    "a promised mapping of tuples": (
+        rpc("return helper(data)", returns="dict[tuple[str, str], int]"), "result-not-serializable"),
+    "results that are not taken out": (
+        master("partials = client.run(average_partial, column_name='age')\n    return {'all': partials}"),
+        "result-not-serializable"),
+    "bytes for a researcher": (master("return helper()", returns="bytes"), "result-not-serializable"),
+    "a set that a trial finds": (rpc("return data.columns.to_series().pipe(set)"), "result-not-serializable"),
+    "an object that a trial finds": (
+        rpc("return data.groupby(column)", "data: pd.DataFrame, column: Column"), "result-not-serializable"),
+    "a misspelt name": (rpc("return len(dat)"), "function-fails"),
+    "a variable before its value": (rpc("n += 1\n    return n"), "function-fails"),
+    "an import in a function": (rpc("from math import nothing\n    return nothing"), "function-fails"),
+    # Masters.
+    "a misspelt method": (call("'count', column=column, at_least=1"), "unknown-function"),
+    "a function without a decorator": (call("plain"), "unknown-function"),
+    "a function that is not there": (call("plan"), "unknown-function"),
+    "a master": (call("average, column_name=column"), "unknown-function"),
+    "a master by name": (call("'master', column_name=column"), "unknown-function"),
+    "a lambda": (call("lambda data: 1"), "unknown-function"),
+    "an unknown argument": (call("counted, colum=column, column=column, at_least=1"), "wrong-arguments"),
+    "a missing argument": (call("counted, column=column"), "wrong-arguments"),
+    "a misspelt argument": (call("counted, colum=column, at_least=1"), "wrong-arguments"),
+    "a text for a number": (call("counted, column=column, at_least='5'"), "wrong-arguments"),
+    "a set as an argument": (call("counted, column=column, at_least={1}"), "wrong-arguments"),
+    "an argument by position": (call("counted, column, at_least=1"), "wrong-arguments"),
+    "the function by keyword": (call("function=counted, column=column, at_least=1"), "wrong-arguments"),
+    "a wrong argument in arguments": (
+        call("counted, arguments={'column': 3, 'at_least': 1}"), "wrong-arguments"),
+    "a wrong argument behind options": (call("counted, column=column, at_least='5', **{}"), "wrong-arguments"),
+    "another platform's client": (
+        master("return client.task.create(input_={'method': 'average_partial'})"), "unknown-client-call"),
+    "a call in a helper": (
+        "\ndef ask(api: 'AlgorithmClient', column: str):\n    c = api\n    return c.run('average_part')\n",
+        "unknown-function"),
+}  # fmt: skip
+"""What it is called -> the code, the rule."""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]:
+    """Fault -> what is found in its module."""
+    project = Path(shutil.copytree(AVERAGE, tmp_path_factory.mktemp("faults") / "project", ignore=NEEDLESS))
+    for number, (text, _) in enumerate(FAULTS.values()):
+        own = re.sub(r"\b(more|counted|plain|counts)\b", rf"\g<1>_{number}", text)
+        add(project / f"src/average/fault_{number}.py", own if text.startswith("from") else HEAD + own)
+        add(project / "src/average/__init__.py", f"from average import fault_{number}\n")
+    findings = check(project).findings
+    by_file = {name: f"src/average/fault_{number}.py" for number, name in enumerate(FAULTS)}
+    assert {finding.file for finding in findings} <= set(by_file.values())
+    return {name: [finding for finding in findings if finding.file == file] for name, file in by_file.items()}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_by_its_rule_alone(name: str, found: dict[str, list[Finding]]) -> None:
+    assert [finding.rule for finding in found[name]] == [FAULTS[name][1]], found[name]
+    assert found[name][0].line is not None
+
+
+def test_a_misspelt_argument_is_said_once_with_what_would_be_right(found: dict[str, list[Finding]]) -> None:
+    (finding,) = found["a misspelt argument"]
+    assert "colum" in finding.reason
+    assert "column: Column" in finding.way_out
+
+
+def test_a_misspelt_method_gets_a_suggestion(found: dict[str, list[Finding]]) -> None:
+    assert "'average_partial'" in found["a call in a helper"][0].way_out
