@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -146,6 +146,38 @@ def nothing_registered(tmp_path: Path) -> Iterator[None]:
     for name, module in list(sys.modules.items()):
         if str(getattr(module, "__file__", None)).startswith((str(ALGORITHMS), str(tmp_path))):
             del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def hatchling_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the build backend, to be put on PYTHONPATH."""
+    tools = tmp_path_factory.mktemp("tools")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tools)]
+    subprocess.run([*pip, "hatchling>=1.27", "editables"], check=True)
+    return tools
+
+
+@pytest.fixture(scope="session")
+def hatchling(hatchling_tools: Path) -> Callable[..., Path]:
+    """Builds a distribution of a checkout, as the index's tools do; gives the file."""
+
+    def build(folder: Path, kind: str, out: Path) -> Path:
+        subprocess.run(
+            [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)],
+            check=True,
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(hatchling_tools)},
+            capture_output=True,
+        )
+        [found] = out.iterdir()
+        return found
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def source_distribution(tmp_path_factory: pytest.TempPathFactory, hatchling: Callable[..., Path]) -> Path:
+    return hatchling(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
 
 
 @pytest.fixture(scope="session")

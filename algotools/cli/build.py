@@ -29,7 +29,7 @@ def build(
     ] = Path(),
     tag: Annotated[
         str | None,
-        typer.Option(help="The image's name: registry/project/name:tag. Default: name and version of the project."),
+        typer.Option(help="The image's name: registry/project/name:tag. Default: image and version in pyproject.toml."),
     ] = None,
     push: Annotated[bool, typer.Option("--push", help="Push it, and print its digest.")] = False,
     base: Annotated[bool, typer.Option("--base", help="Build the base image that algorithms are built on.")] = False,

@@ -12,7 +12,7 @@ from docker.models.images import Image as DockerImage
 
 from algotools.image import labels
 from algotools.image.engine import fetched
-from algotools.image.project import build_project, default_tag
+from algotools.image.project import build_project, local_tag
 from algotools.image.steps import Tell
 
 
@@ -26,7 +26,7 @@ class Image(NamedTuple):
 
 def built(client: docker.DockerClient, folder: Path, tell: Tell, arguments: Mapping[str, str] | None = None) -> Image:
     """The image of a project, for running it here; steps that were done before are not done again."""
-    tag = f"algotools-run/{default_tag(folder)}"
+    tag = f"algotools-run/{local_tag(folder)}"
     return _known(client.images.get(build_project(client, folder, tag, tell, arguments=arguments).id))
 
 

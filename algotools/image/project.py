@@ -41,17 +41,28 @@ class Built(NamedTuple):
     seconds: float
 
 
-def default_tag(folder: Path) -> str:
-    """``name:version`` of a project, as its ``pyproject.toml`` says.
+def local_tag(folder: Path) -> str:
+    """``name:version`` of a project, as its ``pyproject.toml`` says: what its image is called on this machine.
 
     Raises:
         ImageError: there is no such folder.
         AlgorithmNotFound: there is no such file.
     """
     _check(folder)
-    project = _project(folder)
+    project = _table(read_toml(folder / "pyproject.toml"), "project")
     name = re.sub(r"[^A-Za-z0-9]+", "-", str(project.get("name") or folder.resolve().name)).strip("-").lower()
     return f"{name or 'algorithm'}:{re.sub(r'[^A-Za-z0-9_.-]', '-', str(project.get('version') or 'latest'))}"
+
+
+def default_tag(folder: Path) -> str:
+    """The name to push a project's image by: ``[tool.algotools] image`` and its version; else as ``local_tag``.
+
+    Raises:
+        ImageError: there is no such folder.
+        AlgorithmNotFound: there is no such file.
+    """
+    name, _, version = local_tag(folder).rpartition(":")
+    return f"{_table(read_toml(folder / 'pyproject.toml'), 'tool', 'algotools').get('image') or name}:{version}"
 
 
 def build_project(
@@ -141,9 +152,11 @@ def _built(client: docker.DockerClient, tag: str, started: float) -> Built:
     return Built(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
 
 
-def _project(folder: Path) -> dict[str, object]:
-    found = read_toml(folder / "pyproject.toml").get("project")
-    return found if isinstance(found, dict) else {}
+def _table(content: object, *keys: str) -> dict[str, object]:
+    """A table within TOML's content; empty if there is none."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
 
 
 def _check(folder: Path) -> None:
@@ -174,7 +187,8 @@ def _told_of_base(client: docker.DockerClient, name: str | None) -> dict[str, st
 
 def _told_of_project(folder: Path) -> dict[str, str]:
     """OCI's labels, from what ``pyproject.toml`` says anyway."""
-    project = _project(folder) if (folder / "pyproject.toml").is_file() else {}
+    file = folder / "pyproject.toml"
+    project = _table(read_toml(file), "project") if file.is_file() else {}
     keys = {
         labels.TITLE: "name",
         labels.DETAILS: "description",

@@ -116,32 +116,6 @@ def asked(folder: Path) -> list[Any]:
     return list(found)
 
 
-@pytest.fixture(scope="session")
-def hatchling(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Builds a distribution of a checkout, as the index's tools do; gives the file."""
-    tools = tmp_path_factory.mktemp("tools")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tools)]
-    subprocess.run([*pip, "hatchling>=1.27"], check=True)
-
-    def build(folder: Path, kind: str, out: Path) -> Path:
-        subprocess.run(
-            [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(out)],
-            check=True,
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(tools)},
-            capture_output=True,
-        )
-        [found] = out.iterdir()
-        return found
-
-    return build
-
-
-@pytest.fixture(scope="session")
-def source_distribution(tmp_path_factory: pytest.TempPathFactory, hatchling: Callable[..., Path]) -> Path:
-    return hatchling(ROOT, "sdist", tmp_path_factory.mktemp("sdist"))
-
-
 @pytest.mark.parametrize("way", ["a wheel of the checkout", "a source distribution", "a wheel of that"])
 def test_what_is_installed_sends_just_what_the_checkout_sends(
     way: str, tmp_path: Path, source_distribution: Path, hatchling: Callable[..., Path]

@@ -20,7 +20,7 @@ import pytest
 from algotools import __version__
 from algotools.errors import AlgorithmNotFound, EngineError, ImageError
 from algotools.image import labels, trial
-from algotools.image.project import DOCKERFILE, build_project, default_tag
+from algotools.image.project import DOCKERFILE, build_project, default_tag, local_tag
 from algotools.image.revision import told
 from algotools.image.steps import _Steps
 
@@ -291,7 +291,10 @@ def test_the_default_name_is_one_that_an_image_can_have(tmp_path: Path, text: st
     folder = tmp_path / "_My Folder!"
     folder.mkdir()
     (folder / "pyproject.toml").write_text(text)
-    assert default_tag(folder) == expected
+    assert default_tag(folder) == local_tag(folder) == expected
+    (folder / "pyproject.toml").write_text(f"{text}\n[tool.algotools]\nimage = 'localhost:5000/demo/it'")
+    assert default_tag(folder) == f"localhost:5000/demo/it:{expected.partition(':')[2]}"
+    assert local_tag(folder) == expected
 
 
 @on_an_engine

@@ -42,6 +42,7 @@ def files(root: Path) -> set[str]:
 def test_of_the_example_nothing_goes_in_but_its_code_and_metadata() -> None:
     assert files(AVERAGE) == {
         ".dockerignore", "Dockerfile", "pyproject.toml", "src/average/__init__.py", "src/average/algorithm.py",
+        "src/average/py.typed",
     }  # fmt: skip
     assert context.of_project(AVERAGE).data == ()
 

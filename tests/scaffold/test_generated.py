@@ -1,0 +1,222 @@
+"""What comes out is green on arrival: tests, linters, types, `algotools check`, pre-commit, pipelines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from algotools.locate import read_toml
+
+from .conftest import ARGUMENTS, Make, algotools, content, tool
+
+
+def test_its_own_tests_pass_and_need_pytest_and_algotools_only(project: Path) -> None:
+    ended = tool("pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    assert ended.returncode == 0, ended.stdout
+    assert " skipped" not in ended.stdout
+    tests = "".join(file.read_text(encoding="utf-8") for file in (project / "tests").rglob("*.py"))
+    package = read_toml(project / "pyproject.toml")["project"]["name"].replace("-", "_")
+    imported = set(re.findall(r"^(?:from|import) (\w+)", tests, re.MULTILINE))
+    assert imported <= {"algotools", "numpy", "pandas", "pytest", package, *sys.stdlib_module_names}
+
+
+def test_its_tests_can_fail(project: Path) -> None:
+    algorithm = next((project / "src").glob("*/algorithm.py"))
+    before = algorithm.read_text(encoding="utf-8")
+    faults = {
+        '"sum": values.sum()': '"sum": values.sum() + 1',
+        '"count": values.size': '"count": len(data)',
+        "raise NotNumeric": "pass",
+        "raise NoValues": "return {}",
+        '"score": x.T @ (y - mean)': '"score": x.T @ (y - mean) + 0.01',
+        "weights = mean * (1 - mean)": "weights = mean",
+        "raise TooFewRows(minimum=MINIMUM_ROWS)": "pass",
+        "raise NotBinary": "pass",
+        "raise NotIdentified": "pass",
+        "raise NotConverged(rounds=max_rounds)": "return {}",
+    }
+    seeded = {old: new for old, new in faults.items() if old in before}
+    assert len(seeded) >= 4
+    for old, new in seeded.items():
+        algorithm.write_text(before.replace(old, new), encoding="utf-8")
+        ended = tool("pytest", "-q", "-x", "-p", "no:cacheprovider", cwd=project)
+        assert ended.returncode == 1, f"no test notices {new!r}: {ended.stdout}"
+
+
+def test_the_master_gives_the_pooled_answer(project: Path, kind: str) -> None:
+    ended = algotools("run", "master", *ARGUMENTS[kind], "--json", cwd=project)
+    assert ended.returncode == 0, ended.stderr
+    answers = [item["result"] for item in json.loads(ended.stdout)]
+    pooled = pd.concat([pd.read_csv(file) for file in sorted((project / "data").glob("*.csv"))])
+    assert len(answers) == 3
+    assert answers[0] == answers[1] == answers[2]
+    if kind == "average":
+        assert answers[0]["average"] == pytest.approx(pooled["age"].mean(), rel=1e-12)
+    else:
+        assert answers[0]["rows"] == len(pooled[["event", "age", "bmi"]].dropna())
+
+
+def test_each_node_has_different_data_of_the_same_form(project: Path) -> None:
+    frames = [pd.read_csv(file) for file in sorted((project / "data").glob("*.csv"))]
+    assert len(frames) == 3
+    assert all(list(frame) == ["age", "sex", "bmi", "smoker", "event"] for frame in frames)
+    assert len({len(frame) for frame in frames}) == len({frame["age"].mean() for frame in frames}) == 3
+    assert any(frame["age"].isna().any() for frame in frames)
+
+
+def test_the_linter_and_the_formatter_have_nothing_to_say(project: Path) -> None:
+    assert tool("ruff", "check", "--no-cache", ".", cwd=project).returncode == 0
+    ended = tool("ruff", "format", "--no-cache", "--diff", ".", cwd=project)
+    assert ended.returncode == 0, ended.stdout
+
+
+@pytest.mark.parametrize("future", [False, True])
+def test_the_linter_leaves_the_imports_of_annotations_where_they_are(project: Path, kind: str, future: bool) -> None:
+    algorithm = next((project / "src").glob("*/algorithm.py"))
+    before = algorithm.read_text(encoding="utf-8")
+    if future:  # with it, every import that only annotations use would be moved under TYPE_CHECKING
+        docstring_end = before.index('"""\n', 3) + 4
+        added = f"{before[:docstring_end]}\nfrom __future__ import annotations\n{before[docstring_end:]}"
+        algorithm.write_text(added, encoding="utf-8")
+    fixed = tool("ruff", "check", "--no-cache", "--fix", "--unsafe-fixes", "--extend-select", "TC", ".", cwd=project)
+    assert fixed.returncode == 0, fixed.stdout
+    assert "TYPE_CHECKING" not in algorithm.read_text(encoding="utf-8")
+    ended = algotools("run", "master", *ARGUMENTS[kind], "--json", cwd=project)
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_the_types_are_strict_and_right(project: Path) -> None:
+    ended = tool("mypy", "--cache-dir", str(project.parent / "mypy"), cwd=project)
+    assert ended.returncode == 0, ended.stdout
+    assert read_toml(project / "pyproject.toml")["tool"]["mypy"]["strict"] is True
+
+
+def test_nothing_in_it_would_fail_at_a_node(project: Path) -> None:
+    ended = algotools("check", cwd=project)
+    assert ended.returncode == 0, ended.stdout
+
+
+def test_nothing_of_the_template_is_left_in_it(project: Path) -> None:
+    for name, data in content(project).items():
+        text = data.decode("utf-8")
+        assert "cookiecutter" not in text, name
+        assert not re.search(r"{%|{#", text), name
+        assert not re.search(r"[ \t]$", text, re.MULTILINE), name
+        if name.startswith((".github", ".gitlab")):
+            text = re.sub(r"\$\{\{ [a-zA-Z0-9_.|' -]+ \}\}", "", text)
+        assert "{{" not in text, name
+        assert "}}" not in text.replace("}}}'", ""), name
+        assert text == "" or text[-2:].count("\n") == 1, name
+
+
+def test_algotools_is_fetched_from_no_index_by_name(project: Path) -> None:
+    metadata = read_toml(project / "pyproject.toml")
+    asked = [*metadata["project"]["dependencies"], *metadata["build-system"]["requires"]]
+    asked += [item for group in metadata["dependency-groups"].values() for item in group]
+    assert not [item for item in asked if "algotools" in item]
+    for name, data in content(project).items():
+        for line in data.decode().splitlines():
+            if re.search(r"pip install .*algotools", line, re.IGNORECASE):
+                assert "${ALGOTOOLS:?" in line, f"{name}: {line}"
+
+
+# Whoever works in it.
+
+
+def git(folder: Path, *arguments: str) -> None:
+    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments], cwd=folder, check=True)
+
+
+def test_git_takes_every_file_and_the_hooks_pass(project: Path, tmp_path: Path) -> None:
+    made = set(content(project))
+    git(project, "init", "--quiet")
+    git(project, "add", "--all")
+    git(project, "commit", "--quiet", "--message", "The beginning")
+    listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True).stdout
+    assert set(listed.split()) == made
+    path = f"{script_folder(tmp_path)}{os.pathsep}{os.environ['PATH']}"
+    variables = {"PATH": path, "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "MYPY_CACHE_DIR": str(tmp_path / "m")}
+    ended = tool("pre_commit", "run", "--all-files", "--verbose", cwd=project, variables=variables)
+    assert ended.returncode == 0, ended.stdout
+    assert ended.stdout.count("Passed") == 4
+
+
+def script_folder(folder: Path) -> Path:
+    """The commands of this environment, wherever it keeps them, and no others of the same names."""
+    scripts = folder / "bin"
+    scripts.mkdir(exist_ok=True)
+    modules = {"ruff": "-m ruff", "mypy": "-m mypy", "pytest": "-m pytest", "python": ""}
+    modules["algotools"] = '-c "from algotools.cli import main; main()"'
+    for name, how in modules.items():
+        (scripts / name).write_text(f'#!/bin/sh\nexec {sys.executable} {how} "$@"\n')
+        (scripts / name).chmod(0o755)
+    return scripts
+
+
+def steps(project: Path, file: str, job: str) -> list[str]:
+    """The commands of a pipeline's job, as its runner gives them to a shell."""
+    told = yaml.safe_load((project / file).read_text(encoding="utf-8"))
+    if file == ".gitlab-ci.yml":
+        return list(told[job]["script"])
+    return [step["run"] for step in told["jobs"][job]["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize("file", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
+def test_the_pipelines_test_job_passes(project: Path, file: str, tmp_path: Path) -> None:
+    # All but the installing, which `test_installed.py` does in an environment of its own.
+    commands = [command for command in steps(project, file, "test") if "pip install" not in command]
+    assert commands == ["ruff check .", "ruff format --check .", "mypy", "algotools check", "pytest"]
+    path = f"{script_folder(tmp_path)}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        ended = subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", command],
+            cwd=project, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("file", [".github/workflows/ci.yml", ".gitlab-ci.yml"])
+def test_without_the_variable_a_pipeline_says_what_is_missing(make: Make, file: str) -> None:
+    folder = make("Cohort Mean", "--algotools", "")
+    command = next(line for step in steps(folder, file, "image") for line in step.splitlines() if "ALGOTOOLS" in line)
+    ended = subprocess.run(
+        ["bash", "-ec", command], cwd=folder, capture_output=True, text=True, check=False,
+        env={name: value for name, value in os.environ.items() if name != "ALGOTOOLS"},
+    )  # fmt: skip
+    assert ended.returncode != 0
+    assert "set the variable ALGOTOOLS" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "variable"), [(".github/workflows/ci.yml", "GITHUB_REF_NAME"), (".gitlab-ci.yml", "CI_COMMIT_TAG")]
+)
+def test_a_tag_of_another_version_builds_nothing(make: Make, file: str, variable: str) -> None:
+    folder = make("Cohort Mean")
+    command = next(step for step in steps(folder, file, "image") if "grep" in step)
+    for tag, expected in (("v1.0.0", 0), ("v1.0.1", 1)):
+        ended = subprocess.run(["bash", "-ec", command], cwd=folder, env={**os.environ, variable: tag}, check=False)
+        assert ended.returncode == expected
+
+
+def test_the_pipelines_have_the_form_that_their_hosts_read(make: Make) -> None:
+    folder = make("Cohort Mean", "--algotools", "federated-algotools @ git+https://code.example.com/algotools@1234")
+    github = yaml.safe_load((folder / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert github["env"]["ALGOTOOLS"] == (
+        "${{ vars.ALGOTOOLS || 'federated-algotools @ git+https://code.example.com/algotools@1234' }}"
+    )
+    assert github[True] == {"push": {"branches": ["main"], "tags": ["v*"]}, "pull_request": None}  # YAML 1.1: `on`
+    assert github["jobs"]["test"]["steps"][1]["with"]["python-version"] == "${{ matrix.python-version }}"
+    assert github["jobs"]["image"]["if"] == "startsWith(github.ref, 'refs/tags/v')"
+    assert github["jobs"]["image"]["env"]["REGISTRY_USER"] == "${{ secrets.REGISTRY_USER }}"
+    gitlab = yaml.safe_load((folder / ".gitlab-ci.yml").read_text(encoding="utf-8"))
+    assert gitlab["variables"]["ALGOTOOLS"] == "federated-algotools @ git+https://code.example.com/algotools@1234"
+    assert gitlab["image"]["rules"] == [{"if": "$CI_COMMIT_TAG =~ /^v/"}]
+    assert all(isinstance(line, str) for job in ("test", "image") for line in gitlab[job]["script"])
