@@ -1,4 +1,4 @@
-"""The average of a column over several organizations, without any of them sharing a row."""
+"""The average of a column over several organizations."""
 
 from average.algorithm import average, average_partial
 

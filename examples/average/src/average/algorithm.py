@@ -1,7 +1,6 @@
 """The functions that a task can call: ``average_partial`` at each node, ``master`` to put the answers together."""
 
 import pandas as pd
-
 from algotools import AlgorithmClient, Column, Organization, UserError, master, rpc
 
 
@@ -22,6 +21,7 @@ def average_partial(data: pd.DataFrame, column_name: Column) -> dict[str, float]
     """Sum and count of one numeric column at one node.
 
     Args:
+        data: the table with the column, a row for each patient.
         column_name: the column to add up; empty cells do not count.
     """
     values = data[column_name].dropna()
@@ -32,14 +32,15 @@ def average_partial(data: pd.DataFrame, column_name: Column) -> dict[str, float]
 
 @master(name="master")
 def average(
-    client: AlgorithmClient, column_name: str, organizations: list[Organization] | None = None
+    client: AlgorithmClient, column_name: Column, organizations: list[Organization] | None = None
 ) -> dict[str, float]:
     """Average of a column over all nodes of the task.
 
     Args:
+        client: the way to the other nodes.
         column_name: the column to average.
-        organizations: whose data to use, by default of those that the task was sent to. On v4, send the task
-            to one organization and name all of them here.
+        organizations: whose data to use, by default of those that the task was sent to. On v4, send the
+            task to one organization and name all of them here.
     """
     partials = client.run(average_partial, organizations=organizations, column_name=column_name)
     count = sum(partial["count"] for partial in partials)
