@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import traceback
+from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 CODES: dict[int, type[AlgotoolsError]] = {}
@@ -222,7 +223,19 @@ class FederationError(AlgotoolsError, ValueError, exit_code=60):
 
 
 class RunsFailed(AlgotoolsError, RuntimeError, exit_code=61):
-    """`algotools run`: not every run completed."""
+    """Not every run of a task on a local federation completed.
+
+    As a text it is the message, and then what only the owner of a node sees: tracebacks, and what was printed. On a
+    laptop the author is the owner of every node.
+    """
+
+    def __init__(self, message: str, *, detail: str = "", failures: Mapping[int, Failure] | None = None) -> None:
+        super().__init__(message, detail=detail)
+        self.failures = dict(failures or {})
+        """Organization -> why there is no answer of it."""
+
+    def __str__(self) -> str:
+        return f"{self.message}\n\n{self.detail}" if self.detail else self.message
 
 
 class EngineError(AlgotoolsError, RuntimeError, exit_code=62):
@@ -239,6 +252,18 @@ class ImageError(AlgotoolsError, RuntimeError, exit_code=64):
 
 class RegistryError(AlgotoolsError, RuntimeError, exit_code=65):
     """A registry does not answer, wants a login, or refuses."""
+
+
+class ScaffoldError(AlgotoolsError, ValueError, exit_code=66):
+    """A new project cannot be made as asked."""
+
+
+class CheckFailed(AlgotoolsError, RuntimeError, exit_code=67):
+    """`algotools check` found what would fail at a node."""
+
+
+class MetadataError(AlgotoolsError, ValueError, exit_code=68):
+    """The algorithm store wants to know something that the project does not say."""
 
 
 # Ours (70).

@@ -26,11 +26,12 @@ LAYERS = [
     {"container", "packaging"},
     {"describe", "image", "__main__"},
     {"federation"},
+    {"check", "scaffold", "store", "testing"},
     {"cli"},
 ]
 """Rooms, from the bottom up: each imports from its own layer and those below."""
 
-LAPTOP = {"federation", "describe", "image", "cli"}
+LAPTOP = {"federation", "describe", "image", "check", "scaffold", "store", "testing", "cli"}
 
 
 def rooms() -> dict[str, set[str]]:

@@ -12,8 +12,12 @@ from rich.markup import escape
 from algotools import __version__
 from algotools.cli.build import EXAMPLES as BUILD_EXAMPLES
 from algotools.cli.build import build
+from algotools.cli.check import EXAMPLES as CHECK_EXAMPLES
+from algotools.cli.check import check
 from algotools.cli.describe import describe
 from algotools.cli.inspect import KEYS, inspect
+from algotools.cli.new import EXAMPLES as NEW_EXAMPLES
+from algotools.cli.new import new
 from algotools.cli.push import push
 from algotools.cli.run import EXAMPLES, run
 from algotools.errors import AlgotoolsError
@@ -25,8 +29,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command(epilog=NEW_EXAMPLES)(new)
 app.command(epilog=EXAMPLES)(run)
 app.command()(describe)
+app.command(epilog=CHECK_EXAMPLES)(check)
 app.command(epilog=BUILD_EXAMPLES)(build)
 app.command()(push)
 app.command(epilog=KEYS)(inspect)
