@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING, Any, Union
 import pytest
 
 if TYPE_CHECKING:
-    from algotools.federation import Federation, RunnerName, Source, What
-
-    Nodes = Union[str, Path, Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Source | Mapping[str, Source]]]
-    """What a federation is made of: a file that describes it, or what each node has."""
+    from algotools.federation import Federation, RunnerName, What
+    from algotools.federation.sources import Nodes
 
     Named = Union[int, str]
     """An organization, by its id or name."""
@@ -74,7 +72,7 @@ class FederationFactory:
 
     def __call__(
         self,
-        nodes: Nodes,
+        nodes: str | Path | Nodes,
         /,
         *,
         algorithm: What | None = None,
@@ -117,7 +115,7 @@ class FederationFactory:
         }
         return self._made.enter_context(self._make(nodes, project or self._config.rootpath, options))
 
-    def _make(self, nodes: Nodes, folder: Path, options: dict[str, Any]) -> Federation:
+    def _make(self, nodes: str | Path | Nodes, folder: Path, options: dict[str, Any]) -> Federation:
         from algotools.errors import AlgorithmNotFound, FederationError
         from algotools.federation import Federation
 

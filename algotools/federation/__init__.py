@@ -26,28 +26,24 @@ from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotF
 from algotools.federation.api import Api
 from algotools.federation.asking import Asking, Called, Labels, Members, arguments_of, ids_of
 from algotools.federation.client import Client
-from algotools.federation.configuration import Configuration, Member, read_file
-from algotools.federation.configuration import locate as locate_path
+from algotools.federation.configuration import Configuration, read_file
 from algotools.federation.faults import SOUND, Dead, Fault, Faults, Slow, Wrong
 from algotools.federation.node import Node
 from algotools.federation.runners import Runner
 from algotools.federation.schedule import Schedule
+from algotools.federation.sources import Nodes, described
 from algotools.federation.store import Listen, Store
 from algotools.functions import Algorithm
 from algotools.report import failure_line, read_failure
-from algotools.task import Database, Identity
+from algotools.task import Identity
 
 if TYPE_CHECKING:
-    import pandas as pd  # half a second that only those need who bring frames, and they have it already
     from typing_extensions import Self
 
-__all__ = ["RUNNERS", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "Source", "What", "Wrong"]
+__all__ = ["RUNNERS", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "What", "Wrong"]
 
 RunnerName = Literal["inline", "process", "container", "as-node"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
-
-Source = Union["pd.DataFrame", str, Path, Database]
-"""One database of a node: a frame, a path, a URI, or a full description."""
 
 What = Union[str, Path, Iterable[Callable[..., Any]]]
 """An algorithm: a folder, an entry point's name, a module, an image, or decorated functions."""
@@ -81,7 +77,7 @@ class Federation:
 
     def __init__(
         self,
-        nodes: Configuration | Mapping[str, Source | Mapping[str, Source]] | Sequence[Source | Mapping[str, Source]],
+        nodes: Configuration | Nodes,
         *,
         algorithm: What | None = None,
         runner: RunnerName = "inline",
@@ -110,7 +106,7 @@ class Federation:
         folder = Path(tempfile.mkdtemp(prefix="algotools-"))
         self._api = Api(_weakly(self._answer))
         try:
-            configuration = nodes if isinstance(nodes, Configuration) else _configuration(nodes, folder)
+            configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folder)
             self._set_up(configuration, timeout, listen or (lambda _run, _line: None), faults or {}, folder)
         except BaseException:
             self._api.close()
@@ -442,39 +438,3 @@ def _algorithm(what: What) -> locate.Place | Algorithm:
     if callable(what):
         return Algorithm.of([what])
     return locate.locate(what) if isinstance(what, (str, Path)) else Algorithm.of(what)
-
-
-def _configuration(
-    nodes: Mapping[str, Source | Mapping[str, Source]] | Sequence[Source | Mapping[str, Source]], folder: Path
-) -> Configuration:
-    """What Python objects describe, as a file would."""
-    if not isinstance(nodes, Mapping):
-        nodes = {f"organization_{position}": node for position, node in enumerate(nodes, start=2)}
-    return Configuration(
-        tuple(
-            Member(name, {label: _database(label, source, folder / str(position)) for label, source in _labelled(node)})
-            for position, (name, node) in enumerate(nodes.items())
-        )
-    )
-
-
-def _labelled(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source]]:
-    return node.items() if isinstance(node, Mapping) else [("default", node)]
-
-
-def _database(label: str, source: Source, folder: Path) -> Database:
-    """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
-    if isinstance(source, Database):
-        return Database(label, source.uri, source.type, source.options)
-    if isinstance(source, (str, Path)):
-        return Database(label, locate_path(str(source), Path.cwd()))
-    if "pandas" not in map(form_of, type(source).__mro__):
-        raise FederationError(
-            f"database {label!r}: give a DataFrame, a path or a Database, not a {type(source).__name__}"
-        )
-    from algotools.data.frame import write
-
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{label}.frame"
-    write(source, path)
-    return Database(label, str(path), "frame")

@@ -1,0 +1,59 @@
+"""What each node has, given as Python objects: frames, paths, descriptions of databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from algotools.data import form_of
+from algotools.errors import FederationError
+from algotools.federation.configuration import Configuration, Member, locate
+from algotools.task import Database
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second that only those need who bring frames, and they have it already
+
+Source = Union["pd.DataFrame", str, Path, Database]
+"""One database of a node: a frame, a path, a URI, or a full description."""
+
+Nodes = Union[Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Union[Source, Mapping[str, Source]]]]
+"""Organization -> one database, or a mapping label -> database; or a sequence of such."""
+
+
+def described(nodes: Nodes, folder: Path) -> Configuration:
+    """What Python objects describe, as a file would; frames are written into ``folder``.
+
+    Raises:
+        FederationError: something is no source.
+    """
+    if not isinstance(nodes, Mapping):
+        nodes = {f"organization_{position}": node for position, node in enumerate(nodes, start=2)}
+    return Configuration(
+        tuple(
+            Member(name, {label: _database(label, source, folder / str(position)) for label, source in _labelled(node)})
+            for position, (name, node) in enumerate(nodes.items())
+        )
+    )
+
+
+def _labelled(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source]]:
+    return node.items() if isinstance(node, Mapping) else [("default", node)]
+
+
+def _database(label: str, source: Source, folder: Path) -> Database:
+    """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
+    if isinstance(source, Database):
+        return Database(label, source.uri, source.type, source.options)
+    if isinstance(source, (str, Path)):
+        return Database(label, locate(str(source), Path.cwd()))
+    if "pandas" not in map(form_of, type(source).__mro__):
+        raise FederationError(
+            f"database {label!r}: give a DataFrame, a path or a Database, not a {type(source).__name__}"
+        )
+    from algotools.data.frame import write
+
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{label}.frame"
+    write(source, path)
+    return Database(label, str(path), "frame")
