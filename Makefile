@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-engine test-rest lint benchmark clean
+.PHONY: demo test test-engine test-tools test-rest lint benchmark clean
 
 # The environment is made anew when the project's metadata change.
 $(VENV)/installed: pyproject.toml
@@ -19,15 +19,21 @@ demo: $(VENV)/installed
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
 test: lint
-	$(MAKE) -j 2 test-engine test-rest
+	$(MAKE) -j 3 test-engine test-tools test-rest
 
 # Those that need a container engine wait for it most of the time; they count what is on it, so they run one by one.
 test-engine: $(VENV)/installed
 	$(BIN)/python -m pytest -q -m docker
 
-test-rest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker'
+# What an author uses on the laptop, mostly as processes of their own.
+TOOLS := tests/check tests/cli tests/describe tests/scaffold tests/testing
+
+test-tools: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS)
 	$(BIN)/python -m pytest -q examples/average
+
+test-rest: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
@@ -37,6 +43,7 @@ lint: $(VENV)/installed
 benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/dispatch.py
 	$(BIN)/python benchmarks/images.py
+	$(BIN)/python benchmarks/scaffold.py
 
 clean:
 	rm -rf $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis

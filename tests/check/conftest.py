@@ -1,21 +1,31 @@
-"""A clean project to seed faults into, and what the rules say of it afterwards."""
+"""A clean project to seed faults into, fresh from the scaffold."""
 
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from ..conftest import AVERAGE
 
-NEEDLESS = shutil.ignore_patterns("__pycache__", ".pytest_cache", ".ruff_cache", ".mypy_cache", "*.egg-info", ".venv*")
+def fresh(folder: Path) -> Path:
+    """A project as `algotools new` makes it; in a process that has no such package yet."""
+    command = [sys.executable, "-c", "from algotools.cli import main; main()", "new", "Average", "--no-input"]
+    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "average"
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fresh(tmp_path_factory.mktemp("made"))
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Path:
-    """A copy of the example's project."""
-    return Path(shutil.copytree(AVERAGE, tmp_path / "project", ignore=NEEDLESS))
+def project(made: Path, tmp_path: Path) -> Path:
+    """A fresh project, in a folder of its own."""
+    return Path(shutil.copytree(made, tmp_path / "project"))
 
 
 def replace(file: Path, old: str, new: str) -> None:

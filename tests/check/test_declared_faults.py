@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-import shutil
-from pathlib import Path
 
 import pytest
 
 from algotools.check import Finding, check
 
-from ..conftest import AVERAGE
-from .conftest import NEEDLESS, add
+from .conftest import add, fresh
 
 HEAD = """from collections.abc import Callable
 
@@ -120,7 +117,7 @@ FAULTS: dict[str, tuple[str, str]] = {
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Finding]]:
     """Fault -> what is found in its module."""
-    project = Path(shutil.copytree(AVERAGE, tmp_path_factory.mktemp("faults") / "project", ignore=NEEDLESS))
+    project = fresh(tmp_path_factory.mktemp("faults"))
     for number, (text, _) in enumerate(FAULTS.values()):
         own = re.sub(r"\b(more|counted|plain|counts)\b", rf"\g<1>_{number}", text)
         add(project / f"src/average/fault_{number}.py", own if text.startswith("from") else HEAD + own)

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from algotools import scaffold
-
 from ..conftest import AVERAGE
-from .conftest import content
+from .conftest import Make, content
 
-ANSWERS = {
-    "title": "Average",
-    "author": "The algotools authors",
-    "registry": "harbor2.vantage6.ai",
-    "image_name": "demo/average",
-}
+OPTIONS = [
+    "--author", "The algotools authors", "--registry", "harbor2.vantage6.ai", "--image-name", "demo/average",
+    "--algotools", "",
+]  # fmt: skip
 
 
 def own(name: str) -> bool:
@@ -26,15 +20,14 @@ def without_data_part(readme: bytes) -> str:
     return before + rest[rest.index("\n## ") :]
 
 
-def test_the_example_is_what_the_template_makes(tmp_path: Path) -> None:
-    made = content(scaffold.make(scaffold.answer(ANSWERS), tmp_path).folder)
-    there = content(AVERAGE)
+def test_the_example_is_what_the_template_makes(make: Make) -> None:
+    made, there = content(make("Average", *OPTIONS)), content(AVERAGE)
     assert without_data_part(made.pop("README.md")) == without_data_part(there.pop("README.md"))
     assert {name: data for name, data in made.items() if not own(name)} == {
         name: data for name, data in there.items() if not own(name)
     }
 
 
-def test_its_federation_gives_its_image_s_name(tmp_path: Path) -> None:
-    answers = scaffold.answer(ANSWERS)
-    assert f"  {answers['__image']}: .\n" in (AVERAGE / "federation.yaml").read_text(encoding="utf-8")
+def test_its_federation_names_its_image(make: Make) -> None:
+    line = make("Average", *OPTIONS).joinpath("federation.yaml").read_text(encoding="utf-8").splitlines()[-1]
+    assert line in (AVERAGE / "federation.yaml").read_text(encoding="utf-8").splitlines()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from ..image.conftest import Registry, registry
+from ..image.conftest import PASSWORD, USER, Registry, guarded_registry, registry
 from .conftest import ARGUMENTS, TITLES, Make, algotools, tool
+from .test_generated import script_folder, steps
 
-__all__ = ["registry"]  # a fixture of the images' tests
+__all__ = ["guarded_registry", "registry"]  # fixtures of the images' tests
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
 
@@ -53,3 +56,48 @@ def test_from_a_title_to_an_answer_of_real_nodes(
         for image in {tag, digest}:
             with contextlib.suppress(ImageNotFound):
                 engine.images.remove(image, force=True)
+
+
+@pytest.mark.parametrize(
+    ("file", "tag"), [(".github/workflows/ci.yml", "GITHUB_REF_NAME"), (".gitlab-ci.yml", "CI_COMMIT_TAG")]
+)
+def test_the_pipelines_image_job_builds_and_pushes_what_a_tag_names(
+    file: str,
+    tag: str,
+    make: Make,
+    tmp_path: Path,
+    engine: docker.DockerClient,
+    base_image: str,
+    guarded_registry: Registry,
+) -> None:
+    address = guarded_registry.address
+    name = f"{address}/pipelines/{tag.lower().replace('_', '-')}"
+    folder = make("Cohort Mean", "--registry", address, "--image-name", name.removeprefix(f"{address}/"))
+    home, summary = tmp_path / "home", tmp_path / "summary"
+    home.mkdir()
+    environment = {
+        **os.environ,
+        "PATH": f"{script_folder(tmp_path)}{os.pathsep}{os.environ['PATH']}",
+        "HOME": str(home),
+        "REGISTRY_USER": USER,
+        "REGISTRY_PASSWORD": PASSWORD,
+        "GITHUB_STEP_SUMMARY": str(summary),
+        tag: "v1.0.0",
+    }
+    environment.pop("DOCKER_CONFIG", None)
+    try:
+        said = ""
+        for command in steps(folder, file, "image"):
+            if "pip install" not in command:  # `test_installed.py` installs
+                ended = subprocess.run(
+                    ["bash", "-eo", "pipefail", "-c", command],
+                    cwd=folder, env=environment, capture_output=True, text=True, check=False,
+                )  # fmt: skip
+                assert ended.returncode == 0, ended.stderr
+                said += ended.stdout
+        digest = said.splitlines()[-1]
+        assert digest.startswith(f"{name}@sha256:")
+        assert file.startswith(".gitlab") or digest in summary.read_text()
+    finally:
+        with contextlib.suppress(ImageNotFound):
+            engine.images.remove(f"{name}:1.0.0", force=True)
