@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from algotools import scaffold
 from algotools.errors import ScaffoldError
@@ -89,17 +89,17 @@ def new(
 
 
 def _ask(question: scaffold.Question, problem: Callable[[str], str]) -> str:
-    def check(text: str) -> str:
-        if why := problem(text):
-            raise typer.BadParameter(why)
-        return text
-
-    typer.echo(f"\n{question.prompt}", err=True)
+    """Ask on standard error until the answer can be taken; nothing typed is the default."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"\n{question.prompt}", markup=False, soft_wrap=True)
     for meaning in question.choices.values():
-        typer.echo(f"  {meaning}", err=True)
-    try:
-        return str(typer.prompt(question.name, default=question.default, value_proc=check, err=True))
-    except typer.Abort:
-        if sys.stdin.isatty():
-            raise
-        raise ScaffoldError(f"no answer for {question.name}; give it as an option, or --no-input") from None
+        console.print(f"  {meaning}", markup=False, soft_wrap=True)
+    while True:
+        try:
+            typed = console.input(f"[bold]{question.name}[/bold] [dim]\\[{escape(question.default)}][/dim]: ")
+        except EOFError:
+            raise ScaffoldError(f"no answer for {question.name}; give it as an option, or --no-input") from None
+        answer = typed.strip() or question.default
+        if not (why := problem(answer)):
+            return answer
+        console.print(f"[red]{escape(why)}[/red]", soft_wrap=True)

@@ -442,8 +442,8 @@ class TestTheProject:
         assert gathered(folder).image == default_tag(folder)
 
     def test_title_and_partitioning_can_be_given(self, project):
-        known = gathered(project(COMPLETE + 'title = "Average of a column"\n    partitioning = "vertical"\n'))
-        assert (known.name, known.partitioning) == ("Average of a column", "vertical")
+        known = gathered(project(COMPLETE + 'title = "The Kaplan-Meier curve"\n    partitioning = "vertical"\n'))
+        assert (known.name, known.partitioning) == ("The Kaplan-Meier curve", "vertical")
 
     @pytest.mark.parametrize("label", ["Repository", "SOURCE", "Source-Code", "code", "GitHub", "Home page"])
     def test_labels_of_urls_are_compared_as_packaging_does(self, project, label):
