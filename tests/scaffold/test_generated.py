@@ -7,6 +7,8 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -218,3 +220,18 @@ def test_the_pipelines_have_the_form_that_their_hosts_read(make: Make) -> None:
     assert gitlab["variables"]["ALGOTOOLS"] == "federated-algotools @ git+https://code.example.com/algotools@1234"
     assert gitlab["image"]["rules"] == [{"if": "$CI_COMMIT_TAG =~ /^v/"}]
     assert all(isinstance(line, str) for job in ("test", "image") for line in gitlab[job]["script"])
+
+
+@pytest.mark.parametrize("licence", ["Apache-2.0", "none"])
+def test_it_can_be_packed_with_its_licence_and_without_its_data(
+    make: Make, hatchling: Callable[..., Path], tmp_path: Path, licence: str
+) -> None:
+    folder = make("Cohort Mean", "--licence", licence, "--author", "Jane Roe")
+    with zipfile.ZipFile(hatchling(folder, "wheel", tmp_path / "wheel")) as wheel:
+        packed = {name.partition(".dist-info/")[2] or name: wheel.read(name).decode() for name in wheel.namelist()}
+    metadata = {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    assert set(packed) == {f"cohort_mean/{name}" for name in ("__init__.py", "algorithm.py", "py.typed")} | metadata
+    assert "[algotools.algorithms]\ncohort-mean = cohort_mean" in packed["entry_points.txt"]
+    assert "\nAuthor: Jane Roe\n" in packed["METADATA"]
+    expected = "LicenseRef-Proprietary" if licence == "none" else licence
+    assert f"\nLicense-Expression: {expected}\n" in packed["METADATA"]
