@@ -126,8 +126,10 @@ class _Worker:
         if timeout is not None:
             self._timeout, self._deadline = timeout, time.monotonic() + timeout
         open_ends: list[socket.socket | int] = [self._channel, self._output]
+        ended = False
         while True:
-            readable, _, _ = select.select(open_ends, [], [], min(self._time_left(), LONGEST_NAP))
+            nap = 0 if ended else LONGEST_NAP
+            readable, _, _ = select.select(open_ends, [], [], min(self._time_left(), nap))
             if self._output in readable and not self._pass_on():
                 open_ends.remove(self._output)
             if self._channel in readable:
@@ -137,8 +139,10 @@ class _Worker:
                 self._inbox.add(chunk)
                 if (last := self._take()) is not None:
                     return last
-            if self._channel not in open_ends or (not readable and self._has_ended()):
+            if self._channel not in open_ends or (ended and self._channel not in readable):
                 raise self._gone()
+            # It may have sent its last word and ended since we looked; so once it has ended, we look again.
+            ended = ended or (not readable and self._has_ended())
 
     def end(self) -> None:
         """Make sure that nothing of the worker is left."""
