@@ -20,6 +20,7 @@ import pytest
 from algotools import __version__
 from algotools.errors import AlgorithmNotFound, EngineError, ImageError
 from algotools.image import labels, trial
+from algotools.image import project as project_module
 from algotools.image.project import DOCKERFILE, build_project, default_tag, local_tag
 from algotools.image.revision import told
 from algotools.image.steps import _Steps
@@ -115,7 +116,7 @@ def test_the_example_from_its_folder_to_an_image_that_tells_what_it_is(example: 
         labels.TITLE: "average",
         labels.DETAILS: "The average of a column over several organizations",
         labels.ALGORITHM_VERSION: "1.0.0",
-        labels.LICENSES: "",  # the example says none, and the base's is not its own
+        labels.LICENSES: "Apache-2.0",
         labels.BASE: example.base,
         labels.BASE_DIGEST: base.id,
         labels.REVISION: git(example.folder, "rev-parse", "HEAD"),
@@ -295,6 +296,12 @@ def test_the_default_name_is_one_that_an_image_can_have(tmp_path: Path, text: st
     (folder / "pyproject.toml").write_text(f"{text}\n[tool.algotools]\nimage = 'localhost:5000/demo/it'")
     assert default_tag(folder) == f"localhost:5000/demo/it:{expected.partition(':')[2]}"
     assert local_tag(folder) == expected
+
+
+def test_what_a_project_does_not_say_is_empty_so_that_the_bases_own_does_not_shine_through(tmp_path: Path) -> None:
+    (tmp_path / "pyproject.toml").write_text("[project]\nname = 'a'")
+    told = project_module._told_of_project(tmp_path)
+    assert (told[labels.TITLE], told[labels.LICENSES], told[labels.DETAILS]) == ("a", "", "")
 
 
 @on_an_engine
