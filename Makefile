@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-engine test-tools test-rest lint benchmark clean
+.PHONY: demo test test-engine test-images test-tools test-rest base-image lint benchmark clean
 
 # The environment is made anew when the project's metadata change.
 $(VENV)/installed: pyproject.toml
@@ -19,11 +19,21 @@ demo: $(VENV)/installed
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
 test: lint
-	$(MAKE) -j 3 test-engine test-tools test-rest
+	$(MAKE) -j 4 test-engine test-images test-tools test-rest
 
-# Those that need a container engine wait for it most of the time; they count what is on it, so they run one by one.
-test-engine: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m docker
+# Those that need a container engine wait for it most of the time. Tests of runs in containers count the federations'
+# containers, so they run one by one; tests of images and of confinement look at what is theirs alone.
+IMAGES := tests/confine tests/image
+
+test-engine: base-image
+	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%)
+
+test-images: base-image
+	$(BIN)/python -m pytest -q -m docker $(IMAGES)
+
+# Made once, before both would make it; where there is no engine their tests are skipped.
+base-image: $(VENV)/installed
+	$(BIN)/algotools build --base >/dev/null 2>&1 || true
 
 # What an author uses on the laptop, mostly as processes of their own.
 TOOLS := tests/check tests/cli tests/describe tests/scaffold tests/testing
