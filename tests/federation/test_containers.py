@@ -13,15 +13,17 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import docker
 import pandas as pd
 import pytest
+from docker.errors import APIError, NotFound
 
 from algotools import Federation
 from algotools.errors import FederationError
-from algotools.federation.runners.containers import OWNER, remove_leftovers
+from algotools.federation.runners.containers import OWNER, Containers, remove_leftovers
 
 from ..conftest import ALGORITHMS, AVERAGE
 
@@ -194,6 +196,25 @@ def until(true: Callable[[], object], seconds: float = 60) -> None:
     while not true():
         assert time.monotonic() < end
         time.sleep(0.05)
+
+
+def test_closing_waits_for_a_removal_that_has_begun(
+    engine: docker.DockerClient, base_image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    containers = Containers(docker.from_env())
+    container = engine.containers.create(base_image, labels={OWNER: containers._owner})
+    containers._mine.add(str(container.id))
+
+    def being_removed(id_: str, **options: bool) -> None:
+        """Another thread has been quicker, and the engine is slow."""
+        later = threading.Timer(0.5, engine.api.remove_container, (id_,), {"force": True})
+        later.start()
+        raise APIError("conflict", response=SimpleNamespace(status_code=409))
+
+    monkeypatch.setattr(containers.client.api, "remove_container", being_removed)
+    containers.close()
+    with pytest.raises(NotFound):
+        engine.containers.get(str(container.id))
 
 
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

@@ -22,6 +22,9 @@ from algotools.report import Console, failure_line, read_failure
 OWNER = "algotools.owner"
 """Label of all that a federation starts: host, process and start of the process that is to remove it."""
 
+CONFLICT = 409
+"""What the engine answers to who would remove what is being removed."""
+
 GRACE = 10.0
 """Seconds that a run gets past its limit, to tell in its own words that it is overdue."""
 
@@ -129,7 +132,11 @@ class Containers:
 
     def _remove(self, container: str) -> None:
         with contextlib.suppress(Exception):  # gone already, or the engine is: the next start looks again
-            self.client.api.remove_container(container, force=True, v=True)
+            try:
+                self.client.api.remove_container(container, force=True, v=True)
+            except APIError as error:
+                if error.status_code == CONFLICT:  # another thread of ours has begun to, and may end with the process
+                    self.client.api.wait(container, timeout=int(GRACE), condition="removed")
         with self._lock:
             self._mine.discard(container)
 

@@ -13,8 +13,10 @@ from docker.errors import ImageNotFound
 from algotools import Federation
 
 from ..conftest import AVERAGE
-from .building import COMMAND
-from .conftest import Registry
+from ..image.building import COMMAND
+from ..image.conftest import Registry, registry
+
+__all__ = ["registry"]  # a fixture of the images' tests
 
 pytestmark = pytest.mark.docker
 
