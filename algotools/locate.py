@@ -108,10 +108,7 @@ def _in_folder(folder: Path) -> Place:
             f"{folder} has no pyproject.toml; an algorithm's project names its module there, under "
             f'[project.entry-points."{GROUP}"]'
         )
-    points: object = read_toml(file)
-    for key in ("project", "entry-points", GROUP):
-        points = points.get(key) if isinstance(points, dict) else None
-    points = points if isinstance(points, dict) else {}
+    points = table(read_toml(file), "project", "entry-points", GROUP)
     if len(points) != 1:
         found = f"{len(points)} entries ({', '.join(points)})" if points else "none"
         raise AlgorithmNotFound(
@@ -137,6 +134,13 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise AlgorithmNotFound(f"{file} is not valid TOML: {error}") from None
     except OSError as error:
         raise AlgorithmNotFound(f"{file} cannot be read ({error.strerror})") from None
+
+
+def table(content: object, *keys: str) -> dict[str, Any]:
+    """A table within TOML's content; empty where there is none, or something else."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
 
 
 def _entry_points() -> dict[str, EntryPoint]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from algotools import __version__
 from algotools.errors import AlgotoolsError, PackagingError
-from algotools.locate import read_toml
+from algotools.locate import read_toml, table
 
 DISTRIBUTION = "federated-algotools"
 OURS = re.compile(r"federated[-_.]+algotools(?![\w.-]*\w)", re.IGNORECASE)
@@ -28,15 +28,14 @@ def dependencies(project: Path) -> list[str]:
         PackagingError: its dependencies are not listed there.
         AlgorithmNotFound: there is no such file, or it is not TOML.
     """
-    table = read_toml(project / "pyproject.toml").get("project")
-    table = table if isinstance(table, dict) else {}
-    dynamic: Any = table.get("dynamic", [])
+    told = table(read_toml(project / "pyproject.toml"), "project")
+    dynamic: Any = told.get("dynamic", [])
     if isinstance(dynamic, list) and "dependencies" in dynamic:
         raise PackagingError(
             "pyproject.toml has dynamic dependencies, which only its build backend knows; "
             "list them under [project], or install the project in its Dockerfile: RUN pip install ."
         )
-    found: Any = table.get("dependencies", [])
+    found: Any = told.get("dependencies", [])
     if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
         raise PackagingError("pyproject.toml: [project] dependencies must be a list of texts")
     return found

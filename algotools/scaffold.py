@@ -42,7 +42,6 @@ class Project(NamedTuple):
     folder: Path
     files: tuple[str, ...]
     """Paths relative to the folder, sorted."""
-    answers: Mapping[str, str]
 
 
 def template() -> Path:
@@ -91,7 +90,7 @@ def answer(given: Mapping[str, str], ask: Ask | None = None) -> dict[str, str]:
     from cookiecutter.prompt import render_variable
     from cookiecutter.utils import create_env_with_context
 
-    content = _content()
+    content, rules = _content(), _rules()
     if unknown := given.keys() - content.keys():
         raise ScaffoldError(f"the template does not ask for {', '.join(sorted(unknown))}")
     environment = create_env_with_context({"cookiecutter": content})
@@ -106,7 +105,7 @@ def answer(given: Mapping[str, str], ask: Ask | None = None) -> dict[str, str]:
 
             def problem(text: str, question: Question = question) -> str:
                 package = render_variable(environment, content["__package"], {"title": text})
-                return _problem(question, text, package)
+                return _problem(rules, question, text, package)
 
             if name in given:
                 answers[name] = given[name]
@@ -136,13 +135,13 @@ def make(answers: Mapping[str, str], where: Path) -> Project:
             os.rename(made, folder)  # all at once, on the same file system
     except OSError as error:
         raise ScaffoldError(f"{folder} cannot be written ({error.strerror or error})") from None
-    return Project(folder, files, answers)
+    return Project(folder, files)
 
 
 def preview(answers: Mapping[str, str], where: Path) -> Project:
     """What ``make`` would write, without writing it there."""
     with _rendered(answers, None) as made:
-        return Project(where / answers["__project"], _files(made), answers)
+        return Project(where / answers["__project"], _files(made))
 
 
 @contextlib.contextmanager
@@ -176,10 +175,10 @@ def _question(name: str, raw: str | list[str], prompts: Mapping[str, Any]) -> Qu
     return Question(name, meanings["__prompt__"], raw[0], {choice: meanings.get(choice, choice) for choice in raw})
 
 
-def _problem(question: Question, text: str, package: str) -> str:
+def _problem(rules: ModuleType, question: Question, text: str, package: str) -> str:
     if question.choices:
         return "" if text in question.choices else f"it must be one of {', '.join(question.choices)}"
-    return str(_rules().problem(question.name, text, package))
+    return str(rules.problem(question.name, text, package))
 
 
 def _rules() -> ModuleType:

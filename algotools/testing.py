@@ -138,11 +138,11 @@ class FederationFactory:
 
     def _project(self) -> Path | None:
         """The nearest folder above the test whose project is an algorithm."""
-        from algotools.locate import GROUP, read_toml
+        from algotools.locate import GROUP, read_toml, table
 
         for folder in self._test.parents:
             file = folder / "pyproject.toml"
-            if file.is_file() and GROUP in read_toml(file).get("project", {}).get("entry-points", {}):
+            if file.is_file() and GROUP in table(read_toml(file), "project", "entry-points"):
                 return folder
         return None
 

@@ -19,7 +19,7 @@ from algotools.check.project import Project
 from algotools.errors import ImageNotFound
 from algotools.image.base import PYTHON_IMAGE
 from algotools.image.reference import parse
-from algotools.locate import GROUP
+from algotools.locate import GROUP, table
 
 FILE = "pyproject.toml"
 
@@ -107,11 +107,10 @@ def _python(project: Project) -> Iterator[Finding]:
 
 
 def _image(project: Project) -> Iterator[Finding]:
-    tool = project.toml.get("tool")
-    ours = tool.get("algotools") if isinstance(tool, dict) else None
-    if not isinstance(ours, dict) or "image" not in ours:
+    told = table(project.toml, "tool", "algotools")
+    if "image" not in told:
         return
-    image = ours["image"]
+    image = told["image"]
     line = line_of(project.text, "image =") or line_of(project.text, "image", "=")
     if not isinstance(image, str):
         yield found("image-name", FILE, line, "the image's name is no text")

@@ -9,7 +9,7 @@ from typing import Any
 
 from algotools.check.finding import Finding, found
 from algotools.errors import AlgorithmNotFound
-from algotools.locate import GROUP, read_toml
+from algotools.locate import GROUP, read_toml, table
 
 
 class Project:
@@ -36,8 +36,7 @@ class Project:
     @property
     def table(self) -> dict[str, Any]:
         """``[project]``; empty where it is absent or something else."""
-        found = self.toml.get("project")
-        return found if isinstance(found, dict) else {}
+        return table(self.toml, "project")
 
     @property
     def entry_points(self) -> object:

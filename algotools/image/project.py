@@ -14,9 +14,10 @@ import msgspec
 from algotools.errors import ImageError
 from algotools.image import base, context, labels, reference, revision
 from algotools.image.engine import labels_of
+from algotools.image.reference import tag_of
 from algotools.image.steps import Tell, build, remove
 from algotools.image.trial import try_out
-from algotools.locate import read_toml
+from algotools.locate import read_toml, table
 
 DOCKERFILE = """\
 ARG BASE_IMAGE
@@ -49,9 +50,9 @@ def local_tag(folder: Path) -> str:
         AlgorithmNotFound: there is no such file.
     """
     _check(folder)
-    project = _table(read_toml(folder / "pyproject.toml"), "project")
+    project = table(read_toml(folder / "pyproject.toml"), "project")
     name = re.sub(r"[^A-Za-z0-9]+", "-", str(project.get("name") or folder.resolve().name)).strip("-").lower()
-    return f"{name or 'algorithm'}:{re.sub(r'[^A-Za-z0-9_.-]', '-', str(project.get('version') or 'latest'))}"
+    return f"{name or 'algorithm'}:{tag_of(str(project.get('version') or 'latest'))}"
 
 
 def default_tag(folder: Path) -> str:
@@ -62,7 +63,7 @@ def default_tag(folder: Path) -> str:
         AlgorithmNotFound: there is no such file.
     """
     name, _, version = local_tag(folder).rpartition(":")
-    return f"{_table(read_toml(folder / 'pyproject.toml'), 'tool', 'algotools').get('image') or name}:{version}"
+    return f"{table(read_toml(folder / 'pyproject.toml'), 'tool', 'algotools').get('image') or name}:{version}"
 
 
 def build_project(
@@ -152,13 +153,6 @@ def _built(client: docker.DockerClient, tag: str, started: float) -> Built:
     return Built(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
 
 
-def _table(content: object, *keys: str) -> dict[str, object]:
-    """A table within TOML's content; empty if there is none."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
-
-
 def _check(folder: Path) -> None:
     if not folder.is_dir():
         raise ImageError(f"there is no folder {folder}; name the folder of an algorithm's project")
@@ -188,7 +182,7 @@ def _told_of_base(client: docker.DockerClient, name: str | None) -> dict[str, st
 def _told_of_project(folder: Path) -> dict[str, str]:
     """OCI's labels, from what ``pyproject.toml`` says anyway."""
     file = folder / "pyproject.toml"
-    project = _table(read_toml(file), "project") if file.is_file() else {}
+    project = table(read_toml(file), "project") if file.is_file() else {}
     keys = {
         labels.TITLE: "name",
         labels.DETAILS: "description",

@@ -47,6 +47,11 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
         return is_loopback(self.registry)
 
 
+def tag_of(version: str) -> str:
+    """The tag of a project's version: a local version's ``+`` is none of a tag's characters."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", version)
+
+
 def parse(text: str) -> Reference:
     """Take a name apart.
 

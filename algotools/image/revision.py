@@ -14,17 +14,18 @@ def told(folder: Path, files: Collection[str]) -> dict[str, str]:
 
     ``files`` go into the image: only of those does it matter that git does not know them, or is told to ignore them.
     """
-    head = _git(folder, "rev-parse", "HEAD")
+    head = git(folder, "rev-parse", "HEAD")
     if not head:
         # Said all the same: what a label of the base says is not this image's.
         return {labels.REVISION: "", labels.CLEAN: ""}
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
-    unknown = _git(folder, "ls-files", "-z", "--others", "--", ".")
+    changes = git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    unknown = git(folder, "ls-files", "-z", "--others", "--", ".")
     clean = changes == "" and unknown is not None and not {*unknown.split("\0")} & {*files}
     return {labels.REVISION: head, labels.CLEAN: "true" if clean else "false"}
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def git(folder: Path, *arguments: str) -> str | None:
+    """What git says in a folder; None where there is no git, or it refuses."""
     try:
         ended = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(folder), *arguments],  # noqa: S607 - the git that the user uses

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from importlib.metadata import Distribution, entry_points
 from pathlib import Path
@@ -13,8 +12,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from algotools.errors import ImageNotFound, MetadataError
-from algotools.image import reference
-from algotools.locate import GROUP, Place, read_toml
+from algotools.image import reference, revision
+from algotools.locate import GROUP, Place, read_toml, table
 
 PARTITIONINGS = ("horizontal", "vertical")
 
@@ -85,13 +84,13 @@ def words(name: str) -> str:
 
 def _in_folder(folder: Path) -> _Project:
     content = read_toml(folder / "pyproject.toml")
-    project = _table(content, "project")
+    project = table(content, "project")
     return _Project(
         name=str(project.get("name") or folder.resolve().name),
         version=str(project.get("version") or ""),
         description=str(project.get("description") or ""),
-        urls={label: url for label, url in _table(project, "urls").items() if isinstance(url, str)},
-        options=_table(_table(content, "tool"), "algotools"),
+        urls={label: url for label, url in table(project, "urls").items() if isinstance(url, str)},
+        options=table(content, "tool", "algotools"),
         folder=folder,
     )
 
@@ -111,11 +110,6 @@ def _installed(what: str, module: str) -> _Project:
         description=" ".join(told.get_all("Summary") or ()),
         urls={label.strip(): url.strip() for label, _, url in (text.partition(",") for text in urls)},
     )
-
-
-def _table(content: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = content.get(key)
-    return found if isinstance(found, dict) else {}
 
 
 def _text(project: _Project, key: str, problems: list[str]) -> str:
@@ -144,7 +138,7 @@ def _image(project: _Project, given: str | None, problems: list[str]) -> str:
         problems.append(f"image: leave the tag off {image} under [tool.algotools]; the project's version is the tag")
     if not project.version:
         problems.append("version: the tag of the image; say it under [project] of pyproject.toml, or give --image")
-    return f"{image}:{re.sub(r'[^A-Za-z0-9_.-]', '-', project.version)}"
+    return f"{image}:{reference.tag_of(project.version)}"
 
 
 def _labelled(project: _Project, labels: tuple[str, ...]) -> str | None:
@@ -157,17 +151,8 @@ def _origin(folder: Path | None) -> str | None:
     """Where the checkout that a folder is in came from; None without git, checkout or remote."""
     if folder is None:
         return None
-    try:
-        ended = subprocess.run(
-            ["git", "-C", str(folder), "remote", "get-url", "origin"],  # noqa: S607 - the git that the user uses
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
-    except OSError:
-        return None
-    return browsable(ended.stdout.strip()) if ended.returncode == 0 else None
+    remote = revision.git(folder, "remote", "get-url", "origin")
+    return browsable(remote) if remote is not None else None
 
 
 def browsable(remote: str) -> str | None:
