@@ -33,6 +33,30 @@ settings.load_profile("any machine")
 SECRET = "Jane-Doe-4711"
 """A value from the data: it may stand in no log that a researcher reads."""
 
+COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
+"""The command line; the script of that name would do, but for where it finds the package."""
+
+
+def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """For the command line in a pipe."""
+    return {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(variables or {})}
+
+
+def algotools(
+    *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None, text: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end; what is written to its standard input is ``text``, and nothing else."""
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=110,
+        input=text,
+        env=environment(variables),
+    )
+
 
 @dataclass
 class Ended:

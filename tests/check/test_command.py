@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from ..conftest import algotools as command_line
 from .conftest import add, replace
 
 SOURCE = "src/average/algorithm.py"
 
 
 def algotools(*arguments: str, cwd: Path | None = None, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-        env={**os.environ, "COLUMNS": "80", "NO_COLOR": "1", **variables},
-    )
+    """On a terminal as narrow as they come."""
+    return command_line(*arguments, cwd=cwd, variables={"COLUMNS": "80", **variables})
 
 
 def test_a_clean_project(project: Path) -> None:

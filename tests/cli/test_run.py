@@ -15,19 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import ALGORITHMS, AVERAGE, SECRET
-
-
-def algotools(*arguments: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        timeout=60,
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1"},
-    )
+from ..conftest import ALGORITHMS, AVERAGE, SECRET, algotools
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4"])

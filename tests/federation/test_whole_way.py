@@ -12,8 +12,7 @@ from docker.errors import ImageNotFound
 
 from algotools import Federation
 
-from ..conftest import AVERAGE
-from ..image.building import COMMAND
+from ..conftest import AVERAGE, COMMAND
 from ..image.conftest import Registry, registry
 
 __all__ = ["registry"]  # a fixture of the images' tests

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,14 +14,14 @@ import docker
 
 from algotools.image import base
 
+from ..conftest import algotools
+
 PYTHON_IMAGE = os.environ.get(base.VARIABLE, base.PYTHON_IMAGE)
 """The Python that the tests' base is made of."""
 
 PYTHON_IMAGES = [name for name in os.environ.get("ALGOTOOLS_TEST_PYTHON_IMAGES", "").split(",") if name]
 PYTHON_IMAGES = PYTHON_IMAGES or [PYTHON_IMAGE]
 """All of which a base must come out well."""
-
-COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
 
 PYPROJECT = """\
 [project]
@@ -64,26 +63,6 @@ RUN python -m algotools.packaging install
 COPY src ./src
 RUN python -m compileall -q src
 ENV ALGOTOOLS_ALGORITHM=/app"""
-
-
-def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For the command line in a pipe."""
-    return {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(variables or {})}
-
-
-def algotools(
-    *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        timeout=110,
-        env=environment(variables),
-    )
 
 
 @dataclass

@@ -28,9 +28,9 @@ from algotools.locate import read_toml
 from algotools.report import read_failure
 from algotools.task import Database, Identity, Proxy, Task
 
-from ..conftest import ALGORITHMS, ROOT
+from ..conftest import ALGORITHMS, ROOT, algotools
 from ..test_structure import LAPTOP
-from .building import PYTHON_IMAGE, PYTHON_IMAGES, algotools, run_python
+from .building import PYTHON_IMAGE, PYTHON_IMAGES, run_python
 
 DOCKERFILE = (ROOT / "Dockerfile.base").read_text(encoding="utf-8")
 RUN_TIME = [

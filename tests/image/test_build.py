@@ -25,16 +25,13 @@ from algotools.image.project import DOCKERFILE, build_project, default_tag, loca
 from algotools.image.revision import told
 from algotools.image.steps import _Steps
 
-from ..conftest import ALGORITHMS, AVERAGE
+from ..conftest import ALGORITHMS, AVERAGE, COMMAND, algotools, environment
 from .building import (
     ALL_AT_ONCE,
     AS_THE_EXAMPLE,
     CODE,
-    COMMAND,
     PYTHON_IMAGE,
     Project,
-    algotools,
-    environment,
 )
 
 on_an_engine = pytest.mark.docker

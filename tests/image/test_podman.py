@@ -11,8 +11,7 @@ import subprocess
 
 import pytest
 
-from ..conftest import AVERAGE
-from .building import COMMAND
+from ..conftest import AVERAGE, COMMAND
 
 HOST = os.environ.get("ALGOTOOLS_TEST_PODMAN", "")
 PYTHON_IMAGE = os.environ.get("ALGOTOOLS_TEST_PODMAN_PYTHON_IMAGE", "python:3.13-slim")

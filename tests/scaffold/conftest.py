@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ..conftest import ROOT
+from ..conftest import ROOT, algotools
 
 TITLES = {"average": "Cohort Mean", "iterative": "Event Model"}
 
@@ -18,22 +18,6 @@ ARGUMENTS = {"average": ["column_name=age"], "iterative": ["outcome=event", 'pre
 """What the master of each kind is given."""
 
 TEMPLATE = ROOT / "template"
-
-
-def algotools(
-    *arguments: str, cwd: Path, text: str | None = None, variables: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line; what is written to its standard input is ``text``, and nothing else."""
-    return subprocess.run(
-        [sys.executable, "-c", "from algotools.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        check=False,
-        timeout=100,
-        input=text or "",
-        env={**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(variables or {})},
-    )
 
 
 def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
