@@ -20,7 +20,7 @@ import msgspec
 from algotools.client import AlgorithmClient
 from algotools.data import form_of
 from algotools.errors import ArgumentsError, DeclarationError
-from algotools.task import Database, Role, RunInfo
+from algotools.task import Database, Role, RunInfo, Step
 
 
 class Marker(msgspec.Struct, frozen=True):
@@ -170,7 +170,7 @@ def check_declaration(function: Callable[..., object], role: Role) -> None:
                 _parameter(function, role, parameter, parameter.annotation)
 
 
-def specify(function: Callable[..., object], role: Role) -> Specification:
+def specify(function: Callable[..., object], role: Role, step: Step = "compute") -> Specification:
     """Resolve the annotations of a declared function.
 
     Raises:
@@ -178,7 +178,7 @@ def specify(function: Callable[..., object], role: Role) -> Specification:
     """
     try:
         hints = _hints(function)
-        return Specification(
+        specification = Specification(
             tuple(_parameter(function, role, p, hints[p.name]) for p in inspect.signature(function).parameters.values())
         )
     except DeclarationError:
@@ -191,6 +191,15 @@ def specify(function: Callable[..., object], role: Role) -> Specification:
         ) from None
     except Exception as error:  # an annotation is any expression
         raise _refused(function, f"an annotation cannot be resolved: {error}") from None
+    if step != "compute" and len(specification.data) != 1:
+        raise _refused(function, _ONE_SOURCE[step])
+    return specification
+
+
+_ONE_SOURCE = {
+    "data_extraction": "it must take the one database to extract a table from: `source: Database`, or a DataFrame",
+    "preprocessing": "it must take the one table that another is made of: `data: pd.DataFrame`",
+}
 
 
 def describe(annotation: object) -> str:

@@ -6,6 +6,7 @@ inline runner. They differ in how the function is called (``how``) and where lin
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 from collections.abc import Callable, Mapping
@@ -65,6 +66,7 @@ def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> i
         contract = detect(environ)
         task = contract.read(environ)
         owner = debug.OwnersLog(debug.place(task.variables), task.output_file)
+        _make_room(task)
         data = how(task, load, contract, console, owner.write, _timeout(task.variables))
         write_output(task.output_file, contract.output(guard.review(task, data)))
     except AlgotoolsError as error:
@@ -73,6 +75,13 @@ def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> i
         return _failed(InternalError.of(error).failure(), owner, console)
     _close(owner, console)
     return 0
+
+
+def _make_room(task: Task) -> None:
+    """The job's folder, where a node has only a place for it (v5)."""
+    if task.temporary_folder is not None:
+        with contextlib.suppress(OSError, ValueError):
+            task.temporary_folder.mkdir(exist_ok=True)
 
 
 def _failed(failure: Failure, owner: debug.OwnersLog, console: Console) -> int:

@@ -15,7 +15,7 @@ import wrapt
 
 from algotools.arguments import Specification, check_declaration, specify
 from algotools.errors import DeclarationError, UnknownMethod, WrongRole
-from algotools.task import Role
+from algotools.task import Role, Step
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,9 +23,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt 1 carries no types
     """A function that a task can call; in everything else the author's function itself."""
 
-    def __init__(self, function: Callable[..., object], role: Role, name: str) -> None:
+    def __init__(self, function: Callable[..., object], role: Role, name: str, step: Step = "compute") -> None:
         super().__init__(function)
         self._self_role: Role = role
+        self._self_step: Step = step
         self._self_name: str = name
         self._self_specification: Specification | None = None
 
@@ -40,6 +41,11 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
         return self._self_role
 
     @property
+    def step(self) -> Step:
+        """What the function is for; tables that are not computed with stay at their node."""
+        return self._self_step
+
+    @property
     def specification(self) -> Specification:
         """What the function takes, its annotations resolved at the first look.
 
@@ -47,7 +53,7 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
             DeclarationError: an annotation cannot be resolved, or has no possible JSON form.
         """
         if self._self_specification is None:
-            self._self_specification = specify(self.__wrapped__, self.role)
+            self._self_specification = specify(self.__wrapped__, self.role, self.step)
         return self._self_specification
 
     @property
@@ -85,6 +91,11 @@ def _literals(code: Any) -> Iterable[str]:
 
 
 _ROLES: dict[Role, str] = {"master": "a master", "rpc": "an rpc"}
+_STEPS: dict[Step, str] = {
+    "compute": "computes a result",
+    "data_extraction": "extracts a table from a database (data_extraction)",
+    "preprocessing": "prepares a table (preprocessing)",
+}
 
 _registry: dict[str, dict[str, RegisteredFunction]] = {}
 """Top-level package of the author's module -> method -> function."""
@@ -93,17 +104,19 @@ _registry: dict[str, dict[str, RegisteredFunction]] = {}
 @overload
 def rpc(function: F, /) -> F: ...
 @overload
-def rpc(*, name: str | None = None) -> Callable[[F], F]: ...
-def rpc(function: Callable[..., Any] | None = None, /, *, name: str | None = None) -> object:
+def rpc(*, name: str | None = None, step: Step = "compute") -> Callable[[F], F]: ...
+def rpc(function: Callable[..., Any] | None = None, /, *, name: str | None = None, step: Step = "compute") -> object:
     """Register a function that works on one node's data and whose result goes to whoever asked.
 
-    ``name`` is the method's name in a task, by default the function's own.
+    ``name`` is the method's name in a task, by default the function's own. With ``step`` the function is one of those
+    by which a v5 session gets its tables: ``data_extraction`` makes one of the node's database, ``preprocessing``
+    another of that. They return a DataFrame or an Arrow table, which stays at the node. Only v5 runs them.
 
     >>> @rpc
     ... def count(data: Database) -> int:
     ...     return 1
     """
-    return _decorator("rpc", function, name)
+    return _decorator("rpc", function, name, step)
 
 
 @overload
@@ -118,9 +131,12 @@ def master(function: Callable[..., Any] | None = None, /, *, name: str | None = 
     return _decorator("master", function, name)
 
 
-def _decorator(role: Role, function: Callable[..., Any] | None, name: str | None) -> object:
+def _decorator(role: Role, function: Callable[..., Any] | None, name: str | None, step: Step = "compute") -> object:
+    if step not in _STEPS:
+        raise DeclarationError(f"there is no step {step!r}; there are {', '.join(_STEPS)}")
+
     def decorate(function: Callable[..., Any]) -> RegisteredFunction:
-        return register(function, role, name)
+        return register(function, role, name, step)
 
     if function is None:
         return decorate
@@ -129,7 +145,9 @@ def _decorator(role: Role, function: Callable[..., Any] | None, name: str | None
     return decorate(function)
 
 
-def register(function: Callable[..., Any], role: Role, name: str | None = None) -> RegisteredFunction:
+def register(
+    function: Callable[..., Any], role: Role, name: str | None = None, step: Step = "compute"
+) -> RegisteredFunction:
     """Make a function callable by tasks; the same module and qualified name again replaces it.
 
     Raises:
@@ -142,7 +160,7 @@ def register(function: Callable[..., Any], role: Role, name: str | None = None) 
     if not inspect.isfunction(function):
         raise DeclarationError(f"{function!r} is no function; decorate a function")
     check_declaration(function, role)
-    registered = RegisteredFunction(function, role, name or function.__name__)
+    registered = RegisteredFunction(function, role, name or function.__name__, step)
     package = _registry.setdefault(_package(function.__module__), {})
     other = package.get(registered.method)
     if other is not None and other.origin != registered.origin:
@@ -197,16 +215,22 @@ class Algorithm:
             named[function.method] = function
         return cls(name, named)
 
-    def find(self, method: str, role: Role | None) -> RegisteredFunction:
+    def find(self, method: str, role: Role | None, step: Step = "compute") -> RegisteredFunction:
         """The function that a task means.
 
         Raises:
             UnknownMethod: lists what there is, and suggests.
-            WrongRole: the method is a master where the task asks for an rpc, or the other way round.
+            WrongRole: the method is a master where the task asks for an rpc, or the other way round; or it is for
+                another step.
         """
         function = self.functions.get(method)
         if function is None:
             self._unknown(method)
+        if function.step != step:
+            raise WrongRole(
+                f"method {method!r} of {self.name} {_STEPS[function.step]}, but the task asks for one that "
+                f"{_STEPS[step]}; tables are made in a session's tasks, which only v5 has ({self._listed()})"
+            )
         if role is not None and function.role != role:
             flag = "true" if function.role == "master" else "false"
             raise WrongRole(
@@ -223,4 +247,5 @@ class Algorithm:
         raise UnknownMethod(f"algorithm {self.name} has no method {method[:60]!r}{hint}; it has: {self._listed()}")
 
     def _listed(self) -> str:
-        return ", ".join(f"{f.method} ({f.role})" for f in self.functions.values()) or "no registered functions"
+        named = (f"{f.method} ({f.role if f.step == 'compute' else f.step})" for f in self.functions.values())
+        return ", ".join(named) or "no registered functions"

@@ -10,6 +10,8 @@ from msgspec import Struct, field
 
 Role = Literal["master", "rpc"]
 Encoding = Literal["plain", "rich"]
+Step = Literal["compute", "data_extraction", "preprocessing"]
+"""What a function is for. Tables that the latter two return stay at their node, in a session, which only v5 has."""
 
 
 class Database(Struct, frozen=True):
@@ -31,13 +33,16 @@ class Database(Struct, frozen=True):
     sheet_name: str | None = None
     preprocessing: str | None = None
     """JSON text of v4's list of preprocessing steps."""
+    group: int | None = None
+    """Databases of one number make up one argument, where a task groups them (v5)."""
 
 
 class Proxy(Struct, frozen=True):
-    """Where the node's proxy listens, and the file with the token that it wants to see."""
+    """Where the node's proxy listens, and the token that it wants to see: in a file, or by itself (v5)."""
 
     url: str
-    token_file: Path
+    token_file: Union[Path, None] = None
+    token: str = ""
 
 
 class Identity(Struct, frozen=True, kw_only=True):
@@ -47,11 +52,12 @@ class Identity(Struct, frozen=True, kw_only=True):
     node_id: int
     organization_id: int
     collaboration_id: int
-    image: str
-    databases: Union[str, list[dict[str, object]], None] = None
+    image: str = ""
+    databases: Union[str, list[Union[dict[str, object], list[dict[str, object]]]], None] = None
     """The databases that the task asks for, in the generation's own words; subtasks use the same."""
     study_id: int | None = None
     store_id: int | None = None
+    session_id: int | None = None
 
 
 class Task(Struct, frozen=True, kw_only=True):
@@ -60,6 +66,7 @@ class Task(Struct, frozen=True, kw_only=True):
     method: str
     role: Role | None = None
     """None where the generation does not tell (v4)."""
+    step: Step = "compute"
     args: tuple[object, ...] = ()
     kwargs: Mapping[str, object] = {}
     encoding: Encoding = "plain"
@@ -86,6 +93,6 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     organization_id: int
     collaboration_id: int
     temporary_folder: Path | None
-    """Shared by all runs of the same job at this node; None if the node lends none."""
+    """Shared by all runs of the same job (v5: session) at this node; None if the node lends none."""
     variables: Mapping[str, str]
     """The node's own variables for algorithms, decoded."""

@@ -10,13 +10,13 @@ import importlib
 from collections.abc import Mapping
 from typing import cast
 
-from algotools.contract.base import Contract, Prepared
+from algotools.contract.base import Contract, Prepared, Request
 from algotools.contract.environment import is_encoded
 from algotools.errors import ContractError
 
-__all__ = ["NAMES", "Contract", "Prepared", "by_name", "detect"]
+__all__ = ["NAMES", "Contract", "Prepared", "Request", "by_name", "detect"]
 
-NAMES = ("v3", "v4")
+NAMES = ("v3", "v4", "v5")
 
 
 def by_name(name: str) -> Contract:
@@ -37,7 +37,7 @@ def detect(environ: Mapping[str, str]) -> Contract:
         ContractError: no node made this environment, or one of a generation that is not supported.
     """
     if "FUNCTION_ACTION" in environ and "ALGORITHM_METHOD" in environ:
-        raise ContractError("this node is of generation v5, which this version of algotools does not support yet")
+        return by_name("v5")
     input_file = environ.get("INPUT_FILE")
     if input_file is None:
         raise ContractError(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple, Protocol
 
 from algotools.client import Connection
 from algotools.contract.platform import Platform
-from algotools.task import Database, Identity, Task
+from algotools.task import Database, Identity, Role, Step, Task
 
 
 class Prepared(NamedTuple):
@@ -24,12 +24,25 @@ class Prepared(NamedTuple):
             path.write_bytes(content)
 
 
+class Request(NamedTuple):
+    """What a researcher posts: an input, and what is called where the input does not say (v5)."""
+
+    data: bytes
+    method: str = ""
+    role: Role | None = None
+    step: Step = "compute"
+
+
 class Contract(Protocol):
     """One generation of the platform. For every task that it can express, ``read(prepare(task)) == task``."""
 
     name: str
     tells_unknown_labels: bool
     """Whether a node that does not have a requested database names it to the container all the same."""
+    has_sessions: bool
+    """Whether a task works on a session's tables, instead of on the node's databases."""
+    secrets: tuple[str, ...]
+    """How variables begin that the author's code is not to find: it gets what is meant for it by other ways."""
 
     def prepare(self, task: Task, token: str = "", posted: bytes | None = None) -> Prepared:
         """The node's side: variables and files for a task; ``posted`` is its input where a node passes it on unread.
@@ -47,10 +60,18 @@ class Contract(Protocol):
         """
 
     def input(self, content: Mapping[str, object]) -> bytes:
-        """The researcher's side: a task's input as it is posted.
+        """A task's input as it is posted, by a researcher or by a master.
 
         Raises:
             NotSerializable: something in it has no JSON form.
+            ContractError: the generation cannot express it.
+        """
+
+    def request(self, content: Mapping[str, object], step: Step = "compute") -> Request:
+        """The researcher's side: a call with ``method``, ``args``, ``kwargs`` and ``master``, answered in JSON.
+
+        Raises:
+            NotSerializable, ContractError: see ``input``.
         """
 
     def output(self, data: bytes) -> bytes:
@@ -66,7 +87,7 @@ class Contract(Protocol):
     def answer(self, output: bytes) -> object:
         """The researcher's side: the value in an output file; the bytes themselves where it is not JSON."""
 
-    def databases(self, requested: list[Database]) -> str | list[dict[str, object]]:
+    def databases(self, requested: list[Database]) -> str | list[Any]:
         """How a task's token names the databases that it asks for."""
 
     def connect(self, task: Task, token: str) -> Connection:
@@ -80,3 +101,18 @@ class Contract(Protocol):
         self, method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform
     ) -> tuple[int, object]:
         """The proxy's side: status and JSON that a request is answered with."""
+
+    def hand_over(self, task: Task, url: str, identity: Identity, token: str, folder: Path) -> Task:
+        """The node's side: a task with the proxy at ``url``, and whom it speaks for there.
+
+        ``folder`` has the run's files.
+        """
+
+    def inside(self, task: Task, url: str) -> Task:
+        """The node's side: a task with the paths that its container sees, and the proxy where it does."""
+
+    def mounted(self, task: Task) -> dict[PurePosixPath, Path]:
+        """The node's side: which files and folders of a run a container may write to, and where it has them."""
+
+    def mounted_databases(self, task: Task) -> dict[PurePosixPath, Path]:
+        """The node's side: databases that are files and folders, and where a container has them."""

@@ -36,6 +36,9 @@ def understanding() -> Iterator[None]:
 class BaseConnection(ABC):
     """A node's proxy, spoken to with the run's token; see ``Connection``."""
 
+    key = "input"
+    """How the body of a subtask calls an organization's input."""
+
     def __init__(self, task: Task, text: str, contract: Contract) -> None:
         if task.proxy is None:
             raise TokenError("the node names no proxy, so this run cannot reach the platform")
@@ -61,7 +64,7 @@ class BaseConnection(ABC):
         return base64.b64encode(data).decode()
 
     @understanding()
-    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], **more: object) -> int:
+    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], /, **more: object) -> int:
         """Create a subtask; ``more`` are the fields that only this generation has."""
         inputs = {o: self._contract.input(files.subtask_content(method, own)) for o, own in arguments.items()}
         body = {
@@ -69,7 +72,7 @@ class BaseConnection(ABC):
             "image": self.identity.image,
             "collaboration_id": self.identity.collaboration_id,
             "description": f"{method}, asked for by the master at node {self.identity.node_id}",
-            "organizations": [{"id": o, "input": self._place(o, data)} for o, data in inputs.items()],
+            "organizations": [{"id": o, self.key: self._place(o, data)} for o, data in inputs.items()],
             **more,
         }
         return int(cast("dict[str, Any]", self._http.post("task", body))["id"])

@@ -1,4 +1,4 @@
-"""The files of a task: the input, which both generations read as JSON, and the place of the proxy."""
+"""The files of a task: the input, which every generation has as JSON, and the place of the proxy."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def unwrap(output: bytes) -> bytes:
 
 
 def input_content(task: Task) -> dict[str, object]:
-    """What the input file of a task says, as both generations have it."""
+    """What is asked of a task's function, as the input file of v3 and v4 has it."""
     content: dict[str, object] = {"method": task.method, "args": list(task.args), "kwargs": dict(task.kwargs)}
     if task.role is not None:
         content["master"] = task.role == "master"
@@ -82,8 +82,10 @@ def is_pickle(data: bytes) -> bool:
     return oldest or data[:1] == b"\x80" or data[:7].lower() == b"pickle."
 
 
-def parse_object(data: bytes) -> dict[str, Any]:
+def parse_object(data: bytes, what: str = "an object with method, args and kwargs") -> dict[str, Any]:
     """A JSON object in UTF-8, as Python's own json module reads it (so NaN and Infinity are taken).
+
+    ``what`` says of which kind it should be.
 
     Raises:
         InputError: it is something else; quotes nothing of it.
@@ -101,9 +103,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     except ValueError:
         raise InputError("the task's input has a number with too many digits") from None
     if not isinstance(content, dict):
-        raise InputError(
-            f"the task's input is a JSON {_json_type(content)}, not an object with method, args and kwargs"
-        )
+        raise InputError(f"the task's input is a JSON {_json_type(content)}, not {what}")
     return content
 
 
@@ -144,7 +144,7 @@ def contents(task: Task, data: bytes, token: str) -> dict[Path, bytes]:
         ContractError: a path is relative, or two files have the same one.
     """
     found = [(task.input_file, data), (task.output_file, b"")]
-    if task.proxy is not None:
+    if task.proxy is not None and task.proxy.token_file is not None:
         found.append((task.proxy.token_file, token.encode()))
     if relative := [path for path, _ in found if not path.is_absolute()]:
         raise ContractError(
@@ -198,25 +198,39 @@ def proxy_variables(proxy: Proxy | None) -> dict[str, str]:
     """
     if proxy is None:
         return {}
-    try:
-        parts = urlsplit(proxy.url)
-        host, path = f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}", parts.path
-        values = {"HOST": host, "PORT": str(parts.port), "API_PATH": path, "TOKEN_FILE": str(proxy.token_file)}
-        complete = bool(parts.scheme and parts.hostname) and parts.port is not None
-    except ValueError:
-        complete = False
-    if not complete or read_proxy(values) != proxy:
-        raise ContractError(f"the proxy's URL must be scheme://host:port/path, not {proxy.url!r}")
-    return values
+    if proxy.token_file is None or proxy.token:
+        raise ContractError("the token must be in a file: only v5 has it in the environment")
+    return {**address(proxy.url), "TOKEN_FILE": str(proxy.token_file)}
 
 
 def read_proxy(values: Mapping[str, str]) -> Proxy | None:
     """Where the proxy is; None if the node names none."""
-    host, token_file = values.get("HOST"), values.get("TOKEN_FILE")
-    if not host or not token_file:
-        return None
+    url, token_file = read_address(values), values.get("TOKEN_FILE")
+    return Proxy(url, Path(token_file)) if url and token_file else None
+
+
+def address(url: str) -> dict[str, str]:
+    """``HOST``, ``PORT`` and ``API_PATH`` of a proxy; ``read_address`` reads them.
+
+    Raises:
+        ContractError: the URL has no scheme, host or port, or more than these and a path.
+    """
+    try:
+        parts = urlsplit(url)
+        host, path = f"{parts.scheme}://{parts.netloc.rpartition(':')[0]}", parts.path
+        values = {"HOST": host, "PORT": str(parts.port), "API_PATH": path}
+        complete = bool(parts.scheme and parts.hostname) and parts.port is not None
+    except ValueError:
+        complete = False
+    if not complete or read_address(values) != url:
+        raise ContractError(f"the proxy's URL must be scheme://host:port/path, not {url!r}")
+    return values
+
+
+def read_address(values: Mapping[str, str]) -> str | None:
+    """The proxy's URL; None if the node names none."""
     port = f":{values['PORT']}" if values.get("PORT") else ""
-    return Proxy(f"{host}{port}{values.get('API_PATH', '')}", Path(token_file))
+    return f"{values['HOST']}{port}{values.get('API_PATH', '')}" if values.get("HOST") else None
 
 
 def required(values: Mapping[str, str], name: str) -> Path:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
-from algotools.task import Identity
+from algotools.task import Database, Identity, Role, Step
 
 FINAL = frozenset(
     {
         "completed", "failed", "start failed", "non-existing Docker image", "crashed", "killed by user", "not allowed",
-        "unknown error",
+        "unknown error", "dataframe not found", "depended on failed task", "unexpected output",
     }
 )  # fmt: skip
 """The statuses after which nothing more happens to a run."""
@@ -53,10 +53,19 @@ class Task(Struct, kw_only=True):
     description: str
     image: str
     init_organization_id: int
-    databases: str | list[dict[str, object]]
+    databases: str | list[Any]
     """The databases that the task asks for, in the generation's own words."""
     created_at: str
     runs: list[Run]
+    method: str = ""
+    """What is called, where it is no part of the input (v5); so are role and step."""
+    role: Role | None = None
+    step: Step = "compute"
+    session_id: int | None = None
+    dataframe: dict[str, object] | None = None
+    """The table that the task makes: ``id``, ``name`` and ``db_label``."""
+    depends_on: tuple[int, ...] = ()
+    """The tasks that must be completed before this one begins."""
 
     @property
     def complete(self) -> bool:
@@ -75,6 +84,32 @@ class Task(Struct, kw_only=True):
     def finished_at(self) -> str | None:
         """When the last run ended; None while one has not."""
         return max(str(run.finished_at) for run in self.runs) if self.complete else None
+
+
+class Session(Struct, kw_only=True):
+    """What tables are made and used in (v5)."""
+
+    id: int
+    name: str
+    scope: str
+    created_at: str
+    last_used_at: str | None = None
+
+
+class Dataframe(Struct, kw_only=True):
+    """A table of a session, of which every node has a part of its own."""
+
+    id: int
+    session_id: int
+    name: str
+    label: str
+    """The database that it comes from."""
+    source: Database | None = None
+    """Set where nodes extract it as it is, without a task; what the database is asked for."""
+    tasks: list[int] = []
+    """Ids of the tasks that made it what it is."""
+    columns: list[dict[str, object]] = []
+    """``node_id``, ``name`` and ``dtype`` of each."""
 
 
 class Platform(Protocol):
@@ -101,8 +136,13 @@ class Platform(Protocol):
     def children(self, task_id: int) -> Sequence[Task]:
         """The subtasks of a task."""
 
-    def create_subtask(self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
-        """A task of the caller's organization, with the image and the databases of the caller's task.
+    def required_by(self, task_id: int) -> Sequence[Task]:
+        """The tasks that wait for a task to be completed."""
+
+    def create_subtask(
+        self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes], method: str = ""
+    ) -> Task:
+        """A task of the caller's organization, with the image, the databases and the session of the caller's task.
 
         Raises:
             LookupError: an organization is not in the collaboration.

@@ -41,19 +41,28 @@ def page(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[s
     return {"data": list(items[(number - 1) * size : number * size]), "links": links}
 
 
-def create(body: bytes, caller: Identity, platform: Platform) -> Task | tuple[int, object]:
-    """Create the subtask that a request's body describes; or the answer that refuses it."""
+def create(
+    body: bytes,
+    caller: Identity,
+    platform: Platform,
+    key: str = "input",
+    missing: str = "Organizations missing from input",
+) -> Task | tuple[int, object]:
+    """Create the subtask that a request's body describes; or the answer that refuses it.
+
+    ``key`` is the generation's word for an organization's input, ``missing`` what it says where none is named.
+    """
     try:
         content: dict[str, Any] = json.loads(body)
         asked = content.get("organizations")
         if not asked:
-            return 400, {"msg": "Organizations missing from input"}
-        inputs = {item["id"]: base64.b64decode(item["input"], validate=True) for item in asked}
+            return 400, {"msg": missing}
+        inputs = {item["id"]: base64.b64decode(item[key], validate=True) for item in asked}
         name, description = str(content.get("name", "subtask")), str(content.get("description", ""))
         if content.get("collaboration_id") != caller.collaboration_id or len(inputs) < len(asked):
             return MASKED
         if not str(content["image"]).endswith(caller.image):
             return MASKED
-        return platform.create_subtask(caller, name, description, inputs)
+        return platform.create_subtask(caller, name, description, inputs, str(content.get("method", "")))
     except (ValueError, TypeError, KeyError, AttributeError, LookupError, RecursionError, binascii.Error):
         return MASKED

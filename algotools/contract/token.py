@@ -22,7 +22,11 @@ def token_of(task: Task) -> str:
     """
     if task.proxy is None:
         raise TokenError("the node names no proxy, so this run cannot reach the platform")
-    return read_token_file(task.proxy.token_file)
+    if task.proxy.token_file is not None:
+        return read_token_file(task.proxy.token_file)
+    if not task.proxy.token:
+        raise TokenError("the node gave this run no token, so it cannot reach the platform")
+    return task.proxy.token
 
 
 def read_token_file(path: Path) -> str:
@@ -40,10 +44,15 @@ def make(identity: Identity, key: bytes) -> str:
     import hashlib  # here, because no container makes a token
     import hmac
 
+    claims: dict[str, object]
     subject = {name: value for name, value in msgspec.to_builtins(identity).items() if value is not None}
     if isinstance(identity.databases, str):
         subject["database"] = subject.pop("databases")
-    claims = {"type": "access", "client_type": "container", "roles": [], "sub": {"client_type": "container", **subject}}
+    if identity.session_id is None:
+        subject["client_type"] = "container"
+        claims = {"type": "access", "client_type": "container", "roles": [], "sub": subject}
+    else:  # v5 has sessions, and no other claims
+        claims = {"sub": {"vantage6_client_type": "container", **subject}}
     signed = f"{_pack({'alg': 'HS256', 'typ': 'JWT'})}.{_pack(claims)}"
     return f"{signed}.{_text(hmac.digest(key, signed.encode(), hashlib.sha256))}"
 

@@ -11,11 +11,12 @@ import msgspec
 
 from algotools.client import Connection
 from algotools.contract import environment, files
-from algotools.contract.base import Prepared
+from algotools.contract.base import Prepared, Request
+from algotools.contract.places import SharedVolume
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError, InputError
 from algotools.payload import encode_arguments
-from algotools.task import Database, Identity, Task
+from algotools.task import Database, Identity, Step, Task
 
 PREFIX = b"json."
 
@@ -27,7 +28,7 @@ def _own(labels: list[str]) -> set[str]:
     return {*OWN, *(f"{label.upper()}_DATABASE_{what}" for label in labels for what in ("URI", "TYPE"))}
 
 
-class V3:
+class V3(SharedVolume):
     """Both sides of generation 3."""
 
     name = "v3"
@@ -78,6 +79,10 @@ class V3:
         """See ``Contract.input``."""
         return PREFIX + encode_arguments(content)
 
+    def request(self, content: Mapping[str, object], step: Step = "compute") -> Request:
+        """See ``Contract.request``: without a format, images made with other tools would answer with a pickle."""
+        return Request(self.input({"output_format": "json", **content}), step=step)
+
     def output(self, data: bytes) -> bytes:
         """See ``Contract.output``: always prefixed, which tells every client how to decode it."""
         return PREFIX + files.wrap(data)
@@ -90,7 +95,7 @@ class V3:
         """See ``Contract.answer``: pickled answers stay the bytes that they are."""
         return files.parse_answer(output, output[len(PREFIX) :]) if output.startswith(PREFIX) else output or None
 
-    def databases(self, requested: list[Database]) -> str | list[dict[str, object]]:
+    def databases(self, requested: list[Database]) -> str | list[object]:
         """See ``Contract.databases``: one label."""
         if len(requested) > 1:
             raise ContractError("a v3 task asks for one database; name one, or use --contract v4")
@@ -113,6 +118,8 @@ class V3:
 
 def _check(task: Task, labels: list[str]) -> None:
     """Refuse by name what the generation cannot express."""
+    if task.step != "compute" or any(d.group is not None for d in (*task.databases, *task.configured)):
+        raise ContractError("v3 cannot express sessions: neither a step but compute, nor groups of tables")
     if task.role is None:
         raise ContractError("v3 cannot express a task without a role: its input says `master` or not")
     if task.identity is not None:

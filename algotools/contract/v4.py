@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 
 from algotools.client import Connection
 from algotools.contract import environment, files
-from algotools.contract.base import Prepared
+from algotools.contract.base import Prepared, Request
+from algotools.contract.places import SharedVolume
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError
 from algotools.payload import encode_arguments
-from algotools.task import Database, Identity, Task
+from algotools.task import Database, Identity, Step, Task
 
 OWN = (*files.OF_PLACES, "USER_REQUESTED_DATABASE_LABELS", "DB_LABELS")
 """The names of the contract's variables, besides those of every database."""
@@ -27,7 +28,7 @@ def _own(labels: Iterable[str], names: Iterable[str]) -> set[str]:
     return {*OWN, *fixed, *(name for name in names if name.startswith(options))}
 
 
-class V4:
+class V4(SharedVolume):
     """Both sides of generation 4."""
 
     name = "v4"
@@ -44,10 +45,13 @@ class V4:
         _check(task, labels)
         values = files.place_variables(task)
         values["USER_REQUESTED_DATABASE_LABELS"] = ",".join(database.label for database in task.databases)
-        values["DB_LABELS"] = ",".join(labels)
+        # A node that has not got a database that a task asks for lists none, and tells no URI.
+        values["DB_LABELS"] = ",".join(d.label for d in databases if d.uri or d in task.configured)
         for database in databases:
             prefix = database.label.upper()
             told = {name: getattr(database, key) for key, name in {**OF_DATABASE, **OF_REQUEST}.items()}
+            if not database.uri:
+                del told[OF_DATABASE["uri"]]
             values |= {f"{prefix}_{name}": text for name, text in told.items() if text is not None}
             values |= {f"{prefix}_{OPTION}{name}": value for name, value in database.options.items()}
         environment.check_variables(task.variables, _own(labels, task.variables), encoded=self.encoded)
@@ -91,6 +95,10 @@ class V4:
         """See ``Contract.input``."""
         return encode_arguments(content)
 
+    def request(self, content: Mapping[str, object], step: Step = "compute") -> Request:
+        """See ``Contract.request``."""
+        return Request(self.input(content), step=step)
+
     def output(self, data: bytes) -> bytes:
         """See ``Contract.output``."""
         return files.wrap(data)
@@ -103,7 +111,7 @@ class V4:
         """See ``Contract.answer``."""
         return files.parse_answer(output, output) if output else None
 
-    def databases(self, requested: list[Database]) -> str | list[dict[str, object]]:
+    def databases(self, requested: list[Database]) -> str | list[object]:
         """See ``Contract.databases``: each with what the task asks of it."""
         return [
             {"label": d.label, **{key: text for key in OF_REQUEST if (text := getattr(d, key)) is not None}}
@@ -127,6 +135,8 @@ class V4:
 
 def _check(task: Task, labels: list[str]) -> None:
     """Refuse by name what the generation cannot express."""
+    if task.step != "compute" or any(d.group is not None for d in (*task.databases, *task.configured)):
+        raise ContractError("v4 cannot express sessions: neither a step but compute, nor groups of tables")
     if task.identity is not None:
         raise ContractError("v4 cannot express `identity` in the environment: its token tells")
     for label in labels:
@@ -163,7 +173,9 @@ def _database(values: Mapping[str, str], label: str) -> Database:
         values.get(f"{prefix}_{OF_DATABASE['uri']}", ""),
         None if type_ in ("", "None") else type_,
         {name.removeprefix(option): value for name, value in values.items() if name.startswith(option)},
-        **{key: values.get(f"{prefix}_{name}") for key, name in OF_REQUEST.items()},
+        query=values.get(f"{prefix}_{OF_REQUEST['query']}"),
+        sheet_name=values.get(f"{prefix}_{OF_REQUEST['sheet_name']}"),
+        preprocessing=values.get(f"{prefix}_{OF_REQUEST['preprocessing']}"),
     )
 
 

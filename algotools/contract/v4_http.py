@@ -93,19 +93,19 @@ def respond(
         case ["POST", "task"]:
             parent = platform.task(caller.task_id)
             created = rest.MASKED if parent is None or parent.status in FINAL else rest.create(body, caller, platform)
-            return (201, _task(created, platform)) if isinstance(created, TaskRecord) else created
-        case ["GET", "task", id_] if task := platform.task(int(id_)):
-            return 200, _task(task, platform)
-        case ["GET", "task", id_, "status"] if task := platform.task(int(id_)):
-            return 200, {"status": task.status}
-        case ["GET", "run"] if task := platform.task(int(query.get("task_id", 0))):
-            return 200, rest.page([_run(run, platform) for run in reversed(task.runs)], path, query)
-        case ["GET", "run", id_] if run := platform.run(int(id_)):
-            return 200, _run(run, platform)
+            return (201, task(created, platform)) if isinstance(created, TaskRecord) else created
+        case ["GET", "task", id_] if found := platform.task(int(id_)):
+            return 200, task(found, platform)
+        case ["GET", "task", id_, "status"] if found := platform.task(int(id_)):
+            return 200, {"status": found.status}
+        case ["GET", "run"] if found := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([run(one, platform) for one in reversed(found.runs)], path, query)
+        case ["GET", "run", id_] if one := platform.run(int(id_)):
+            return 200, run(one, platform)
         case ["GET", "result"] if "task_id" not in query:
             return 400, {"msg": "No task id found in request from algorithm"}
-        case ["GET", "result"] if task := platform.task(int(query.get("task_id", 0))):
-            return 200, rest.page([_result(run) for run in reversed(task.runs)], path, query)
+        case ["GET", "result"] if found := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([result(one) for one in reversed(found.runs)], path, query)
         case ["GET", "organization"] if query.get("collaboration_id", str(platform.collaboration_id)) != str(
             platform.collaboration_id
         ):
@@ -113,8 +113,8 @@ def respond(
         case ["GET", "organization"]:
             return 200, rest.page([_organization(o) for o in platform.organizations()], path, query)
         case ["GET", "organization", id_]:
-            found = [o for o in platform.organizations() if o.id == int(id_)]
-            return (200, _organization(found[0])) if found else rest.MASKED
+            members = [o for o in platform.organizations() if o.id == int(id_)]
+            return (200, _organization(members[0])) if members else rest.MASKED
         case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
             return 200, _collaboration(platform)
         case ["GET", "blobstream", "status"]:
@@ -145,33 +145,39 @@ def _collaboration(platform: Platform) -> dict[str, object]:
     return {**links, "id": id_, "name": platform.collaboration, "encrypted": False}
 
 
-def _task(task: TaskRecord, platform: Platform) -> dict[str, object]:
+def task(record: TaskRecord, platform: Platform, databases: list[dict[str, object]] | None = None) -> dict[str, object]:
+    """A task as v4 shows it; ``databases`` as another generation shows them."""
     return {
-        "id": task.id,
-        "job_id": task.job_id,
-        "name": task.name,
-        "description": task.description,
-        "image": task.image,
-        "status": task.status,
-        "created_at": task.created_at,
-        "finished_at": task.finished_at,
+        "id": record.id,
+        "job_id": record.job_id,
+        "name": record.name,
+        "description": record.description,
+        "image": record.image,
+        "status": record.status,
+        "created_at": record.created_at,
+        "finished_at": record.finished_at,
         "collaboration": rest.reference("collaboration", platform.collaboration_id),
-        "init_org": rest.reference("organization", task.init_organization_id),
+        "init_org": rest.reference("organization", record.init_organization_id),
         "init_user": None,
-        "parent": rest.reference("task", task.parent_id) if task.parent_id else None,
-        "children": f"/api/task?parent_id={task.id}",
-        "runs": f"/api/run?task_id={task.id}",
-        "results": f"/api/result?task_id={task.id}",
-        "databases": [
-            {"label": database["label"], "parameters": json.dumps({k: v for k, v in database.items() if k != "label"})}
-            for database in cast("list[dict[str, object]]", task.databases)
-        ],
+        "parent": rest.reference("task", record.parent_id) if record.parent_id else None,
+        "children": f"/api/task?parent_id={record.id}",
+        "runs": f"/api/run?task_id={record.id}",
+        "results": f"/api/result?task_id={record.id}",
+        "databases": _databases(record) if databases is None else databases,
         "study": None,
         "algorithm_store": None,
     }
 
 
-def _run(run: Run, platform: Platform) -> dict[str, object]:
+def _databases(record: TaskRecord) -> list[dict[str, object]]:
+    return [
+        {"label": database["label"], "parameters": json.dumps({k: v for k, v in database.items() if k != "label"})}
+        for database in cast("list[dict[str, object]]", record.databases)
+    ]
+
+
+def run(run: Run, platform: Platform) -> dict[str, object]:
+    """A run as v4 shows it."""
     return {
         "id": run.id,
         "organization": rest.reference("organization", run.organization_id),
@@ -195,7 +201,8 @@ def _run(run: Run, platform: Platform) -> dict[str, object]:
     }
 
 
-def _result(run: Run) -> dict[str, object]:
+def result(run: Run) -> dict[str, object]:
+    """A run's result as v4 shows it."""
     return {
         "id": run.id,
         "run": rest.reference("run", run.id, ["GET", "PATCH"]),

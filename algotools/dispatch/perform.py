@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from algotools import data, locate
-from algotools.arguments import COLUMN, ORGANIZATION, Columns, Kind, Parameter
+from algotools.arguments import COLUMN, ORGANIZATION, Columns, Parameter
 from algotools.client import AlgorithmClient, Connection, not_members
 from algotools.errors import (
     AlgotoolsError,
@@ -23,7 +23,7 @@ from algotools.errors import (
 from algotools.payload import encode_plain, encode_rich
 from algotools.payload.path import show
 from algotools.report import log
-from algotools.task import Database, RunInfo, Task
+from algotools.task import Database, Identity, RunInfo, Task
 
 if TYPE_CHECKING:
     from algotools.functions import Algorithm, RegisteredFunction
@@ -43,37 +43,40 @@ def perform(task: Task, load: Load, connect: Connect, reach: Reach | None = None
         AlgotoolsError: whatever went wrong, named.
     """
     algorithm = load()
-    function = algorithm.find(task.method, task.role)
+    if task.step == "data_extraction":
+        from algotools.extraction import with_readers  # here, because few runs need them
+
+        algorithm = with_readers(algorithm)
+    function = algorithm.find(task.method, task.role, task.step)
     specification = function.specification
     arguments = specification.validate(task.args, task.kwargs)
     with ExitStack() as stack:
         injected: dict[str, object] = {}
-        if any(map(specification.injects, _FROM_TOKEN)):
+        connection: Connection | None = None
+        if specification.injects("client") or (specification.injects("run_info") and task.identity is None):
             connection = connect()
             stack.callback(connection.close)
-            if specification.injects("client"):
-                _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
-            injected = {p.name: _inject(p, task, connection) for p in specification.parameters if p.kind in _FROM_TOKEN}
+        if connection and specification.injects("client"):
+            _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
+            injected = {p.name: AlgorithmClient(connection) for p in specification.parameters if p.kind == "client"}
+        if identity := task.identity or (connection.identity if connection else None):
+            info = _run_info(task, identity)
+            injected |= {p.name: info for p in specification.parameters if p.kind == "run_info"}
         columns = specification.marked(arguments, COLUMN)
         chosen = _choose(specification.data, task)
         if reach is not None:
             chosen = {name: reach(database) for name, database in chosen.items()}
-        injected |= _load(specification.data, chosen, columns)
-        result = _call(function, {**arguments, **injected}, algorithm.folder, columns)
+        whole = task.step != "compute"  # a table that is made of another is made of all of it
+        injected |= _load(specification.data, chosen, columns, whole=whole)
+        result = _call(function, {**arguments, **injected}, algorithm.folder, [] if whole else columns)
         for client in injected.values():
             if isinstance(client, AlgorithmClient):
                 client.close()
         return _encode(result, task, function)
 
 
-_FROM_TOKEN: tuple[Kind, ...] = ("client", "run_info")
-"""What is injected from what the token tells."""
-
-
-def _inject(parameter: Parameter, task: Task, connection: Connection) -> object:
-    if parameter.kind == "client":
-        return AlgorithmClient(connection)
-    identity = connection.identity
+def _run_info(task: Task, identity: Identity) -> RunInfo:
+    """What the environment tells of the run (v5), else its token."""
     return RunInfo(
         task_id=identity.task_id,
         node_id=identity.node_id,
@@ -116,9 +119,12 @@ def _choose(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database
     return chosen
 
 
-def _load(parameters: tuple[Parameter, ...], chosen: Mapping[str, Database], named: list[str]) -> dict[str, object]:
-    """Read what each parameter asks for. With several tables, a named column may be in any of them."""
-    loaded = {p.name: data.load(chosen[p.name], p.form, _wanted(p.columns, named)) for p in parameters}
+def _load(
+    parameters: tuple[Parameter, ...], chosen: Mapping[str, Database], named: list[str], *, whole: bool
+) -> dict[str, object]:
+    """Read what each parameter asks for, or all of it. With several tables, a named column may be in any of them."""
+    wanted = {p.name: None if whole else _wanted(p.columns, named) for p in parameters}
+    loaded = {p.name: data.load(chosen[p.name], p.form, wanted[p.name]) for p in parameters}
     tables = [p for p in parameters if loaded[p.name].columns is not None]
     for parameter in tables:
         _check_columns(parameter.columns.names or (), [parameter], loaded, chosen)
@@ -178,8 +184,12 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:
-    """The result in the encoding that the task asks for."""
+    """The result in the encoding that the task asks for; a table that stays at the node as Parquet."""
     known = function.literals()
+    if task.step != "compute":
+        from algotools.data import parquet
+
+        return parquet.encode(result)
     if task.encoding == "rich":
         return encode_rich(result, known)
     plain = encode_plain(result, known)

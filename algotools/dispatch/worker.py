@@ -53,6 +53,8 @@ def work(
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
         _redirect(output, channel.fileno())
+        for secret in [variable for variable in os.environ if variable.startswith(contract.secrets)]:
+            del os.environ[secret]
 
         def connect() -> Connection:
             return contract.connect(task, _token(channel))

@@ -16,7 +16,12 @@ from algotools.federation.api import Api
 from algotools.federation.store import Store
 from algotools.task import Identity, Proxy, Task
 
-DATABASES: dict[str, Any] = {"v3": "default", "v4": [{"label": "default", "query": "select 1"}]}
+DATABASES: dict[str, Any] = {
+    "v3": "default",
+    "v4": [{"label": "default", "query": "select 1"}],
+    "v5": [[{"label": None, "type": "dataframe", "dataframe_id": 1, "dataframe_name": "df1"}]],
+}
+MORE: dict[str, Any] = {"v5": {"method": "env", "role": "master", "session_id": 1}}
 
 
 class Server:
@@ -26,7 +31,12 @@ class Server:
         self.contract = contract
         self.store = Store("collab1", ["orgA", "orgB", "orgC"], lambda run: None, lambda run, line: None)
         self.master = self.store.create(
-            "env", "d", "harbor.example/probe:1", DATABASES[contract.name], {3: b"to three", 2: b"to two"}
+            "env",
+            "d",
+            "harbor.example/probe:1",
+            DATABASES[contract.name],
+            {3: b"to three", 2: b"to two"},
+            **MORE.get(contract.name, {}),
         )
         self.caller = Identity(
             task_id=self.master.id,
@@ -35,6 +45,7 @@ class Server:
             collaboration_id=1,
             image=self.master.image,
             databases=self.master.databases,
+            session_id=self.master.session_id,
         )
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         self.troubles: list[tuple[int, object]] = []

@@ -16,6 +16,7 @@ ENCODED = "F5WW45BPMRQXIYJPORQXG2ZNGAYDAMBQGAYDAMJPNFXHA5LU"
     [
         ({"INPUT_FILE": ENCODED, "USER_REQUESTED_DATABASE_LABELS": "MRSWMYLVNR2A!!!!"}, "v4"),
         ({"INPUT_FILE": ENCODED, "USER_REQUESTED_DATABASE_LABELS": ""}, "v4"),
+        ({"INPUT_FILE": ENCODED, "FUNCTION_ACTION": "x", "ALGORITHM_METHOD": "y"}, "v5"),
         ({"INPUT_FILE": PATH, "USER_REQUESTED_DATABASE_LABELS": "default"}, "v4"),
         ({"INPUT_FILE": PATH, "USER_REQUESTED_DATABASE_LABELS": ""}, "v4"),
         ({"INPUT_FILE": PATH, "USER_REQUESTED_DATABASE_LABEL": "default", "DB_LABELS": '["default"]'}, "v3"),
@@ -39,7 +40,6 @@ def test_the_first_sign_decides(environment, name):
         ({"INPUT_FILE": ENCODED[:-1]}, "neither"),
         ({"INPUT_FILE": "ZZZZZZZZ"}, "neither"),
         ({"INPUT_FILE": "ÄÖÜ"}, "neither"),
-        ({"INPUT_FILE": ENCODED, "FUNCTION_ACTION": "x", "ALGORITHM_METHOD": "y"}, "generation v5"),
     ],
 )
 def test_an_environment_of_no_known_generation_is_refused(environment, told):
@@ -48,7 +48,7 @@ def test_an_environment_of_no_known_generation_is_refused(environment, told):
 
 
 def test_a_generation_goes_by_its_name():
-    assert [by_name(name).name for name in ("v3", "v4")] == ["v3", "v4"]
+    assert [by_name(name).name for name in ("v3", "v4", "v5")] == ["v3", "v4", "v5"]
 
 
 @pytest.mark.parametrize("name", ["v2", "V3", "", "base", "v3_http"])

@@ -456,7 +456,7 @@ def test_an_answer_that_is_not_json_is_an_error_of_the_proxy(answer):
             thread.join()
 
 
-@pytest.mark.parametrize("contract", ["v3", "v4"])
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 @pytest.mark.parametrize(
     "answer", [None, 3, [3], {"msg": "hello"}, {"data": [{"result": "%"}]}, {"data": 3}, [{"id": 1, "result": "%"}]]
 )

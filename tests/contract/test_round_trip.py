@@ -14,11 +14,14 @@ from hypothesis import strategies as st
 from algotools.contract import Contract, Prepared, by_name, detect
 from algotools.contract.v3 import V3
 from algotools.contract.v4 import V4
+from algotools.contract.v5 import ACTIONS, JOBS, OUTPUT_FORMAT, SOURCE, V5
 from algotools.errors import ContractError
 from algotools.task import Database, Identity, Proxy, Task
 
-CONTRACTS = {"v3": V3(), "v4": V4(), "v4 plain": V4(encoded=False)}
+CONTRACTS = {"v3": V3(), "v4": V4(), "v4 plain": V4(encoded=False), "v5": V5()}
 each_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
+WITH_DATABASES = {name: contract for name, contract in CONTRACTS.items() if not contract.has_sessions}
+each_with_databases = pytest.mark.parametrize("contract", WITH_DATABASES.values(), ids=WITH_DATABASES)
 quietly = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -130,10 +133,46 @@ def of_v4(draw: Any, folder: Path, values: st.SearchStrategy[str]) -> Task:
     )
 
 
+IDS = {"task_id": 7, "node_id": 1, "organization_id": 2, "collaboration_id": 1}
+table_names = st.text(st.characters(codec="utf-8", exclude_characters="\0,;/"), min_size=1, max_size=8)
+
+
+def tables(draw: Any, session: Path) -> tuple[Database, ...]:
+    """Some arguments of one table, and some of several."""
+    groups = draw(st.lists(st.lists(table_names, min_size=1, max_size=3), max_size=4))
+    return tuple(
+        Database(name, str(session / f"{name}.parquet"), "parquet", group=number if len(group) > 1 else None)
+        for number, group in enumerate(groups)
+        for name in group
+    )
+
+
+def of_v5(draw: Any, folder: Path) -> Task:
+    role, step = draw(st.sampled_from(list(ACTIONS.values())))
+    session = draw(st.sampled_from([folder, folder / "session", Path("/app/vantage6/task/session")]))
+    source = st.builds(Database, st.just(SOURCE), uris.filter(bool) | texts.filter(bool), types, options)
+    token = draw(texts) if role == "master" else ""
+    return Task(
+        **{
+            **call(draw, folder, [role]),
+            "step": step,
+            "method": draw(texts),
+            "args": (),
+            "databases": (draw(source),) if step == "data_extraction" else tables(draw, session),
+            "temporary_folder": session / JOBS,
+            "proxy": draw(st.none() | st.builds(Proxy, proxies, st.none(), st.just(token))),
+            "identity": draw(st.none() | st.just(Identity(**IDS))),
+            "variables": draw(st.dictionaries(variable_names, printable | look_alikes, max_size=4)),
+        }
+    )
+
+
 def ordinary(draw: Any, contract: Contract, folder: Path) -> Task:
     """A task that the generation can express."""
     if isinstance(contract, V3):
         return of_v3(draw, folder)
+    if isinstance(contract, V5):
+        return of_v5(draw, folder)
     return of_v4(draw, folder, printable if contract.encoded else texts)
 
 
@@ -152,6 +191,7 @@ def awkward(draw: Any, folder: Path) -> Task:
             maybe,
             maybe,
             maybe,
+            st.none() | st.integers(0, 2),
         ),
         max_size=3,
     )
@@ -162,24 +202,29 @@ def awkward(draw: Any, folder: Path) -> Task:
         ]
     )
     paths = st.sampled_from([folder / "input", folder / "output", folder / "token", folder / "a\0b", folder / "\udcff"])
-    relative = st.sampled_from([Path("relative"), Path()])
+    relative = st.sampled_from([Path("relative"), Path(), Path(JOBS), folder / JOBS])
     urls = proxies | anything | st.sampled_from(BAD_URLS)
     return Task(
         method=draw(st.text()),
         role=draw(st.sampled_from(["master", "rpc", None])),
+        step=draw(st.sampled_from(["compute", "data_extraction", "preprocessing"])),
+        args=draw(st.sampled_from([(), (1,)])),
+        kwargs=draw(st.sampled_from([{}, {OUTPUT_FORMAT: "algotools"}, {"": None}])),
         encoding=draw(st.sampled_from(["plain", "rich"])),
         databases=tuple(draw(databases)),
         configured=tuple(draw(databases)),
         input_file=draw(paths | relative),
         output_file=draw(paths | relative),
         temporary_folder=draw(st.none() | paths | relative),
-        proxy=draw(st.none() | st.builds(Proxy, urls, paths | relative)),
+        proxy=draw(st.none() | st.builds(Proxy, urls, st.none() | paths | relative, st.just("") | anything)),
         variables=draw(st.dictionaries(names | anything | identifiers, anything, max_size=3)),
         identity=draw(
-            st.none()
-            | st.just(Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="i", databases=""))
+            st.none() | st.just(Identity(**IDS)) | st.just(Identity(**IDS, image="i", databases="")) | st.just(BOTH)
         ),
     )
+
+
+BOTH = Identity(**IDS, session_id=1)
 
 
 def one_part_awkward(draw: Any, contract: Contract, folder: Path) -> Task:
@@ -202,7 +247,7 @@ def check(contract: Contract, task: Task, prepared: Prepared) -> None:
     assert detect(prepared.environment).name == contract.name
     assert contract.read(prepared.environment) == task
     assert task.output_file.read_bytes() == b""
-    if task.proxy is not None:
+    if task.proxy is not None and task.proxy.token_file is not None:
         assert task.proxy.token_file.read_bytes() == b"token"
 
 
@@ -233,7 +278,7 @@ def test_any_task_is_refused_or_read_as_it_was_prepared(contract, how, data, tmp
 @given(posted=st.binary(min_size=1))
 @quietly
 def test_an_input_that_is_posted_is_passed_on_unread(contract, posted, tmp_path):
-    task = Task(method="", role="rpc", input_file=tmp_path / "input", output_file=tmp_path / "output")
+    task = a_task(tmp_path, method="", temporary_folder=tmp_path / JOBS)
 
     assert contract.prepare(task, posted=posted).files[task.input_file] == posted
 
@@ -251,30 +296,69 @@ def a_task(folder: Path, **more: Any) -> Task:
 
 
 REFUSED_BY_ALL = {
-    "identity": {
-        "identity": Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="i", databases="")
-    },
-    "differ only in case": {"configured": (Database("a", "x"), Database("A", "y"))},
-    "type 'None'": {"configured": (Database("a", "x", "None"),)},
-    "query": {"configured": (Database("a", "x", query="select 1"),)},
     "'PATH'": {"variables": {"PATH": "/"}},
     "'HOST'": {"variables": {"HOST": "x"}},
-    "'A_DATABASE_URI'": {"variables": {"A_DATABASE_URI": "x"}, "configured": (Database("a", "x"),)},
     "'USER_REQUESTED_DATABASE_LABELS'": {"variables": {"USER_REQUESTED_DATABASE_LABELS": "x"}},
     "identifier": {"variables": {"1A": "x"}},
-    "null character": {"configured": (Database("a", "x\0y"),)},
-    "not valid Unicode": {"configured": (Database("a", "\udcff"),)},
     "scheme://host:port": {"proxy": Proxy("http://proxyserver", Path("/token"))},
     "must be absolute": {"input_file": Path("input")},
     "must be different": {"input_file": Path("/same"), "output_file": Path("/same")},
 }
+REFUSED_BY_BOTH = {
+    "identity": {"identity": Identity(**IDS, image="i", databases="")},
+    "differ only in case": {"configured": (Database("a", "x"), Database("A", "y"))},
+    "type 'None'": {"configured": (Database("a", "x", "None"),)},
+    "query": {"configured": (Database("a", "x", query="select 1"),)},
+    "'A_DATABASE_URI'": {"variables": {"A_DATABASE_URI": "x"}, "configured": (Database("a", "x"),)},
+    "null character": {"configured": (Database("a", "x\0y"),)},
+    "not valid Unicode": {"configured": (Database("a", "\udcff"),)},
+    "sessions": {"step": "preprocessing"},
+    "groups of tables": {"databases": (Database("a", "x", group=0),)},
+    "only v5 has it in the environment": {"proxy": Proxy("http://h:1", None, "token")},
+}
+EXTRACTION = {"step": "data_extraction"}
+REFUSED_BY_V5 = {
+    "without a role": {"role": None},
+    "a master for the step preprocessing": {"role": "master", "step": "preprocessing"},
+    "by position": {"args": (1,)},
+    "the name is its own": {"kwargs": {OUTPUT_FORMAT: "x"}},
+    "does not ask for": {"configured": (Database("a", "x"),)},
+    "temporary folder": {"temporary_folder": None},
+    "in a session's folder": {"temporary_folder": Path("/mnt/tmp")},
+    "token in a file": {"proxy": Proxy("http://h:1", Path("/token"))},
+    "rpc with a token": {"proxy": Proxy("http://h:1", None, "token")},
+    "more of an `identity`": {"identity": Identity(**IDS, image="i")},
+    "a query, sheet": {"databases": (Database("a", "x", "parquet", query="select 1"),)},
+    "other than one database": {**EXTRACTION, "databases": ()},
+    "'source'": {**EXTRACTION, "databases": (Database("default", "x", "csv"),)},
+    "without URI": {**EXTRACTION, "databases": (Database(SOURCE),)},
+    "option 'user'": {**EXTRACTION, "databases": (Database(SOURCE, "x", "csv", {"user": "me"}),)},
+    "called 'a,b'": {"databases": (Database("a,b", "x", "parquet"),)},
+    "elsewhere": {"databases": (Database("a", "/elsewhere/a.parquet", "parquet"),)},
+    "'CONTAINER_TOKEN'": {"variables": {"CONTAINER_TOKEN": "x"}},
+    "'DB_PARAM_X'": {"variables": {"DB_PARAM_X": "x"}},
+}
 
 
-@each_contract
-@pytest.mark.parametrize(("name", "parts"), REFUSED_BY_ALL.items(), ids=REFUSED_BY_ALL)
-def test_what_no_generation_can_express_is_refused_by_name(contract, name, parts, tmp_path):
+@each_with_databases
+@pytest.mark.parametrize(
+    ("name", "parts"), {**REFUSED_BY_ALL, **REFUSED_BY_BOTH}.items(), ids={**REFUSED_BY_ALL, **REFUSED_BY_BOTH}
+)
+def test_what_no_generation_with_databases_can_express_is_refused_by_name(contract, name, parts, tmp_path):
     with pytest.raises(ContractError) as caught:
         contract.prepare(a_task(tmp_path, **parts))
+
+    assert name in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"), {**REFUSED_BY_ALL, **REFUSED_BY_V5}.items(), ids={**REFUSED_BY_ALL, **REFUSED_BY_V5}
+)
+def test_what_v5_cannot_express_is_refused_by_name(name, parts, tmp_path):
+    if "proxy" in parts and parts["proxy"].token_file and name == "scheme://host:port":
+        parts = {"proxy": Proxy(parts["proxy"].url)}
+    with pytest.raises(ContractError) as caught:
+        CONTRACTS["v5"].prepare(a_task(tmp_path, **{"temporary_folder": tmp_path / JOBS, **parts}))
 
     assert name in caught.value.message
 
@@ -282,8 +366,9 @@ def test_what_no_generation_can_express_is_refused_by_name(contract, name, parts
 @each_contract
 @pytest.mark.parametrize("url", BAD_URLS)
 def test_an_address_that_its_parts_do_not_give_back_is_refused(contract, url, tmp_path):
+    token_file = None if contract.has_sessions else tmp_path / "token"
     with pytest.raises(ContractError, match="scheme://host:port"):
-        contract.prepare(a_task(tmp_path, proxy=Proxy(url, tmp_path / "token")))
+        contract.prepare(a_task(tmp_path, temporary_folder=tmp_path / JOBS, proxy=Proxy(url, token_file)))
 
 
 REFUSED_BY_V3 = {

@@ -14,7 +14,8 @@ from algotools.errors import TokenError
 from algotools.task import Identity
 
 numbers = st.integers(0, 2**63 - 1)
-databases = st.none() | st.text() | st.lists(st.dictionaries(st.text(), st.none() | st.text(), max_size=3), max_size=3)
+items = st.dictionaries(st.text(), st.none() | st.text(), max_size=3)
+databases = st.none() | st.text() | st.lists(items | st.lists(items, max_size=2), max_size=3)
 identities = st.builds(
     Identity,
     task_id=numbers,
@@ -25,6 +26,7 @@ identities = st.builds(
     databases=databases,
     study_id=st.none() | numbers,
     store_id=st.none() | numbers,
+    session_id=st.none() | numbers,
 )
 
 

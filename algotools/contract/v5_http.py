@@ -1,0 +1,166 @@
+"""v5's proxy, both sides: what differs from v4's, whose endpoints it has kept."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import re
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import msgspec
+
+from algotools.client.connection import RunState
+from algotools.contract import rest, v4_http
+from algotools.contract.platform import FINAL, Dataframe, Platform, Run, Session
+from algotools.contract.platform import Task as TaskRecord
+from algotools.contract.v5 import action
+from algotools.task import Identity
+
+
+class ProxyConnection(v4_http.ProxyConnection):
+    """The container's side; see ``Connection``."""
+
+    key = "arguments"
+
+    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+        """See ``Connection``: the tables of the master's own task, in the same session."""
+        return self._post_task(
+            method,
+            arguments,
+            databases=self.identity.databases,
+            session_id=self.identity.session_id,
+            method=method,
+            action=action("rpc", "compute"),
+        )
+
+    def runs(self, task_id: int) -> list[RunState]:
+        """See ``Connection``."""
+        return [msgspec.structs.replace(run, log=written(run.log)) for run in super().runs(task_id)]
+
+
+_HEADING = re.compile(r"LOGS of POD .*? \(created by job .*?\)\s*")
+
+
+def written(log: str) -> str:
+    """A run's log as its container wrote it: of several attempts the last.
+
+    5.0's nodes put a heading before each, and 5.0.3 stores what Python shows of a bytes object.
+    """
+    text = _HEADING.split(log)[-1].strip()
+    if text[:2] not in ("b'", 'b"'):
+        return text
+    try:
+        data = ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+    return data.decode(errors="replace") if isinstance(data, bytes) else text
+
+
+def respond(
+    method: str, path: str, query: Mapping[str, str], body: bytes, caller: Identity, platform: Platform
+) -> tuple[int, object]:
+    """The proxy's side; see ``Contract.respond``."""
+    match [method, *path.split("/")]:
+        case ["POST", "task"]:
+            parent = platform.task(caller.task_id)
+            if parent is None or parent.status in FINAL:
+                return rest.MASKED
+            created = rest.create(body, caller, platform, "arguments", "Organizations missing from input arguments")
+            return (201, task(created, platform)) if isinstance(created, TaskRecord) else created
+        case ["GET", "task", id_] if found := platform.task(int(id_)):
+            return 200, task(found, platform)
+        case ["GET", "task", id_, "status"] if found := platform.task(int(id_)):
+            return 200, {"status": status(found)}
+        case ["GET", "run"] if found := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([_run(run, found, platform) for run in reversed(found.runs)], path, query)
+        case ["GET", "run", id_] if run := platform.run(int(id_)):
+            return 200, _run(run, cast("TaskRecord", platform.task(run.task_id)), platform)
+        case ["GET", "result"] if found := platform.task(int(query.get("task_id", 0))):
+            return 200, rest.page([_result(run, found) for run in reversed(found.runs)], path, query)
+        case ["GET", "collaboration", _]:
+            code, content = v4_http.respond(method, path, query, body, caller, platform)
+            kept = {"session_restrict_to_same_image": False}
+            return code, {**content, **kept} if code == 200 and isinstance(content, dict) else content
+        case ["GET", "vpn", *_]:
+            return rest.MASKED
+        case _:
+            return v4_http.respond(method, path, query, body, caller, platform)
+
+
+def status(task: TaskRecord) -> str:
+    """How a task is doing: ``awaiting``, ``completed`` or ``failed``."""
+    if task.status == "completed":
+        return "completed"
+    return "failed" if task.status in FINAL else "awaiting"
+
+
+def task(record: TaskRecord, platform: Platform) -> dict[str, object]:
+    """A task as v5 shows it."""
+    groups = cast("list[list[dict[str, object]]]", record.databases)
+    databases = [
+        {**{key: table.get(key) for key in ("label", "type", "dataframe_id", "dataframe_name")}, "position": position}
+        for position, group in enumerate(groups)
+        for table in group
+    ]
+    return {
+        **v4_http.task(record, platform, databases),
+        "status": status(record),
+        "action": action(record.role or "rpc", record.step),
+        "method": record.method,
+        "session": None if record.session_id is None else rest.reference("session", record.session_id),
+        "dataframe": record.dataframe,
+        "depends_on": list(record.depends_on),
+        "required_by": [other.id for other in platform.required_by(record.id)],
+    }
+
+
+def session(record: Session, tables: Sequence[Dataframe], tasks: Mapping[int, TaskRecord]) -> dict[str, object]:
+    """A session as v5 shows it; ``tasks`` are those that made its tables."""
+    return {
+        "id": record.id,
+        "name": record.name,
+        "scope": record.scope,
+        "owner": rest.reference("user", 1),
+        "collaboration": rest.reference("collaboration", 1),
+        "study": None,
+        "image": None,
+        "tasks": f"/api/task?session_id={record.id}",
+        "dataframes": f"/api/session/{record.id}/dataframe",
+        "ready": all(ready(table, tasks) for table in tables),
+        "created_at": record.created_at,
+        "last_used_at": record.last_used_at or record.created_at,
+    }
+
+
+def dataframe(record: Dataframe, tasks: Mapping[int, TaskRecord], platform: Platform) -> dict[str, object]:
+    """A table of a session as v5 shows it."""
+    last = tasks[record.tasks[-1]] if record.tasks else None
+    return {
+        "id": record.id,
+        "name": record.name,
+        "db_label": record.label,
+        "session": rest.reference("session", record.session_id),
+        "tasks": f"/api/task?dataframe_id={record.id}",
+        "last_session_task": task(last, platform) if last else None,
+        "ready": ready(record, tasks),
+        "organizations_ready": [run.organization_id for run in last.runs if run.status == "completed"] if last else [],
+        "columns": record.columns,
+    }
+
+
+def ready(record: Dataframe, tasks: Mapping[int, TaskRecord]) -> bool:
+    """Whether tasks can use a table: every node has made its part of it."""
+    return all(tasks[id_].status == "completed" for id_ in record.tasks)
+
+
+def _run(run: Run, record: TaskRecord, platform: Platform) -> dict[str, object]:
+    item = {**v4_http.run(run, platform), "action": action(record.role or "rpc", record.step)}
+    del item["ports"], item["input"]
+    node = {"id": run.node_id, "name": platform.node_name(run.node_id), "status": platform.node_status(run.node_id)}
+    identity = {"keycloak_id": None, "keycloak_client_id": None}
+    return {**item, "arguments": base64.b64encode(run.input).decode(), "node": {**node, **identity}}
+
+
+def _result(run: Run, record: TaskRecord) -> dict[str, object]:
+    return {**v4_http.result(run), "action": action(record.role or "rpc", record.step)}
