@@ -17,7 +17,7 @@ from algotools.task import Database
 FORMS = {("pandas", "DataFrame"): "pandas", ("algotools", "Database"): "database"}
 """Package and class of an annotation -> the form that it asks for."""
 
-SOURCES = {"csv": "algotools.data.csv", "frame": "algotools.data.frame"}
+SOURCES = {kind: f"algotools.data.{kind}" for kind in ("csv", "excel", "frame", "parquet", "sql")}
 """Type of a database -> the module that reads it."""
 
 ENDINGS = {

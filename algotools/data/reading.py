@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
 
 from algotools.errors import AlgotoolsError, DatabaseUnreadable
 from algotools.task import Database
+
+
+class Unfit(Exception):
+    """Why a database cannot be read, in words that quote nothing of it; ``detail`` is for the owner."""
+
+    def __init__(self, why: str, detail: object = "") -> None:
+        super().__init__(why)
+        self.detail = detail
 
 
 @contextmanager
@@ -16,6 +26,8 @@ def reading(database: Database, kind: str) -> Iterator[None]:
         yield
     except AlgotoolsError:
         raise
+    except Unfit as unfit:
+        raise _unreadable(database, str(unfit), unfit.detail) from None
     except FileNotFoundError as error:
         raise _unreadable(database, "its file does not exist", error) from None
     except PermissionError as error:
@@ -29,5 +41,11 @@ def reading(database: Database, kind: str) -> Iterator[None]:
         raise _unreadable(database, f"{why} ({type(error).__name__})", error) from None
 
 
-def _unreadable(database: Database, why: str, error: Exception) -> DatabaseUnreadable:
+def _unreadable(database: Database, why: str, error: object) -> DatabaseUnreadable:
     return DatabaseUnreadable(f"database {database.label!r}: {why}", detail=f"{database.uri}: {error}")
+
+
+def local(uri: str) -> Path:
+    """The path that a URI of a file means."""
+    scheme, separator, path = uri.partition("://")
+    return Path(unquote(path) if scheme == "file" else uri) if separator else Path(uri)

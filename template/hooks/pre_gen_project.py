@@ -9,7 +9,20 @@ import keyword
 import re
 import sys
 
-TAKEN = {"algotools", "conftest", "docker", "duckdb", "msgspec", "numpy", "pandas", "pytest", "src", "tests", "wrapt"}
+TAKEN = {
+    "algotools",
+    "conftest",
+    "docker",
+    "duckdb",
+    "msgspec",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pytest",
+    "src",
+    "tests",
+    "wrapt",
+}
 """Modules that a project has, or that algotools needs at a node."""
 
 LONGEST = 40

@@ -1,5 +1,6 @@
 """Which source reads a database, and what is said of one that cannot be read."""
 
+import importlib
 import os
 import uuid
 from collections.abc import Iterator
@@ -42,14 +43,16 @@ def test_the_type_is_what_the_node_says_else_what_the_uri_tells_else_csv(uri, to
     assert data.type_of(Database("default", uri, told)) == kind
 
 
-@pytest.mark.parametrize(("uri", "told"), [("x.parquet", None), ("postgresql://u:p@h/d", None), ("x.csv", "omop")])
+@pytest.mark.parametrize(
+    ("uri", "told"), [("x.csv", "omop"), ("x.csv", "Sparql"), ("x.csv", "other"), ("/data/x", "folder")]
+)
 def test_a_type_that_cannot_be_read_is_named(uri, told):
     database = Database("clinic", uri, told)
     with pytest.raises(UnsupportedDatabase) as refused:
         data.load(database, "pandas", None)
     message = str(refused.value)
     assert f"database 'clinic' is of type {data.type_of(database)!r}" in message
-    assert "types that can: csv, frame" in message
+    assert "types that can: csv, excel, frame, parquet, sql;" in message
     assert "annotate the parameter `Database`" in message
     assert uri not in message
 
@@ -92,13 +95,14 @@ def unreadable(path: Path, kind: str) -> DatabaseUnreadable:
     return failed.value
 
 
-@pytest.mark.parametrize("kind", ["csv", "frame"])
+@pytest.mark.parametrize("kind", ["csv", "frame", "parquet", "excel"])
 class TestAnUnreadableDatabase:
     def test_that_does_not_exist(self, folder, kind):
         assert "its file does not exist" in str(unreadable(folder / "x", kind))
 
     def test_that_is_a_folder(self, folder, kind):
-        assert f"it is a folder, not a {kind} file" in str(unreadable(folder, kind))
+        why = "it is a folder without a parquet file" if kind == "parquet" else f"it is a folder, not a {kind} file"
+        assert why in str(unreadable(folder, kind))
 
     def test_that_may_not_be_read(self, folder, kind, nobody):
         path = folder / "x"
@@ -112,7 +116,7 @@ class TestAnUnreadableDatabase:
         path = folder / "x"
         path.touch()
         error = unreadable(path, kind)
-        assert ("it is empty" if kind == "csv" else "it is not a readable frame file") in str(error)
+        assert ("it is not a readable frame file" if kind == "frame" else "it is empty") in str(error)
 
     def test_that_is_of_another_kind(self, folder, kind):
         path = folder / "x"
@@ -136,9 +140,9 @@ class Nobody:
 
 @pytest.fixture
 def nobody() -> Iterator[Nobody]:
-    import algotools.data.csv  # what is imported with few rights may not be readable either
-
-    assert algotools.data.csv
+    for module in ("csv", "excel", "parquet", "sql"):  # may not be readable with few rights either
+        importlib.import_module(f"algotools.data.{module}")
+    importlib.import_module("openpyxl")
     before = os.geteuid()
     yield Nobody()
     assert os.geteuid() == before

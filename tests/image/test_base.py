@@ -185,7 +185,7 @@ print(json.dumps({
     "uid": os.getuid(),
     "user": [user.pw_uid, user.pw_gid, user.pw_shell],
     "packages": freeze,
-    "engines": [bool(importlib.util.find_spec(name)) for name in ("pandas", "numpy", "duckdb", "pyarrow")],
+    "engines": [bool(importlib.util.find_spec(name)) for name in ("pandas", "numpy", "pyarrow", "duckdb")],
     "pip": sorted(name for name in os.environ if name.startswith("PIP")),
 }))
 """

@@ -108,7 +108,7 @@ def test_the_example_from_its_folder_to_an_image_that_tells_what_it_is(example: 
     assert json.loads(found[labels.DESCRIPTION]) == described
     assert packages["federated-algotools"] == found[labels.VERSION] == __version__
     assert re.fullmatch(r"3\.\d+\.\d+", packages["python"])
-    assert {"pandas", "numpy", "duckdb"} <= set(packages)
+    assert {"pandas", "numpy", "pyarrow"} <= set(packages)
     assert {name: found[name] for name in found if name.startswith("org.opencontainers")} == {
         labels.TITLE: "average",
         labels.DETAILS: "The average of a column over several organizations",
