@@ -19,7 +19,7 @@ from algotools.functions import Algorithm, RegisteredFunction
 def describe(algorithm: Algorithm) -> dict[str, Any]:
     """The algorithm's name and its functions, ready to be written as JSON.
 
-    Each function has ``method``, ``role``, ``description``, ``databases`` (parameter, form, label) and
+    Each function has ``method``, ``role``, ``step``, ``description``, ``databases`` (parameter, form, label) and
     ``arguments``, a JSON Schema with the docstring's words for each argument.
     """
     return {"algorithm": algorithm.name, "functions": [_function(f) for f in algorithm.functions.values()]}
@@ -35,6 +35,7 @@ def _function(function: RegisteredFunction) -> dict[str, Any]:
     return {
         "method": function.method,
         "role": function.role,
+        "step": function.step,
         "description": "\n\n".join(text for text in (told.short_description, told.long_description) if text),
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
         "arguments": schema,

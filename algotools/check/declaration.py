@@ -14,18 +14,19 @@ from algotools.client import AlgorithmClient
 from algotools.data import form_of
 from algotools.errors import DeclarationError
 from algotools.functions import RegisteredFunction
-from algotools.task import Role, RunInfo
+from algotools.task import Role, RunInfo, Step
 
 _WAYS_TO_WAIT = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
-def rule_of(function: Callable[..., object], role: Role) -> str:
+def rule_of(function: Callable[..., object], role: Role, step: Step = "compute") -> str:
     """The rule that a refused function breaks first: looked for in the order in which algotools refuses."""
     if isinstance(function, RegisteredFunction) or not inspect.isfunction(function):
         return "not-plain"
     if any(waits(function) for waits in _WAYS_TO_WAIT):
         return "not-plain"
     hints, unresolved = _hints(function)
+    sources = 0
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             return "star-arguments"
@@ -34,7 +35,8 @@ def rule_of(function: Callable[..., object], role: Role) -> str:
         annotation = hints.get(parameter.name, parameter.annotation)
         if not isinstance(annotation, str) and (rule := _broken(annotation, parameter.default, role)):
             return rule
-    return unresolved or "same-name"
+        sources += form_of(_bare(annotation)) is not None
+    return unresolved or ("same-name" if step == "compute" or sources == 1 else "table-source")
 
 
 def in_words(error: DeclarationError) -> tuple[str, str]:
@@ -56,8 +58,12 @@ def _hints(function: Callable[..., object]) -> tuple[dict[str, Any], str]:
         return {}, "declaration"
 
 
+def _bare(annotation: Any) -> Any:
+    return typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+
+
 def _broken(annotation: Any, default: object, role: Role) -> str:
-    bare = typing.get_args(annotation)[0] if typing.get_origin(annotation) is Annotated else annotation
+    bare = _bare(annotation)
     if bare is AlgorithmClient:
         return "rpc-with-client" if role == "rpc" else ""
     if bare is RunInfo or form_of(bare):

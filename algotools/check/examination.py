@@ -22,7 +22,7 @@ from algotools.errors import AlgorithmImportError, AlgorithmNotFound, AlgotoolsE
 from algotools.federation.configuration import read_file
 from algotools.functions import Algorithm, RegisteredFunction, registered_in
 from algotools.locate import Place
-from algotools.task import Role
+from algotools.task import Role, Step
 
 
 class Refused(NamedTuple):
@@ -138,9 +138,9 @@ class Examination:
         """A declaration that is refused does not end the import: so all that are refused are told at once."""
         register = functions.register
 
-        def recording(function: Callable[..., Any], role: Role, name: str | None = None) -> Any:
+        def recording(function: Callable[..., Any], role: Role, name: str | None = None, step: Step = "compute") -> Any:
             try:
-                return register(function, role, name)
+                return register(function, role, name, step)
             except DeclarationError as error:
                 self._refused.append(Refused(function, role, error, _place_of(function) or _caller(), name))
                 return function
@@ -157,7 +157,7 @@ class Examination:
         except DeclarationError as error:
             reason, way_out = in_words(error)
             place = _place_of(function) or ("", 0)
-            self._found(rule_of(function.__wrapped__, function.role), place, reason, way_out)
+            self._found(rule_of(function.__wrapped__, function.role, function.step), place, reason, way_out)
             return False
 
     def _not_registered(self, files: list[source.File], registered: dict[str, RegisteredFunction]) -> None:
@@ -198,6 +198,10 @@ class Examination:
         place = _place_of(function)
         if place is None or results.is_wrapped(bare):
             return False
+        if function.step != "compute":
+            if trouble := results.no_table(bare):
+                self._found("table-result", place, f"{function.method}: {trouble}")
+            return bool(trouble)
         problems: list[results.Unfit] = []
         file = next((file for file in files if str(file.path) == place[0]), None)
         for node in source.functions(file.tree) if file else ():
@@ -220,7 +224,11 @@ class Examination:
         file = sys.modules[self._place.module].__file__
         algorithm = Algorithm(self._place.module, fine, str(Path(file).parent) if file else None)
         for function in fine.values():
-            if function.role == "rpc" and (trouble := trial.try_out(algorithm, function, member)) is not None:
+            if (
+                function.step == "compute"
+                and function.role == "rpc"
+                and (trouble := trial.try_out(algorithm, function, member)) is not None
+            ):
                 place = trouble.place or _place_of(function) or ("", 0)
                 self._found(trouble.rule, place, f"{function.method}: {trouble.reason}")
 

@@ -18,6 +18,7 @@ from typing import Annotated, Any, NamedTuple, Union
 from algotools.check import source
 from algotools.check.source import Function
 from algotools.client import Results
+from algotools.data import form_of
 from algotools.errors import NotSerializable
 from algotools.payload import encode_plain, encode_rich
 from algotools.task import Role
@@ -65,12 +66,23 @@ class Unfit(NamedTuple):
 
 def in_annotation(function: Callable[..., object], role: Role, line: int) -> Unfit | None:
     """What the return annotation promises, if no answer can hold it."""
+    what = _unfit_type(_return_hint(function), role)
+    return Unfit(line, f"its annotation says that it returns {what}") if what else None
+
+
+def no_table(function: Callable[..., object]) -> str:
+    """Why what the annotation of a function that makes a table promises is none; empty if it is, or says nothing."""
+    hint = _return_hint(function)
+    if hint in (None, Any, object) or form_of(hint) or (isinstance(hint, type) and hint.__name__ == "Table"):
+        return ""
+    return f"its annotation says that it returns {_named(getattr(hint, '__name__', str(hint)))}"
+
+
+def _return_hint(function: Callable[..., object]) -> Any:
     try:
-        hint = typing.get_type_hints(function, include_extras=True).get("return")
+        return typing.get_type_hints(function, include_extras=True).get("return")
     except Exception:  # an annotation is any expression, and this one is for readers only
         return None
-    what = _unfit_type(hint, role)
-    return Unfit(line, f"its annotation says that it returns {what}") if what else None
 
 
 def in_returns(node: Function, role: Role, names: Mapping[str, object]) -> Iterator[Unfit]:

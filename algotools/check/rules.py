@@ -84,6 +84,16 @@ RULES: dict[str, Rule] = {
         "The function ends with DeclarationError: no task can give such an argument.",
         "Use numbers, texts, lists, dicts, dataclasses or enums.",
     ),
+    "table-source": Rule(
+        "A function that makes a table (`step=`) does not take just one source.",
+        "The algorithm ends with DeclarationError: a v5 node gives such a function one database, or one table.",
+        "Take `source: Database`, or one DataFrame.",
+    ),
+    "table-result": Rule(
+        "A function that makes a table (`step=`) returns something else.",
+        "The run ends with NotSerializable, after all its work.",
+        "Return a pandas DataFrame or an Arrow table.",
+    ),
     "wrong-default": Rule(
         "A default is not what its own annotation says.",
         "The function ends with DeclarationError.",

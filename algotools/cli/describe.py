@@ -97,7 +97,9 @@ def _write(description: Mapping[str, Any]) -> None:
 def show_functions(console: Console, description: Mapping[str, Any]) -> None:
     """Show the functions of a description, be it of a project or of an image."""
     for function in description["functions"]:
-        console.print(f"\n[bold cyan]{shown(function['method'])}[/bold cyan] [dim]({shown(function['role'])})[/dim]")
+        step = function.get("step", "compute")
+        kind = function["role"] if step == "compute" else step
+        console.print(f"\n[bold cyan]{shown(function['method'])}[/bold cyan] [dim]({shown(kind)})[/dim]")
         if told := function.get("description"):
             console.print(Padding(shown(told), (0, 0, 0, 2)))
         for database in function.get("databases", ()):

@@ -37,6 +37,7 @@ class Function(msgspec.Struct, frozen=True, kw_only=True):
 
     method: str
     role: str
+    step: str = "compute"
     description: str = ""
     databases: list[Database] = []
     arguments: Arguments = Arguments()

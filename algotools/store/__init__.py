@@ -45,7 +45,9 @@ def metadata(algorithm: Algorithm, facts: Facts, generation: Generation) -> dict
         "code_url": facts.code_url,
         "documentation_url": facts.documentation_url,
         "functions": [
-            _function(function, told[method], algorithm, generation) for method, function in algorithm.functions.items()
+            _function(function, told[method], algorithm, generation)
+            for method, function in algorithm.functions.items()
+            if generation >= 5 or function.step == "compute"  # v4 has no tables that could be made
         ],
     }
     return {key: value for key, value in result.items() if value is not None}
@@ -60,7 +62,7 @@ def _function(
         "name": function.method,
         "display_name": words(function.method),
         "description": told["description"],
-        key: steps[function.role],
+        key: steps[function.role] if function.step == "compute" else function.step,
         "standalone": not any(_same(function, asked) for master in _masters(algorithm) for asked in _asked_by(master)),
         "databases": _databases(function, algorithm, generation),
         "arguments": [
@@ -94,7 +96,7 @@ def _readers_for(function: RegisteredFunction, algorithm: Algorithm) -> list[Reg
     """The rpcs that a master may send to the nodes: those that its code names; all, if it names none."""
     if not function.specification.injects("client"):
         return []
-    rpcs = [other for other in algorithm.functions.values() if other.role == "rpc"]
+    rpcs = [other for other in algorithm.functions.values() if other.role == "rpc" and other.step == "compute"]
     asked = list(_asked_by(function))
     return [rpc for rpc in rpcs if any(_same(rpc, one) for one in asked)] or rpcs
 

@@ -35,6 +35,10 @@ def rpc(body: str, parameters: str = "data: pd.DataFrame", returns: str = "objec
     return f"\n@rpc\ndef more({parameters}) -> {returns}:\n    {body}\n"
 
 
+def step(body: str, parameters: str = "", returns: str = "object") -> str:
+    return f"\n@rpc(step='preprocessing')\ndef more(data: pd.DataFrame, {parameters}) -> {returns}:\n    {body}\n"
+
+
 def master(body: str, returns: str = "object") -> str:
     return f"\n@master\ndef more(client: AlgorithmClient) -> {returns}:\n    {body}\n"
 
@@ -59,6 +63,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a default of None": (rpc("return 1", "number: int = None"), "wrong-default"),
     "a default of another type": (rpc("return 1", "number: int = 'three'"), "wrong-default"),
     "an annotation for type checkers": (LATE + rpc("return 1", "number: Decimal"), "hidden-annotation"),
+    "a table of two": (step("return data", "other: pd.DataFrame"), "table-source"),
+    "a table that is none": (step("return {}", returns="dict[str, int]"), "table-result"),
     "an rpc with a client": (rpc("return 1", "client: AlgorithmClient"), "rpc-with-client"),
     "two of one name": ("\n@rpc(name='average_partial')\ndef more() -> int:\n    return 1\n", "same-name"),
     "async": ("\n@rpc\nasync def more() -> int:\n    return 1\n", "not-plain"),
