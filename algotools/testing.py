@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--federation-contract",
         metavar="CONTRACT",
-        help="The generation of vantage6 that the fixture `federation` acts like: v3 or v4 (default).",
+        help="The generation of vantage6 that the fixture `federation` acts like: v3, v4 (default) or v5.",
     )
 
 
@@ -108,7 +108,7 @@ class FederationFactory:
         options: dict[str, Any] = {
             "algorithm": project if algorithm is None else self._algorithm(algorithm, project),
             "runner": runner or _option(self._config, "runner") or "inline",
-            "contract": contract or _option(self._config, "contract") or "v4",
+            "contract": contract or _option(self._config, "contract"),
             "timeout": timeout,
             "memory": memory,
             "faults": _faults(slow or {}, [dead] if isinstance(dead, (int, str)) else dead, wrong or {}),

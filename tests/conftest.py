@@ -12,16 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import docker
+import msgspec
 import pytest
 from docker.errors import DockerException
 from hypothesis import settings
 
 from algotools import functions
-from algotools.contract import by_name, token
+from algotools.contract import Request, by_name, token, v5
 from algotools.contract.environment import from_image
+from algotools.data import load, parquet
 from algotools.image import base
 from algotools.image.project import build_project
-from algotools.task import Database, Identity, Proxy, Task
+from algotools.task import Database, Identity, Task
 
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = Path(__file__).parent / "algorithms"
@@ -83,33 +85,62 @@ class ByHand:
     def environment(
         self,
         algorithm: Path,
-        posted: bytes,
+        posted: bytes | Request,
         contract: str = "v4",
         requested: tuple[str, ...] = ("default",),
         variables: Mapping[str, str] | None = None,
-        proxy: Proxy | None = None,
     ) -> dict[str, str]:
-        """Prepare files and variables for a task."""
+        """Prepare files and variables for a task; v5 must be told what is called beside the input, by a request."""
+        generation = by_name(contract)
+        request = posted if isinstance(posted, Request) else Request(posted)
         there = {label: Database(label, str(path), "csv") for label, path in self.databases.items()}
+        databases = tuple(there.get(label, Database(label)) for label in requested)
+        configured = tuple(database for label, database in there.items() if label not in requested)
+        temporary = self.folder / "tmp"
+        if generation.has_sessions:
+            self.session.mkdir(exist_ok=True)
+            temporary, configured = self.session / v5.JOBS, ()  # no real node makes this folder
+            databases = tuple(map(self._source if request.step == "data_extraction" else self._table, databases))
+        else:
+            temporary.mkdir(exist_ok=True)
         task = Task(
-            method="",
-            role="rpc",
-            databases=tuple(there.get(label, Database(label)) for label in requested),
-            configured=tuple(database for label, database in there.items() if label not in requested),
+            method=request.method,
+            role=request.role or "rpc",
+            step=request.step,
+            databases=databases,
+            configured=configured,
             input_file=self.folder / "input",
             output_file=self.folder / "output",
-            temporary_folder=self.folder / "tmp",
-            proxy=proxy or Proxy("http://127.0.0.1:1", self.folder / "token"),
+            temporary_folder=temporary,
             variables=variables or {},
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
         )
-        prepared = by_name(contract).prepare(task, token.make(identity, b"k" * 32), posted)
+        if generation.has_sessions:
+            identity = msgspec.structs.replace(identity, databases=generation.databases(list(databases)), session_id=1)
+        made = token.make(identity, b"k" * 32)
+        task = generation.hand_over(task, "http://127.0.0.1:1", identity, made, self.folder)
+        prepared = generation.prepare(task, made, request.data)
         prepared.write()
-        (self.folder / "tmp").mkdir(exist_ok=True)
         inherited = {name: value for name, value in os.environ.items() if from_image(name)}
         return {**inherited, **prepared.environment, "ALGOTOOLS_ALGORITHM": str(algorithm)}
+
+    @property
+    def session(self) -> Path:
+        """The folder of a v5 session."""
+        return self.folder.parent / "session-1"
+
+    def _source(self, database: Database) -> Database:
+        """A database as a v5 node tells one to a function that extracts."""
+        return Database(v5.SOURCE, database.uri, database.type)
+
+    def _table(self, database: Database) -> Database:
+        """A database as a v5 node has extracted it."""
+        path = self.session / f"{database.label}{v5.TABLE}"
+        if not path.exists():
+            path.write_bytes(parquet.encode(load(database, "pandas", None).value))
+        return Database(database.label, str(path), "parquet")
 
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
         """Start the container's entry point."""

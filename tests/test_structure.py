@@ -20,6 +20,7 @@ LAYERS = [
     {"data", "client"},
     {"arguments"},
     {"functions"},
+    {"extraction"},
     {"locate"},
     {"contract", "guard", "debug", "output", "confine"},
     {"dispatch"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -17,11 +18,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from algotools import locate
-from algotools.contract import by_name
+from algotools.contract import Request, by_name
+from algotools.contract.files import is_pickle
 from algotools.contract.platform import Run
 from algotools.errors import ArgumentsError, Failure, FederationError, RunsFailed
-from algotools.federation import IN_CONTAINERS, Federation
+from algotools.federation import Federation
 from algotools.report import read_failure
 from algotools.task import Database
 
@@ -36,8 +37,13 @@ algotools run master column_name=age --data hospital1.csv --data hospital2.csv
 
 algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
 
+algotools run central column=age --algorithm REGISTRY/IMAGE:TAG --runner container --data a.csv --data b.csv
+
+algotools run central column=age --algorithm my_pkg --python venv/bin/python --data a.csv --data b.csv
+
 [dim]name=value is a text; name:=json is anything that JSON has: numbers, lists, true, null.
-`algotools describe` shows the methods and their arguments.[/dim]
+`algotools describe` shows the methods and their arguments.
+The last two are for algorithms made with other tools, too; which generation they speak is found out.[/dim]
 """
 
 
@@ -55,7 +61,8 @@ def run(
     algorithm: Annotated[
         str,
         typer.Option(
-            help="A project's folder, an installed algorithm, a module, or an image. Default: the folder you are in."
+            help="A project's folder, an installed algorithm, a module, or (with --runner container) an image. "
+            "Default: the folder you are in."
         ),
     ] = ".",
     data: Annotated[
@@ -80,11 +87,34 @@ def run(
     as_node: Annotated[
         bool, typer.Option("--as-node", help="Run the image just as a real node does: as root, with the node's files.")
     ] = False,
-    contract: Annotated[str, typer.Option(help="The generation of vantage6 to act like: v3 or v4.")] = "v4",
-    input_file: Annotated[
-        Path | None, typer.Option("--input", help="The raw input of the task, instead of METHOD and arguments.")
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            help="The interpreter in which the algorithm is installed, if it has one of its own (runner process). "
+            "What was made with vantage6's own tools runs there with its own wrapper.",
+            show_default=False,
+        ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Only the results on standard output, as JSON.")] = False,
+    contract: Annotated[
+        str | None,
+        typer.Option(
+            help="The generation of vantage6 to act like: v3, v4 or v5. Default: found out of an image or with "
+            "--python; else v4.",
+            show_default=False,
+        ),
+    ] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", help="The raw input of the task, instead of METHOD and arguments (on v5 with METHOD)."),
+    ] = None,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Only the results on standard output, as JSON. A result that is not JSON (a pickle) is not opened: "
+            "its item has result_base64 instead of result.",
+        ),
+    ] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which a run is ended.")] = None,
     memory: Annotated[
         str | None, typer.Option(help="What a run in a container may use, for instance 4g.", show_default=False)
@@ -95,17 +125,19 @@ def run(
     Organizations are numbered from 2; each has a node with databases of its own. The function runs as it would
     at a real node: same input, same files, same answers.
     """
-    if (method is None) == (input_file is None):
+    if method is None and input_file is None:
         raise FederationError("name either a METHOD (see `algotools describe`) or a raw task input with --input")
+    if input_file is not None and arguments:
+        raise FederationError("the arguments are in the raw input already: give either them or --input")
     runner = "as-node" if as_node else runner
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on the way out
     options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
-    options["memory"] = memory
+    options |= {"memory": memory, "python": python}
     with _results_alone() as out, _federation(algorithm, data, federation, {**options, "listen": _tell}) as running:
         if input_file is not None:
-            posted = _read(input_file)
+            posted = _raw(input_file, method, running)
         else:
-            posted = by_name(contract).input(_input(str(method), arguments or [], algorithm, contract, runner))
+            posted = by_name(running.contract).request(_input(str(method), arguments or [], running))
         labels = [Database(label) for label in database or ["default"]]
         asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
         task = running.client().task.post(asked, posted, labels, image=algorithm)
@@ -121,6 +153,15 @@ def run(
         _explain(running, task.id, names, failures)
     if failures:
         raise RunsFailed(f"{len(failures)} of {len(task.runs)} runs failed")
+
+
+def _raw(file: Path, method: str | None, running: Federation) -> Request:
+    """An input as it is; v5's has the arguments alone, so there the method stands beside it."""
+    if running.contract == "v5" and method is None:
+        raise FederationError("on v5 an input has the arguments by name alone: name the METHOD as well")
+    if running.contract != "v5" and method is not None:
+        raise FederationError(f"on {running.contract} the raw input names the method: give either METHOD or --input")
+    return Request(_read(file), method or "")
 
 
 def _wait(running: Federation, task_id: int) -> None:
@@ -157,7 +198,7 @@ def _federation(algorithm: str, data: Sequence[Path] | None, file: Path | None, 
     return Federation.from_file(file or folder / "federation.yaml", **options)
 
 
-def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str, runner: str) -> dict[str, object]:
+def _input(method: str, arguments: Sequence[str], running: Federation) -> dict[str, object]:
     """The task's input; v3 must be told whether the method is a master."""
     kwargs: dict[str, object] = {}
     for name, value in map(_argument, arguments):
@@ -165,20 +206,9 @@ def _input(method: str, arguments: Sequence[str], algorithm: str, contract: str,
             raise FederationError(f"argument {name} is given twice; for a list write {name}:='[…, …]'")
         kwargs[name] = value
     content: dict[str, object] = {"method": method, "kwargs": kwargs}
-    if contract == "v3":
-        content["master"] = _role(method, algorithm, runner) == "master"
+    if running.contract == "v3":
+        content["master"] = running.role_of(method) == "master"
     return content
-
-
-def _role(method: str, algorithm: str, runner: str) -> str | None:
-    if runner in IN_CONTAINERS and not Path(algorithm).is_dir():
-        from algotools.image import local
-        from algotools.image.engine import engine
-
-        with engine() as client:
-            return local.found(client, algorithm, lambda _line: None).roles.get(method)
-    function = locate.load(locate.locate(algorithm)).functions.get(method)
-    return function.role if function else None
 
 
 def _argument(text: str) -> tuple[str, object]:
@@ -224,7 +254,9 @@ def _item(run: Run, names: dict[int, str], running: Federation, failure: Failure
     if failure is not None:
         error = {"code": failure.exit_code, "message": failure.message}
         return {"organization": organization, "status": run.status, "error": error}
-    return {"organization": organization, "status": run.status, "result": running.answer(run)}
+    answer = running.answer(run)
+    told = {"result_base64": base64.b64encode(answer).decode()} if isinstance(answer, bytes) else {"result": answer}
+    return {"organization": organization, "status": run.status, **told}
 
 
 def _show(
@@ -233,14 +265,17 @@ def _show(
     table = Table("organization", "status", "result")
     for run in runs:
         failure = failures.get(run.id)
-        shown = (
-            f"[red]{escape(_short(failure))}[/red]"
-            if failure
-            else escape(json.dumps(running.answer(run), ensure_ascii=False))
-        )
+        shown = f"[red]{escape(_short(failure))}[/red]" if failure else escape(_shown(running.answer(run)))
         status = f"[red]{run.status}[/red]" if failure else run.status
         table.add_row(f"{escape(names[run.organization_id])} ({run.organization_id})", status, shown)
     Console(file=out, highlight=False).print(table)
+
+
+def _shown(answer: object) -> str:
+    """An answer for a cell of a table. Bytes are none of ours: whoever opens a pickle runs what is in it."""
+    if isinstance(answer, bytes):
+        return f"<{len(answer)} bytes of {'pickle' if is_pickle(answer) else 'something else than JSON'}, unopened>"
+    return json.dumps(answer, ensure_ascii=False)
 
 
 def _short(failure: Failure) -> str:

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args
 
 from algotools import contract as contracts
 from algotools import locate
@@ -27,18 +27,23 @@ from algotools.federation.api import Api
 from algotools.federation.asking import Asking, Called, Labels, Members, arguments_of, ids_of
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, read_file
+from algotools.federation.endings import untold
 from algotools.federation.faults import SOUND, Dead, Fault, Faults, Slow, Wrong
 from algotools.federation.node import Node
+from algotools.federation.posting import Posting
 from algotools.federation.runners import Runner
 from algotools.federation.schedule import Schedule
-from algotools.federation.sources import Nodes, described
+from algotools.federation.sessions import Sessions
+from algotools.federation.sources import Nodes, described, typed
 from algotools.federation.store import Listen, Store
 from algotools.functions import Algorithm
 from algotools.report import failure_line, read_failure
-from algotools.task import Identity
+from algotools.task import Identity, Role
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from algotools.federation.generation import Generation
 
 __all__ = ["RUNNERS", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "What", "Wrong"]
 
@@ -63,7 +68,11 @@ class Federation:
         runner: ``inline`` runs functions in this process, ``process`` isolates each run in one of its own,
             ``container`` runs the algorithm's image, hardened (a folder's is built first), ``as-node`` runs it just
             as a real node would: as root, with all of the node's files in reach.
-        contract: the generation of the platform to speak: ``v3`` or ``v4``.
+        contract: the generation of the platform to speak: ``v3``, ``v4`` or ``v5``; found out where ``algorithm`` is an
+            image, or is for an interpreter of its own; else ``v4``.
+        python: the interpreter in which the algorithm is installed, if it is another than this one: then ``algorithm``
+            is the name of a module there, or a folder, and each run is a process of it. Algorithms that are made with
+            vantage6's own tools run there with their own wrapper.
         timeout: seconds after which a run is ended and counts as failed.
         memory: what a run in ``container`` may use, in bytes or as ``512m`` or ``4g``; by default its share of what the
             engine has.
@@ -81,7 +90,8 @@ class Federation:
         *,
         algorithm: What | None = None,
         runner: RunnerName = "inline",
-        contract: str = "v4",
+        contract: str | None = None,
+        python: str | Path | None = None,
         timeout: float | None = None,
         memory: int | str | None = None,
         listen: Listen | None = None,
@@ -95,19 +105,31 @@ class Federation:
             raise FederationError("give a list of nodes, even for one: Federation([frame], …)")
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
-        self._contract = contracts.by_name(contract)
+        if python is not None and runner != "process":
+            raise FederationError(f"an interpreter of its own (python=) is for runner process, not for {runner}")
         self._runner_name = runner
         self._memory = memory
+        self._lock = threading.RLock()
+        self._python = None if python is None else Path(python).expanduser().absolute()
+        self._told, self._generations = contract, dict[str, "Generation | None"]()
         if algorithm is None and not isinstance(nodes, Configuration):
             algorithm = locate.load_notebook().functions.values()
         if algorithm is not None and not callable(algorithm) and not isinstance(algorithm, (str, Path)):
             algorithm = tuple(algorithm)
         self._algorithm = algorithm
+        found = self._generation(algorithm) if algorithm is not None else None
+        self._contract = contracts.by_name(contract or (found.contract if found else "v4"))
+        if runner == "as-node" and self._contract.has_sessions:
+            raise FederationError(
+                "runner as-node starts images as the Docker nodes of v3 and v4 do; v5's nodes start them on a cluster, "
+                "with the files that runner container gives them"
+            )
         folder = Path(tempfile.mkdtemp(prefix="algotools-"))
         self._api = Api(_weakly(self._answer))
         try:
-            configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folder)
-            self._set_up(configuration, timeout, listen or (lambda _run, _line: None), faults or {}, folder)
+            plain = found is not None and not found.ours
+            configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folder, plain=plain)
+            self._set_up(typed(configuration), timeout, listen or (lambda _run, _line: None), faults or {}, folder)
         except BaseException:
             self._api.close()
             shutil.rmtree(folder, ignore_errors=True)
@@ -124,12 +146,12 @@ class Federation:
         self._folder = folder
         self._images = configuration.images
         self._timeout = timeout
-        self._lock = threading.RLock()
         self._runners: dict[object, Runner] = {}
         self._callers: dict[str, tuple[Identity, int]] = {}
         self._closed = threading.Event()
         names = [member.name for member in configuration.members]
         self._store = Store(configuration.collaboration, names, _weakly(self._submit), listen)
+        self._sessions = Sessions(self._store)
         known = self.organizations()
         faulty = {id_: Faults.of(given) for name, given in faults.items() for id_ in ids_of(name, known)}
         if len(faulty) < len(faults):
@@ -140,7 +162,15 @@ class Federation:
         self._key = secrets.token_bytes(32)
         pause = _weakly(self._pause)
         self._nodes = {
-            o.id: Node(member, self._contract, self._store, folder / f"node-{o.id}", faulty.get(o.id, SOUND), pause)
+            o.id: Node(
+                member,
+                self._contract,
+                self._store,
+                folder / f"node-{o.id}",
+                faulty.get(o.id, SOUND),
+                pause,
+                self._sessions,
+            )
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
         self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
@@ -152,7 +182,8 @@ class Federation:
         *,
         algorithm: What | None = None,
         runner: RunnerName = "inline",
-        contract: str = "v4",
+        contract: str | None = None,
+        python: str | Path | None = None,
         timeout: float | None = None,
         memory: int | str | None = None,
         listen: Listen | None = None,
@@ -164,6 +195,7 @@ class Federation:
             algorithm=algorithm,
             runner=runner,
             contract=contract,
+            python=python,
             timeout=timeout,
             memory=memory,
             listen=listen,
@@ -172,7 +204,12 @@ class Federation:
 
     def client(self) -> Client:
         """The researcher's client, with every call of the platform's manual."""
-        return Client(self, self._store, self._contract)
+        return Client(self, self._store, self._contract, self._posting())
+
+    @property
+    def contract(self) -> str:
+        """The generation that it acts like."""
+        return self._contract.name
 
     def organizations(self) -> dict[int, str]:
         """Id and name of each organization of the collaboration."""
@@ -205,8 +242,8 @@ class Federation:
         """Why a run failed, with what only its node's owner sees; None if it did not."""
         if run.status in ("completed", "pending", "initializing", "active"):
             return None
-        told = read_failure(run.log) or Failure(1, f"{run.status}; the run's log does not say why")
-        return told._replace(detail=run.detail)
+        told = read_failure(run.log)
+        return told._replace(detail=run.detail) if told else untold(run.status, run.log, run.detail)
 
     def run(
         self,
@@ -287,6 +324,11 @@ class Federation:
             for run in task.runs:
                 self._store.ended(run, "killed by user")
 
+    def role_of(self, method: str) -> Role | None:
+        """Whether a method of the federation's algorithm is a master or an rpc; None where nobody knows."""
+        role = None if self._algorithm is None else self._called(method).role
+        return cast("Role | None", role)
+
     def check_open(self) -> None:
         """Refuse a task after the end.
 
@@ -311,7 +353,11 @@ class Federation:
         self.close()
 
     def _asking(self) -> Asking:
-        return Asking(self, self._store, self._contract, {id_: node.faults for id_, node in self._nodes.items()})
+        faults = {id_: node.faults for id_, node in self._nodes.items()}
+        return Asking(self, self._store, self._contract, self._posting(), faults)
+
+    def _posting(self) -> Posting:
+        return Posting(self, self._store, self._contract, self._sessions)
 
     def _called(self, function: Callable[..., Any] | str) -> Called:
         """What of an algorithm is called; the role is None where nobody knows the name, which its runs will say."""
@@ -326,15 +372,26 @@ class Federation:
             return Called(function)
 
     def _roles(self, what: What) -> Mapping[str, str]:
-        if self._runner_name in IN_CONTAINERS and not Path(str(what)).is_dir():
-            from algotools.image import local
-            from algotools.image.engine import engine
-
-            with engine() as client:
-                return local.found(client, str(what), lambda _line: None).roles
+        if (found := self._generation(what)) is not None:
+            return {method: endpoint.role for method, endpoint in found.functions.items() if endpoint.role}
         algorithm = _algorithm(what)
         loaded = algorithm if isinstance(algorithm, Algorithm) else locate.load(algorithm)
         return {method: function.role for method, function in loaded.functions.items()}
+
+    def _generation(self, what: What) -> Generation | None:
+        """What was found out about an algorithm that is not imported here; None for one that is."""
+        if not isinstance(what, (str, Path)):
+            if self._python is not None:
+                raise FederationError("with python=, the algorithm is the name of a module there, or a folder")
+            return None
+        if self._python is None and (self._runner_name not in IN_CONTAINERS or Path(what).is_dir()):
+            return None
+        from algotools.federation import generation
+
+        with self._lock:
+            if str(what) not in self._generations:
+                self._generations[str(what)] = generation.of(what, self._python, self._told)
+            return self._generations[str(what)]
 
     def _submit(self, run: Run) -> None:
         """A run waits to be fetched by its node, which a dead one never does."""
@@ -386,11 +443,22 @@ class Federation:
             return self._runners[key]
 
     def _make_runner(self, what: What) -> Runner:
+        found = self._generation(what) if self._python is not None or self._told is None else None
+        if found is not None and found.contract != self._contract.name and not found.ours:
+            raise FederationError(
+                f"{what} speaks {found.contract}, but this federation {self._contract.name}; give it "
+                f"contract={found.contract!r} (--contract {found.contract})"
+            )
         if self._runner_name in IN_CONTAINERS:
             from algotools.federation.runners.images import make
 
             api = self._api.socket(self._folder / "api")
             return make(what, api, as_node=self._runner_name == "as-node", memory=self._memory)
+        if self._python is not None and found is not None:
+            from algotools.federation.package import package_of
+            from algotools.federation.runners.foreign import ForeignRunner
+
+            return ForeignRunner(self._python, package_of(str(what)), found)
         algorithm = _algorithm(what)
         if self._runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner

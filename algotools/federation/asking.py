@@ -10,6 +10,7 @@ from algotools.contract import Contract
 from algotools.contract.platform import Run, Task
 from algotools.errors import Failure, FederationError, RunsFailed, TimedOut
 from algotools.federation.faults import Faults
+from algotools.federation.posting import Posting, Texts
 from algotools.federation.store import Store
 from algotools.task import Database
 
@@ -39,16 +40,23 @@ class Called(NamedTuple):
         if not isinstance(function, Registered):
             name = getattr(function, "__qualname__", function)
             raise FederationError(f"{name} is decorated neither with @rpc nor with @master, so no task can call it")
+        if getattr(function, "step", "compute") != "compute":
+            raise FederationError(
+                f"{function.method} makes a table: call it with client.dataframe.create or .preprocess"
+            )
         return cls(function.method, function.role)
 
 
 class Asking:
     """Sends tasks to the nodes of a federation, and waits for their answers."""
 
-    def __init__(self, federation: Federation, store: Store, contract: Contract, faults: Mapping[int, Faults]) -> None:
+    def __init__(
+        self, federation: Federation, store: Store, contract: Contract, posting: Posting, faults: Mapping[int, Faults]
+    ) -> None:
         self._federation = federation
         self._store = store
         self._contract = contract
+        self._posting = posting
         self._faults = faults
         self._names = federation.organizations()
 
@@ -65,14 +73,12 @@ class Asking:
         only: int | None = None,
     ) -> Task:
         """Create a task as a researcher does; for ``only`` see ``Store.create``."""
-        self._federation.check_open()
         content: dict[str, object] = {"method": called.method, "kwargs": arguments}
         if called.role is not None:
             content["master"] = called.role == "master"
         given = [labels] if isinstance(labels, (str, Database)) else labels
-        databases = self._contract.databases([Database(item) if isinstance(item, str) else item for item in given])
-        inputs = dict.fromkeys(asked, self._contract.input(content))
-        return self._store.create(called.method, "", "", databases, inputs, only=only)
+        databases = [Database(item) if isinstance(item, str) else item for item in given]
+        return self._posting.send(asked, self._contract.request(content), databases, Texts(called.method), only=only)
 
     def answers(self, task: Task, runs: Sequence[Run], timeout: float | None) -> list[Any]:
         """The answers of runs of a task, when all are there; of a dead node's none is waited for.

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algotools.client import not_members
-from algotools.contract import Contract, v3_http
+from algotools.contract import Contract, Request, v3_http, v5, v5_http
 from algotools.contract.platform import Run, Task
 from algotools.errors import FederationError, PickleRefused
+from algotools.federation.posting import Asked, Posting, Texts
+from algotools.federation.sessions import Sessions
 from algotools.federation.store import ROOT, Store
-from algotools.task import Database
+from algotools.task import Database, Step
 
 if TYPE_CHECKING:
     from algotools.federation import Federation
@@ -68,10 +70,11 @@ class _Organizations:
 
 
 class _Tasks:
-    def __init__(self, federation: Federation, store: Store, contract: Contract) -> None:
+    def __init__(self, federation: Federation, store: Store, contract: Contract, posting: Posting) -> None:
         self._federation = federation
         self._store = store
         self._contract = contract
+        self._posting = posting
 
     def create(
         self,
@@ -83,7 +86,11 @@ class _Tasks:
         input: Mapping[str, object] | None = None,  # noqa: A002 - the platform's own name
         data_format: str = "json",
         database: str = "default",
-        databases: Sequence[Mapping[str, object]] | None = None,
+        databases: Sequence[Any] | None = None,
+        method: str | None = None,
+        arguments: Mapping[str, object] | None = None,
+        session: int | None = None,
+        action: str | None = None,
     ) -> Item:
         """Send a task to organizations of a collaboration.
 
@@ -99,7 +106,13 @@ class _Tasks:
             data_format: how the input travels; only "json", for pickled input is refused.
             database: label of the database to use, as the nodes' owners configured it.
             databases: several databases, as on v4: each a mapping with ``label`` and, where the database takes
-                one, ``query`` or ``sheet_name``.
+                one, ``query`` or ``sheet_name``; or a session's tables, as on v5: each ``{"dataframe_id": 1}``, or a
+                list of such for an argument that takes several.
+            method: what to call, instead of ``input``, as on v5.
+            arguments: its arguments by name.
+            session: id of the session, as on v5; else that of the tables, or one of the task's own.
+            action: whether the method is a master (``central_compute``) or an rpc (``federated_compute``); else the
+                algorithm tells.
 
         Returns:
             The task. ``client.task.get(task["id"])`` tells how it is doing.
@@ -112,23 +125,27 @@ class _Tasks:
         if data_format != "json":
             refused = PickleRefused if data_format in ("legacy", "pickle") else FederationError
             raise refused(f"data_format {data_format!r}: the input travels as JSON only; use data_format='json'")
-        if not isinstance(input, Mapping):
+        if method is not None and input is None:
+            input = called(method, arguments, action)  # noqa: A001 - the platform's own name
+        if not isinstance(input, Mapping) or (method is not None and input.get("method") != method):
             raise FederationError(
-                "`input` must be a mapping with `method`, and `args`, `kwargs` and `master` as needed"
+                "`input` must be a mapping with `method`, and `args`, `kwargs` and `master` as needed; or give "
+                "`method` and `arguments` instead"
             )
-        asked = [Database(database)] if databases is None else [_database(item) for item in databases]
-        return v3_http.task(
-            self.post(organizations, self._contract.input(input), asked, name, image, description), self._store
-        )
+        asked: list[Asked] = [Database(database)] if databases is None else [_asked(item) for item in databases]
+        request = self._contract.request(input)
+        task = self.post(organizations, request, asked, name, image, description, session)
+        return v3_http.task(task, self._store)
 
     def post(
         self,
         organizations: Iterable[int] | int,
-        data: bytes,
-        databases: list[Database],
+        request: Request | bytes,
+        databases: Sequence[Asked],
         name: str = "task",
         image: str = "",
         description: str = "",
+        session: int | None = None,
     ) -> Task:
         """Send a task whose input is encoded already."""
         asked = [organizations] if isinstance(organizations, int) else list(organizations)
@@ -139,9 +156,9 @@ class _Tasks:
             raise FederationError("name each organization once, and at least one")
         if strangers := not_members(asked, known):
             raise FederationError(strangers)
-        self._federation.check_open()
-        words = self._contract.databases(databases)
-        return self._store.create(name, description, image, words, dict.fromkeys(asked, data))
+        posted = Request(request) if isinstance(request, bytes) else request
+        texts = Texts(name, description, image)
+        return self._posting.send(asked, posted, databases, texts, session=session)
 
     def get(self, id_: int, include_results: bool = False) -> Item:
         """A task: ``complete`` tells whether all its runs have ended, ``status`` how.
@@ -172,14 +189,112 @@ class _Results:
         return {"data": [result(run, self._store, self._contract) for run in runs], "links": {}}
 
 
-class Client:
-    """What a researcher has in hand: ``collaboration``, ``organization``, ``task`` and ``result``."""
+class _Sessions:
+    def __init__(self, sessions: Sessions, contract: Contract) -> None:
+        self._sessions = sessions
+        self._contract = contract
 
-    def __init__(self, federation: Federation, store: Store, contract: Contract) -> None:
+    def create(self, scope: str = "collaboration", name: str | None = None, collaboration: int = 1) -> Item:
+        """A new session, in which tables are made that tasks then work on (v5).
+
+        Args:
+            scope: who may use it; on this machine everybody does.
+            name: a name for people.
+            collaboration: id of the collaboration.
+        """
+        _check_sessions(self._contract)
+        _check_collaboration(collaboration, self._sessions.store)
+        return self.get(self._sessions.create(name, scope).id)
+
+    def get(self, id_: int) -> Item:
+        """One session."""
+        tables = self._sessions.dataframes(id_)
+        return v5_http.session(self._sessions.session(id_), tables, self._sessions.made_by(tables))
+
+    def list(self) -> Item:
+        """All sessions."""
+        return {"data": [self.get(session.id) for session in self._sessions.sessions()], "links": {}}
+
+
+class _Dataframes:
+    def __init__(self, posting: Posting, store: Store, contract: Contract) -> None:
+        self._posting = posting
+        self._sessions = posting.sessions
+        self._store = store
+        self._contract = contract
+
+    def create(
+        self,
+        label: str,
+        image: str = "",
+        method: str = "read_csv",
+        arguments: Mapping[str, object] | None = None,
+        session: int | None = None,
+        name: str | None = None,
+    ) -> Item:
+        """Have every node extract a table from a database.
+
+        Args:
+            label: the database's.
+            image: as for a task.
+            method: a function for the step ``data_extraction``; ``read_csv``, ``read_parquet``, ``read_excel`` and
+                ``read_sql_database`` are in every image made with algotools.
+            arguments: its arguments by name.
+            session: id of the session; else a new one.
+            name: the table's; else one that is made up.
+
+        Returns:
+            The table. ``client.dataframe.get(table["id"])["ready"]`` tells when all nodes have made their part.
+        """
+        request = self._request(method, arguments, "data_extraction")
+        home = self._sessions.create().id if session is None else session
+        table = self._sessions.add(home, name, label)
+        self._posting.make(table, request, image)
+        return self.get(table.id)
+
+    def preprocess(
+        self, id_: int, image: str = "", method: str = "", arguments: Mapping[str, object] | None = None
+    ) -> Item:
+        """Have every node make its part of a table anew, of what it is now.
+
+        Args:
+            id_: id of the table.
+            image: as for a task.
+            method: a function for the step ``preprocessing``.
+            arguments: its arguments by name.
+        """
+        table = self._sessions.dataframe(id_)
+        request = self._request(method, arguments, "preprocessing")
+        self._posting.make(table, request, image)
+        return self.get(id_)
+
+    def get(self, id_: int) -> Item:
+        """One table: ``ready``, and the ``columns`` that each node's part has."""
+        table = self._sessions.dataframe(id_)
+        return v5_http.dataframe(table, self._sessions.made_by([table]), self._store)
+
+    def list(self, session: int) -> Item:
+        """The tables of a session."""
+        return {"data": [self.get(table.id) for table in self._sessions.dataframes(session)], "links": {}}
+
+    def _request(self, method: str, arguments: Mapping[str, object] | None, step: Step) -> Request:
+        _check_sessions(self._contract)
+        return self._contract.request(called(method, arguments, "federated_compute"), step)
+
+
+class Client:
+    """What a researcher has in hand: ``collaboration``, ``organization``, ``task`` and ``result``.
+
+    On v5 there are ``session`` and ``dataframe``, too.
+    """
+
+    def __init__(self, federation: Federation, store: Store, contract: Contract, posting: Posting) -> None:
         self.collaboration = _Collaborations(store)
         self.organization = _Organizations(store)
-        self.task = _Tasks(federation, store, contract)
+        self.task = _Tasks(federation, store, contract, posting)
         self.result = _Results(federation, store, contract)
+        self.session = _Sessions(posting.sessions, contract)
+        self.dataframe = _Dataframes(posting, store, contract)
 
 
 def result(run: Run, store: Store, contract: Contract) -> Item:
@@ -197,6 +312,36 @@ def _check_collaboration(id_: int, store: Store) -> None:
         raise FederationError(
             f"there is no collaboration {id_}; there is {store.collaboration_id} ({store.collaboration})"
         )
+
+
+def called(method: str, arguments: Mapping[str, object] | None, action: str | None) -> Item:
+    """A call as an input says it.
+
+    Raises:
+        FederationError: there is no such action.
+    """
+    roles = {name: role for name, (role, step) in v5.ACTIONS.items() if step == "compute"}
+    if action is not None and action not in roles:
+        raise FederationError(f"action {action!r}: a task has one of {', '.join(roles)}")
+    master = {} if action is None else {"master": roles[action] == "master"}
+    return {"method": method, "kwargs": dict(arguments or {}), **master}
+
+
+def _check_sessions(contract: Contract) -> None:
+    if not contract.has_sessions:
+        raise FederationError(f"{contract.name} has no sessions; make the federation with contract='v5'")
+
+
+def _asked(item: object) -> Asked:
+    """What an item of ``databases`` names: a database by label, or tables by id."""
+    if isinstance(item, Mapping) and "dataframe_id" not in item:
+        return _database(item)
+    several = item if isinstance(item, list) else [item]
+    ids = [one.get("dataframe_id") if isinstance(one, Mapping) else one for one in several]
+    found = [id_ for id_ in ids if isinstance(id_, int)]
+    if not ids or len(found) < len(ids):
+        raise FederationError('`databases` has items {"label": "default"} or {"dataframe_id": 1}, or lists of these')
+    return found
 
 
 def _database(item: Mapping[str, object]) -> Database:

@@ -6,21 +6,31 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from algotools import container, debug
-from algotools.contract import Contract
+from algotools.contract import Contract, v5
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.errors import AlgotoolsError, EngineError, TimedOut
+from algotools.errors import (
+    AlgotoolsError,
+    DatabaseUnreadable,
+    EngineError,
+    TimedOut,
+    UnknownLabel,
+    UnsupportedDatabase,
+)
 from algotools.federation.configuration import Member
 from algotools.federation.faults import Faults
 from algotools.federation.runners import Job, Runner
+from algotools.federation.sessions import Sessions
 from algotools.federation.store import Store
+from algotools.federation.tables import SessionFolders
 from algotools.report import failure_line
-from algotools.task import Database, Identity, Proxy, Task
+from algotools.task import Database, Identity, Task
 
 Pause = Callable[[Run, float], object]
 """Lets a run wait for so many seconds; raises ``CancelledError`` when the federation is closed meanwhile."""
@@ -30,9 +40,17 @@ class Node:
     """The node of one organization."""
 
     def __init__(
-        self, member: Member, contract: Contract, store: Store, folder: Path, faults: Faults, pause: Pause
+        self,
+        member: Member,
+        contract: Contract,
+        store: Store,
+        folder: Path,
+        faults: Faults,
+        pause: Pause,
+        sessions: Sessions,
     ) -> None:
         self.faults = faults
+        self._tables = SessionFolders(member, folder, sessions)
         self._pause = pause
         self._member = member
         self._contract = contract
@@ -48,41 +66,43 @@ class Node:
             collaboration_id=self._store.collaboration_id,
             image=task.image,
             databases=task.databases,
+            session_id=task.session_id,
         )
 
     def execute(self, run: Run, task: TaskRecord, token: str, runner: Runner, url: str, timeout: float | None) -> None:
         """Run a task to its end, whatever that is. ``token`` is what its container may speak to the API with."""
         folder = self._folder / f"task-{run.id:09d}"
-        temporary = self._folder / f"job-{task.job_id}-tmp"
         details = folder / "details.log"
         variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
 
         def prepare(seen: Task) -> Prepared:
             return self._contract.prepare(seen, token, run.input)
 
-        prepared_for = self._task(task, folder, temporary, url, variables)
         try:
+            known = self._task(task, folder, variables)
+            prepared_for = self._contract.hand_over(known, url, self.identity(run, task), token, folder)
             prepared = prepare(prepared_for)
             prepared.write()
-            temporary.mkdir(parents=True, exist_ok=True)
             self._store.started(run)
             began = time.monotonic()
-            code = runner.run(
-                Job(prepared_for, prepared.environment, prepare), lambda line: self._store.said(run, line), timeout
-            )
+            job = Job(prepared_for, prepared.environment, prepare, self._contract)
+            code = runner.run(job, lambda line: self._store.said(run, line), timeout)
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
-            status = "start failed" if isinstance(error, EngineError) else "failed"
-            self._store.ended(run, status, detail=error.detail)
+            self._store.ended(run, _status(error, task), detail=error.detail)
             return
         detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
         try:
             if self.faults.delay:
                 self._delay(run, began, timeout)
             output = b"" if code else self._answer((folder / "output").read_bytes())
+            if task.step != "compute" and not code:
+                self._tables.keep(task, run, output)
+                output = b""  # a table stays here
         except AlgotoolsError as error:
             self._store.said(run, failure_line(error.failure()))
-            self._store.ended(run, "crashed", detail=detail + error.detail)
+            status = "unexpected output" if isinstance(error, DatabaseUnreadable) else "crashed"
+            self._store.ended(run, status, detail=detail + error.detail)
             return
         self._store.ended(run, "crashed" if code else "completed", output, detail)
 
@@ -98,23 +118,31 @@ class Node:
         wrong = self.faults.wrong
         return self._contract.output(wrong.instead_of(self._contract.result(output))) if wrong else output
 
-    def _task(self, task: TaskRecord, folder: Path, temporary: Path, url: str, variables: Mapping[str, str]) -> Task:
+    def _task(self, task: TaskRecord, folder: Path, variables: Mapping[str, str]) -> Task:
         """The task as the node knows it; its input is passed on unread."""
-        requested = list(self._requested(task.databases))
-        labels = {database.label for database in requested}
+        if self._contract.has_sessions:
+            temporary = self._tables.folder(int(task.session_id or 0)) / v5.JOBS
+            requested = self._tables.asked(task)
+            configured: tuple[Database, ...] = ()
+        else:
+            temporary = self._folder / f"job-{task.job_id}-tmp"
+            temporary.mkdir(parents=True, exist_ok=True)
+            requested = tuple(self._requested(task.databases))
+            labels = {database.label for database in requested}
+            configured = tuple(d for label, d in self._member.databases.items() if label not in labels)
         return Task(
-            method="",
-            role="rpc",
-            databases=tuple(requested),
-            configured=tuple(d for label, d in self._member.databases.items() if label not in labels),
+            method=task.method,
+            role=task.role or "rpc",
+            step=task.step,
+            databases=requested,
+            configured=configured,
             input_file=folder / "input",
             output_file=folder / "output",
             temporary_folder=temporary,
-            proxy=Proxy(url, folder / "token"),
             variables={**self._member.variables, **variables},
         )
 
-    def _requested(self, asked: str | list[dict[str, object]]) -> list[Database]:
+    def _requested(self, asked: str | list[Any]) -> list[Database]:
         """The databases that a task asks for, as the node has them."""
         items = asked if isinstance(asked, list) else [{"label": asked}] if asked else []
         found = []
@@ -126,3 +154,11 @@ class Node:
             elif self._contract.tells_unknown_labels:
                 found.append(Database(label))
         return found
+
+
+def _status(error: AlgotoolsError, task: TaskRecord) -> str:
+    """How a run ends that a node could not start."""
+    if isinstance(error, EngineError):
+        return "start failed"
+    no_data = isinstance(error, (UnknownLabel, DatabaseUnreadable, UnsupportedDatabase))
+    return "dataframe not found" if no_data and task.step != "data_extraction" else "failed"

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from algotools.data import form_of
+import msgspec
+
+from algotools.data import form_of, type_of
 from algotools.errors import FederationError
 from algotools.federation.configuration import Configuration, Member, locate
 from algotools.task import Database
@@ -21,8 +23,10 @@ Nodes = Union[Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Union[
 """Organization -> one database, or a mapping label -> database; or a sequence of such."""
 
 
-def described(nodes: Nodes, folder: Path) -> Configuration:
+def described(nodes: Nodes, folder: Path, *, plain: bool = False) -> Configuration:
     """What Python objects describe, as a file would; frames are written into ``folder``.
+
+    ``plain`` frames are CSV, which every reader knows: they lose what CSV cannot hold.
 
     Raises:
         FederationError: something is no source.
@@ -31,17 +35,33 @@ def described(nodes: Nodes, folder: Path) -> Configuration:
         nodes = {f"organization_{position}": node for position, node in enumerate(nodes, start=2)}
     return Configuration(
         tuple(
-            Member(name, {label: _database(label, source, folder / str(position)) for label, source in _labelled(node)})
+            Member(
+                name,
+                {label: _database(label, source, folder / str(position), plain) for label, source in _labelled(node)},
+            )
             for position, (name, node) in enumerate(nodes.items())
         )
     )
+
+
+def typed(configuration: Configuration) -> Configuration:
+    """The same with a type for each database: a real node's configuration has one, and other tools rely on it."""
+
+    def named(member: Member) -> Member:
+        databases = {
+            label: msgspec.structs.replace(database, type=type_of(database))
+            for label, database in member.databases.items()
+        }
+        return msgspec.structs.replace(member, databases=databases)
+
+    return msgspec.structs.replace(configuration, members=tuple(map(named, configuration.members)))
 
 
 def _labelled(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source]]:
     return node.items() if isinstance(node, Mapping) else [("default", node)]
 
 
-def _database(label: str, source: Source, folder: Path) -> Database:
+def _database(label: str, source: Source, folder: Path, plain: bool) -> Database:
     """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
     if isinstance(source, Database):
         return Database(label, source.uri, source.type, source.options)
@@ -54,6 +74,9 @@ def _database(label: str, source: Source, folder: Path) -> Database:
     from algotools.data.frame import write
 
     folder.mkdir(parents=True, exist_ok=True)
+    if plain:
+        source.to_csv(folder / f"{label}.csv", index=False)
+        return Database(label, str(folder / f"{label}.csv"), "csv")
     path = folder / f"{label}.frame"
     write(source, path)
     return Database(label, str(path), "frame")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from algotools.contract.platform import FINAL, Organization, Run, Task
 from algotools.task import Identity
@@ -33,6 +33,7 @@ class Store:
         self._tasks: dict[int, Task] = {}
         self._runs: dict[int, Run] = {}
         self._children: dict[int, list[Task]] = {}
+        self._waiting: dict[int, int | None] = {}
         self.offline: Collection[int] = ()
         """The nodes that are dead, by their ids."""
 
@@ -68,25 +69,35 @@ class Store:
         """See ``Platform``."""
         return self._children.get(task_id, [])
 
-    def create_subtask(self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes]) -> Task:
+    def required_by(self, task_id: int) -> Sequence[Task]:
+        """See ``Platform``."""
+        return [task for task in self._tasks.values() if task_id in task.depends_on]
+
+    def create_subtask(
+        self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes], method: str = ""
+    ) -> Task:
         """See ``Platform``."""
         parent = self._tasks[caller.task_id]
-        return self.create(name, description, parent.image, parent.databases, inputs, parent, caller.organization_id)
+        initiator = caller.organization_id
+        called: dict[str, Any] = {"method": method, "role": "rpc", "session_id": parent.session_id}
+        return self.create(name, description, parent.image, parent.databases, inputs, parent, initiator, **called)
 
     def create(
         self,
         name: str,
         description: str,
         image: str,
-        databases: str | list[dict[str, object]],
+        databases: str | list[Any],
         inputs: Mapping[int, bytes],
         parent: Task | None = None,
         initiator: int = ROOT.id,
         only: int | None = None,
+        **more: Any,
     ) -> Task:
         """A task with a run for each organization, in the order given; ``LookupError`` if one is not a member.
 
-        With ``only``, the node of that one organization fetches its run; the others' turn has not come yet.
+        With ``only``, the node of that one organization fetches its run; the others' turn has not come yet. ``more``
+        are the fields of a task that only v5 has. What it depends on must be completed first; else its runs fail.
         """
         for organization_id in inputs:
             self.organization(organization_id)
@@ -114,15 +125,31 @@ class Store:
                 databases=databases,
                 created_at=now(),
                 runs=runs,
+                **more,
             )
             self._tasks[task_id] = task
             self._runs |= {run.id: run for run in runs}
             if parent:
                 self._children.setdefault(parent.id, []).append(task)
-        for run in runs:
+            self._waiting[task_id] = only
+        self._begin(task)
+        return task
+
+    def _begin(self, task: Task) -> None:
+        """Let the nodes have a task's runs, unless it waits for another; if that has failed, so has this one."""
+        with self._changed:
+            before = [self._tasks[id_] for id_ in task.depends_on]
+            if task.id not in self._waiting or not all(other.complete for other in before):
+                return
+            only = self._waiting.pop(task.id)
+        if any(other.status != "completed" for other in before):
+            for run in task.runs:
+                self.said(run, "error > a task that this one depends on has failed")
+                self.ended(run, "depended on failed task")
+            return
+        for run in task.runs:
             if only in (None, run.organization_id):
                 self._submit(run)
-        return task
 
     def started(self, run: Run) -> None:
         """A node has begun with a run."""
@@ -139,9 +166,13 @@ class Store:
     def ended(self, run: Run, status: str, output: bytes = b"", detail: str = "") -> None:
         """A run has come to its end: all at once, so that nobody sees half of it. The first end counts."""
         with self._changed:
-            if run.status not in FINAL:
-                run.output, run.detail, run.status, run.finished_at = output, detail, status, now()
-                self._changed.notify_all()
+            if run.status in FINAL:
+                return
+            run.output, run.detail, run.status, run.finished_at = output, detail, status, now()
+            self._changed.notify_all()
+            waiting = [self._tasks[id_] for id_ in self._waiting if run.task_id in self._tasks[id_].depends_on]
+        for task in waiting:
+            self._begin(task)
 
     def wait(self, runs: Iterable[Run], timeout: float | None = None) -> bool:
         """Wait until runs have ended; false if they have not after so many seconds."""

@@ -22,6 +22,12 @@ class Image(NamedTuple):
     id: str
     roles: Mapping[str, str]
     """Method -> ``master`` or ``rpc``, where its labels tell; else empty."""
+    ours: bool = True
+    """Whether its labels say that it was made with algotools."""
+    command: tuple[str, ...] = ()
+    """What a node starts: entry point and command."""
+    variables: Mapping[str, str] = {}
+    """The environment that it brings."""
 
 
 def built(client: docker.DockerClient, folder: Path, tell: Tell, arguments: Mapping[str, str] | None = None) -> Image:
@@ -45,4 +51,11 @@ def _known(image: DockerImage) -> Image:
         roles = {str(function["method"]): str(function["role"]) for function in functions}
     except (ValueError, TypeError, KeyError, AttributeError):
         roles = {}  # somebody else's label
-    return Image(str(image.id), roles)
+    configuration = image.attrs.get("Config") or {}
+    return Image(
+        str(image.id),
+        roles,
+        ours=bool({labels.VERSION, labels.DESCRIPTION} & image.labels.keys()),
+        command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),
+        variables=dict(pair.split("=", 1) for pair in configuration.get("Env") or () if "=" in pair),
+    )

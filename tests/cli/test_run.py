@@ -18,7 +18,7 @@ import pytest
 from ..conftest import ALGORITHMS, AVERAGE, SECRET, algotools
 
 
-@pytest.mark.parametrize("contract", ["v3", "v4"])
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 @pytest.mark.parametrize("runner", ["inline", "process"])
 def test_the_master_as_json(runner: str, contract: str) -> None:
     ended = algotools(
@@ -69,6 +69,17 @@ def test_the_raw_input_of_a_task(tmp_path: Path, contract: str) -> None:
     content = b'{"method": "average_partial", "kwargs": {"column_name": "age"}}'
     file.write_bytes(b"json." + content if contract == "v3" else content)
     ended = algotools("run", "--input", str(file), "--json", "--contract", contract, cwd=AVERAGE)
+    assert json.loads(ended.stdout)[0]["result"] == {"sum": 253, "count": 4}
+
+
+def test_a_raw_input_of_v5_does_not_tell_the_method(tmp_path: Path) -> None:
+    file = tmp_path / "input"
+    file.write_bytes(b'{"column_name": "age"}')
+    command = ("--input", str(file), "--json", "--contract", "v5")
+    ended = algotools("run", *command, cwd=AVERAGE)
+    assert ended.returncode == 60
+    assert "name the METHOD as well" in ended.stderr
+    ended = algotools("run", "average_partial", *command, cwd=AVERAGE)
     assert json.loads(ended.stdout)[0]["result"] == {"sum": 253, "count": 4}
 
 
@@ -148,7 +159,8 @@ def test_what_an_author_prints_does_not_spoil_the_results(tmp_path: Path, runner
         (["run", "m", "--contract", "v9"], 10, "there is no contract 'v9'"),
         (["run", "m", "--algorithm", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),
         (["run", "m", "--federation", "nowhere.yaml"], 60, "nowhere.yaml does not exist"),
-        (["run", "m", "--input", "nowhere"], 60, "name either a METHOD"),
+        (["run", "m", "--input", "nowhere"], 60, "give either METHOD or --input"),
+        (["run", "m", "n:=3", "--input", "nowhere"], 60, "the arguments are in the raw input already"),
         (["run", "--input", "nowhere"], 60, "cannot be read"),
         (["run", "m", "--no-such-option"], 2, "no-such-option"),
         (["describe", "nowhere-at-all"], 20, "no algorithm 'nowhere-at-all'"),

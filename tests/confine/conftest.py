@@ -1,4 +1,4 @@
-"""A node in small, as v3 and v4 lend its files: real containers of the base image, started as root."""
+"""A node in small, as each generation lends its files: real containers of the base image, started as root."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from algotools.contract import by_name, token
+from algotools.contract import by_name, token, v5
+from algotools.contract.base import Prepared
+from algotools.data import parquet
 from algotools.task import Database, Identity, Proxy, Task
 
 from ..conftest import ALGORITHMS, SECRET, Ended
@@ -21,8 +24,11 @@ from ..conftest import ALGORITHMS, SECRET, Ended
 MINE, OTHERS = "/mnt/data/task-000000001", "/mnt/data/task-000000002"
 DEFAULT, SECOND, CLOSED, FOLDER = "/mnt/data/default.csv", "/mnt/data/second.csv", "/mnt/data/closed.csv", "/mnt/folder"
 OWNERS_LOG = "/mnt/owner/log"
+WORK, SESSION = str(v5.WORK), str(v5.WORK / "session")
+"""Where v5 has a task's files, and its session's."""
 TABLE = f"name,age\n{SECRET},71\nJohn-Roe,58\n".encode()
 LONGER = TABLE + b"Ada,36\n"
+WHOLE = pd.DataFrame({"name": [SECRET, "John-Roe", "Ada"], "age": [71, 58, 36]})
 
 DOCKERFILE = """\
 FROM {base}
@@ -82,6 +88,8 @@ class Node:
     """What the last run left in the container's temporary folders."""
     files: dict[str, File] = field(default_factory=dict)
     """Put onto the volumes ahead of the next run."""
+    home: str = MINE
+    """The folder of the task's own files."""
 
     def __call__(
         self,
@@ -94,15 +102,14 @@ class Node:
         settings: Mapping[str, Any] | None = None,
         **kwargs: object,
     ) -> Ended:
-        """Run a method to its end, as the task whose folder is ``MINE``."""
-        prepared = self._prepared(
-            method, (requested,) if isinstance(requested, str) else requested, variables or {}, kwargs
-        )
+        """Run a method to its end, as the task whose folder is ``home``."""
+        prepare = self._prepared_in_session if by_name(self.contract).has_sessions else self._prepared
+        prepared = prepare(method, (requested,) if isinstance(requested, str) else requested, variables or {}, kwargs)
         volumes = [f"{name}:{place}:rw" for place, name in self.volumes.items()]
         # Files are put onto the volumes through a container that is never started: the other's own may be read-only.
         loader = self.engine.containers.create(self.image, volumes=volumes)
         try:
-            files = {MINE: (None, 0o755), **{str(path): (data, 0o644) for path, data in prepared.files.items()}}
+            files = {self.home: (None, 0o755), **{str(path): (data, 0o644) for path, data in prepared.files.items()}}
             loader.put_archive("/", archive({**files, **self.files}))
             self.files = {}
         finally:
@@ -122,7 +129,7 @@ class Node:
                 code,
                 container.logs(stdout=True, stderr=False).decode(),
                 container.logs(stdout=False, stderr=True).decode(),
-                self._file(container, f"{MINE}/output"),
+                self._file(container, f"{self.home}/output"),
                 self._file(container, OWNERS_LOG).decode(),
             )
         finally:
@@ -139,7 +146,7 @@ class Node:
 
     def _prepared(
         self, method: str, requested: tuple[str, ...], variables: Mapping[str, str], kwargs: Mapping[str, object]
-    ) -> Any:
+    ) -> Prepared:
         there = {label: Database(label, uri, "csv") for label, uri in self.databases.items()}
         task = Task(
             method=method,
@@ -157,6 +164,24 @@ class Node:
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
         )
         return by_name(self.contract).prepare(task, token.make(identity, b"k" * 32))
+
+    def _prepared_in_session(
+        self, method: str, requested: tuple[str, ...], variables: Mapping[str, str], kwargs: Mapping[str, object]
+    ) -> Prepared:
+        """As v5 does: with tables of a session, which has others, too."""
+        task = Task(
+            method=method,
+            role="rpc",
+            kwargs=dict(kwargs),
+            databases=tuple(Database(label, f"{SESSION}/{label}{v5.TABLE}", "parquet") for label in requested),
+            input_file=Path(WORK, "input"),
+            output_file=Path(WORK, "output"),
+            temporary_folder=Path(SESSION, v5.JOBS),
+            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "40", **variables},
+        )
+        identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1)
+        contract = by_name(self.contract)
+        return contract.prepare(contract.hand_over(task, "http://127.0.0.1:1", identity, "a token", Path(WORK)))
 
     @staticmethod
     def _file(container: Any, path: str) -> bytes:
@@ -180,9 +205,23 @@ def contract(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def node(engine: Any, prying_image: str, contract: str) -> Iterator[Node]:
-    """A node with the files of two tasks and four databases, one of which only root may read."""
-    places = ("/mnt/data", "/mnt/tmp", FOLDER, "/mnt/owner")
+    """A node with the files of two tasks and four databases, one of which only root may read.
+
+    On v5: with a session's tables, likewise.
+    """
+    on_v5 = by_name(contract).has_sessions
+    places = (WORK, SESSION, "/mnt/owner") if on_v5 else ("/mnt/data", "/mnt/tmp", FOLDER, "/mnt/owner")
     volumes = {place: engine.volumes.create(f"algotools-test-{uuid.uuid4().hex}").name for place in places}
+    if on_v5:
+        tables = {"default": (WHOLE[:2], 0o644), "second": (WHOLE, 0o644), "closed": (WHOLE, 0o600)}
+        session: dict[str, File] = {
+            f"{SESSION}/{name}{v5.TABLE}": (parquet.encode(table), mode) for name, (table, mode) in tables.items()
+        }
+        session[f"{SESSION}/{v5.SESSION_FILE}"] = (b"what has been done", 0o644)
+        yield Node(engine, prying_image, contract, volumes, files=session, home=WORK)
+        for name in set(volumes.values()):
+            engine.volumes.get(name).remove(force=True)
+        return
     files: dict[str, File] = {
         OTHERS: (None, 0o755),
         f"{OTHERS}/input": (json.dumps({"method": SECRET}).encode(), 0o644),

@@ -1,4 +1,4 @@
-"""What an algorithm's code can see and do in a container of a v3 or v4 node: its own task, and nothing else."""
+"""What an algorithm's code can see and do in a container of a node: its own task, and nothing else."""
 
 from __future__ import annotations
 
@@ -10,10 +10,14 @@ import pytest
 from algotools.report import read_failure
 
 from ..conftest import SECRET, Ended
-from .conftest import CLOSED, DEFAULT, FOLDER, LONGER, MINE, OTHERS, OWNERS_LOG, SECOND, TABLE, Node
+from .conftest import CLOSED, DEFAULT, FOLDER, LONGER, MINE, OTHERS, OWNERS_LOG, SECOND, SESSION, TABLE, WORK, Node
 
 pytestmark = pytest.mark.docker
+on_all = pytest.mark.parametrize("contract", ["v3", "v4", "v5"], indirect=True)
 on_both = pytest.mark.parametrize("contract", ["v3", "v4"], indirect=True)
+"""The two that have one place for the data of all tasks."""
+on_v5 = pytest.mark.parametrize("contract", ["v5"], indirect=True)
+"""That has a folder for each session instead."""
 
 
 def failed(ended: Ended, code: int) -> str:
@@ -26,7 +30,7 @@ def failed(ended: Ended, code: int) -> str:
     return failure.message
 
 
-@on_both
+@on_all
 def test_the_code_runs_as_a_user_without_privileges_from_its_import_on(node: Node) -> None:
     ended = node("who")
     told = node.answer_of(ended)
@@ -76,6 +80,42 @@ def test_it_lists_no_folder_of_the_nodes(node: Node) -> None:
     assert {told[path]["error"] for path in hidden} == {"PermissionError"}
 
 
+@on_v5
+def test_of_a_session_it_reads_the_tables_that_the_task_asks_for_and_nothing_else(node: Node) -> None:
+    others = [f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")]
+    hidden = [*others, f"{WORK}/output", OWNERS_LOG, "/proc/1/environ"]
+    open_ = [f"{WORK}/input", f"{SESSION}/default.parquet", "/app/pyproject.toml"]
+    told = node.answer("read", paths=[*hidden, *open_])
+    ways = ("through a subprocess", "through cat")
+    for path in hidden:
+        assert told[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
+    for path in open_:
+        assert told[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
+
+
+@on_v5
+def test_of_a_session_it_lists_its_own_folder(node: Node) -> None:
+    hidden = ["/", "/mnt", "/mnt/owner", f"/proc/1/root{SESSION}"]  # beside the code (/app) names can be seen
+    told = node.answer("list_folders", paths=[*hidden, f"{SESSION}/algotools"])
+    assert {path for path, done in told.items() if done["done"]} == {f"{SESSION}/algotools"}
+    assert {told[path]["error"] for path in hidden} == {"PermissionError"}
+
+
+@on_v5
+def test_it_changes_nothing_of_a_session(node: Node) -> None:
+    for name in ("second.parquet", "default.parquet"):
+        told = node.answer("spoil", path=f"{SESSION}/{name}")
+        assert {what: done["done"] for what, done in told.items()} == dict.fromkeys(told, False)
+
+
+@on_v5
+def test_a_sessions_table_that_only_root_may_read_is_read(node: Node) -> None:
+    ended = node("sizes", requested="closed", column="age")
+    assert node.answer_of(ended) == {"rows": 3, "sum": 165}
+    assert "got a copy of" in ended.detail
+    assert node.left == []
+
+
 @pytest.mark.parametrize(
     "path", [f"{MINE}/output", f"{MINE}/input", f"{OTHERS}/output", DEFAULT, "/app/pyproject.toml"]
 )
@@ -84,7 +124,7 @@ def test_it_changes_no_file_but_its_own(node: Node, path: str) -> None:
     assert {what: done["done"] for what, done in told.items()} == dict.fromkeys(told, False)
 
 
-@on_both
+@on_all
 def test_the_jobs_folder_is_shared_by_the_runs_of_a_job(node: Node) -> None:
     assert node.answer("keep", text="first") == ""
     assert node.answer("keep", text="second") == "first"
@@ -114,7 +154,7 @@ def test_processes_threads_and_sockets_work(node: Node) -> None:
     assert "printed by name" in ended.detail
 
 
-@on_both
+@on_all
 def test_the_supervisor_is_out_of_reach(node: Node) -> None:
     told = node.answer("attack")
     assert {what: done["done"] for what, done in told.items()} == dict.fromkeys(told, False)

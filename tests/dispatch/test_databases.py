@@ -9,7 +9,7 @@ import pytest
 
 from algotools.contract import by_name
 
-from ..conftest import AVERAGE, SECRET
+from ..conftest import AVERAGE, SECRET, ByHand, Ended
 from .conftest import Run
 from .test_failures import check_failed
 
@@ -20,9 +20,30 @@ def misbehaving() -> Path:
     return AVERAGE
 
 
+@pytest.fixture(params=["v4", "v5"])
+def contract(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def contract() -> str:
-    return "v4"
+def read(request: pytest.FixtureRequest, way: str, contract: str) -> Callable[[], Ended]:
+    """Reads the database ``default``: for an rpc, or, on v5, to extract a table from it.
+
+    On v5 an rpc gets no databases. In a federation its node extracts a table by itself where a task names a database.
+    """
+    if (way, contract) != ("by hand", "v5"):
+        call: Run = request.getfixturevalue("call")
+        return lambda: call("average_partial", column_name="age")
+    by_hand: ByHand = request.getfixturevalue("by_hand")
+
+    def start() -> Ended:
+        owners = by_hand.folder / "owner.log"
+        asked = by_name("v5").request({"method": "read_csv", "master": False}, "data_extraction")
+        ended = by_hand.run(by_hand.environment(AVERAGE, asked, "v5", variables={"ALGOTOOLS_DEBUG": str(owners)}))
+        ended.detail = owners.read_text()
+        return ended
+
+    return start
 
 
 def missing(path: Path) -> None:
@@ -51,11 +72,14 @@ def in_another_encoding(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [missing, a_folder, empty, an_open_quote, compressed, in_another_encoding])
-def test_a_database_that_cannot_be_read_is_named(call: Run, patients: Path, spoil: Callable[[Path], None]) -> None:
+def test_a_database_that_cannot_be_read_is_named(
+    read: Callable[[], Ended], way: str, contract: str, patients: Path, spoil: Callable[[Path], None]
+) -> None:
     spoil(patients)
-    ended = call("average_partial", column_name="age")
+    ended = read()
     message = check_failed(ended, 31)
-    assert message.startswith("database 'default': it") or "its file" in message
+    label = "source" if (way, contract) == ("by hand", "v5") else "default"  # nothing tells the real one
+    assert message.startswith(f"database {label!r}: it")
     assert str(patients) not in ended.log
     assert str(patients) in ended.detail
 

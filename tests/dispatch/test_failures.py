@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
 
 import pytest
 
-from algotools.contract import by_name
+from algotools.contract import Request, by_name
 from algotools.report import read_failure
 
 from ..conftest import SECRET, Ended
@@ -37,7 +38,7 @@ def test_a_function_that_works_works_in_every_way(call: Run, contract: str) -> N
 @pytest.mark.parametrize(
     ("method", "code", "says"),
     [
-        ("raises", 40, "ValueError in raises at __init__.py, line 31"),
+        ("raises", 40, "ValueError in raises at __init__.py, line 34"),
         ("raises_with_a_cause", 40, "KeyError in raises_with_a_cause at __init__.py"),
         ("recurses", 40, "RecursionError in recurses"),
         ("raises_one_of_ours", 40, "UnknownColumn in raises_one_of_ours at __init__.py"),
@@ -157,15 +158,27 @@ def test_nothing_that_a_function_starts_is_left_behind(call: Run, contract: str)
         ({"method": "well", "kwargs": {"number": "9876543"}}, 15, "number: expected int, got str"),
         ({"method": "well", "kwargs": {"numbr": 1}, "args": [1, 2]}, 15, "2 positional arguments where 1 are taken"),
         ({"method": "options"}, 15, "missing: given"),
-        ({"method": "well", "kwargs": []}, 11, "`kwargs` must be an object"),
-        ({"kwargs": {}}, 11, "`method` is missing"),
-        ({"method": 3, "args": {}}, 11, "`method` must be a text, `args` must be a list"),
     ],
 )
 def test_a_task_that_cannot_be_right_is_refused(run: Run, contract: str, input_: dict, code: int, says: str) -> None:
-    message = check_failed(run(by_name(contract).input(input_)), code)
+    if contract == "v5" and "args" in input_:  # v5 has no arguments by position
+        input_, says = {**input_, "args": []}, "unknown: numbr"
+    message = check_failed(run(by_name(contract).request(input_)), code)
     assert says in message
     assert "9876543" not in message
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4"])  # all that v5's input has are the arguments by name
+@pytest.mark.parametrize(
+    ("input_", "says"),
+    [
+        ({"method": "well", "kwargs": []}, "`kwargs` must be an object"),
+        ({"kwargs": {}}, "`method` is missing"),
+        ({"method": 3, "args": {}}, "`method` must be a text, `args` must be a list"),
+    ],
+)
+def test_an_input_without_its_parts_is_refused(run: Run, contract: str, input_: dict, says: str) -> None:
+    assert says in check_failed(run(by_name(contract).input(input_)), 11)
 
 
 @pytest.mark.parametrize(
@@ -185,13 +198,27 @@ def test_a_task_that_cannot_be_right_is_refused(run: Run, contract: str, input_:
 )
 def test_an_input_that_is_no_json_object_is_refused(run: Run, contract: str, data: bytes, code: int, says: str) -> None:
     prefix = b"json." if contract == "v3" and code == 11 and data else b""
-    assert says in check_failed(run(prefix + data), code)
+    assert says in check_failed(run(Request(prefix + data, "well", "rpc")), code)
 
 
-def test_an_unknown_label_is_refused_and_those_there_are_listed(call: Run) -> None:
+def test_no_arguments_are_no_input_on_v5(by_hand, misbehaving) -> None:
+    ended = by_hand.run(by_hand.environment(misbehaving, Request(b"null", "well"), "v5"))
+    assert json.loads(ended.output) == {"number": 1, "length": len(SECRET)}
+
+
+def test_an_action_that_is_none_is_refused(by_hand, misbehaving) -> None:
+    given = by_hand.environment(misbehaving, Request(b"{}", "well"), "v5")
+    action = base64.b32encode(b"postprocessing").decode().replace("=", "!")
+    assert "actions are central_compute, " in check_failed(by_hand.run({**given, "FUNCTION_ACTION": action}), 10)
+
+
+def test_an_unknown_label_is_refused_and_those_there_are_listed(call: Run, contract: str, way: str) -> None:
     message = check_failed(call("well", database="nowhere"), 30)
     assert "this node has" in message or "it has" in message
-    assert "default" in message
+    if contract == "v5" and way == "by hand":  # a container of v5 sees no others
+        assert message == "the function takes 1 database(s), the task asks for none; this node has: none"
+    else:
+        assert "default" in message
 
 
 def test_a_run_knows_who_it_is(call: Run, contract: str, way: str) -> None:
@@ -203,16 +230,28 @@ def test_a_run_knows_who_it_is(call: Run, contract: str, way: str) -> None:
     assert expected.items() <= answer.items()
 
 
-def test_the_nodes_variables_arrive_decoded_and_the_environment_is_untouched(by_hand, misbehaving) -> None:
+def called(contract: str, method: str, master: bool = False) -> Request:
+    """A call without arguments."""
+    return by_name(contract).request({"method": method, "master": master})
+
+
+BOTH = pytest.mark.parametrize("contract", ["v4", "v5"])
+"""The generations whose variables are encoded; they differ in where the token is."""
+
+
+@BOTH
+def test_the_nodes_variables_arrive_decoded_and_the_environment_is_untouched(by_hand, misbehaving, contract) -> None:
     variables = {"PLAYER": "Alice", "FOO": "hello world"}
-    ended = by_hand.run(by_hand.environment(misbehaving, b'{"method": "knows_its_run"}', variables=variables))
+    request = called(contract, "knows_its_run")
+    ended = by_hand.run(by_hand.environment(misbehaving, request, contract, variables=variables))
     answer = json.loads(ended.output)
     assert answer["variables"] == variables
     assert answer["raw"] == "IFWGSY3F"
 
 
-def test_no_input_file(by_hand, misbehaving) -> None:
-    environment = by_hand.environment(misbehaving, b"{}")
+@BOTH
+def test_no_input_file(by_hand, misbehaving, contract) -> None:
+    environment = by_hand.environment(misbehaving, called(contract, "well"), contract)
     (by_hand.folder / "input").unlink()
     assert "does not exist" in check_failed(by_hand.run(environment), 11)
 
@@ -229,22 +268,40 @@ def test_no_environment_of_a_node_at_all(by_hand) -> None:
     assert "on a laptop, use `algotools run`" in check_failed(ended, 10)
 
 
-def test_no_token_where_one_is_needed(by_hand, misbehaving) -> None:
-    environment = by_hand.environment(misbehaving, b'{"method": "gathers"}')
-    (by_hand.folder / "token").unlink()
+@BOTH
+def test_no_token_where_one_is_needed(by_hand, misbehaving, contract) -> None:
+    environment = by_hand.environment(misbehaving, called(contract, "gathers", master=True), contract)
+    if contract == "v4":
+        (by_hand.folder / "token").unlink()
+    else:
+        del environment["CONTAINER_TOKEN"]
     assert "no token" in check_failed(by_hand.run(environment), 50)
 
 
-def test_no_token_where_none_is_needed(by_hand, misbehaving) -> None:
-    environment = by_hand.environment(misbehaving, b'{"method": "well"}')
-    (by_hand.folder / "token").unlink()
+@BOTH
+def test_no_token_where_none_is_needed(by_hand, misbehaving, contract) -> None:
+    environment = by_hand.environment(misbehaving, called(contract, "well"), contract)
+    (by_hand.folder / "token").unlink(missing_ok=True)
+    assert "CONTAINER_TOKEN" not in environment
     assert by_hand.run(environment).code == 0
 
 
-def test_a_token_of_somebody_elses_making(by_hand, misbehaving) -> None:
-    environment = by_hand.environment(misbehaving, b'{"method": "gathers"}')
-    (by_hand.folder / "token").write_text("not.a.token")
+@BOTH
+def test_a_token_of_somebody_elses_making(by_hand, misbehaving, contract) -> None:
+    environment = by_hand.environment(misbehaving, called(contract, "gathers", master=True), contract)
+    if contract == "v4":
+        (by_hand.folder / "token").write_text("not.a.token")
+    else:
+        environment["CONTAINER_TOKEN"] = "not.a.token"
     assert "token" in check_failed(by_hand.run(environment), 50)
+
+
+def test_a_run_of_v5_knows_itself_without_a_token(by_hand, misbehaving) -> None:
+    environment = by_hand.environment(misbehaving, called("v5", "knows_its_run"), "v5")
+    assert "CONTAINER_TOKEN" not in environment
+    answer = json.loads(by_hand.run(environment).output)
+    assert {"task": 7, "node": 5, "organization": 3}.items() <= answer.items()
+    assert (by_hand.session / "algotools" / "marker").exists()
 
 
 def test_an_output_that_cannot_be_written(by_hand, misbehaving) -> None:

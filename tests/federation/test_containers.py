@@ -270,6 +270,26 @@ def test_frames_and_images_by_name(ours: object, average_image: str, runner: Any
         assert [federation.answer(run) for run in federation.task(task["id"]).runs] == [{"average": 60}] * 2
 
 
+def test_a_session_of_v5(ours: object, average_image: str) -> None:
+    nodes = [AVERAGE / "data" / f"org{number}.csv" for number in (1, 2)]
+    with Federation(nodes, algorithm=average_image, runner="container", contract="v5") as federation:
+        client = federation.client()
+        table = client.dataframe.create("default", method="read_csv", name="people")
+        maker = federation.task(table["last_session_task"]["id"])
+        asked: dict[str, Any] = {"arguments": {"column_name": "age"}, "databases": [{"dataframe_id": table["id"]}]}
+        central = client.task.create(1, [2, 3], method="master", action="central_compute", **asked)
+        partial = client.task.create(1, [3], method="average_partial", action="federated_compute", **asked)
+        for id_ in (maker.id, central["id"], partial["id"]):
+            assert federation.wait(id_, 100)
+        assert [(federation.failure(run), run.output) for run in maker.runs] == [(None, b"")] * 2
+        assert client.dataframe.get(table["id"])["organizations_ready"] == [2, 3]
+        assert [item["result"] for item in client.result.list(task=central["id"])["data"]] == [{"average": 53.25}] * 2
+        assert [item["result"] for item in client.result.list(task=partial["id"])["data"]] == [{"sum": 173, "count": 4}]
+        for node in (2, 3):
+            session = federation._folder / f"node-{node}" / "session-1"
+            assert {file.name for file in session.glob("*.parquet")} == {"people.parquet", "session_state.parquet"}
+
+
 def test_the_image_that_a_task_names_runs_if_nothing_else_is_said(ours: object, average_image: str) -> None:
     with Federation.from_file(AVERAGE / "federation.yaml", runner="container") as federation:
         client = federation.client()

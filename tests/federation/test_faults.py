@@ -27,7 +27,7 @@ LONG = 3600.0
 Make = Callable[..., Federation]
 
 
-@pytest.fixture(params=["v3", "v4"])
+@pytest.fixture(params=["v3", "v4", "v5"])
 def contract(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -380,7 +380,7 @@ def test_a_node_can_be_slow_and_wrong(make: Make) -> None:
 
 @pytest.mark.docker
 def test_faults_are_the_nodes_and_work_with_containers(engine, contract: str) -> None:
-    runner: Any = {"v3": "as-node", "v4": "container"}[contract]
+    runner: Any = {"v3": "as-node", "v4": "container", "v5": "container"}[contract]
     faults = {2: Wrong(lambda answer: {**answer, "sum": 5.0}), 3: Slow(0.2), 4: Dead()}
     with Federation(FRAMES, algorithm=TALLY, runner=runner, contract=contract, faults=faults) as nodes:
         answer = nodes.ask("mean", at=[3, 2, 4], column="x", arguments={"timeout": 12, "quorum": 2}, timeout=100)

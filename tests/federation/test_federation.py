@@ -297,6 +297,7 @@ def test_a_field_that_does_not_exist_is_named() -> None:
         ({"runner": "rocket"}, "there is no runner 'rocket'"),
         ({"contract": "v2"}, "there is no contract 'v2'"),
         ({"timeout": 0}, "positive"),
+        ({"runner": "as-node", "contract": "v5"}, "as-node starts images as the Docker nodes of v3 and v4 do"),
     ],
 )
 def test_an_option_that_cannot_be_right_says_why(options: dict, says: str) -> None:
@@ -390,7 +391,7 @@ def test_the_functions_of_a_script_are_its_algorithm(tmp_path: Path) -> None:
 
 def test_contracts_agree_on_what_a_researcher_gets() -> None:
     answers = []
-    for contract in ("v3", "v4"):
+    for contract in ("v3", "v4", "v5"):
         with Federation(FRAMES, algorithm=FUNCTIONS, contract=contract) as federation:
             answers.append([run(federation, "table"), run(federation, "nothing")[0]])
     assert answers[0] == answers[1]

@@ -12,21 +12,25 @@ from algotools.federation import Client
 
 from ..conftest import AVERAGE
 
+WAYS = [
+    pytest.param(
+        (runner, contract),
+        id=f"{runner}-{contract}",
+        marks=[pytest.mark.docker] if runner in ("container", "as-node") else [],
+    )
+    for contract in ("v3", "v4", "v5")
+    for runner in ("inline", "process", "container", "as-node")
+    if (runner, contract) != ("as-node", "v5")  # v5's nodes start nothing themselves, a cluster does
+]
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
-def contract(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
-
-IN_CONTAINERS = [pytest.param(name, marks=pytest.mark.docker) for name in ("container", "as-node")]
-
-
-@pytest.fixture(scope="module", params=["inline", "process", *IN_CONTAINERS])
-def client(request: pytest.FixtureRequest, contract: str) -> Iterator[Client]:
+@pytest.fixture(scope="module", params=WAYS)
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
     file = AVERAGE / "federation.yaml"
-    if request.param in ("container", "as-node"):
+    runner, contract = request.param
+    if runner in ("container", "as-node"):
         request.getfixturevalue("engine")
-    with Federation.from_file(file, algorithm=AVERAGE, runner=request.param, contract=contract) as federation:
+    with Federation.from_file(file, algorithm=AVERAGE, runner=runner, contract=contract) as federation:
         yield federation.client()
 
 

@@ -15,7 +15,7 @@ from algotools.task import Database
 from ..conftest import ALGORITHMS, SECRET
 
 
-@pytest.fixture(scope="module", params=["v3", "v4"])
+@pytest.fixture(scope="module", params=["v3", "v4", "v5"])
 def contract(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -37,8 +37,8 @@ def run_master(federation: Federation, contract: str, at: list[int], method: str
     A master that fails is sent to one only: v4's server takes no subtask of a task that counts as failed already, so
     that of two masters only the first to ask would be sure to be heard.
     """
-    posted = by_name(contract).input({"method": method, "kwargs": kwargs, "master": True})
-    task = federation.client().task.post(at, posted, [Database("default")])
+    request = by_name(contract).request({"method": method, "kwargs": kwargs, "master": True})
+    task = federation.client().task.post(at, request, [Database("default")])
     assert federation.wait(task.id, 60)
     return task.runs[0]
 

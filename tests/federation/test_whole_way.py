@@ -56,7 +56,8 @@ def test_from_a_project_to_the_answer(engine: docker.DockerClient, registry: Reg
     seen = subprocess.run([*COMMAND, "inspect", digest], capture_output=True, text=True, check=False)
     assert "average_partial" in seen.stdout, seen.stderr
     try:
-        for runner, contract in (("container", "v3"), ("container", "v4"), ("as-node", "v3"), ("as-node", "v4")):
+        ways = [("container", name) for name in ("v3", "v4", "v5")] + [("as-node", name) for name in ("v3", "v4")]
+        for runner, contract in ways:
             assert run_manual(digest, runner, contract) == [{"average": 53.25}] * 2
     finally:
         engine.images.remove(digest, force=True)

@@ -7,7 +7,7 @@ import msgspec
 import pandas as pd
 import pytest
 
-from algotools import AlgorithmClient, Column, RunInfo, locate, master, rpc
+from algotools import AlgorithmClient, Column, Database, RunInfo, locate, master, rpc
 from algotools.errors import DeclarationError
 from algotools.functions import Algorithm, registered_in
 
@@ -147,6 +147,55 @@ def test_an_rpc_that_asks_for_the_client():
     assert "an rpc works on one node's data" in message
     assert "make it a @master, or drop the parameter" in message
     assert master(count).specification.injects("client")
+
+
+def test_a_step_that_there_is_none_of():
+    with pytest.raises(DeclarationError) as refused:
+        rpc(step="extraction")
+    assert str(refused.value) == ("there is no step 'extraction'; there are compute, data_extraction, preprocessing")
+
+
+def test_a_master_has_no_step():
+    with pytest.raises(TypeError, match="step"):
+        master(step="preprocessing")
+
+
+def without(number: int) -> pd.DataFrame:
+    return pd.DataFrame({"x": [number]})
+
+
+def with_two(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    return one
+
+
+def with_both(data: pd.DataFrame, source: Database) -> pd.DataFrame:
+    return data
+
+
+@pytest.mark.parametrize("function", [without, with_two, with_both])
+@pytest.mark.parametrize(
+    ("step", "says"),
+    [
+        (
+            "data_extraction",
+            "it must take the one database to extract a table from: `source: Database`, or a DataFrame",
+        ),
+        ("preprocessing", "it must take the one table that another is made of: `data: pd.DataFrame`"),
+    ],
+)
+def test_a_step_that_makes_a_table_of_other_than_one(function, step, says):
+    declared = rpc(step=step)(function)
+    with pytest.raises(DeclarationError) as refused:
+        _ = declared.specification
+    assert str(refused.value) == f"{function.__name__}: {says}"
+
+
+@pytest.mark.parametrize("step", ["data_extraction", "preprocessing"])
+def test_a_step_that_asks_for_the_client(step):
+    def prepare(data: pd.DataFrame, client: AlgorithmClient) -> pd.DataFrame:
+        return data
+
+    assert "make it a @master, or drop the parameter" in refusal(rpc(step=step), prepare)
 
 
 @pytest.mark.parametrize("second", [rpc, master])

@@ -51,8 +51,9 @@ def test_from_a_title_to_an_answer_of_real_nodes(
         assert pushed.returncode == 0, pushed.stderr
         digest = pushed.stdout.strip()
         engine.images.remove(tag, force=True)  # a node has nothing but its name
-        for contract in ("v3", "v4"):
-            at_a_node = result(folder, kind, "--algorithm", digest, "--as-node", "--contract", contract)
+        for contract in ("v3", "v4", "v5"):
+            runner = ("--runner", "container") if contract == "v5" else ("--as-node",)  # v5's nodes are clusters
+            at_a_node = result(folder, kind, "--algorithm", digest, *runner, "--contract", contract)
             assert at_a_node == here
     finally:
         for image in {tag, digest}:

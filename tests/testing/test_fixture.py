@@ -73,7 +73,7 @@ def test_wrong(federation):
 """
 
 
-@pytest.mark.parametrize("contract", ["v3", "v4"])
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 @pytest.mark.parametrize("runner", ["inline", "process"])
 def test_nodes_can_be_slow_dead_or_wrong(project: Project, runner: str, contract: str) -> None:
     options = ["--federation-runner", runner, "--federation-contract", contract]

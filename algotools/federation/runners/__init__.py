@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from algotools.contract.base import Prepared
+from algotools.contract.base import Contract, Prepared
 from algotools.report import Console
 from algotools.task import Task
 
@@ -19,6 +19,7 @@ class Job(NamedTuple):
     """What the node hands the algorithm, with the same paths."""
     prepare: Callable[[Task], Prepared]
     """What it would hand it for another task: this one, with the paths that a container sees."""
+    contract: Contract
 
 
 class Runner(Protocol):

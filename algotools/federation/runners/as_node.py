@@ -22,8 +22,10 @@ from docker.models.containers import Container
 from docker.types import Mount
 
 from algotools import debug
+from algotools.contract import Contract
+from algotools.contract.places import DATA, TEMPORARY
 from algotools.federation.runners import Job
-from algotools.federation.runners.container import DATA, TEMPORARY, databases_mounted, mount, places, within
+from algotools.federation.runners.container import URL, databases_mounted, mount
 from algotools.federation.runners.containers import Containers
 from algotools.federation.runners.relay import relay
 from algotools.image.local import Image
@@ -50,7 +52,7 @@ class AsNodeRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        task = within(job.task)
+        task = job.contract.inside(job.task, URL)
         node, name = job.task.output_file.parent.parent, job.task.output_file.parent.name
         helper = {"labels": {"vantage6-type": "algorithm-helper"}}
         with (
@@ -61,10 +63,10 @@ class AsNodeRunner:
                 environment=job.prepare(task).environment,
                 network_mode=f"container:{other.id}",
                 labels={"vantage6-type": "algorithm", "node": node.name, "algotools.task": name},
-                mounts=self._mounts(job.task),
+                mounts=self._mounts(job.task, job.contract),
             ) as container,
         ):
-            self._furnish(container, job.task)
+            self._furnish(container, job.task, job.contract)
             code = self._containers.watch(container, console, timeout)
             _fetch(container, task.output_file, job.task.output_file)
             if debug.VARIABLE in task.variables:
@@ -76,7 +78,7 @@ class AsNodeRunner:
         """See ``Runner``; what a node would keep goes, too."""
         self._containers.close()
 
-    def _mounts(self, task: Task) -> list[Mount]:
+    def _mounts(self, task: Task, contract: Contract) -> list[Mount]:
         """A node's volumes: one for all data, one for each job; and its databases that are folders."""
         node = task.output_file.parent.parent
         job = task.temporary_folder.name if task.temporary_folder else "tmp"
@@ -85,12 +87,13 @@ class AsNodeRunner:
             for kind, place in (("data", DATA), (job, TEMPORARY))
         ]
         # A node lets an algorithm write there. These are the user's own files, and no copies.
-        return volumes + databases_mounted({place: path for place, path in places(task).items() if path.is_dir()})
+        there = contract.mounted_databases(task)
+        return volumes + databases_mounted({place: path for place, path in there.items() if path.is_dir()})
 
-    def _furnish(self, container: Container, task: Task) -> None:
+    def _furnish(self, container: Container, task: Task, contract: Contract) -> None:
         """Put the node's databases and the task's folder where all of its tasks have theirs."""
         folder = task.output_file.parent
-        files = {place: path for place, path in places(task).items() if path.is_file()}
+        files = {place: path for place, path in contract.mounted_databases(task).items() if path.is_file()}
         with self._lock:  # a node copies a database once, before its first task
             new = {place: path for place, path in files.items() if (folder.parent, place) not in self._placed}
             with tempfile.TemporaryFile() as archive:

@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import docker
-import msgspec
 from docker.errors import DockerException
 from docker.types import Mount
 from docker.utils import parse_bytes
@@ -17,14 +16,14 @@ from docker.utils import parse_bytes
 from algotools import contract, debug
 from algotools.errors import AlgotoolsError, FederationError
 from algotools.federation.runners import Job
-from algotools.federation.runners.containers import Containers
+from algotools.federation.runners.containers import GRACE, Containers
 from algotools.federation.runners.relay import PORT, relay
 from algotools.image.local import Image
 from algotools.report import Console
-from algotools.task import Database, Proxy, Task
 
-DATA = PurePosixPath("/mnt/data")
-TEMPORARY = PurePosixPath("/mnt/tmp")
+URL = f"http://127.0.0.1:{PORT}"
+"""The API, as a container reaches it."""
+
 PROCESSES = 512
 LIMIT = 3600.0
 """Seconds for a run, where nobody says otherwise."""
@@ -56,7 +55,7 @@ class ContainerRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        environment = job.prepare(within(job.task)).environment
+        environment = job.prepare(job.contract.inside(job.task, URL)).environment
         with self._containers.use(), contextlib.ExitStack() as stack:
             network = "none"
             if self._asks_others(job):
@@ -67,12 +66,13 @@ class ContainerRunner:
                     self._image.id,
                     environment=environment,
                     network_mode=network,
-                    mounts=_mounts(job.task),
+                    mounts=_mounts(job),
                     labels={"algotools.task": job.task.output_file.parent.name},
                     **self._hardened(),
                 )
             )
-            return self._containers.watch(container, console, timeout or LIMIT)
+            grace = GRACE if self._image.ours else 0.0  # no other wrapper says in its own words that it is overdue
+            return self._containers.watch(container, console, timeout or LIMIT, grace)
 
     def close(self) -> None:
         """See ``Runner``."""
@@ -91,7 +91,9 @@ class ContainerRunner:
         }
 
     def _asks_others(self, job: Job) -> bool:
-        """Whether a run may need the API: a master does, and an image that does not say what it is."""
+        """Whether a run may need the API: a master does, and an image that does not say what it is (v3, v4)."""
+        if job.contract.has_sessions:
+            return job.task.role == "master"  # the cluster lets nobody else
         if not self._image.roles:
             return True
         try:
@@ -108,11 +110,22 @@ def _bytes(memory: int | str) -> int:
         raise FederationError(f"{memory!r} is no amount of memory; write 512m or 4g, or a number of bytes") from None
 
 
-def _mounts(task: Task) -> list[Mount]:
-    """A run's own folder, its job's, and the node's databases, which cannot be written to."""
-    folder = task.output_file.parent
-    own = {DATA / folder.name: folder, **({TEMPORARY: task.temporary_folder} if task.temporary_folder else {})}
-    return [*(mount(place, path) for place, path in own.items()), *databases_mounted(places(task))]
+def _mounts(job: Job) -> list[Mount]:
+    """What a run may write to, and the node's databases, which it may not."""
+    own = {**job.contract.mounted(job.task), **_details(job)}
+    places = job.contract.mounted_databases(job.task)
+    return [*(mount(place, path) for place, path in own.items()), *databases_mounted(places)]
+
+
+def _details(job: Job) -> dict[PurePosixPath, Path]:
+    """The owner's own file, where the folder that it is in is none of what a generation mounts."""
+    if debug.VARIABLE not in job.task.variables:
+        return {}
+    path = Path(job.task.variables[debug.VARIABLE])
+    if path.parent in job.contract.mounted(job.task).values():
+        return {}
+    path.touch()
+    return {PurePosixPath(job.contract.inside(job.task, URL).variables[debug.VARIABLE]): path}
 
 
 def mount(
@@ -125,40 +138,3 @@ def mount(
 def databases_mounted(found: Mapping[PurePosixPath, Path]) -> list[Mount]:
     """Databases, which may be written to by nobody; several labels may name one file."""
     return [mount(place, path.resolve(), read_only=True) for place, path in found.items()]
-
-
-def within(task: Task) -> Task:
-    """A task with the paths of a container: where the nodes of v3 and v4 have files and databases."""
-    folder = Path(DATA / task.output_file.parent.name)
-    variables = dict(task.variables)
-    if debug.VARIABLE in variables:
-        variables[debug.VARIABLE] = str(folder / Path(variables[debug.VARIABLE]).name)
-    return msgspec.structs.replace(
-        task,
-        databases=tuple(map(_moved, task.databases)),
-        configured=tuple(map(_moved, task.configured)),
-        input_file=folder / task.input_file.name,
-        output_file=folder / task.output_file.name,
-        temporary_folder=Path(TEMPORARY) if task.temporary_folder else None,
-        proxy=Proxy(f"http://127.0.0.1:{PORT}", folder / task.proxy.token_file.name) if task.proxy else None,
-        variables=variables,
-    )
-
-
-def places(task: Task) -> dict[PurePosixPath, Path]:
-    """Where a container has the databases that are files and folders here."""
-    databases = (*task.databases, *task.configured)
-    return {place: Path(database.uri) for database in databases if (place := _place(database))}
-
-
-def _moved(database: Database) -> Database:
-    place = _place(database)
-    return msgspec.structs.replace(database, uri=str(place)) if place else database
-
-
-def _place(database: Database) -> PurePosixPath | None:
-    """Where a container has a database that is a file or a folder here; None for any other."""
-    path = Path(database.uri)
-    if not database.uri or "://" in database.uri or not path.exists():
-        return None
-    return DATA.parent / database.label if path.is_dir() else DATA / f"{database.label}{path.suffix}"

@@ -83,8 +83,8 @@ class Containers:
         finally:
             self._remove(str(container.id))
 
-    def watch(self, container: Container, console: Console, limit: float | None) -> int:
-        """Start a container and follow it to its end, at most ``limit`` seconds; gives its exit code.
+    def watch(self, container: Container, console: Console, limit: float | None, grace: float = GRACE) -> int:
+        """Start a container and follow it to its end, at most ``limit`` seconds and ``grace``; gives its exit code.
 
         When nothing in it says why it ended, we do.
         """
@@ -95,7 +95,7 @@ class Containers:
             with contextlib.suppress(APIError):
                 container.kill()
 
-        timer = threading.Timer((limit or 0) + GRACE, end)
+        timer = threading.Timer((limit or 0) + grace, end)
         timer.daemon = True
         container.start()
         if limit is not None:

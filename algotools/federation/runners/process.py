@@ -69,7 +69,12 @@ class ProcessRunner:
                     overdue.cancel()
 
     def close(self) -> None:
-        """See ``Runner``: the template ends all runs when its control is gone."""
+        """See ``Runner``: the template ends all runs when its control is gone.
+
+        A template that was forked later may have a copy of it, so closing alone would not tell this one.
+        """
+        with contextlib.suppress(OSError):
+            self._control.shutdown(socket.SHUT_RDWR)
         self._control.close()
         self._wait()
 

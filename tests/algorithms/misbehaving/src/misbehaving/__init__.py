@@ -13,11 +13,14 @@ from pathlib import Path
 
 import algotools
 from algotools import AlgorithmClient, Database, RunInfo, UserError, master, rpc
+from algotools.data import load
 from algotools.errors import UnknownColumn
 
 
 def secret(data: Database) -> str:
-    """A value from the data: the first cell of the second line."""
+    """A value from the data: the first cell of the first row."""
+    if data.type == "parquet":  # a table of a v5 session
+        return str(load(data, "pandas", None).value.iloc[0, 0])
     return Path(data.uri).read_text(encoding="utf-8").splitlines()[1].split(",")[0]
 
 

@@ -1,0 +1,25 @@
+"""Federations of functions are forked from one process: each ends when it is closed, whichever else is open."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from algotools import Federation, rpc
+
+FRAMES = [pd.DataFrame({"x": [1, 2]})]
+
+
+@rpc
+def rows(data: pd.DataFrame) -> int:
+    return len(data)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the older first", "the newer first"])
+def test_two_federations_of_functions_are_closed_in_either_order(order):
+    made = [Federation(FRAMES, algorithm=[rows], runner="process") for _ in range(2)]
+    assert [federation.run(rows) for federation in made] == [[2], [2]]
+
+    for position in order:
+        made[position].close()
