@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-engine test-images test-tools test-rest base-image lint benchmark clean
+.PHONY: demo test test-engine test-images test-tools test-peers test-rest base-image lint benchmark clean
 
 # The environment is made anew when the project's metadata change.
 $(VENV)/installed: pyproject.toml
@@ -18,15 +18,19 @@ demo: $(VENV)/installed
 	$(BIN)/algotools run master column_name=age --algorithm examples/average --organizations 2,3
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
+# Folders of tests to leave out. Those of the peers' packages need no more than one round: they run on Pythons of their own.
+WITHOUT ?=
+PEERS := tests/peers
+
 test: lint
-	$(MAKE) -j 4 test-engine test-images test-tools test-rest
+	$(MAKE) -j 4 test-engine test-images test-tools $(if $(filter $(PEERS),$(WITHOUT)),,test-peers) test-rest
 
 # Those that need a container engine wait for it most of the time. Tests of runs in containers count the federations'
 # containers, so they run one by one; tests of images and of confinement look at what is theirs alone.
 IMAGES := tests/confine tests/image
 
 test-engine: base-image
-	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%)
+	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%) $(WITHOUT:%=--ignore=%)
 
 test-images: base-image
 	$(BIN)/python -m pytest -q -m docker $(IMAGES)
@@ -42,8 +46,12 @@ test-tools: $(VENV)/installed
 	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS)
 	$(BIN)/python -m pytest -q examples/average
 
+# The first time, this installs the peers' packages under .peers: about a minute.
+test-peers: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m 'not docker' $(PEERS)
+
 test-rest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%)
+	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) --ignore=$(PEERS)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from algotools.client import Connection
 from algotools.contract import environment, files
+from algotools.contract.answers import JsonAnswers
 from algotools.contract.base import Prepared, Request
 from algotools.contract.places import SharedVolume
 from algotools.contract.platform import Platform
@@ -28,7 +29,7 @@ def _own(labels: Iterable[str], names: Iterable[str]) -> set[str]:
     return {*OWN, *fixed, *(name for name in names if name.startswith(options))}
 
 
-class V4(SharedVolume):
+class V4(JsonAnswers, SharedVolume):
     """Both sides of generation 4."""
 
     name = "v4"
@@ -98,18 +99,6 @@ class V4(SharedVolume):
     def request(self, content: Mapping[str, object], step: Step = "compute") -> Request:
         """See ``Contract.request``."""
         return Request(self.input(content), step=step)
-
-    def output(self, data: bytes) -> bytes:
-        """See ``Contract.output``."""
-        return files.wrap(data)
-
-    def result(self, output: bytes) -> bytes:
-        """See ``Contract.result``."""
-        return files.unwrap(output)
-
-    def answer(self, output: bytes) -> object:
-        """See ``Contract.answer``."""
-        return files.parse_answer(output, output) if output else None
 
     def databases(self, requested: list[Database]) -> str | list[object]:
         """See ``Contract.databases``: each with what the task asks of it."""

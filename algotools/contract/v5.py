@@ -10,6 +10,7 @@ import msgspec
 
 from algotools.client import Connection
 from algotools.contract import environment, files, places
+from algotools.contract.answers import JsonAnswers
 from algotools.contract.base import Prepared, Request
 from algotools.contract.platform import Platform
 from algotools.errors import ContractError, InputError
@@ -56,13 +57,13 @@ WORK = PurePosixPath("/app/vantage6/task")
 DATABASES = PurePosixPath("/app/databases")
 
 
-class V5:
+class V5(JsonAnswers):
     """Both sides of generation 5."""
 
     name = "v5"
     tells_unknown_labels = True
     has_sessions = True
-    secrets = (TOKEN, OPTION)
+    secrets: tuple[str, ...] = (TOKEN, OPTION)
 
     def prepare(self, task: Task, token: str = "", posted: bytes | None = None) -> Prepared:
         """See ``Contract.prepare``. The token is in the task itself: it is no file."""
@@ -134,18 +135,6 @@ class V5:
         master = content.get("master")
         role: Role | None = None if master is None else "master" if master else "rpc"
         return Request(self.input(content), str(content.get("method", "")), role, step)
-
-    def output(self, data: bytes) -> bytes:
-        """See ``Contract.output``; a table stays as it is."""
-        return files.wrap(data)
-
-    def result(self, output: bytes) -> bytes:
-        """See ``Contract.result``."""
-        return files.unwrap(output)
-
-    def answer(self, output: bytes) -> object:
-        """See ``Contract.answer``."""
-        return files.parse_answer(output, output) if output else None
 
     def databases(self, requested: list[Database]) -> str | list[object]:
         """See ``Contract.databases``: each an argument of its own. A session tells which tables the labels are."""

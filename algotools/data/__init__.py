@@ -9,10 +9,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Collection
 from pathlib import PurePosixPath
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from algotools.errors import UnsupportedDatabase
 from algotools.task import Database
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMS = {("pandas", "DataFrame"): "pandas", ("algotools", "Database"): "database"}
 """Package and class of an annotation -> the form that it asks for."""
@@ -67,19 +70,28 @@ def load(database: Database, form: str, columns: Collection[str] | None) -> Load
 
     Raises:
         UnsupportedDatabase: this version does not read such a database.
+        InputError, UnknownColumn: the task asks for preprocessing that cannot be done.
         DatabaseUnreadable: see ``Source.read``.
     """
     if form == "database":
         return Loaded(database, None)
     kind = type_of(database)
-    if database.preprocessing:
-        raise UnsupportedDatabase(
-            f"database {database.label!r}: the task asks for preprocessing at the node, which is not supported; "
-            "do that step in the algorithm"
-        )
     if kind not in SOURCES:
         raise UnsupportedDatabase(
             f"database {database.label!r} is of type {kind!r}, which cannot be read as a DataFrame; "
             f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Database` and read it yourself"
         )
-    return cast("Source", importlib.import_module(SOURCES[kind])).read(database, columns)
+    source = cast("Source", importlib.import_module(SOURCES[kind]))
+    return _preprocessed(source, database, columns) if database.preprocessing else source.read(database, columns)
+
+
+def _preprocessed(source: Source, database: Database, columns: Collection[str] | None) -> Loaded:
+    """What is left after the steps that a v4 task asks for, which may work on columns that nobody else needs."""
+    from algotools.data import preprocessing  # here: few tasks ask for it
+
+    steps = preprocessing.steps(database)
+    needed = None if columns is None else {*columns, *(name for step in steps for name in step.columns)}
+    loaded = source.read(database, needed)
+    frame = preprocessing.apply(steps, cast("pd.DataFrame", loaded.value), database)
+    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
+    return loaded._replace(value=asked)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
@@ -104,7 +105,8 @@ def _choose(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database
             there = ", ".join(sorted(label for label, d in by_label.items() if d.uri)) or "none"
             raise UnknownLabel(f"this node has no database {database.label!r}; it has: {there}")
     taken = {p.label for p in parameters}
-    unlabelled = iter([database for database in task.databases if database.label not in taken])
+    given = [database for database in task.databases if database.label not in taken]
+    unlabelled = iter(_for_parameters(given, sum(p.label is None for p in parameters)))
     chosen: dict[str, Database] = {}
     for parameter in parameters:
         found = next(unlabelled, None) if parameter.label is None else by_label.get(parameter.label)
@@ -114,9 +116,26 @@ def _choose(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database
             there = ", ".join(sorted(by_label)) or "none"
             raise UnknownLabel(f"the function takes {wanted}, the task asks for {asked}; this node has: {there}")
         chosen[parameter.name] = found
-    if left := [database.label for database in unlabelled]:
+    if left := [d.label for d in given if d not in chosen.values()]:
         log(f"not used by the function: database {', '.join(left)}")
     return chosen
+
+
+def _for_parameters(given: list[Database], wanted: int) -> list[Database]:
+    """The databases in the order in which parameters get them.
+
+    Each argument of the task is a parameter's: of several tables that it groups (v5) the first. Only where the task has
+    fewer arguments than the function parameters is a group taken apart.
+    """
+    groups = [list(group) for _, group in itertools.groupby(enumerate(given), _argument)]
+    firsts = [group[0][1] for group in groups]
+    return firsts if len(firsts) >= wanted else given
+
+
+def _argument(placed: tuple[int, Database]) -> object:
+    """To which argument of the task a database belongs."""
+    place, database = placed
+    return ("alone", place) if database.group is None else ("group", database.group)
 
 
 def _load(

@@ -345,6 +345,8 @@ class Federation:
         for run in self._store.pending():
             self._store.ended(run, "killed by user")
         self._finalizer()
+        for run in self._store.unfinished():  # ended by that, though their threads may not have said so yet
+            self._store.ended(run, "killed by user")
 
     def __enter__(self) -> Self:
         return self

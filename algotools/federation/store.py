@@ -185,6 +185,11 @@ class Store:
         with self._changed:
             return [run for run in self._runs.values() if run.status == "pending"]
 
+    def unfinished(self) -> list[Run]:
+        """The runs that have not ended."""
+        with self._changed:
+            return [run for run in self._runs.values() if run.status not in FINAL]
+
 
 def now() -> str:
     """The time in UTC, as the server writes it."""

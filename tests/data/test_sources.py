@@ -63,13 +63,6 @@ def test_a_function_that_asks_for_the_database_itself_gets_it_unread(uri):
     assert data.load(database, "database", frozenset({"age"})) == data.Loaded(database, None)
 
 
-def test_preprocessing_at_the_node_is_refused(tmp_path):
-    path = tmp_path / "x.csv"
-    path.write_text("a\n1\n")
-    with pytest.raises(UnsupportedDatabase, match="preprocessing at the node, which is not supported"):
-        data.load(Database("clinic", str(path), preprocessing='[{"function": "x"}]'), "pandas", None)
-
-
 @pytest.mark.parametrize(
     ("annotation", "form"),
     [(pd.DataFrame, "pandas"), (Database, "database"), (pd.Series, None), (dict, None), (list[pd.DataFrame], None)],

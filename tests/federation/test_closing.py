@@ -11,15 +11,15 @@ FRAMES = [pd.DataFrame({"x": [1, 2]})]
 
 
 @rpc
-def rows(data: pd.DataFrame) -> int:
+def count_of_rows(data: pd.DataFrame) -> int:
     return len(data)
 
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the older first", "the newer first"])
 def test_two_federations_of_functions_are_closed_in_either_order(order):
-    made = [Federation(FRAMES, algorithm=[rows], runner="process") for _ in range(2)]
-    assert [federation.run(rows) for federation in made] == [[2], [2]]
+    made = [Federation(FRAMES, algorithm=[count_of_rows], runner="process") for _ in range(2)]
+    assert [federation.run(count_of_rows) for federation in made] == [[2], [2]]
 
     for position in order:
         made[position].close()

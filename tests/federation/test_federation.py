@@ -40,7 +40,7 @@ def columns(data: pd.DataFrame, column: Column) -> object:
 
 
 @rpc
-def both(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # two databases, in the order of the task
+def in_order(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # two databases, in the order of the task
     return [list(first["x"]), list(other["x"])]
 
 
@@ -88,7 +88,7 @@ def needs_more(data: pd.DataFrame, column: Column) -> object:
     return data.groupby("when")[column].sum()
 
 
-FUNCTIONS = [forgets, needs_more, table, total, columns, both, nap, nothing, gather, naps, as_completed]
+FUNCTIONS = [forgets, needs_more, table, total, columns, in_order, nap, nothing, gather, naps, as_completed]
 
 
 def run(federation: Federation, method: str, organizations: list[int] | None = None, **kwargs: object) -> list[object]:
@@ -133,7 +133,7 @@ def test_several_databases_come_in_the_order_of_the_task() -> None:
         client = federation.client()
         for labels, expected in ((["one", "two"], [[1], [2]]), (["two", "one"], [[2], [1]])):
             databases = [{"label": label} for label in labels]
-            task = client.task.create(1, [2], input={"method": "both"}, databases=databases)
+            task = client.task.create(1, [2], input={"method": "in_order"}, databases=databases)
             assert federation.wait(task["id"], 60)
             assert client.result.list(task=task["id"])["data"][0]["result"] == expected
 

@@ -1,0 +1,357 @@
+"""Other people's algorithms in interpreters of their own: their wrapper and client, our nodes and our API."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from algotools import Federation, rpc
+from algotools.contract.platform import Run
+from algotools.errors import FederationError, RunsFailed
+from algotools.task import Database
+
+from ..conftest import COMMAND, algotools, environment
+from .analysis import ANSWERS, GENERATIONS, NODES, OURS, answers, runs, statuses, theirs, told
+
+pytestmark = pytest.mark.peers
+
+PeerPython = Callable[[str], Path]
+
+
+def federation(generation: str, python: Path, nodes: Any = NODES, **options: Any) -> Federation:
+    return Federation(nodes, algorithm=theirs(generation), runner="process", python=python, **options)
+
+
+def output(federation: Federation, run: Run) -> Any:
+    failure = federation.failure(run)
+    assert failure is None, f"{failure}\n{run.log}"
+    return federation.answer(run)
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_same_results_statuses_and_order_as_ours(peer_python: PeerPython, generation: str) -> None:
+    with federation(generation, peer_python(generation)) as peers:
+        assert peers.contract == generation
+        assert told(peers) == answers(generation)
+        ended = statuses(peers)
+    with Federation(NODES, algorithm=OURS, runner="process", contract=generation) as ours:
+        assert told(ours) == ANSWERS
+        assert ended == statuses(ours) == dict.fromkeys(("fails", "exits", "missing"), ended["fails"])
+    assert ended["fails"] == ["crashed"] * 3
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_a_failure_is_told_by_the_log_and_a_master_hears_of_it(peer_python: PeerPython, generation: str) -> None:
+    method = "RPC_fails" if generation == "v3" else "fails"
+    with federation(generation, peer_python(generation)) as peers:
+        [run] = runs(peers, "fails", [2])
+        failure = peers.failure(run)
+        assert failure is not None
+        assert failure.message == f"crashed: Error encountered while calling {method}: it is broken"
+        assert "Dispatching" in failure.detail
+        assert peers.answer(run) is None
+        with pytest.raises(RunsFailed, match="it is broken"):
+            peers.run("fails", at=[2])
+        heard = peers.run("asks_the_failing", at=[2])
+    assert heard == [{"status": "failed" if generation == "v5" else "crashed", "results": []}]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_log_has_both_outputs_in_order_as_they_come(peer_python: PeerPython, generation: str) -> None:
+    seen: list[tuple[str, str]] = []
+    with federation(
+        generation, peer_python(generation), listen=lambda run, line: seen.append((run.status, line))
+    ) as peers:
+        [run] = runs(peers, "prints", [2])
+        assert output(peers, run) is None
+    lines = [line for _, line in seen]
+    assert lines == run.log.splitlines()
+    start = lines.index("printed")
+    assert lines[start : start + 3] == ["printed", "to standard error", "warn > warned"]
+    assert {status for status, _ in seen} == {"active"}
+
+
+def test_all_that_a_v4_client_asks_for(peer_python: PeerPython) -> None:
+    with federation("v4", peer_python("v4")) as peers:
+        [run] = runs(peers, "what_it_reaches", [3])
+        assert output(peers, run) == {
+            "collaboration": "collaboration",
+            "organization": "organization_3",
+            "parent": run.task_id,
+            "runs": [[4, "completed"], [3, "completed"], [2, "completed"]],
+            "run": 4,
+            "databases": [{"label": "default"}],
+            "addresses": [],
+        }
+
+
+def test_all_that_a_v5_client_asks_for(peer_python: PeerPython) -> None:
+    with federation("v5", peer_python("v5")) as peers:
+        [run] = runs(peers, "what_it_reaches", [3])
+        found = output(peers, run)
+    [[table]] = found.pop("databases")
+    assert table["type"] == "dataframe"
+    assert found == {
+        "collaboration": "collaboration",
+        "organization": "organization_3",
+        "parent": run.task_id,
+        "runs": [[id_, "completed", "federated_compute"] for id_ in (4, 3, 2)],
+        "run": 4,
+    }
+
+
+def test_all_that_v3s_new_client_asks_for_as_the_dockerfile_says(peer_python: PeerPython, tmp_path: Path) -> None:
+    folder = tmp_path / "peer_v3"
+    shutil.copytree(theirs("v3"), folder)
+    dockerfile = folder / "Dockerfile"
+    dockerfile.write_text(dockerfile.read_text().replace("use_new_client=False", "use_new_client=True"))
+    with Federation(NODES, algorithm=folder, runner="process", python=peer_python("v3")) as peers:
+        [run] = runs(peers, "with_the_new_client", [3], column="age")
+        assert output(peers, run) == {
+            "order": [2, 1, 3],
+            "collaboration": "collaboration",
+            "organization": "organization_3",
+            "addresses": [],
+        }
+
+
+FILE = """
+collaboration: mine
+organizations:
+  - name: first
+    databases:
+      default: {{uri: {folder}/ages.csv, user: bob}}
+      other: {folder}/other.csv
+      base: {folder}/ages.sqlite
+      book: {folder}/book.xlsx
+    algorithm_env: {{GREETING: hello world}}
+"""
+
+
+@pytest.fixture
+def described(tmp_path: Path, peer_python: PeerPython) -> Path:
+    """A federation's file, with one organization that has databases of several types."""
+    (tmp_path / "ages.csv").write_text("age\n1\n2\n")
+    (tmp_path / "other.csv").write_text("height\n3\n")
+    with sqlite3.connect(tmp_path / "ages.sqlite") as base:
+        base.execute("create table people (age integer)")
+        base.executemany("insert into people values (?)", [(1,), (20,), (30,)])
+    base.close()
+    sheets = "with pd.ExcelWriter('book.xlsx') as book:\n" + "".join(
+        f"    pd.DataFrame({{'{column}': [1]}}).to_excel(book, sheet_name='{sheet}', index=False)\n"
+        for sheet, column in (("first", "a"), ("second", "b"))
+    )
+    subprocess.run([peer_python("v4"), "-c", f"import pandas as pd\n{sheets}"], check=True, cwd=tmp_path)
+    file = tmp_path / "federation.yaml"
+    file.write_text(FILE.format(folder=tmp_path))
+    return file
+
+
+def test_v4_databases_queries_sheets_variables_and_the_job_s_folder(peer_python: PeerPython, described: Path) -> None:
+    with Federation.from_file(described, algorithm=theirs("v4"), runner="process", python=peer_python("v4")) as peers:
+        # v4's own decorator hands several databases over in reverse order (reference, 11.2)
+        assert peers.run("two", databases=["default", "other"]) == [[["height"], ["age"]]]
+        asked = Database("base", query="select age from people where age > 18")
+        assert peers.run("queries", databases=asked) == [{"age": [20, 30]}]
+        assert peers.run("sheet", databases=Database("book", sheet_name="second")) == [{"b": [1]}]
+        assert peers.run("sheet", databases=Database("book")) == [{"a": [1]}]
+        first = peers.run("variables", databases=["default"])
+        assert first == [
+            {
+                "greeting": "hello world",
+                "kept": ["kept"],
+                "labels": "default,other,base,book",
+                "type": "csv",
+                "option": "bob",
+                "ids": [5, 1, 1, 2],
+                "files": [True, True, True],
+            }
+        ]
+        with pytest.raises(RunsFailed, match="'MISSING_DATABASE_URI'"):
+            peers.run("partial", databases="missing", arguments={"column": "age"})
+
+
+def test_v3_variables_and_a_label_that_is_missing(peer_python: PeerPython, tmp_path: Path, described: Path) -> None:
+    file = tmp_path / "v3.yaml"
+    file.write_text(described.read_text().replace(", user: bob", ""))
+    with Federation.from_file(file, algorithm=theirs("v3"), runner="process", python=peer_python("v3")) as peers:
+        labels = '["default", "other", "base", "book"]'
+        told = {"greeting": "hello world", "kept": ["kept"], "labels": labels, "type": "csv"}
+        assert peers.run("variables") == [told]
+        # The wrapper ends with exit code 0 then, and so the run is completed, at a real node as here (reference, 3.4).
+        assert peers.run("partial", databases="missing", column="age") == [None]
+
+
+def test_v3_pickles_pass_through_unopened(peer_python: PeerPython, tmp_path: Path) -> None:
+    with federation("v3", peer_python("v3")) as peers:
+        task = peers.client().task.post([2], b'json.{"method": "table"}', [Database("default")])
+        assert peers.wait(task.id, 60)
+        pickled = peers.answer(task.runs[0])
+    assert isinstance(pickled, bytes)
+    assert pickled[:1] == b"\x80"
+    (tmp_path / "ages.csv").write_text("age\n1\n")
+    (tmp_path / "input").write_bytes(b'json.{"method": "table"}')
+    arguments = ["run", "--input", str(tmp_path / "input"), "--data", str(tmp_path / "ages.csv")]
+    arguments += ["--algorithm", str(theirs("v3")), "--python", str(peer_python("v3"))]
+    [item] = json.loads(algotools(*arguments, "--json").stdout)
+    assert base64.b64decode(item["result_base64"])[:1] == b"\x80"
+    assert "result" not in item
+    assert "bytes of pickle, unopened>" in algotools(*arguments).stdout
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(true: Callable[[], Any]) -> Any:
+    end = time.monotonic() + 60
+    while not (found := true()):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    return found
+
+
+def waiting(log: str) -> int:
+    """The process that a function says it waits in; 0 if none has said so."""
+    found = re.search(r"waiting (\d+)", log)
+    return int(found[1]) if found else 0
+
+
+def test_an_overdue_run_is_ended_and_so_is_what_runs_when_all_is_closed(peer_python: PeerPython) -> None:
+    with federation("v4", peer_python("v4"), timeout=5) as peers:
+        [run] = runs(peers, "waits", [2], seconds=600)
+        failure = peers.failure(run)
+        assert failure is not None
+        assert (failure.exit_code, failure.message) == (45, "the run did not end within its limit of 5 s")
+        assert not alive(waiting(run.log))
+    with federation("v4", peer_python("v4")) as peers:
+        task = peers.client().task.create(
+            collaboration=1, organizations=[2], input={"method": "waits", "kwargs": {"seconds": 600}}
+        )
+        [run] = peers.task(task["id"]).runs
+        pid = until(lambda: waiting(run.log))
+        assert alive(pid)
+    assert run.status == "killed by user"
+    until(lambda: not alive(pid))
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_nothing_is_left_of_a_command_that_is_ended(
+    peer_python: PeerPython, tmp_path: Path, sent: signal.Signals, code: int
+) -> None:
+    (tmp_path / "ages.csv").write_text("age\n1\n")
+    arguments = ["run", "waits", "seconds:=600", "--algorithm", str(theirs("v4")), "--python", str(peer_python("v4"))]
+    with subprocess.Popen(
+        [*COMMAND, *arguments, "--data", str(tmp_path / "ages.csv")],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as command:
+        assert command.stderr is not None
+        pid = next(filter(None, map(waiting, command.stderr)))
+        command.send_signal(sent)
+        assert command.wait(60) == code
+        until(lambda: not alive(pid))
+
+
+def test_an_installed_package_by_its_name(peer_python: PeerPython, tmp_path: Path) -> None:
+    """As the manual of the command line says: nothing but the package and its interpreter is named."""
+    python = peer_python("v4")
+    base = subprocess.run(
+        [python, "-c", "import sys; print(sys._base_executable)"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    subprocess.run([base, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    [packages] = (tmp_path / "venv" / "lib").glob("python3*/site-packages")
+    [peers] = (python.parent.parent / "lib").glob("python3*/site-packages")
+    (packages / "peers.pth").write_text(f"{peers}\n")
+    shutil.copytree(theirs("v4") / "src" / "peer_v4", packages / "my_pkg")
+    for file in (packages / "my_pkg").glob("*.py"):
+        file.write_text(file.read_text().replace("peer_v4", "my_pkg"))
+    for name, ages in (("a", "1\n2"), ("b", "30")):
+        (tmp_path / f"{name}.csv").write_text(f"age\n{ages}\n")
+    ended = algotools(
+        "run", "central", "column=age", "--algorithm", "my_pkg", "--runner", "process", "--json",
+        "--python", str(tmp_path / "venv" / "bin" / "python"), "--data", "a.csv", "--data", "b.csv", cwd=tmp_path,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    expected = {"average": 11.0, "count": 3, "organizations": [2, 3], "order": [1, 2]}
+    assert [item["result"] for item in json.loads(ended.stdout)] == [expected] * 2
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_command_line_finds_out_who_is_a_master(peer_python: PeerPython, tmp_path: Path, generation: str) -> None:
+    (tmp_path / "ages.csv").write_text("age\n1\n2\n")
+    arguments = ["--data", str(tmp_path / "ages.csv"), "--python", str(peer_python(generation)), "--json"]
+    ended = algotools("run", "central", "column=age", *arguments, cwd=theirs(generation))
+    assert json.loads(ended.stdout)[0]["result"]["average"] == 1.5, ended.stderr
+
+
+def test_variables_of_the_user_do_not_reach_a_run(
+    peer_python: PeerPython, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """v4's wrapper decodes every variable that looks like base32, and crashes where that gives no text."""
+    for name in ("TEAM", "USER", "TERM", "LC_TEAM"):
+        monkeypatch.setenv(name, "ABCDEFGH")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path))
+    (tmp_path / "pandas.py").write_text("raise SystemExit(9)")
+    with federation("v4", peer_python("v4")) as peers:
+        assert peers.run("partial", at=[2], column="age") == ANSWERS["partial"][:1]
+
+
+def test_an_algorithm_of_ours_in_another_interpreter(tmp_path: Path) -> None:
+    with Federation(NODES, algorithm=OURS, runner="process", python=sys.executable) as ours:
+        assert told(ours) == ANSWERS
+        [run] = runs(ours, "fails", [2])
+        failure = ours.failure(run)
+        assert failure is not None
+        assert failure.exit_code == 40  # its log ends with a line for machines
+        assert "it is broken" in failure.detail
+
+
+@rpc
+def rows(data: pd.DataFrame) -> int:
+    return len(data)
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_it_is_closed_whichever_other_federation_is_open(first: int) -> None:
+    """A federation of functions is a fork of this process, with all that is open here."""
+    theirs = Federation(NODES, algorithm=OURS, runner="process", python=sys.executable)
+    made = [theirs, Federation(NODES, algorithm=[rows], runner="process")]
+    assert made[1].run(rows) == [3, 1, 3]
+    assert made[0].run("partial", column="age") == ANSWERS["partial"]
+    made[first].close()
+    made[1 - first].close()
+
+
+def test_what_an_interpreter_of_its_own_does_not_go_with(peer_python: PeerPython) -> None:
+    with pytest.raises(FederationError, match="is for runner process, not for inline"):
+        Federation(NODES, algorithm=theirs("v4"), python=peer_python("v4"))
+    with pytest.raises(FederationError, match="the name of a module there, or a folder"):
+        Federation(NODES, algorithm=[os.getcwd], runner="process", python=peer_python("v4"))
+
+
+def test_an_algorithm_of_another_generation_is_not_run_unless_it_is_told(peer_python: PeerPython) -> None:
+    with federation("v4", peer_python("v4"), contract="v3") as peers:  # told, and wrong: its own wrapper says so
+        [run] = runs(peers, "partial", [2], column="age")
+        assert run.status == "crashed"
