@@ -40,7 +40,7 @@ def columns(data: pd.DataFrame, column: Column) -> object:
 
 
 @rpc
-def in_order(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # two databases, in the order of the task
+def in_order(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # as in the task
     return [list(first["x"]), list(other["x"])]
 
 

@@ -10,9 +10,7 @@ from vantage6.tools.util import info, warn
 
 def central(client, data, column):
     ids = [organization["id"] for organization in client.get_organizations_in_my_collaboration()]
-    task = client.create_new_task(
-        input_={"method": "partial", "kwargs": {"column": column}}, organization_ids=ids
-    )
+    task = client.create_new_task(input_={"method": "partial", "kwargs": {"column": column}}, organization_ids=ids)
     while not client.get_task(task["id"])["complete"]:
         time.sleep(0.1)
     results = client.get_results(task["id"])
