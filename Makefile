@@ -18,22 +18,23 @@ demo: $(VENV)/installed
 	$(BIN)/algotools run master column_name=age --algorithm examples/average --organizations 2,3
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
-# Folders of tests to leave out. Those of the peers' packages need no more than one round: they run on Pythons of their own.
+# All of it is in PARTS, but for the folders that WITHOUT names.
+PARTS ?= test-engine test-images test-tools test-peers test-rest
 WITHOUT ?=
 PEERS := tests/peers
 
 test: lint
-	$(MAKE) -j 4 test-engine test-images test-tools $(if $(filter $(PEERS),$(WITHOUT)),,test-peers) test-rest
+	$(MAKE) -j 4 $(PARTS)
 
 # Those that need a container engine wait for it most of the time. Tests of runs in containers count the federations'
 # containers, so they run one by one; tests of images and of confinement look at what is theirs alone.
 IMAGES := tests/confine tests/image
 
 test-engine: base-image
-	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%) $(WITHOUT:%=--ignore=%)
+	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%)
 
 test-images: base-image
-	$(BIN)/python -m pytest -q -m docker $(IMAGES)
+	$(BIN)/python -m pytest -q -m docker $(filter-out $(WITHOUT),$(IMAGES)) $(WITHOUT:%=--ignore=%)
 
 # Made once, before both would make it; where there is no engine their tests are skipped.
 base-image: $(VENV)/installed
@@ -43,7 +44,7 @@ base-image: $(VENV)/installed
 TOOLS := tests/check tests/cli tests/describe tests/scaffold tests/testing
 
 test-tools: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS)
+	$(BIN)/python -m pytest -q -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS))
 	$(BIN)/python -m pytest -q examples/average
 
 # The first time, this installs the peers' packages under .peers: about a minute.

@@ -165,7 +165,12 @@ class ByHand:
 @pytest.fixture
 def patients(tmp_path: Path) -> Path:
     """A database with a secret in it."""
-    path = tmp_path / "patients.csv"
+    return patients_in(tmp_path)
+
+
+def patients_in(folder: Path) -> Path:
+    """A database with a secret in it, in a folder."""
+    path = folder / "patients.csv"
     path.write_text(f"name,age\n{SECRET},71\nJohn-Roe,58\n", encoding="utf-8")
     return path
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from algotools.contract import Request, by_name
 from algotools.federation import RunnerName
 from algotools.task import Database
 
-from ..conftest import ByHand, Ended
+from ..conftest import ByHand, Ended, patients_in
 
 Run = Callable[..., Ended]
 
@@ -51,8 +53,49 @@ def contract(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every generation by hand, and every runner; which of them together, other rooms try."""
+    dropped = [item for item in items if _params(item) in REDUNDANT]
+    if dropped:
+        config.hook.pytest_deselected(items=dropped)
+        items[:] = [item for item in items if item not in dropped]
+
+
+REDUNDANT = [("process", "v3"), ("inline", "v4"), ("inline", "v5")]
+
+
+def _params(item: pytest.Item) -> tuple[object, object] | None:
+    found = getattr(getattr(item, "callspec", None), "params", {})
+    return (found["way"], found["contract"]) if {"way", "contract"} <= found.keys() else None
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., InFederation]]:
+    """Federations that tests have in common, one for each runner and generation."""
+    made: dict[tuple[str, str, Path], InFederation] = {}
+
+    def get(way: Any, contract: str, algorithm: Path) -> InFederation:
+        key = (way, contract, algorithm)
+        if key not in made:
+            made[key] = InFederation(way, contract, algorithm, patients_in(tmp_path_factory.mktemp("shared")))
+        return made[key]
+
+    yield get
+    for federation in made.values():
+        federation.close()
+
+
 @pytest.fixture
-def run(way: str, contract: str, by_hand: ByHand, misbehaving: Path, patients: Path, tmp_path: Path) -> Iterator[Run]:
+def run(
+    request: pytest.FixtureRequest,
+    way: Any,
+    contract: str,
+    by_hand: ByHand,
+    misbehaving: Path,
+    patients: Path,
+    tmp_path: Path,
+    shared: Callable[..., InFederation],
+) -> Iterator[Run]:
     """Runs a posted input against the misbehaving algorithm."""
     if way == "by hand":
 
@@ -68,7 +111,10 @@ def run(way: str, contract: str, by_hand: ByHand, misbehaving: Path, patients: P
 
         yield start
         return
-    federation = InFederation(way, contract, misbehaving, patients)  # type: ignore[arg-type]  # one of the two names
+    if "patients" not in inspect.signature(request.function).parameters:
+        yield shared(way, contract, misbehaving)
+        return
+    federation = InFederation(way, contract, misbehaving, patients)  # for a test that changes the data
     yield federation
     federation.close()
 

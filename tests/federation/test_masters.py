@@ -15,18 +15,26 @@ from algotools.task import Database
 from ..conftest import ALGORITHMS, SECRET
 
 
-@pytest.fixture(scope="module", params=["v3", "v4", "v5"])
-def contract(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(
+    scope="module", params=[("inline", "v3"), ("inline", "v5"), ("process", "v4"), ("process", "v5")], ids="-".join
+)
+def way(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """Every runner and every generation."""
+    return request.param
 
 
-@pytest.fixture(scope="module", params=["inline", "process"])
-def federation(request: pytest.FixtureRequest, contract: str, tmp_path_factory) -> Iterator[Federation]:
+@pytest.fixture(scope="module")
+def contract(way: tuple[str, str]) -> str:
+    return way[1]
+
+
+@pytest.fixture(scope="module")
+def federation(way: tuple[str, str], tmp_path_factory) -> Iterator[Federation]:
     folder: Path = tmp_path_factory.mktemp("data")
     files = [folder / f"{number}.csv" for number in range(3)]
     for file in files:
         file.write_text(f"name\n{SECRET}\n", encoding="utf-8")
-    options = {"algorithm": ALGORITHMS / "misbehaving", "runner": request.param, "contract": contract}
+    options = {"algorithm": ALGORITHMS / "misbehaving", "runner": way[0], "contract": way[1]}
     with Federation(files, **options) as made:
         yield made
 

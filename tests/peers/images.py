@@ -37,10 +37,17 @@ def candidates(engine: docker.DockerClient) -> Iterator[str]:
 def python_image(engine: docker.DockerClient, version: str) -> str | None:
     """An image that is here with this version of Python, as ``python``; None if there is none."""
     for name in candidates(engine):
+        container = None
         try:
-            said = engine.containers.run(name, ["python", "-V"], entrypoint=[], network_mode="none", remove=True)
+            container = engine.containers.create(name, ["python", "-V"], entrypoint=[], network_mode="none")
+            container.start()
+            container.wait()
+            said = container.logs()
         except DockerException:
             continue
+        finally:
+            if container is not None:  # the engine keeps one that it cannot start
+                container.remove(force=True)
         if said.decode().startswith(f"Python {version}."):
             return name
     return None
