@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import os
 import re
+import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import IO
 
 import docker
@@ -116,13 +120,26 @@ def _name(client: docker.DockerClient, image: str, name: reference.Reference) ->
     """Give an image a name, and remove the one that had it, so that none without a name stays behind."""
     full = f"{name.name}:{name.version}"
     replaced = None
-    with contextlib.suppress(NoSuchImage):
-        before = client.images.get(full)
-        replaced = str(before.id) if before.id != image and len(before.tags) == 1 else None
-    client.api.tag(image, name.name, name.version)
+    with _one_at_a_time():  # else of two builds the later one might not see the earlier one's image
+        with contextlib.suppress(NoSuchImage):
+            before = client.images.get(full)
+            replaced = str(before.id) if before.id != image and len(before.tags) == 1 else None
+        client.api.tag(image, name.name, name.version)
     if replaced:
         with contextlib.suppress(APIError):  # something else uses it
             client.api.remove_image(replaced)
+
+
+@contextlib.contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Within, no other process of this user gives an image a name."""
+    place = Path(tempfile.gettempdir()) / f"algotools-{os.getuid()}-naming.lock"
+    descriptor = os.open(place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _refused(why: str) -> AlgotoolsError:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
 import signal
 import subprocess
+import tarfile
 import threading
 import time
 import uuid
@@ -19,7 +21,7 @@ import pytest
 
 from algotools import __version__
 from algotools.errors import AlgorithmNotFound, EngineError, ImageError
-from algotools.image import labels, trial
+from algotools.image import labels, reference, steps, trial
 from algotools.image import project as project_module
 from algotools.image.project import DOCKERFILE, build_project, default_tag, local_tag
 from algotools.image.revision import told
@@ -549,6 +551,39 @@ def test_two_builds_of_a_project_at_the_same_time(project: Project) -> None:
         thread.join()
     assert [each.returncode for each in ended] == [0, 0], [each.stderr for each in ended]
     assert json.loads(project.image.labels[labels.DESCRIPTION])["algorithm"] == "counting"
+
+
+@pytest.mark.docker
+def test_of_images_that_get_one_name_at_the_same_time_only_the_last_stays(engine: docker.DockerClient) -> None:
+    name = reference.parse(f"algotools-test-{uuid.uuid4().hex[:10]}:1")
+    images = [imported(engine) for _ in range(8)]
+    threads = [threading.Thread(target=steps._name, args=(engine, image, name)) for image in images]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    left = [image for image in images if there(engine, image)]
+    engine.images.remove(f"{name.name}:{name.version}")
+    assert len(left) == 1
+
+
+def imported(engine: docker.DockerClient) -> str:
+    """A new image with nothing but a file."""
+    with io.BytesIO() as archive:
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("mark")
+            content = uuid.uuid4().bytes
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        return str(json.loads(engine.api.import_image_from_data(archive.getvalue()).splitlines()[-1])["status"])
+
+
+def there(engine: docker.DockerClient, image: str) -> bool:
+    try:
+        engine.images.get(image)
+    except docker.errors.ImageNotFound:
+        return False
+    return True
 
 
 def test_without_an_engine_it_says_so(tmp_path: Path) -> None:
