@@ -84,7 +84,16 @@ def test_a_container_that_needs_no_pandas_loads_none(by_hand, misbehaving) -> No
     assert not loaded & {"pandas", "numpy", "yaml", "typer", "rich", "http", "ssl", "asyncio"}
 
 
+def loaded_by(module: str) -> list[str]:
+    """The modules that an import loads."""
+    code = f"import sys; before = set(sys.modules); import {module}; print(*(set(sys.modules) - before))"
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_importing_the_package_loads_nothing_but_itself() -> None:
-    code = "import sys; before = set(sys.modules); import algotools; print(*(set(sys.modules) - before))"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    loaded = loaded_by("algotools")
     assert [name for name in loaded if name.partition(".")[0] not in sys.stdlib_module_names] == ["algotools"]
+
+
+def test_a_federation_loads_what_reads_data_only_for_those_who_need_it() -> None:
+    assert not {"pandas", "pyarrow", "numpy", "docker", "sqlalchemy"} & set(loaded_by("algotools.federation"))

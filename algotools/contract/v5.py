@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import cast
 
@@ -57,6 +57,11 @@ WORK = PurePosixPath("/app/vantage6/task")
 DATABASES = PurePosixPath("/app/databases")
 
 
+def _own(names: Iterable[str]) -> set[str]:
+    """What of variable names is the contract's own, or the cluster's."""
+    return {*OWN, TOKEN, *(name for name in names if name.startswith((OPTION, OF_CLUSTER)))}
+
+
 class V5(JsonAnswers):
     """Both sides of generation 5."""
 
@@ -90,8 +95,7 @@ class V5(JsonAnswers):
             secrets |= {f"{OPTION}{name}": value for name, value in source.options.items()}
         else:
             values["USER_REQUESTED_DATAFRAMES"] = _written(task.databases)
-        own = {*OWN, TOKEN, *(name for name in task.variables if name.startswith((OPTION, OF_CLUSTER)))}
-        environment.check_variables(task.variables, own, encoded=True)
+        environment.check_variables(task.variables, _own(task.variables), encoded=True)
         values |= task.variables
         environment.check_texts({**values, **secrets})
         content = files.input_content(task)
@@ -105,7 +109,6 @@ class V5(JsonAnswers):
         input_file, session = files.required(values, "INPUT_FILE"), files.required(values, "SESSION_FOLDER")
         kwargs, encoding = _arguments(input_file)
         url = files.read_address(values)
-        own = {*OWN, TOKEN, *(name for name in environ if name.startswith((OPTION, OF_CLUSTER)))}
         return Task(
             method=values["ALGORITHM_METHOD"],
             role=role,
@@ -118,7 +121,7 @@ class V5(JsonAnswers):
             temporary_folder=session / JOBS,
             proxy=Proxy(url, None, environ.get(TOKEN, "")) if url else None,
             identity=_identity(values),
-            variables=environment.variables(environ, own, encoded=True),
+            variables=environment.variables(environ, _own(environ), encoded=True),
         )
 
     def input(self, content: Mapping[str, object]) -> bytes:

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -28,9 +28,11 @@ from algotools.federation.faults import Faults
 from algotools.federation.runners import Job, Runner
 from algotools.federation.sessions import Sessions
 from algotools.federation.store import Store
-from algotools.federation.tables import SessionFolders
 from algotools.report import failure_line
 from algotools.task import Database, Identity, Task
+
+if TYPE_CHECKING:
+    from algotools.federation.tables import SessionFolders
 
 Pause = Callable[[Run, float], object]
 """Lets a run wait for so many seconds; raises ``CancelledError`` when the federation is closed meanwhile."""
@@ -50,7 +52,11 @@ class Node:
         sessions: Sessions,
     ) -> None:
         self.faults = faults
-        self._tables = SessionFolders(member, folder, sessions)
+        self._tables: SessionFolders | None = None
+        if contract.has_sessions:
+            from algotools.federation.tables import SessionFolders  # here: it needs pandas, which no other node does
+
+            self._tables = SessionFolders(member, folder, sessions)
         self._pause = pause
         self._member = member
         self._contract = contract
@@ -96,7 +102,7 @@ class Node:
             if self.faults.delay:
                 self._delay(run, began, timeout)
             output = b"" if code else self._answer((folder / "output").read_bytes())
-            if task.step != "compute" and not code:
+            if self._tables and task.step != "compute" and not code:
                 self._tables.keep(task, run, output)
                 output = b""  # a table stays here
         except AlgotoolsError as error:
@@ -120,8 +126,8 @@ class Node:
 
     def _task(self, task: TaskRecord, folder: Path, variables: Mapping[str, str]) -> Task:
         """The task as the node knows it; its input is passed on unread."""
-        if self._contract.has_sessions:
-            temporary = self._tables.folder(int(task.session_id or 0)) / v5.JOBS
+        if self._tables:
+            temporary = self._tables.folder(task) / v5.JOBS
             requested = self._tables.asked(task)
             configured: tuple[Database, ...] = ()
         else:

@@ -109,14 +109,16 @@ class Sessions:
             FederationError: there is no such table, or they are of different sessions.
         """
         found = [[self.dataframe(id_) for id_ in group] for group in groups]
-        sessions = {table.session_id for group in found for table in group} | ({session_id} - {None})
+        sessions = {table.session_id for group in found for table in group}
+        if session_id is not None:
+            sessions.add(session_id)
         if len(sessions) != 1:
             raise FederationError("a task works on the tables of one session; name one, or its tables")
         [id_] = sessions
-        self.session(int(id_ or 0)).last_used_at = now()
+        self.session(id_).last_used_at = now()
         words = [[_words(table) for table in group] for group in found]
         makers = [table.tasks[-1] for group in found for table in group if table.tasks]
-        return Tables(int(id_ or 0), words, tuple(dict.fromkeys(makers)))
+        return Tables(id_, words, tuple(dict.fromkeys(makers)))
 
     def by_labels(self, requested: Sequence[Database], session_id: int | None = None) -> Tables:
         """What a task asks for that names databases: tables of these names, else such as nodes extract as they are."""

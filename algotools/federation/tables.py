@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pandas as pd
 
 from algotools import data
 from algotools.contract import v5
@@ -29,9 +30,9 @@ class SessionFolders:
         self._sessions = sessions
         self._lock = threading.RLock()
 
-    def folder(self, session_id: int) -> Path:
-        """The folder of a session, made at its first use."""
-        folder = self._folder / f"session-{session_id}"
+    def folder(self, task: Task) -> Path:
+        """The folder of a task's session, made at its first use."""
+        folder = self._folder / f"session-{task.session_id}"
         with self._lock:
             if not folder.exists():
                 (folder / v5.JOBS).mkdir(parents=True)
@@ -48,7 +49,7 @@ class SessionFolders:
         if task.step == "data_extraction":
             source = self._source(str((task.dataframe or {})["db_label"]))
             return (msgspec.structs.replace(source, label=v5.SOURCE, query=None, sheet_name=None),)
-        session = self.folder(int(task.session_id or 0))
+        session = self.folder(task)
         tables = []
         for number, group in enumerate(named(task.databases)):
             for words in group:
@@ -65,11 +66,18 @@ class SessionFolders:
             DatabaseUnreadable: the output is no table.
         """
         made = task.dataframe or {}
-        session = self.folder(int(task.session_id or 0))
-        path = session / f"{made['name']}{v5.TABLE}"
-        self._write(path, output)
-        self._sessions.received(int(str(made["id"])), run.node_id, parquet.columns_of(path))
-        self._note(session, v5.action(task.role, task.step), path, str(made["name"]))
+        path = self.folder(task) / f"{made['name']}{v5.TABLE}"
+        part = _part(path, output)
+        try:
+            columns = parquet.columns_of(part)
+        except DatabaseUnreadable as error:
+            part.unlink()
+            raise DatabaseUnreadable(
+                f"table {path.stem!r}: what the function gave is no readable parquet file", detail=error.detail
+            ) from None
+        os.replace(part, path)
+        self._sessions.received(int(str(made["id"])), run.node_id, columns)
+        self._note(v5.action(task.role, task.step), path)
 
     def _ensure(self, table: Dataframe, path: Path) -> None:
         """The table is there, if it is one that a node extracts by itself."""
@@ -80,44 +88,35 @@ class SessionFolders:
                 raise UnknownLabel(f"this node has no table {table.name!r} in the session")
             source = self._source(table.label, table.source)
             frame = data.load(source, "pandas", None).value
-            self._write(path, parquet.encode(frame))
-            self._note(path.parent, "data_extraction", path, table.name)
+            os.replace(_part(path, parquet.encode(frame)), path)
+            self._note("data_extraction", path)
 
     def _source(self, label: str, asked: Database | None = None) -> Database:
         """A database of the node, with the query or the sheet that is asked for."""
         known = self._member.databases
         if label not in known:
             raise UnknownLabel(f"this node has no database {label!r}; it has: {', '.join(sorted(known)) or 'none'}")
-        found = known[label]
-        kind = data.type_of(found)
         query, sheet = (asked.query, asked.sheet_name) if asked else (None, None)
-        return msgspec.structs.replace(found, type=kind, query=query, sheet_name=sheet)
+        return msgspec.structs.replace(known[label], query=query, sheet_name=sheet)
 
-    def _write(self, path: Path, content: bytes) -> None:
-        """A table, whole or not at all."""
-        part = path.with_name(f".{path.name}")
-        part.write_bytes(content)
-        try:
-            parquet.columns_of(part)
-        except DatabaseUnreadable as error:
-            part.unlink()
-            raise DatabaseUnreadable(
-                f"table {path.stem!r}: what the function gave is no readable parquet file", detail=error.detail
-            ) from None
-        os.replace(part, path)
-
-    def _note(self, session: Path, action: str, path: Path, name: str) -> None:
-        row = {"action": action, "file": path.name, "timestamp": now(), "message": "", "dataframe": name}
+    def _note(self, action: str, table: Path) -> None:
+        """Write down what has been done to a table."""
+        row = {"action": action, "file": table.name, "timestamp": now(), "message": "", "dataframe": table.stem}
         with self._lock:
-            self._write_state(session, [row])
+            self._write_state(table.parent, [row])
 
     def _write_state(self, session: Path, more: list[dict[str, str]]) -> None:
         """The session's file, which says what has been done in it."""
-        import pandas as pd  # here: nodes without sessions need none
-
         path = session / v5.SESSION_FILE
         rows = pd.DataFrame(more, columns=["action", "file", "timestamp", "message", "dataframe"], dtype=str)
         if path.exists():
             before: Any = parquet.read(Database("session", str(path), "parquet"), None).value
             rows = pd.concat([before, rows], ignore_index=True)
         path.write_bytes(parquet.encode(rows))
+
+
+def _part(path: Path, content: bytes) -> Path:
+    """A table as it is written, before it takes the place of the one before it."""
+    part = path.with_name(f".{path.name}")
+    part.write_bytes(content)
+    return part
