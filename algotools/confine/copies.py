@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from algotools.confine.places import TEMPORARY, path_of
+from algotools.confine.places import TEMPORARY
+from algotools.data.reading import path_of
 from algotools.errors import AlgotoolsError, DatabaseUnreadable, Failure, UnknownLabel
 from algotools.task import Database, Task
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Collection, Iterator
-from urllib.parse import unquote
 
 from algotools.confine.landlock import (
     EVERY,
@@ -21,6 +20,7 @@ from algotools.confine.landlock import (
     WRITE_FILE,
     Rule,
 )
+from algotools.data.reading import path_of
 from algotools.task import Task
 
 TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108  # the image's own, which nobody else sees
@@ -52,14 +52,6 @@ def rules(task: Task, mountinfo: str, code: Collection[str]) -> list[Rule]:
         *(Rule(path, READ, follow=True) for d in task.databases if (path := path_of(d.uri))),
         *([Rule(str(task.temporary_folder), EVERY, follow=True)] if task.temporary_folder else []),
     ]
-
-
-def path_of(uri: str) -> str | None:
-    """The path that a database's URI is; None for one of another scheme."""
-    scheme, separator, rest = uri.partition("://")
-    if not separator:
-        return uri or None
-    return unquote(rest.removeprefix("localhost")) if scheme == "file" else None
 
 
 def mount_points(mountinfo: str) -> set[str]:

@@ -87,11 +87,10 @@ def load(database: Database, form: str, columns: Collection[str] | None) -> Load
 
 def _preprocessed(source: Source, database: Database, columns: Collection[str] | None) -> Loaded:
     """What is left after the steps that a v4 task asks for, which may work on columns that nobody else needs."""
-    from algotools.data import preprocessing  # here: few tasks ask for it
+    from algotools.data import preprocessing, reading  # here: few tasks ask for it
 
     steps = preprocessing.steps(database)
     needed = None if columns is None else {*columns, *(name for step in steps for name in step.columns)}
-    loaded = source.read(database, needed)
-    frame = preprocessing.apply(steps, cast("pd.DataFrame", loaded.value), database)
-    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
-    return loaded._replace(value=asked)
+    whole = source.read(database, needed)
+    frame = preprocessing.apply(steps, cast("pd.DataFrame", whole.value), database)
+    return whole._replace(value=reading.loaded(frame, columns).value)

@@ -8,7 +8,7 @@ from collections.abc import Collection
 import pandas as pd
 
 from algotools.data import Loaded
-from algotools.data.reading import Unfit, local, reading
+from algotools.data.reading import Unfit, loaded, local, reading
 from algotools.task import Database
 
 
@@ -27,5 +27,4 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
                     f"it has no sheet {sheet[:60]!r}", detail=f"its sheets: {', '.join(map(str, book.sheet_names))}"
                 )
             frame = pd.read_excel(book, sheet_name=0 if sheet is None else sheet)
-    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
-    return Loaded(asked, list(frame.columns))
+    return loaded(frame, columns)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from algotools.data import Loaded
-from algotools.data.reading import reading
+from algotools.data.reading import loaded, reading
 from algotools.errors import ProxyError
 from algotools.payload import decode_rich, encode_rich
 from algotools.task import Database
@@ -28,5 +28,4 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
             raise ValueError(f"{error} {error.detail}") from None
         if not isinstance(frame, pd.DataFrame):
             raise TypeError("the file holds something else than a DataFrame")
-    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
-    return Loaded(asked, list(frame.columns))
+    return loaded(frame, columns)

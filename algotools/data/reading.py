@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from algotools.data import Loaded
 from algotools.errors import AlgotoolsError, DatabaseUnreadable
 from algotools.task import Database
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Unfit(Exception):
@@ -45,7 +50,20 @@ def _unreadable(database: Database, why: str, error: object) -> DatabaseUnreadab
     return DatabaseUnreadable(f"database {database.label!r}: {why}", detail=f"{database.uri}: {error}")
 
 
+def path_of(uri: str) -> str | None:
+    """The path that a database's URI is; None for one of another scheme."""
+    scheme, separator, rest = uri.partition("://")
+    if not separator:
+        return uri or None
+    return unquote(rest.removeprefix("localhost")) if scheme == "file" else None
+
+
 def local(uri: str) -> Path:
-    """The path that a URI of a file means."""
-    scheme, separator, path = uri.partition("://")
-    return Path(unquote(path) if scheme == "file" else uri) if separator else Path(uri)
+    """The path of a database that must be a file or a folder."""
+    return Path(path_of(uri) or uri)
+
+
+def loaded(frame: pd.DataFrame, columns: Collection[str] | None) -> Loaded:
+    """The asked columns (None: all) of a frame that had to be read whole."""
+    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
+    return Loaded(asked, list(frame.columns))

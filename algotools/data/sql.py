@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, ResourceClosedError
 
 from algotools.data import Loaded
-from algotools.data.reading import Unfit, local, reading
+from algotools.data.reading import Unfit, loaded, local, reading
 from algotools.errors import InputError
 from algotools.task import Database
 
@@ -51,8 +51,7 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
                 frame = pd.read_sql_query(database.query, connection)
         finally:
             engine.dispose()
-    asked = frame if columns is None else frame.loc[:, [name in columns for name in frame.columns]]
-    return Loaded(asked, list(frame.columns))
+    return loaded(frame, columns)
 
 
 def _url(uri: str) -> URL:

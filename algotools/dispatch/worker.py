@@ -114,9 +114,10 @@ def _token(channel: socket.socket) -> str:
 
 def _reach(database: Database, task: Task, channel: socket.socket) -> Database:
     """The database as it is, or a copy of the supervisor's if this process may not open it."""
-    from algotools.confine import copies, places
+    from algotools.confine import copies
+    from algotools.data.reading import path_of
 
-    path = places.path_of(database.uri)
+    path = path_of(database.uri)
     if path is None or copies.readable(path):
         if database not in task.databases:
             log(copies.not_asked_for(database.label))
