@@ -121,6 +121,9 @@ class Platform(Protocol):
     def organizations(self) -> Sequence[Organization]:
         """The organizations of the collaboration."""
 
+    def node_id(self, organization_id: int) -> int:
+        """The node of an organization of the collaboration."""
+
     def node_name(self, node_id: int) -> str:
         """What a node is called."""
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from algotools.contract.platform import Platform, Task
+from algotools.contract.platform import Organization, Platform, Task
 from algotools.task import Identity
 
 MASKED = (500, {"msg": "Request failed, see node logs"})
@@ -18,6 +18,22 @@ MASKED = (500, {"msg": "Request failed, see node logs"})
 def reference(kind: str, id_: int, methods: Sequence[str] = ()) -> dict[str, object]:
     """How an answer refers to another resource."""
     return {"id": id_, "link": f"/api/{kind}/{id_}", "methods": list(methods)}
+
+
+def node(record: Organization, platform: Platform) -> dict[str, object]:
+    """The node of an organization, as v3 and v4 show it."""
+    id_ = platform.node_id(record.id)
+    return {
+        "id": id_,
+        "name": platform.node_name(id_),
+        "status": platform.node_status(id_),
+        "organization": reference("organization", record.id),
+        "collaboration": reference("collaboration", platform.collaboration_id),
+        "type": "node",
+        "ip": None,
+        "last_seen": None,
+        "config": [],
+    }
 
 
 def page(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[str, object]:

@@ -74,9 +74,9 @@ def respond(
         case ["GET", "task", id_] if found := platform.task(int(id_)):
             return 200, task(found, platform)
         case ["GET", "task", id_, "result"] if found := platform.task(int(id_)):
-            return 200, [result(run, platform) for run in found.runs]
+            return 200, [plain_result(run, platform) for run in found.runs]
         case ["GET", "result", id_] if run := platform.run(int(id_)):
-            return 200, linked_result(run, platform)
+            return 200, result(run, platform)
         case ["GET", "collaboration", id_, "organization"] if int(id_) == platform.collaboration_id:
             return 200, [organization(o) for o in platform.organizations()]
         case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
@@ -118,7 +118,7 @@ def task(record: TaskRecord, platform: Platform) -> dict[str, object]:
         "image": record.image,
         "initiator": record.init_organization_id,
         "init_user": None,
-        "status": record.status,
+        "status": "failed" if record.status in FINAL - {"completed"} else record.status,
         "complete": record.complete,
         "collaboration": rest.reference("collaboration", platform.collaboration_id),
         "parent": rest.reference("task", record.parent_id) if record.parent_id else None,
@@ -130,8 +130,8 @@ def task(record: TaskRecord, platform: Platform) -> dict[str, object]:
     }
 
 
-def result(run: Run, platform: Platform) -> dict[str, object]:
-    """A run, which v3 calls a result, as v3 shows it."""
+def plain_result(run: Run, platform: Platform) -> dict[str, object]:
+    """A run, which v3 calls a result, as v3 shows it among those of its task."""
     return {
         "id": run.id,
         "task": run.task_id,
@@ -154,13 +154,20 @@ def result(run: Run, platform: Platform) -> dict[str, object]:
     }
 
 
-def linked_result(run: Run, platform: Platform) -> dict[str, object]:
+def result(run: Run, platform: Platform) -> dict[str, object]:
     """A run as v3 shows it by itself: with references to its task and its organization."""
     links = {
         "task": rest.reference("task", run.task_id),
         "organization": rest.reference("organization", run.organization_id),
     }
-    return {**result(run, platform), **links}
+    return {**plain_result(run, platform), **links}
+
+
+def run(run: Run, platform: Platform) -> dict[str, object]:
+    """A run apart from its result, which v3 itself never shows so."""
+    item = result(run, platform)
+    del item["result"]
+    return item
 
 
 def _time(text: str | None) -> str | None:

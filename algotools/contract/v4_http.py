@@ -105,18 +105,18 @@ def respond(
         case ["GET", "result"] if "task_id" not in query:
             return 400, {"msg": "No task id found in request from algorithm"}
         case ["GET", "result"] if found := platform.task(int(query.get("task_id", 0))):
-            return 200, rest.page([result(one) for one in reversed(found.runs)], path, query)
+            return 200, rest.page([result(one, platform) for one in reversed(found.runs)], path, query)
         case ["GET", "organization"] if query.get("collaboration_id", str(platform.collaboration_id)) != str(
             platform.collaboration_id
         ):
             return rest.MASKED
         case ["GET", "organization"]:
-            return 200, rest.page([_organization(o) for o in platform.organizations()], path, query)
+            return 200, rest.page([organization(o) for o in platform.organizations()], path, query)
         case ["GET", "organization", id_]:
             members = [o for o in platform.organizations() if o.id == int(id_)]
-            return (200, _organization(members[0])) if members else rest.MASKED
+            return (200, organization(members[0])) if members else rest.MASKED
         case ["GET", "collaboration", id_] if int(id_) == platform.collaboration_id:
-            return 200, _collaboration(platform)
+            return 200, collaboration(platform)
         case ["GET", "blobstream", "status"]:
             return 200, {"blob_store_enabled": False}
         case ["GET", "vpn", "algorithm", "addresses"]:
@@ -125,14 +125,16 @@ def respond(
             return rest.MASKED
 
 
-def _organization(organization: Organization) -> dict[str, object]:
+def organization(record: Organization) -> dict[str, object]:
+    """An organization as v4 shows it."""
     lists = ("collaborations", "nodes", "users", "tasks", "runs", "studies")
-    links = {name: f"/api/{name.removesuffix('s')}?organization_id={organization.id}" for name in lists}
+    links = {name: f"/api/{name.removesuffix('s')}?organization_id={record.id}" for name in lists}
     empty = dict.fromkeys(("public_key", "domain", "address1", "address2", "zipcode", "country"), "")
-    return {**links, **empty, "id": organization.id, "name": organization.name}
+    return {**links, **empty, "id": record.id, "name": record.name}
 
 
-def _collaboration(platform: Platform) -> dict[str, object]:
+def collaboration(platform: Platform) -> dict[str, object]:
+    """A collaboration as v4 shows it."""
     id_ = platform.collaboration_id
     lists = {
         "organizations": "organization",
@@ -201,8 +203,9 @@ def run(run: Run, platform: Platform) -> dict[str, object]:
     }
 
 
-def result(run: Run) -> dict[str, object]:
+def result(run: Run, platform: Platform) -> dict[str, object]:
     """A run's result as v4 shows it."""
+    del platform  # v5's result tells more, and asks it
     return {
         "id": run.id,
         "run": rest.reference("run", run.id, ["GET", "PATCH"]),

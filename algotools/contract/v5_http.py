@@ -12,7 +12,7 @@ import msgspec
 
 from algotools.client.connection import RunState
 from algotools.contract import rest, v4_http
-from algotools.contract.platform import FINAL, Dataframe, Platform, Run, Session
+from algotools.contract.platform import FINAL, Dataframe, Organization, Platform, Run, Session
 from algotools.contract.platform import Task as TaskRecord
 from algotools.contract.v5 import action
 from algotools.task import Identity
@@ -73,15 +73,14 @@ def respond(
         case ["GET", "task", id_, "status"] if found := platform.task(int(id_)):
             return 200, {"status": status(found)}
         case ["GET", "run"] if found := platform.task(int(query.get("task_id", 0))):
-            return 200, rest.page([_run(run, found, platform) for run in reversed(found.runs)], path, query)
-        case ["GET", "run", id_] if run := platform.run(int(id_)):
-            return 200, _run(run, cast("TaskRecord", platform.task(run.task_id)), platform)
+            return 200, rest.page([run(one, platform) for one in reversed(found.runs)], path, query)
+        case ["GET", "run", id_] if one := platform.run(int(id_)):
+            return 200, run(one, platform)
         case ["GET", "result"] if found := platform.task(int(query.get("task_id", 0))):
-            return 200, rest.page([_result(run, found) for run in reversed(found.runs)], path, query)
+            return 200, rest.page([result(one, platform) for one in reversed(found.runs)], path, query)
         case ["GET", "collaboration", _]:
             code, content = v4_http.respond(method, path, query, body, caller, platform)
-            kept = {"session_restrict_to_same_image": False}
-            return code, {**content, **kept} if code == 200 and isinstance(content, dict) else content
+            return code, collaboration(platform) if code == 200 else content
         case ["GET", "vpn", *_]:
             return rest.MASKED
         case _:
@@ -154,13 +153,35 @@ def ready(record: Dataframe, tasks: Mapping[int, TaskRecord]) -> bool:
     return all(tasks[id_].status == "completed" for id_ in record.tasks)
 
 
-def _run(run: Run, record: TaskRecord, platform: Platform) -> dict[str, object]:
-    item = {**v4_http.run(run, platform), "action": action(record.role or "rpc", record.step)}
+def run(run: Run, platform: Platform) -> dict[str, object]:
+    """A run as v5 shows it."""
+    item = {**v4_http.run(run, platform), "action": _action(run, platform)}
     del item["ports"], item["input"]
     node = {"id": run.node_id, "name": platform.node_name(run.node_id), "status": platform.node_status(run.node_id)}
-    identity = {"keycloak_id": None, "keycloak_client_id": None}
-    return {**item, "arguments": base64.b64encode(run.input).decode(), "node": {**node, **identity}}
+    return {**item, "arguments": base64.b64encode(run.input).decode(), "node": {**node, **ACCOUNT}}
 
 
-def _result(run: Run, record: TaskRecord) -> dict[str, object]:
-    return {**v4_http.result(run), "action": action(record.role or "rpc", record.step)}
+def result(run: Run, platform: Platform) -> dict[str, object]:
+    """A run's result as v5 shows it."""
+    return {**v4_http.result(run, platform), "action": _action(run, platform)}
+
+
+def node(record: Organization, platform: Platform) -> dict[str, object]:
+    """The node of an organization as v5 shows it."""
+    item = {**rest.node(record, platform), **ACCOUNT}
+    del item["ip"]
+    return item
+
+
+ACCOUNT = dict.fromkeys(("keycloak_id", "keycloak_client_id"))
+"""What a node is at the identity provider, of which there is none here."""
+
+
+def collaboration(platform: Platform) -> dict[str, object]:
+    """A collaboration as v5 shows it."""
+    return {**v4_http.collaboration(platform), "session_restrict_to_same_image": False}
+
+
+def _action(run: Run, platform: Platform) -> str:
+    record = cast("TaskRecord", platform.task(run.task_id))
+    return action(record.role or "rpc", record.step)

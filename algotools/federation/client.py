@@ -300,7 +300,7 @@ class Client:
 def result(run: Run, store: Store, contract: Contract) -> Item:
     """A run as the platform's client shows it."""
     return {
-        **v3_http.linked_result(run, store),
+        **v3_http.result(run, store),
         "input": run.input,
         "log": run.log,
         "result": contract.answer(run.output),

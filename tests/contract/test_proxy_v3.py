@@ -95,7 +95,7 @@ def test_a_task_is_complete_when_all_of_its_runs_have_ended(server):
 
     server.store.ended(server.store.run(2), "crashed")
     task = server.ask("GET", "task/1")[1]
-    assert (task["complete"], task["status"]) == (True, "crashed")
+    assert (task["complete"], task["status"]) == (True, "failed")
     assert task["finished_at"]
 
 
