@@ -12,7 +12,7 @@ OPTIONS = [
 
 
 def own(name: str) -> bool:
-    return name.startswith("data/") or name == "federation.yaml"
+    return name.startswith("data/") or name in ("federation.yaml", "patients.yaml")
 
 
 def without_data_part(readme: bytes) -> str:
