@@ -7,6 +7,7 @@ hands lines to the supervisor, the supervisor's writes them to standard error.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from algotools.errors import Failure
 Console = Callable[[str], None]
 
 _FAILURE = "algotools.failure "
+_PROGRESS = re.compile(r"progress > ([0-9]{1,3})%(?: (.*))?")
 _LONGEST = 2000
 
 
@@ -50,21 +52,29 @@ def log(text: str) -> None:
 
 def progress(fraction: float, text: str = "") -> None:
     """Say how far the function has come, from 0 to 1, for everybody to read."""
-    _console.get()(line("progress", f"{min(max(fraction, 0.0), 1.0):.0%} {text}".rstrip()))
+    known = min(1.0, max(0.0, fraction))  # in this order, NaN is none of the way
+    _console.get()(line("progress", f"{known:.0%} {text}".rstrip()))
+
+
+def read_progress(line: str) -> tuple[float, str] | None:
+    """The fraction, to the percent, and the text that ``progress`` said; None if the line says something else."""
+    found = _PROGRESS.fullmatch(line)
+    return (min(int(found[1]) / 100, 1.0), found[2] or "") if found else None
 
 
 def line(level: str, text: str) -> str:
     """One line of a log; what would end the line or steer a terminal is made visible instead."""
-    return f"{level} > {_visible(text[:_LONGEST], repr)}"
+    return f"{level} > {visible(text[:_LONGEST])}"
 
 
 def failure_line(failure: Failure) -> str:
     """The last line of a failed run's log: for people and for a master alike."""
     told = {"code": failure.exit_code, "message": failure.message[:_LONGEST]}
-    return _FAILURE + _visible(json.dumps(told, ensure_ascii=False), json.dumps)
+    return _FAILURE + visible(json.dumps(told, ensure_ascii=False), json.dumps)
 
 
-def _visible(text: str, quoted: Callable[[str], str]) -> str:
+def visible(text: str, quoted: Callable[[str], str] = repr) -> str:
+    """A text in which whatever would end the line or steer a terminal is written out instead."""
     return "".join(c if c.isprintable() else quoted(c)[1:-1] for c in text)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,15 +13,13 @@ from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from algotools.cli.ending import Ending
+from algotools.cli.live import view
+from algotools.cli.outcome import Outcome
 from algotools.contract import Request, by_name
-from algotools.contract.files import is_pickle
-from algotools.contract.platform import Run
-from algotools.errors import ArgumentsError, Failure, FederationError, RunsFailed
+from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
-from algotools.report import read_failure
 from algotools.task import Database
 
 EXAMPLES = """
@@ -130,29 +126,52 @@ def run(
     if input_file is not None and arguments:
         raise FederationError("the arguments are in the raw input already: give either them or --input")
     runner = "as-node" if as_node else runner
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended on the way out
     options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
     options |= {"memory": memory, "python": python}
-    with _results_alone() as out, _federation(algorithm, data, federation, {**options, "listen": _tell}) as running:
-        if input_file is not None:
-            posted = _raw(input_file, method, running)
-        else:
-            posted = by_name(running.contract).request(_input(str(method), arguments or [], running))
-        labels = [Database(label) for label in database or ["default"]]
-        asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
-        task = running.client().task.post(asked, posted, labels, image=algorithm)
-        _wait(running, task.id)
-        names = running.organizations()
-        failures = {run.id: failure for run in task.runs if (failure := running.failure(run)) is not None}
-        if as_json:
-            items = [_item(run, names, running, failures.get(run.id)) for run in task.runs]
-            out.write(json.dumps(items, ensure_ascii=False) + "\n")
-        else:
-            _show(task.runs, names, running, failures, out)
+    with _ending() as ending, _results_alone() as out, view() as shown:
+        running = _federation(algorithm, data, federation, {**options, "listen": shown.hear})
+        ending.patient = True
+        with running:
+            if input_file is not None:
+                posted = _raw(input_file, method, running)
+            else:
+                posted = by_name(running.contract).request(_input(str(method), arguments or [], running))
+            labels = [Database(label) for label in database or ["default"]]
+            asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
+            task = running.client().task.post(asked, posted, labels, image=algorithm)
+            shown.follow(running, task)
+            while not ending.code and not running.wait(task.id, shown.pause):
+                shown.look()
+            shown.close()
+            ending.check()
+            outcome = Outcome(running, task)
+            _show(outcome, out, as_json=as_json)
+    ending.check()
+    if outcome.failed:
+        raise RunsFailed(f"{len(outcome.failed)} of {len(task.runs)} runs failed")
+
+
+@contextmanager
+def _ending() -> Iterator[Ending]:
+    """Ctrl-C and its kin end all that was started; then it is said so."""
+    with Ending() as ending:
+        try:
+            yield ending
+        finally:
+            if ending.code is not None:
+                sys.stderr.write("stopped; nothing is left running\n")
+
+
+def _show(outcome: Outcome, out: TextIO, *, as_json: bool) -> None:
+    """The results, and below on standard error what there is to say of them."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    if as_json:
+        out.write(json.dumps(outcome.items(), ensure_ascii=False) + "\n")
+    elif outcome.show(out):
         out.flush()
-        _explain(running, task.id, names, failures)
-    if failures:
-        raise RunsFailed(f"{len(failures)} of {len(task.runs)} runs failed")
+        console.print("… stands for what has no room here; --json gives every result whole", style="dim")
+    out.flush()
+    outcome.explain(console)
 
 
 def _raw(file: Path, method: str | None, running: Federation) -> Request:
@@ -162,16 +181,6 @@ def _raw(file: Path, method: str | None, running: Federation) -> Request:
     if running.contract != "v5" and method is not None:
         raise FederationError(f"on {running.contract} the raw input names the method: give either METHOD or --input")
     return Request(_read(file), method or "")
-
-
-def _wait(running: Federation, task_id: int) -> None:
-    """Wait for a task; Ctrl-C ends all that was started."""
-    try:
-        running.wait(task_id)
-    except KeyboardInterrupt:
-        running.close()
-        sys.stderr.write("stopped; nothing is left running\n")
-        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -241,64 +250,3 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise FederationError(f"--input: {path} cannot be read ({error.strerror})") from None
-
-
-def _tell(run: Run, line: str) -> None:
-    """Show a line of a run's log at once; why it failed is told at the end."""
-    if read_failure(line) is None:
-        sys.stderr.write(f"organization {run.organization_id}, task {run.task_id}: {line}\n")
-
-
-def _item(run: Run, names: dict[int, str], running: Federation, failure: Failure | None) -> dict[str, object]:
-    organization = {"id": run.organization_id, "name": names[run.organization_id]}
-    if failure is not None:
-        error = {"code": failure.exit_code, "message": failure.message}
-        return {"organization": organization, "status": run.status, "error": error}
-    answer = running.answer(run)
-    told = {"result_base64": base64.b64encode(answer).decode()} if isinstance(answer, bytes) else {"result": answer}
-    return {"organization": organization, "status": run.status, **told}
-
-
-def _show(
-    runs: Sequence[Run], names: dict[int, str], running: Federation, failures: dict[int, Failure], out: TextIO
-) -> None:
-    table = Table("organization", "status", "result")
-    for run in runs:
-        failure = failures.get(run.id)
-        shown = f"[red]{escape(_short(failure))}[/red]" if failure else escape(_shown(running.answer(run)))
-        status = f"[red]{run.status}[/red]" if failure else run.status
-        table.add_row(f"{escape(names[run.organization_id])} ({run.organization_id})", status, shown)
-    Console(file=out, highlight=False).print(table)
-
-
-def _shown(answer: object) -> str:
-    """An answer for a cell of a table. Bytes are none of ours: whoever opens a pickle runs what is in it."""
-    if isinstance(answer, bytes):
-        return f"<{len(answer)} bytes of {'pickle' if is_pickle(answer) else 'something else than JSON'}, unopened>"
-    return json.dumps(answer, ensure_ascii=False)
-
-
-def _short(failure: Failure) -> str:
-    """A failure for a cell of a table; the whole of it is told below."""
-    return (
-        f"[{failure.exit_code}] {failure.message}" if len(failure.message) <= 80 else f"[{failure.exit_code}] see below"
-    )
-
-
-def _explain(running: Federation, task_id: int, names: dict[int, str], failures: dict[int, Failure]) -> None:
-    """What the author, who is every node's owner here, may see: prints and details of failures, subtasks first."""
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
-    subruns = [run for task in running.subtasks(task_id) for run in task.runs]
-    told: dict[Failure, list[str]] = {}
-    for run in [*subruns, *running.task(task_id).runs]:
-        name = f"{names[run.organization_id]} ({run.organization_id})"
-        if (failure := failures.get(run.id) or running.failure(run)) is not None:
-            told.setdefault(failure, []).append(name)
-        elif run.detail:
-            console.print(f"[cyan]{escape(name)}[/cyan] printed:\n{escape(run.detail.rstrip())}")
-    for (code, message, detail), organizations in told.items():
-        console.print(f"[red]{escape(', '.join(dict.fromkeys(organizations)))}[/red]: [{code}] {escape(message)}")
-        if detail:
-            console.print(escape(detail.rstrip()), style="dim")
-        if code == ArgumentsError.exit_code:
-            console.print("name=value gives a text; name:=json gives numbers, lists, true and null: n:=3", style="dim")

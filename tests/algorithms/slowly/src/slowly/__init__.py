@@ -1,0 +1,76 @@
+"""Takes its time, in rounds, and says how far it has come; a file lets it go on, so that nobody has to hurry to look."""
+
+import time
+from pathlib import Path
+
+import algotools
+from algotools import AlgorithmClient, RunInfo, UserError, master, rpc
+
+
+class NotToday(UserError):
+    text = "organization {organization} does not take part today"
+    organization: int
+
+
+@rpc
+def step(info: RunInfo, number: int, gate: str = "", fails_at: int = 0, seconds: float = 0.0) -> int:
+    """One round at one node: half of it, then a wait for the file ``gate``, then the rest."""
+    if info.organization_id == fails_at:
+        raise NotToday(organization=fails_at)
+    algotools.log(f"step {number} has begun")
+    for part in range(10):
+        algotools.progress(part / 10, f"part {part} of 10")
+        time.sleep(seconds / 10)
+        if part == 5:
+            wait_for(gate)
+    return number
+
+
+@master
+def rounds(
+    client: AlgorithmClient,
+    number: int = 3,
+    gate: str = "",
+    fails_at: int = 0,
+    seconds: float = 0.0,
+    quorum: int | None = None,
+) -> list[int]:
+    """Rounds of all nodes; each waits at a gate of its own: ``gate-1``, ``gate-2`` and so on."""
+    found = []
+    for now in range(1, number + 1):
+        algotools.progress((now - 1) / number, f"round {now} of {number}")
+        its = f"{gate}-{now}" if gate else ""
+        asked = client.run(step, number=now, gate=its, fails_at=fails_at, seconds=seconds, quorum=quorum)
+        found.append(len(asked))
+    return found
+
+
+@rpc
+def chatters(times: int) -> int:
+    for now in range(1, times + 1):
+        algotools.progress(now / times, f"item {now}")
+    return times
+
+
+@rpc
+def talks_at_length(length: int) -> str:
+    return "x" * length
+
+
+@rpc
+def shouts(gate: str = "") -> str:
+    """Prints as functions do, to everybody's terminal where it runs inline."""
+    print("printed by the function")
+    algotools.log("said \x1b[31mloudly\x1b[0m")
+    wait_for(gate)
+    return "done"
+
+
+@rpc
+def asks() -> str:
+    return input("a number, please: ")
+
+
+def wait_for(gate: str) -> None:
+    while gate and not Path(gate).exists():
+        time.sleep(0.01)
