@@ -255,7 +255,7 @@ def test_a_federation_that_nobody_holds_ends_by_itself() -> None:
     task = client.task.create(1, [2], input={"method": "well"})
     while not client.task.get(task["id"])["complete"]:
         time.sleep(0.05)
-    folder = client.task._federation._folder
+    folder = client.task._view.federation._folder
     assert folder.exists()
     del client
     gc.collect()
