@@ -44,6 +44,10 @@ class AlgotoolsError(Exception):
         self.message = message
         self.detail = detail
 
+    def _render_traceback_(self) -> list[str]:
+        """How a notebook shows it: what went wrong, without the way through our own code."""
+        return f"{type(self).__name__} ({self.exit_code}): {self}".splitlines()
+
     def failure(self) -> Failure:
         """The error as plain data."""
         return Failure(self.exit_code, self.message, self.detail)
@@ -198,6 +202,10 @@ class Stopped(AlgotoolsError, RuntimeError, exit_code=47):
 
 class ConfinementError(AlgotoolsError, RuntimeError, exit_code=48):
     """The image asks for the author's code to be confined, and that cannot be done."""
+
+
+class OutOfMemory(AlgotoolsError, MemoryError, exit_code=49):
+    """The function needed more memory than its run may use, or than there is."""
 
 
 # A master and the other nodes (50-59).

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Collection
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
+from algotools.data.held import placed
 from algotools.errors import UnsupportedDatabase
 from algotools.task import Database
 
@@ -74,6 +75,8 @@ def load(database: Database, form: str, columns: Collection[str] | None) -> Load
         DatabaseUnreadable: see ``Source.read``.
     """
     if form == "database":
+        if database.type == "frame":
+            placed(Path(database.uri))
         return Loaded(database, None)
     kind = type_of(database)
     if kind not in SOURCES:

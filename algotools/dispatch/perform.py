@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from algotools import data, locate
 from algotools.arguments import COLUMN, ORGANIZATION, Columns, Parameter
-from algotools.client import AlgorithmClient, Connection, not_members
+from algotools.client import AlgorithmClient, Connection, Names, not_members
+from algotools.dispatch.limits import out_of_memory
 from algotools.errors import (
     AlgotoolsError,
     FunctionExited,
@@ -43,6 +44,15 @@ def perform(task: Task, load: Load, connect: Connect, reach: Reach | None = None
     Raises:
         AlgotoolsError: whatever went wrong, named.
     """
+    try:
+        return _perform(task, load, connect, reach)
+    except AlgotoolsError:
+        raise
+    except MemoryError:  # while reading data or encoding the result; the function's own is named where it is called
+        raise out_of_memory(task.method, traceback.format_exc()) from None
+
+
+def _perform(task: Task, load: Load, connect: Connect, reach: Reach | None) -> bytes:
     algorithm = load()
     if task.step == "data_extraction":
         from algotools.extraction import with_readers  # here, because few runs need them
@@ -59,7 +69,8 @@ def perform(task: Task, load: Load, connect: Connect, reach: Reach | None = None
             stack.callback(connection.close)
         if connection and specification.injects("client"):
             _check_organizations(specification.marked(arguments, ORGANIZATION), connection)
-            injected = {p.name: AlgorithmClient(connection) for p in specification.parameters if p.kind == "client"}
+            clients = [p.name for p in specification.parameters if p.kind == "client"]
+            injected = {name: AlgorithmClient(connection, _positional(algorithm)) for name in clients}
         if identity := task.identity or (connection.identity if connection else None):
             info = _run_info(task, identity)
             injected |= {p.name: info for p in specification.parameters if p.kind == "run_info"}
@@ -74,6 +85,11 @@ def perform(task: Task, load: Load, connect: Connect, reach: Reach | None = None
             if isinstance(client, AlgorithmClient):
                 client.close()
         return _encode(result, task, function)
+
+
+def _positional(algorithm: Algorithm) -> Names:
+    """Tells the names of the arguments that an rpc takes by position."""
+    return lambda method: algorithm.find(method, "rpc").specification.positional
 
 
 def _run_info(task: Task, identity: Identity) -> RunInfo:
@@ -185,6 +201,11 @@ def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str |
         raise FunctionExited(
             f"{function.method} ended the process (SystemExit) instead of returning", detail=traceback.format_exc()
         ) from error
+    except MemoryError as error:
+        if isinstance(error, AlgotoolsError):
+            raise
+        where = locate.source_line(error, folder)
+        raise out_of_memory(f"{function.method}{where}", traceback.format_exc()) from error
     except BaseException as error:
         if isinstance(error, UserError) or (isinstance(error, AlgotoolsError) and _is_ours(error)):
             raise

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import functools
 import secrets
 import shutil
 import tempfile
@@ -14,15 +13,17 @@ import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args
+from typing import TYPE_CHECKING, Any, cast
 
-from algotools import contract as contracts
 from algotools import locate
 from algotools.contract import token as tokens
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
 from algotools.data import form_of
-from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotFound, InternalError
+from algotools.data.held import release
+from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotFound, InternalError, Stopped
+from algotools.federation.algorithms import RUNNERS, Algorithms, RunnerName, What
+from algotools.federation.answers import Answers, table
 from algotools.federation.api import Api
 from algotools.federation.asking import Asking, Called, Labels, Members, arguments_of, ids_of
 from algotools.federation.client import Client
@@ -36,25 +37,13 @@ from algotools.federation.schedule import Schedule
 from algotools.federation.sessions import Sessions
 from algotools.federation.sources import Nodes, described, typed
 from algotools.federation.store import Listen, Store
-from algotools.functions import Algorithm
-from algotools.report import failure_line, read_failure
+from algotools.report import read_failure
 from algotools.task import Identity, Role
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from algotools.federation.generation import Generation
-
-__all__ = ["RUNNERS", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "What", "Wrong"]
-
-RunnerName = Literal["inline", "process", "container", "as-node"]
-RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
-
-What = Union[str, Path, Iterable[Callable[..., Any]]]
-"""An algorithm: a folder, an entry point's name, a module, an image, or decorated functions."""
-
-IN_CONTAINERS = ("container", "as-node")
-"""The runners that run images; a folder is made into one first."""
+__all__ = ["RUNNERS", "Answers", "Client", "Dead", "Fault", "Federation", "RunnerName", "Slow", "What", "Wrong"]
 
 
 class Federation:
@@ -74,8 +63,8 @@ class Federation:
             is the name of a module there, or a folder, and each run is a process of it. Algorithms that are made with
             vantage6's own tools run there with their own wrapper.
         timeout: seconds after which a run is ended and counts as failed.
-        memory: what a run in ``container`` may use, in bytes or as ``512m`` or ``4g``; by default its share of what the
-            engine has.
+        memory: what a run may use, in bytes or as ``512m`` or ``4g``: in ``container`` in all, by default its share of
+            what the engine has; in ``process`` besides what the algorithm imports, by default without a limit.
         listen: called with a run and each new line of its log.
         faults: organization, by id or name -> what is wrong with its node: ``Slow``, ``Dead``, ``Wrong``, or several.
 
@@ -97,28 +86,23 @@ class Federation:
         listen: Listen | None = None,
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
     ) -> None:
-        if runner not in RUNNERS:
-            raise FederationError(f"there is no runner {runner!r}; there are {', '.join(RUNNERS)}")
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
         if "pandas" in map(form_of, type(nodes).__mro__):
             raise FederationError("give a list of nodes, even for one: Federation([frame], …)")
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
-        if python is not None and runner != "process":
-            raise FederationError(f"an interpreter of its own (python=) is for runner process, not for {runner}")
-        self._runner_name = runner
-        self._memory = memory
-        self._lock = threading.RLock()
-        self._python = None if python is None else Path(python).expanduser().absolute()
-        self._told, self._generations = contract, dict[str, "Generation | None"]()
         if algorithm is None and not isinstance(nodes, Configuration):
             algorithm = locate.load_notebook().functions.values()
-        if algorithm is not None and not callable(algorithm) and not isinstance(algorithm, (str, Path)):
-            algorithm = tuple(algorithm)
-        self._algorithm = algorithm
-        found = self._generation(algorithm) if algorithm is not None else None
-        self._contract = contracts.by_name(contract or (found.contract if found else "v4"))
+        self._algorithms = Algorithms(
+            algorithm,
+            images=nodes.images if isinstance(nodes, Configuration) else {},
+            runner=runner,
+            contract=contract,
+            python=python,
+            memory=memory,
+        )
+        self._contract = self._algorithms.contract
         if runner == "as-node" and self._contract.has_sessions:
             raise FederationError(
                 "runner as-node starts images as the Docker nodes of v3 and v4 do; v5's nodes start them on a cluster, "
@@ -127,12 +111,11 @@ class Federation:
         folder = Path(tempfile.mkdtemp(prefix="algotools-"))
         self._api = Api(_weakly(self._answer))
         try:
-            plain = found is not None and not found.ours
+            plain = self._algorithms.plain_frames
             configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folder, plain=plain)
             self._set_up(typed(configuration), timeout, listen or (lambda _run, _line: None), faults or {}, folder)
         except BaseException:
-            self._api.close()
-            shutil.rmtree(folder, ignore_errors=True)
+            _clean_up(None, self._algorithms, self._api, folder)
             raise
 
     def _set_up(
@@ -144,9 +127,8 @@ class Federation:
         folder: Path,
     ) -> None:
         self._folder = folder
-        self._images = configuration.images
         self._timeout = timeout
-        self._runners: dict[object, Runner] = {}
+        self._lock = threading.RLock()
         self._callers: dict[str, tuple[Identity, int]] = {}
         self._closed = threading.Event()
         names = [member.name for member in configuration.members]
@@ -157,8 +139,8 @@ class Federation:
         if len(faulty) < len(faults):
             raise FederationError("give the faults of an organization once, by its id or by its name")
         self._store.offline = {self._store.node_id(id_) for id_, found in faulty.items() if found.dead}
-        first = self._runner("") if self._algorithm is not None else None
-        self._schedule = Schedule(first.places if first else 4, _weakly(self._execute))
+        first = self._runner("") if self._algorithms.own is not None else None
+        self._schedule = Schedule(first.places if first else 4, _weakly(self._execute), _weakly(self._rest))
         self._key = secrets.token_bytes(32)
         pause = _weakly(self._pause)
         self._nodes = {
@@ -173,7 +155,7 @@ class Federation:
             )
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
-        self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._runners, self._api, folder)
+        self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._algorithms, self._api, folder)
 
     @classmethod
     def from_file(
@@ -226,13 +208,37 @@ class Federation:
             raise FederationError(f"there is no task {task_id}")
         return task
 
+    def tasks(self) -> Sequence[Task]:
+        """All tasks, in the order in which they were created."""
+        return self._store.tasks()
+
     def subtasks(self, task_id: int) -> Sequence[Task]:
         """The tasks that runs of a task created."""
         return self._store.children(task_id)
 
+    def kill(self, task_id: int) -> None:
+        """End every run of a task that has not ended, and of its subtasks; their status is then ``killed by user``.
+
+        A function that runs inline cannot be ended: it goes on by itself, and what it gives is dropped.
+
+        Raises:
+            FederationError: there is no task of that id.
+        """
+        why = Stopped("the run was ended by a request to kill its task")
+        begun = []
+        for task in self._store.family(self.task(task_id)):
+            for run in task.runs:
+                begun += [run] if run.status in ("initializing", "active") else []
+                self._store.ended(run, "killed by user", failure=why.failure())
+        for run in begun:
+            self._nodes[run.organization_id].end(run)
+            self._schedule.give_way(run.id)
+
     def wait(self, task_id: int, timeout: float | None = None) -> bool:
         """Wait for a task to be complete; false if it is not within so many seconds."""
-        return self._store.wait(self.task(task_id).runs, timeout)
+        ended = self._store.wait(self.task(task_id).runs, timeout)
+        self._settle()
+        return ended
 
     def answer(self, run: Run) -> object:
         """The decoded result of a run."""
@@ -255,7 +261,7 @@ class Federation:
         timeout: float | None = 60.0,
         arguments: Mapping[str, object] | None = None,
         **keywords: object,
-    ) -> list[Any]:
+    ) -> Answers:
         """Run a function at organizations, each at its own node, and wait for the answers.
 
         Args:
@@ -267,8 +273,8 @@ class Federation:
             **keywords: the function's arguments.
 
         Returns:
-            The answers as a researcher gets them, in the order of the organizations. A master, too, is run by every
-            node; see ``ask``.
+            The answers as a researcher gets them, in the order of the organizations: a list, which a notebook shows as
+            a table. A master, too, is run by every node; see ``ask``.
 
         Raises:
             RunsFailed: not every run completed; names each organization and why, with ``failures`` by organization.
@@ -278,7 +284,12 @@ class Federation:
         asking = self._asking()
         asked = asking.members(at)
         task = asking.send(self._called(function), asked, databases, arguments_of(arguments, keywords))
-        return asking.answers(task, task.runs, timeout)
+        try:
+            answers = asking.answers(task, task.runs, timeout)
+        finally:
+            self._settle()
+        names = self.organizations()
+        return Answers(answers, {id_: names[id_] for id_ in asked})
 
     def ask(
         self,
@@ -323,10 +334,11 @@ class Federation:
         finally:
             for run in task.runs:
                 self._store.ended(run, "killed by user")
+            self._settle()
 
     def role_of(self, method: str) -> Role | None:
         """Whether a method of the federation's algorithm is a master or an rpc; None where nobody knows."""
-        role = None if self._algorithm is None else self._called(method).role
+        role = None if self._algorithms.own is None else self._called(method).role
         return cast("Role | None", role)
 
     def check_open(self) -> None:
@@ -348,6 +360,11 @@ class Federation:
         for run in self._store.unfinished():  # ended by that, though their threads may not have said so yet
             self._store.ended(run, "killed by user")
 
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: the organizations, and the databases that each node has."""
+        rows = [[f"{name} ({id_})", ", ".join(self._nodes[id_].labels)] for id_, name in self.organizations().items()]
+        return table(["organization", "databases"], rows)
+
     def __enter__(self) -> Self:
         return self
 
@@ -365,40 +382,32 @@ class Federation:
         """What of an algorithm is called; the role is None where nobody knows the name, which its runs will say."""
         if not isinstance(function, str):
             return Called.of(function)
-        what = self._algorithm
-        if what is None:
+        if self._algorithms.own is None:
             raise FederationError("this federation has no algorithm of its own; give it one with algorithm=")
         try:
-            return Called(function, self._roles(what).get(function))
+            return Called(function, self._algorithms.roles().get(function))
         except AlgotoolsError:
             return Called(function)
 
-    def _roles(self, what: What) -> Mapping[str, str]:
-        if (found := self._generation(what)) is not None:
-            return {method: endpoint.role for method, endpoint in found.functions.items() if endpoint.role}
-        algorithm = _algorithm(what)
-        loaded = algorithm if isinstance(algorithm, Algorithm) else locate.load(algorithm)
-        return {method: function.role for method, function in loaded.functions.items()}
-
-    def _generation(self, what: What) -> Generation | None:
-        """What was found out about an algorithm that is not imported here; None for one that is."""
-        if not isinstance(what, (str, Path)):
-            if self._python is not None:
-                raise FederationError("with python=, the algorithm is the name of a module there, or a folder")
-            return None
-        if self._python is None and (self._runner_name not in IN_CONTAINERS or Path(what).is_dir()):
-            return None
-        from algotools.federation import generation
-
-        with self._lock:
-            if str(what) not in self._generations:
-                self._generations[str(what)] = generation.of(what, self._python, self._told)
-            return self._generations[str(what)]
-
     def _submit(self, run: Run) -> None:
         """A run waits to be fetched by its node, which a dead one never does."""
-        if not self._nodes[run.organization_id].faults.dead:
-            self._schedule.submit(run)
+        if self._nodes[run.organization_id].faults.dead:
+            return
+        if not self._schedule.busy:
+            self._algorithms.wake()
+        self._schedule.submit(run)
+
+    def _settle(self) -> None:
+        """When all runs have ended, wait until their threads and processes have, too."""
+        if all(run.node_id in self._store.offline for run in self._store.unfinished()):
+            self._schedule.settle()
+
+    def _rest(self) -> None:
+        """Nothing goes on: give back what only runs need, so that between two cells of a notebook nothing is left."""
+        with self._lock:
+            if not self._schedule.busy:
+                self._algorithms.rest()
+                self._api.close()
 
     def _pause(self, run: Run, seconds: float) -> None:
         """Hold up a run, which takes nobody's place meanwhile."""
@@ -410,7 +419,10 @@ class Federation:
         """Run a task at a node; whatever happens, the run ends."""
         task, node = self.task(run.task_id), self._nodes[run.organization_id]
         try:
-            runner = self._runner(task.image)
+            with self._lock:
+                runner, url = self._runner(task.image), self._api.url
+                if self._algorithms.in_containers:
+                    self._socket()
             if runner is None:
                 self._store.said(run, f"error > there is no image {task.image!r} here")
                 self._store.ended(run, "non-existing Docker image")
@@ -418,59 +430,22 @@ class Federation:
             identity = node.identity(run, task)
             token = tokens.make(identity, self._key)
             self._callers[token] = (identity, run.id)
-            node.execute(run, task, token, runner, self._api.url, self._timeout)
+            node.execute(run, task, token, runner, url, self._timeout)
         except AlgotoolsError as error:
-            self._store.said(run, failure_line(error.failure()))
             status = "non-existing Docker image" if isinstance(error, ImageNotFound) else "start failed"
-            self._store.ended(run, status, detail=error.detail)
+            self._store.ended(run, status, failure=error.failure())
         except Exception as error:  # ours, unless the federation was closed under the run's feet
             if not self._closed.is_set():
-                fault = InternalError.of(error)
-                self._store.said(run, failure_line(fault.failure()))
-                self._store.ended(run, "unknown error", detail=fault.detail)
+                self._store.ended(run, "unknown error", failure=InternalError.of(error).failure())
         finally:
             self._store.ended(run, "killed by user" if self._closed.is_set() else "unknown error")
 
     def _runner(self, image: str) -> Runner | None:
-        """What runs an image: the algorithm that it is the name of, else the federation's own, else itself."""
-        what = self._images.get(image, self._algorithm)
-        if what is None and self._runner_name in IN_CONTAINERS:
-            what = image
-        if what is None:
-            return None
-        key = what if isinstance(what, str) else ""
-        with self._lock:
-            if key not in self._runners:
-                self._runners[key] = self._make_runner(what)
-            return self._runners[key]
+        return self._algorithms.runner(image, self._contract, self._socket)
 
-    def _make_runner(self, what: What) -> Runner:
-        found = self._generation(what) if self._python is not None or self._told is None else None
-        if found is not None and found.contract != self._contract.name and not found.ours:
-            raise FederationError(
-                f"{what} speaks {found.contract}, but this federation {self._contract.name}; give it "
-                f"contract={found.contract!r} (--contract {found.contract})"
-            )
-        if self._runner_name in IN_CONTAINERS:
-            from algotools.federation.runners.images import make
-
-            api = self._api.socket(self._folder / "api")
-            return make(what, api, as_node=self._runner_name == "as-node", memory=self._memory)
-        if self._python is not None and found is not None:
-            from algotools.federation.package import package_of
-            from algotools.federation.runners.foreign import ForeignRunner
-
-            return ForeignRunner(self._python, package_of(str(what)), found)
-        algorithm = _algorithm(what)
-        if self._runner_name == "process":
-            from algotools.federation.runners.process import ProcessRunner
-
-            return ProcessRunner(algorithm)
-        from algotools.federation.runners.inline import InlineRunner
-
-        if isinstance(algorithm, Algorithm):
-            return InlineRunner(lambda: algorithm)
-        return InlineRunner(functools.cache(lambda: locate.load(algorithm)))
+    def _socket(self) -> Path:
+        """The folder of the socket on which containers reach the API."""
+        return self._api.socket(self._folder / "api")
 
     def _answer(self, token: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
         """What the proxy answers to a request of a run."""
@@ -496,15 +471,10 @@ def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _clean_up(schedule: Schedule, runners: dict[object, Runner], api: Api, folder: Path) -> None:
-    schedule.close()
-    for runner in runners.values():
-        runner.close()
+def _clean_up(schedule: Schedule | None, algorithms: Algorithms, api: Api, folder: Path) -> None:
+    if schedule is not None:
+        schedule.close()
+    algorithms.close()
     api.close()
+    release(folder)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def _algorithm(what: What) -> locate.Place | Algorithm:
-    if callable(what):
-        return Algorithm.of([what])
-    return locate.locate(what) if isinstance(what, (str, Path)) else Algorithm.of(what)

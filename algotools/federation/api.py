@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import selectors
+import socket
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
@@ -15,7 +17,7 @@ Answer = Callable[[str, str, str, Mapping[str, str], bytes], "tuple[int, object]
 """Token, method, path, query, body -> status and JSON."""
 
 
-class _Serving(socketserver.BaseServer):
+class _Serving(socketserver.TCPServer):
     daemon_threads = True
     request_queue_size = 1024
 
@@ -66,12 +68,12 @@ class _PortHandler(_Handler):
 
 
 class Api:
-    """Serves ``answer`` on loopback, and on a socket in a folder, from when each is first asked for until the end."""
+    """Serves ``answer`` on loopback, and on a socket in a folder, each from when it is asked for until a rest."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._lock = threading.Lock()
-        self._servers: dict[str, socketserver.BaseServer] = {}
+        self._servers: dict[str, tuple[_Serving, socket.socket, threading.Thread]] = {}
 
     @property
     def url(self) -> str:
@@ -83,23 +85,36 @@ class Api:
         """The folder of the Unix socket ``api`` on which it listens, made if need be."""
 
         def make() -> _SocketServer:
-            folder.mkdir(mode=0o700)
+            folder.mkdir(mode=0o700, exist_ok=True)
+            (folder / "api").unlink(missing_ok=True)
             return _SocketServer(folder / "api", self._answer)
 
         self._serve("socket", make)
         return folder
 
     def close(self) -> None:
-        """Stop listening."""
+        """Stop listening, until somebody asks for it again."""
         with self._lock:
-            for server in self._servers.values():
-                server.shutdown()
+            for server, wake, thread in self._servers.values():
+                wake.close()
+                thread.join()
                 server.server_close()
             self._servers.clear()
 
-    def _serve(self, name: str, make: Callable[[], socketserver.BaseServer]) -> Any:
+    def _serve(self, name: str, make: Callable[[], _Serving]) -> Any:
         with self._lock:
             if name not in self._servers:
-                server = self._servers[name] = make()
-                threading.Thread(target=server.serve_forever, args=(0.05,), name="federation API", daemon=True).start()
-            return self._servers[name]
+                server, (wake, woken) = make(), socket.socketpair()
+                thread = threading.Thread(target=_listen, args=(server, woken), name="federation API", daemon=True)
+                thread.start()
+                self._servers[name] = server, wake, thread
+            return self._servers[name][0]
+
+
+def _listen(server: _Serving, woken: socket.socket) -> None:
+    """Serve until the other end of ``woken`` is closed, which is heard at once."""
+    with woken, selectors.DefaultSelector() as selector:
+        selector.register(woken, selectors.EVENT_READ)
+        selector.register(server.fileno(), selectors.EVENT_READ)
+        while woken not in {key.fileobj for key, _ in selector.select()}:
+            server.handle_request()

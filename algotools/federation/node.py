@@ -15,6 +15,7 @@ from algotools.contract import Contract, v5
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
+from algotools.data.held import placed
 from algotools.errors import (
     AlgotoolsError,
     DatabaseUnreadable,
@@ -25,10 +26,9 @@ from algotools.errors import (
 )
 from algotools.federation.configuration import Member
 from algotools.federation.faults import Faults
-from algotools.federation.runners import Job, Runner
+from algotools.federation.runners import Ending, Job, Runner
 from algotools.federation.sessions import Sessions
 from algotools.federation.store import Store
-from algotools.report import failure_line
 from algotools.task import Database, Identity, Task
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Node:
         sessions: Sessions,
     ) -> None:
         self.faults = faults
+        self._endings: dict[int, Ending] = {}
         self._tables: SessionFolders | None = None
         if contract.has_sessions:
             from algotools.federation.tables import SessionFolders  # here: it needs pandas, which no other node does
@@ -62,6 +63,11 @@ class Node:
         self._contract = contract
         self._store = store
         self._folder = folder
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of its databases."""
+        return list(self._member.databases)
 
     def identity(self, run: Run, task: TaskRecord) -> Identity:
         """Whom the token of a run speaks for."""
@@ -75,8 +81,32 @@ class Node:
             session_id=task.session_id,
         )
 
+    def end(self, run: Run) -> None:
+        """End a run that has begun."""
+        if (ending := self._endings.get(run.id)) is not None:
+            ending.ask()
+
     def execute(self, run: Run, task: TaskRecord, token: str, runner: Runner, url: str, timeout: float | None) -> None:
         """Run a task to its end, whatever that is. ``token`` is what its container may speak to the API with."""
+        self._endings[run.id] = ending = Ending()
+        try:
+            self._execute(run, task, token, runner, url, timeout, ending)
+        finally:
+            del self._endings[run.id]
+
+    def _execute(
+        self,
+        run: Run,
+        task: TaskRecord,
+        token: str,
+        runner: Runner,
+        url: str,
+        timeout: float | None,
+        ending: Ending,
+    ) -> None:
+        self._store.fetched(run)
+        if run.finished_at:
+            return  # killed since it was submitted
         folder = self._folder / f"task-{run.id:09d}"
         details = folder / "details.log"
         variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
@@ -89,13 +119,15 @@ class Node:
             prepared_for = self._contract.hand_over(known, url, self.identity(run, task), token, folder)
             prepared = prepare(prepared_for)
             prepared.write()
+            if not runner.sees_frames:
+                for database in (*known.databases, *known.configured):
+                    placed(Path(database.uri))
             self._store.started(run)
             began = time.monotonic()
-            job = Job(prepared_for, prepared.environment, prepare, self._contract)
+            job = Job(prepared_for, prepared.environment, prepare, self._contract, ending)
             code = runner.run(job, lambda line: self._store.said(run, line), timeout)
         except AlgotoolsError as error:
-            self._store.said(run, failure_line(error.failure()))
-            self._store.ended(run, _status(error, task), detail=error.detail)
+            self._store.ended(run, _status(error, task), failure=error.failure())
             return
         detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
         try:
@@ -106,9 +138,8 @@ class Node:
                 self._tables.keep(task, run, output)
                 output = b""  # a table stays here
         except AlgotoolsError as error:
-            self._store.said(run, failure_line(error.failure()))
             status = "unexpected output" if isinstance(error, DatabaseUnreadable) else "crashed"
-            self._store.ended(run, status, detail=detail + error.detail)
+            self._store.ended(run, status, detail=detail, failure=error.failure())
             return
         self._store.ended(run, "crashed" if code else "completed", output, detail)
 

@@ -24,7 +24,7 @@ Nodes = Union[Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Union[
 
 
 def described(nodes: Nodes, folder: Path, *, plain: bool = False) -> Configuration:
-    """What Python objects describe, as a file would; frames are written into ``folder``.
+    """What Python objects describe, as a file would; frames have their place in ``folder``.
 
     ``plain`` frames are CSV, which every reader knows: they lose what CSV cannot hold.
 
@@ -62,7 +62,7 @@ def _labelled(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source
 
 
 def _database(label: str, source: Source, folder: Path, plain: bool) -> Database:
-    """One database of a node; a frame is written to a file, so that it takes the same road as any other."""
+    """One database of a node; a frame is a file to all that handle it, though none may have to be written."""
     if isinstance(source, Database):
         return Database(label, source.uri, source.type, source.options)
     if isinstance(source, (str, Path)):
@@ -71,12 +71,13 @@ def _database(label: str, source: Source, folder: Path, plain: bool) -> Database
         raise FederationError(
             f"database {label!r}: give a DataFrame, a path or a Database, not a {type(source).__name__}"
         )
-    from algotools.data.frame import write
-
-    folder.mkdir(parents=True, exist_ok=True)
     if plain:
-        source.to_csv(folder / f"{label}.csv", index=False)
-        return Database(label, str(folder / f"{label}.csv"), "csv")
+        path = folder / f"{label}.csv"
+        folder.mkdir(parents=True, exist_ok=True)
+        source.to_csv(path, index=False)
+        return Database(label, str(path), "csv")
+    from algotools.data.frame import hold
+
     path = folder / f"{label}.frame"
-    write(source, path)
+    hold(source, path)
     return Database(label, str(path), "frame")

@@ -8,6 +8,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from algotools.contract.platform import FINAL, Organization, Run, Task
+from algotools.errors import Failure
+from algotools.report import failure_line
 from algotools.task import Identity
 
 ROOT = Organization(1, "root")
@@ -26,7 +28,7 @@ class Store:
         self, collaboration: str, members: Sequence[str], submit: Callable[[Run], object], listen: Listen
     ) -> None:
         self.collaboration = collaboration
-        self._members = [Organization(id_, name) for id_, name in enumerate(members, start=2)]
+        self._members = {id_: Organization(id_, name) for id_, name in enumerate(members, start=2)}
         self._submit = submit
         self._listen = listen
         self._changed = threading.Condition()
@@ -39,11 +41,13 @@ class Store:
 
     def organizations(self) -> Sequence[Organization]:
         """See ``Platform``."""
-        return self._members
+        return list(self._members.values())
 
     def organization(self, organization_id: int) -> Organization:
         """A member of the collaboration; ``LookupError`` if there is none of that id."""
-        return next((o for o in self._members if o.id == organization_id), None) or _no(organization_id)
+        if organization_id not in self._members:
+            raise LookupError(f"organization {organization_id} is not in the collaboration")
+        return self._members[organization_id]
 
     def node_id(self, organization_id: int) -> int:
         """The node of an organization: every member has one, numbered from 1."""
@@ -60,6 +64,11 @@ class Store:
     def task(self, task_id: int) -> Task | None:
         """See ``Platform``."""
         return self._tasks.get(task_id)
+
+    def tasks(self) -> list[Task]:
+        """All tasks, in the order of their ids."""
+        with self._changed:
+            return list(self._tasks.values())
 
     def run(self, run_id: int) -> Run | None:
         """See ``Platform``."""
@@ -102,6 +111,8 @@ class Store:
         for organization_id in inputs:
             self.organization(organization_id)
         with self._changed:
+            if parent is not None and parent.complete:  # killed since the master asked, for instance
+                raise LookupError(f"task {parent.id} has ended")
             task_id = len(self._tasks) + 1
             runs = [
                 Run(
@@ -151,6 +162,12 @@ class Store:
             if only in (None, run.organization_id):
                 self._submit(run)
 
+    def fetched(self, run: Run) -> None:
+        """A node has taken a run, and makes ready what its function needs."""
+        with self._changed:
+            if run.status not in FINAL:
+                run.status = "initializing"
+
     def started(self, run: Run) -> None:
         """A node has begun with a run."""
         with self._changed:
@@ -158,27 +175,53 @@ class Store:
                 run.status, run.started_at = "active", now()
 
     def said(self, run: Run, line: str) -> None:
-        """A line more for a run's log."""
-        with self._changed:
-            run.log += f"{line}\n"
-        self._listen(run, line)
-
-    def ended(self, run: Run, status: str, output: bytes = b"", detail: str = "") -> None:
-        """A run has come to its end: all at once, so that nobody sees half of it. The first end counts."""
+        """A line more for a run's log; nobody hears what comes after its end."""
         with self._changed:
             if run.status in FINAL:
                 return
-            run.output, run.detail, run.status, run.finished_at = output, detail, status, now()
+            run.log += f"{line}\n"
+        self._listen(run, line)
+
+    def ended(
+        self, run: Run, status: str, output: bytes = b"", detail: str = "", failure: Failure | None = None
+    ) -> None:
+        """A run has come to its end: all at once, so that nobody sees half of it. The first end counts.
+
+        ``failure`` is what its log then ends with; its detail comes after the others.
+        """
+        line = failure_line(failure) if failure else ""
+        with self._changed:
+            if run.status in FINAL:
+                return
+            run.log += f"{line}\n" if line else ""
+            run.output, run.detail = output, detail + (failure.detail if failure else "")
+            run.status, run.finished_at = status, now()
             self._changed.notify_all()
             waiting = [self._tasks[id_] for id_ in self._waiting if run.task_id in self._tasks[id_].depends_on]
+        if line:
+            self._listen(run, line)
         for task in waiting:
             self._begin(task)
 
     def wait(self, runs: Iterable[Run], timeout: float | None = None) -> bool:
         """Wait until runs have ended; false if they have not after so many seconds."""
-        awaited = list(runs)
+        left = list(runs)
+
+        def ended() -> bool:
+            while left and left[-1].finished_at:  # what has ended is not looked at again, whoever ends next
+                left.pop()
+            return not left
+
         with self._changed:
-            return self._changed.wait_for(lambda: all(run.finished_at for run in awaited), timeout)
+            return self._changed.wait_for(ended, timeout)
+
+    def family(self, task: Task) -> list[Task]:
+        """A task, its subtasks, and so on."""
+        with self._changed:
+            found = [task]
+            for member in found:
+                found += self._children.get(member.id, [])
+            return found
 
     def pending(self) -> list[Run]:
         """The runs that no node has fetched."""
@@ -194,7 +237,3 @@ class Store:
 def now() -> str:
     """The time in UTC, as the server writes it."""
     return datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat()
-
-
-def _no(organization_id: int) -> Organization:
-    raise LookupError(f"organization {organization_id} is not in the collaboration")

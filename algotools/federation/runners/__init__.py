@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from algotools.contract.base import Contract, Prepared
 from algotools.report import Console
 from algotools.task import Task
+
+
+class Ending:
+    """The wish that a run ends before it does so by itself: somebody asks, and what can end it has said how."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._ways: list[Callable[[], object]] = []
+        self.asked = False
+
+    def ask(self) -> None:
+        """End the run, now or as soon as there is a way to."""
+        with self._lock:
+            self.asked = True
+            for way in self._ways:
+                way()
+
+    @contextlib.contextmanager
+    def by(self, way: Callable[[], object]) -> Iterator[None]:
+        """Within, the run can be ended by ``way``, which must bear to be called more than once and never wait."""
+        with self._lock:
+            self._ways.append(way)
+            if self.asked:
+                way()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._ways.remove(way)
 
 
 class Job(NamedTuple):
@@ -20,6 +51,7 @@ class Job(NamedTuple):
     prepare: Callable[[Task], Prepared]
     """What it would hand it for another task: this one, with the paths that a container sees."""
     contract: Contract
+    ending: Ending
 
 
 class Runner(Protocol):
@@ -27,12 +59,20 @@ class Runner(Protocol):
 
     places: int
     """How many runs can go on at the same time."""
+    sees_frames: bool
+    """Whether its runs see the frames that this process holds; else these must be in files."""
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """Run to the end, each line of the log as it comes; gives the exit code, negative for a signal.
 
         The answer is then in the task's output file, and what is for the owner where the task's variables say.
         """
+
+    def wake(self) -> None:
+        """Something is about to run: get ready for it, in the thread that asks."""
+
+    def rest(self) -> None:
+        """Nothing runs just now: give back the threads and processes that only runs need."""
 
     def close(self) -> None:
         """End whatever is still running."""

@@ -42,6 +42,8 @@ class AsNodeRunner:
         api: the folder of the socket on which the federation's API listens.
     """
 
+    sees_frames = False
+
     def __init__(self, client: docker.DockerClient, image: Image, api: Path) -> None:
         self._containers = Containers(client)
         self._image = image
@@ -67,12 +69,18 @@ class AsNodeRunner:
             ) as container,
         ):
             self._furnish(container, job.task, job.contract)
-            code = self._containers.watch(container, console, timeout)
+            code = self._containers.watch(container, console, job.ending, timeout)
             _fetch(container, task.output_file, job.task.output_file)
             if debug.VARIABLE in task.variables:
                 with contextlib.suppress(NotFound):
                     _fetch(container, Path(task.variables[debug.VARIABLE]), Path(job.task.variables[debug.VARIABLE]))
             return code
+
+    def wake(self) -> None:
+        """See ``Runner``: there is nothing to get ready."""
+
+    def rest(self) -> None:
+        """See ``Runner``: each run has removed its own containers; its node's volumes stay."""
 
     def close(self) -> None:
         """See ``Runner``; what a node would keep goes, too."""

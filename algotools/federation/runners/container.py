@@ -9,12 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import docker
-from docker.errors import DockerException
 from docker.types import Mount
-from docker.utils import parse_bytes
 
 from algotools import contract, debug
-from algotools.errors import AlgotoolsError, FederationError
+from algotools.errors import AlgotoolsError
 from algotools.federation.runners import Job
 from algotools.federation.runners.containers import GRACE, Containers
 from algotools.federation.runners.relay import PORT, relay
@@ -36,19 +34,18 @@ class ContainerRunner:
         client: the engine; the runner's own from now on.
         image: what to run.
         api: the folder of the socket on which the federation's API listens.
-        memory: what a run may use, by default its share of what the engine has.
-
-    Raises:
-        FederationError: ``memory`` is no amount of memory.
+        memory: what a run may use, in bytes; by default its share of what the engine has.
     """
 
-    def __init__(self, client: docker.DockerClient, image: Image, api: Path, memory: int | str | None = None) -> None:
+    sees_frames = False
+
+    def __init__(self, client: docker.DockerClient, image: Image, api: Path, memory: int | None = None) -> None:
         self._containers = Containers(client)
         self._image = image
         self._api = api
         self.places = max(2, os.cpu_count() or 1)
         information = client.info()
-        self._memory = _bytes(memory) if memory else int(information["MemTotal"] * 0.8) // self.places
+        self._memory = memory or int(information["MemTotal"] * 0.8) // self.places
         rootless = any("rootless" in option for option in information.get("SecurityOptions") or [])
         # Of a rootless engine, root in a container is the user outside.
         self._user = "0:0" if rootless else f"{os.getuid()}:{os.getgid()}"
@@ -72,7 +69,13 @@ class ContainerRunner:
                 )
             )
             grace = GRACE if self._image.ours else 0.0  # no other wrapper says in its own words that it is overdue
-            return self._containers.watch(container, console, timeout or LIMIT, grace)
+            return self._containers.watch(container, console, job.ending, timeout or LIMIT, grace)
+
+    def wake(self) -> None:
+        """See ``Runner``: there is nothing to get ready."""
+
+    def rest(self) -> None:
+        """See ``Runner``: each run has removed its own containers."""
 
     def close(self) -> None:
         """See ``Runner``."""
@@ -101,13 +104,6 @@ class ContainerRunner:
         except AlgotoolsError:
             return False  # it will say so itself
         return self._image.roles.get(method) == "master"
-
-
-def _bytes(memory: int | str) -> int:
-    try:
-        return int(parse_bytes(memory))
-    except DockerException:
-        raise FederationError(f"{memory!r} is no amount of memory; write 512m or 4g, or a number of bytes") from None
 
 
 def _mounts(job: Job) -> list[Mount]:

@@ -16,6 +16,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from algotools.errors import TimedOut, WorkerKilled
+from algotools.federation.runners import Ending
 from algotools.image.engine import naming_trouble, told
 from algotools.report import Console, failure_line, read_failure
 
@@ -83,17 +84,22 @@ class Containers:
         finally:
             self._remove(str(container.id))
 
-    def watch(self, container: Container, console: Console, limit: float | None, grace: float = GRACE) -> int:
+    def watch(
+        self, container: Container, console: Console, ending: Ending, limit: float | None, grace: float = GRACE
+    ) -> int:
         """Start a container and follow it to its end, at most ``limit`` seconds and ``grace``; gives its exit code.
 
         When nothing in it says why it ended, we do.
         """
         overdue = threading.Event()
 
-        def end() -> None:
-            overdue.set()
+        def kill() -> None:
             with contextlib.suppress(APIError):
                 container.kill()
+
+        def end() -> None:
+            overdue.set()
+            kill()
 
         timer = threading.Timer((limit or 0) + grace, end)
         timer.daemon = True
@@ -102,10 +108,11 @@ class Containers:
             timer.start()
         last = ""
         try:
-            for line in _lines(container):
-                last = line
-                console(line)
-            code = int(container.wait()["StatusCode"])
+            with ending.by(kill):
+                for line in _lines(container):
+                    last = line
+                    console(line)
+                code = int(container.wait()["StatusCode"])
         finally:
             timer.cancel()
         if code and read_failure(last) is None:

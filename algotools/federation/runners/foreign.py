@@ -83,6 +83,8 @@ class ForeignRunner:
         generation: what it speaks.
     """
 
+    sees_frames = False
+
     def __init__(self, python: Path, package: Package, generation: Generation) -> None:
         if not hasattr(os, "killpg"):
             raise FederationError(
@@ -100,9 +102,7 @@ class ForeignRunner:
         self._lock = threading.Lock()
         self._groups: set[int] = set()
         self._closed = False
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", GUARD], stdin=subprocess.PIPE, text=True, start_new_session=True
-        )
+        self._guard: subprocess.Popen[str] | None = None
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
@@ -127,8 +127,9 @@ class ForeignRunner:
             waiting = threading.Thread(target=self._wait, args=(process, write_end, mark), daemon=True)
             waiting.start()
             try:
-                for line in _lines(log.fileno(), mark):
-                    console(line)
+                with job.ending.by(lambda: _kill_group(process.pid)):
+                    for line in _lines(log.fileno(), mark):
+                        console(line)
             except BaseException:
                 _kill_group(process.pid)
                 raise
@@ -142,20 +143,34 @@ class ForeignRunner:
             console(failure_line(TimedOut(f"the run did not end within its limit of {timeout:g} s").failure()))
         return process.returncode
 
+    def wake(self) -> None:
+        """See ``Runner``: there is nothing to get ready."""
+
+    def rest(self) -> None:
+        """See ``Runner``."""
+        with self._lock:
+            guard, self._guard = self._guard, None
+        if guard is not None:
+            guard.kill()  # nothing is left to guard, and a fork of this process may hold its pipe open
+            with contextlib.suppress(OSError):
+                guard.communicate()
+
     def close(self) -> None:
         """See ``Runner``."""
         with self._lock:
             self._closed = True
             for group in self._groups:
                 _kill_group(group)
-        self._guard.kill()  # nothing is left to guard, and a fork of this process may hold its pipe open
-        with contextlib.suppress(OSError):
-            self._guard.communicate()
+        self.rest()
 
     def _start(self, job: Job, log: int) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closed:
                 raise CancelledError
+            if self._guard is None:
+                self._guard = subprocess.Popen(
+                    [sys.executable, "-I", "-S", "-c", GUARD], stdin=subprocess.PIPE, text=True, start_new_session=True
+                )
             process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
@@ -185,8 +200,9 @@ class ForeignRunner:
 
     def _tell(self, number: int) -> None:
         """Tell the guard of a run's beginning, or of its end (negative)."""
+        if self._guard is None or self._guard.stdin is None:
+            return
         with contextlib.suppress(OSError, ValueError):
-            assert self._guard.stdin is not None  # noqa: S101 - for the type checker: it is a pipe
             self._guard.stdin.write(f"{number}\n")
             self._guard.stdin.flush()
 

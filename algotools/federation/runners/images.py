@@ -16,7 +16,7 @@ CONNECTIONS = 64
 """To the engine: each run holds one for its log, and needs others now and then."""
 
 
-def make(what: object, api: Path, *, as_node: bool, memory: int | str | None) -> Runner:
+def make(what: object, api: Path, *, as_node: bool, memory: int | None) -> Runner:
     """A runner for a project's folder, whose image is built if need be, or for an image.
 
     Raises:

@@ -23,14 +23,25 @@ from algotools.task import Task
 class InlineRunner:
     """Calls functions in threads of this process."""
 
+    sees_frames = True
+
     def __init__(self, load: Load) -> None:
         self._load = load
         self.places = 4 + 2 * (os.cpu_count() or 1)
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
-        """See ``Runner``; the limit is in the environment, where every way of running finds it."""
+        """See ``Runner``; the limit is in the environment, where every way of running finds it.
+
+        A function cannot be ended from outside its thread. It goes on by itself, and nobody hears of it.
+        """
         del timeout
         return container.run(job.environment, self._load, perform_here, console)
+
+    def wake(self) -> None:
+        """See ``Runner``: there is nothing to get ready."""
+
+    def rest(self) -> None:
+        """Threads end with their function."""
 
     def close(self) -> None:
         """Threads cannot be ended from outside; they end with their function."""

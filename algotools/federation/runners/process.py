@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -12,70 +13,173 @@ import warnings
 from collections.abc import Callable
 
 from algotools.contract.environment import from_image
+from algotools.dispatch.limits import can_limit_memory
 from algotools.errors import FederationError
 from algotools.federation.runners import Job, template
 from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
 
+PATIENCE_AT_THE_END = 5.0
+"""Seconds for which the end of a template is waited for."""
+
 GRACE = 10.0
 """Seconds that a run gets past its limit, to tell in its own words that it is overdue."""
 
 
 class ProcessRunner:
-    """Runs ``python -m algotools`` in the environment that a node prepares, and in little else."""
+    """Runs ``python -m algotools`` in the environment that a node prepares, and in little else.
 
-    def __init__(self, algorithm: Place | Algorithm) -> None:
+    Args:
+        algorithm: what to run.
+        memory: what a run may allocate, in bytes, besides what is imported.
+
+    Raises:
+        FederationError: this operating system cannot do it.
+    """
+
+    def __init__(self, algorithm: Place | Algorithm, memory: int | None = None) -> None:
         if not hasattr(os, "fork"):
             raise FederationError("runner process needs an operating system that can fork; use runner inline here")
+        if memory is not None and not can_limit_memory():
+            raise FederationError("a limit of memory needs Linux for runner process; use runner container here")
         self.places = max(2, os.cpu_count() or 1)
+        self.sees_frames = isinstance(algorithm, Algorithm)
+        self._algorithm = algorithm
+        self._memory = memory
         self._lock = threading.Lock()
-        self._control, theirs = socket.socketpair()
+        self._template: _Template | None = None
+        self._closed = False
         self._variables = {name: value for name, value in os.environ.items() if from_image(name)}
         for name in ("ALGOTOOLS_ALGORITHM", "PKG_NAME"):
             self._variables.pop(name, None)
-        with theirs:
-            if isinstance(algorithm, Algorithm):
-                self._wait = _fork(theirs, self._control, algorithm)
-            else:
-                self._variables["ALGOTOOLS_ALGORITHM"] = _named(algorithm)
-                self._wait = _spawn(theirs, algorithm)
+        if not isinstance(algorithm, Algorithm):
+            self._variables["ALGOTOOLS_ALGORITHM"] = _named(algorithm)
+            self.wake()  # it will be warm by the time that it is needed
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        read_end, write_end = os.pipe()
-        mine, its = socket.socketpair()
-        with its, mine:
-            try:
-                with self._lock:
-                    template.request(self._control, {**self._variables, **job.environment}, write_end, its.fileno())
-            except OSError:
-                os.close(read_end)
-                raise FederationError("the processes of this federation have ended; make a new one") from None
-            finally:
-                os.close(write_end)
-            its.close()
-            overdue = threading.Timer(timeout + GRACE, mine.shutdown, (socket.SHUT_WR,)) if timeout else None
-            if overdue:
-                overdue.daemon = True
-                overdue.start()
-            with open(read_end, encoding="utf-8", errors="backslashreplace") as log:
-                for line in log:
-                    console(line.rstrip("\n"))
-            try:
-                return template.exit_code(mine)
-            finally:
-                if overdue:
-                    overdue.cancel()
+        for _ in range(2):
+            mine, its = socket.socketpair()
+            with its, mine:
+                log = self._ask(job, its)
+                its.close()
+                if (code := _follow(log, mine, job, console, timeout)) is not None:
+                    return code
+            # The template had ended by itself just before it was asked; a new one is at hand.
+            self._replace()
+        raise _ended()
+
+    def wake(self) -> None:
+        """See ``Runner``: a copy of this process is made where nothing runs in it, so that nobody holds a lock."""
+        with self._lock:
+            if not self._closed and (self._template is None or self._template.has_ended()):
+                self._end()
+                self._template = _Template(self._algorithm)
+
+    def rest(self) -> None:
+        """See ``Runner``: a copy of this process ends, a template of its own does so after a while."""
+        if isinstance(self._algorithm, Algorithm):
+            with self._lock:
+                self._end()
 
     def close(self) -> None:
-        """See ``Runner``: the template ends all runs when its control is gone.
+        """See ``Runner``: the template ends all runs when its control is gone."""
+        with self._lock:
+            self._closed = True
+            self._end()
 
-        A template that was forked later may have a copy of it, so closing alone would not tell this one.
-        """
+    def _ask(self, job: Job, lifeline: socket.socket) -> int:
+        """Ask the template for a run; gives what to read its log from."""
+        asked = template.Asked({**self._variables, **job.environment}, self._memory)
+        read_end, write_end = os.pipe()
+        try:
+            sent = self._send(asked, write_end, lifeline)
+        except BaseException:
+            os.close(read_end)
+            raise
+        finally:
+            os.close(write_end)
+        if not sent:
+            os.close(read_end)
+            raise _ended()
+        return read_end
+
+    def _send(self, asked: template.Asked, log: int, lifeline: socket.socket) -> bool:
+        """Send a request to the template, or to a new one if it has ended by itself; false after the runner's end."""
+        with self._lock:
+            for _ in range(0 if self._closed else 2):
+                self._template = self._template or _Template(self._algorithm)
+                with contextlib.suppress(OSError):
+                    template.request(self._template.control, asked, log, lifeline.fileno())
+                    return True
+                self._end()
+        return False
+
+    def _replace(self) -> None:
+        with self._lock:
+            if self._closed:
+                raise _ended()
+            if self._template is not None and self._template.has_ended():
+                self._end()
+
+    def _end(self) -> None:
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+
+def _ended() -> FederationError:
+    return FederationError("the processes of this federation have ended; make a new one")
+
+
+def _follow(log: int, lifeline: socket.socket, job: Job, console: Console, timeout: float | None) -> int | None:
+    """Hand on a run's log to its end; gives how it ended, None if the template never took it."""
+
+    def end() -> None:
         with contextlib.suppress(OSError):
-            self._control.shutdown(socket.SHUT_RDWR)
-        self._control.close()
+            lifeline.shutdown(socket.SHUT_WR)
+
+    overdue = threading.Timer(timeout + GRACE, end) if timeout else None
+    if overdue:
+        overdue.daemon = True
+        overdue.start()
+    try:
+        with job.ending.by(end), open(log, encoding="utf-8", errors="backslashreplace") as lines:
+            for line in lines:
+                console(line.rstrip("\n"))
+            return template.exit_code(lifeline)
+    finally:
+        if overdue:
+            overdue.cancel()
+
+
+class _Template:
+    """A template process, and the control of it."""
+
+    def __init__(self, algorithm: Place | Algorithm) -> None:
+        self.control, theirs = socket.socketpair()
+        with theirs:
+            self._wait = (
+                _fork(theirs, self.control, algorithm)
+                if isinstance(algorithm, Algorithm)
+                else _spawn(theirs, algorithm)
+            )
+
+    def has_ended(self) -> bool:
+        """Whether its end of the control is closed."""
+        return bool(select.select([self.control], [], [], 0)[0])
+
+    def close(self) -> None:
+        """End it, and wait for that.
+
+        A template that was forked later may have a copy of its control, so closing alone would not tell this one.
+        """
+        with contextlib.suppress(OSError):  # a time-out is one: such a copy of the other end must not hold us up
+            self.control.shutdown(socket.SHUT_WR)
+            self.control.settimeout(PATIENCE_AT_THE_END)
+            self.control.recv(1)  # nothing is ever sent here; the end of it is that of the template
+        self.control.close()
         self._wait()
 
 
@@ -94,9 +198,13 @@ def _named(place: Place) -> str:
     )
 
 
+START = "import os, sys; os.fork() and os._exit(0); from algotools.federation.runners.template import main; main()"
+"""Nobody is there to wait for a template that ends by itself; so what starts it ends at once, and is waited for."""
+
+
 def _spawn(theirs: socket.socket, place: Place) -> Callable[[], object]:
-    """A fresh interpreter, with nothing of this process in it; gives how to wait for its end."""
-    arguments = [sys.executable, "-m", "algotools.federation.runners.template", str(theirs.fileno()), place.module]
+    """A fresh interpreter, with nothing of this process in it; gives how to wait for what is left of it."""
+    arguments = [sys.executable, "-c", START, str(theirs.fileno()), place.module]
     if place.root is not None:
         arguments.append(str(place.root))
     return subprocess.Popen(

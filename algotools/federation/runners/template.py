@@ -17,34 +17,53 @@ import socket
 import struct
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, Union
 
 import msgspec
 
 from algotools import container
+from algotools.dispatch import limits
 from algotools.dispatch.perform import Load
+
+PATIENCE = 5.0
+"""Seconds for which a template of its own stays warm without a run."""
 
 LENGTH = struct.Struct("!Q")
 STATUS = struct.Struct("!i")
+TAKEN = b"+"
+"""What a run's lifeline says first."""
 
 
-def request(control: socket.socket, environment: Mapping[str, str], log: int, lifeline: int) -> None:
-    """Ask the template for a run. Closing our end of ``lifeline`` kills it; its exit code comes over it."""
-    data = msgspec.msgpack.encode(environment)
+class Asked(msgspec.Struct, array_like=True):
+    """A run that is asked for."""
+
+    environment: dict[str, str]
+    memory: Union[int, None] = None
+    """What it may allocate, in bytes, besides what the template has imported."""
+
+
+def request(control: socket.socket, asked: Asked, log: int, lifeline: int) -> None:
+    """Ask the template for a run. Closing our end of ``lifeline`` kills it; how it ended comes over it."""
+    data = msgspec.msgpack.encode(asked)
     socket.send_fds(control, [LENGTH.pack(len(data))], [log, lifeline])
     control.sendall(data)
 
 
-def exit_code(lifeline: socket.socket) -> int:
-    """How a run ended: its exit code, negative for a signal."""
-    data = lifeline.recv(STATUS.size, socket.MSG_WAITALL)
-    return int(STATUS.unpack(data)[0]) if len(data) == STATUS.size else -int(signal.SIGKILL)
+def exit_code(lifeline: socket.socket) -> int | None:
+    """How a run ended: its exit code, negative for a signal; None if the template had ended before it took it."""
+    data = lifeline.recv(len(TAKEN) + STATUS.size, socket.MSG_WAITALL)
+    if not data:
+        return None
+    return int(STATUS.unpack(data[len(TAKEN) :])[0]) if len(data) > len(TAKEN) else -int(signal.SIGKILL)
 
 
-def serve(control: socket.socket, load: Load | None) -> None:
-    """Fork a process for each request, until the other end of ``control`` is closed; then end them all."""
+def serve(control: socket.socket, load: Load | None, patience: float | None = None) -> None:
+    """Fork a process for each request, until the other end of ``control`` is closed; then end them all.
+
+    With ``patience`` it ends by itself after so many seconds without a run.
+    """
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
@@ -52,7 +71,10 @@ def serve(control: socket.socket, load: Load | None) -> None:
     runs: dict[int, socket.socket] = {}
     try:
         while True:
-            readable = _readable(control.fileno(), wake_read, *(lifeline.fileno() for lifeline in runs.values()))
+            watched = (control.fileno(), wake_read, *(lifeline.fileno() for lifeline in runs.values()))
+            readable = _readable(*watched, patience=None if runs else patience)
+            if not readable:
+                return
             if wake_read in readable:
                 os.read(wake_read, 4096)
             for pid, lifeline in runs.items():
@@ -63,8 +85,8 @@ def serve(control: socket.socket, load: Load | None) -> None:
                 asked = _receive(control)
                 if asked is None:
                     return
-                environment, log, lifeline = asked
-                pid = _fork(environment, log, [control, *runs.values(), lifeline], (wake_read, wake_write), load)
+                wanted, log, lifeline = asked
+                pid = _fork(wanted, log, [control, *runs.values(), lifeline], (wake_read, wake_write), load)
                 os.close(log)
                 runs[pid] = lifeline
     finally:
@@ -72,29 +94,30 @@ def serve(control: socket.socket, load: Load | None) -> None:
             _kill(pid)
 
 
-def _readable(*descriptors: int) -> set[int]:
-    """Wait until some of the descriptors can be read; unlike ``select.select``, of any number."""
+def _readable(*descriptors: int, patience: float | None = None) -> set[int]:
+    """Wait until some of any number of descriptors can be read, or for so many seconds."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    return {descriptor for descriptor, _ in poll.poll()}
+    return {descriptor for descriptor, _ in poll.poll(None if patience is None else patience * 1000)}
 
 
-def _receive(control: socket.socket) -> tuple[dict[str, str], int, socket.socket] | None:
+def _receive(control: socket.socket) -> tuple[Asked, int, socket.socket] | None:
     data, descriptors, _, _ = socket.recv_fds(control, LENGTH.size, 2)
     if len(data) < LENGTH.size:
         return None
     (size,) = LENGTH.unpack(data)
     content = b""
     while len(content) < size:
-        content += control.recv(size - len(content))
-    log, lifeline = descriptors
-    return msgspec.msgpack.decode(content, type=dict[str, str]), log, socket.socket(fileno=lifeline)
+        if not (chunk := control.recv(size - len(content))):
+            return None
+        content += chunk
+    log, lifeline = descriptors[0], socket.socket(fileno=descriptors[1])
+    lifeline.sendall(TAKEN)
+    return msgspec.msgpack.decode(content, type=Asked), log, lifeline
 
 
-def _fork(
-    environment: dict[str, str], log: int, sockets: list[socket.socket], wake: tuple[int, int], load: Load | None
-) -> int:
+def _fork(asked: Asked, log: int, sockets: list[socket.socket], wake: tuple[int, int], load: Load | None) -> int:
     with warnings.catch_warnings():
         # numpy's threads are of OpenBLAS, which stops them around a fork.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -113,7 +136,9 @@ def _fork(
         os.dup2(log, 2)
         os.close(log)
         os.environ.clear()
-        os.environ.update(environment)
+        os.environ.update(asked.environment)
+        if asked.memory is not None:
+            limits.set_memory(asked.memory)
         os._exit(container.main(os.environ, load))
     finally:
         os._exit(1)
@@ -176,9 +201,5 @@ def main() -> NoReturn:
     importlib.import_module("algotools.dispatch.worker")
     warm(module, root[0] if root else None)
     gc.freeze()  # what is imported stays shared between the processes
-    serve(control, None)
+    serve(control, None, PATIENCE)
     os._exit(0)
-
-
-if __name__ == "__main__":
-    main()
