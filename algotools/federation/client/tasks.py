@@ -52,7 +52,6 @@ class Tasks:
         arguments: Mapping[str, object] | None = None,
         session: int | None = None,
         action: str | None = None,
-        **keys: Unpack[Keys],
     ) -> Item:
         """Send a task to organizations of a collaboration.
 
@@ -79,7 +78,6 @@ class Tasks:
             session: id of the session, as on v5; else that of the tables, or one of the task's own.
             action: whether the method is a master (``central_compute``) or an rpc (``federated_compute``); else the
                 algorithm tells.
-            **keys: ``field="id"`` or ``fields=["id", "status"]`` keeps these keys of the answer.
 
         Returns:
             The task. ``client.task.get(task["id"])`` tells how it is doing.
@@ -107,7 +105,7 @@ class Tasks:
         wanted = _databases(database, databases, () if input_ is not None else ("default",))
         request = self._view.contract.request(content)
         task = self.post(organizations, request, wanted, name, image, description, session)
-        return one(self._view.task(task), keys, self.create)
+        return self._view.task(task)
 
     def post(
         self,
