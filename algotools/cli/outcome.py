@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algotools.cli.live import fit
+from algotools.cli.frame import fit
 from algotools.cli.overview import Overview
 from algotools.contract.files import is_pickle
 from algotools.contract.platform import Run, Task
@@ -52,7 +52,7 @@ class Outcome:
         return list(map(self._item, self._task.runs))
 
     def show(self, out: TextIO) -> bool:
-        """A table as wide as there is room for; tells whether something had to be cut for that.
+        """A table as wide as there is room for; tells whether a result had to be cut for that.
 
         Below the task's own runs are those that failed under masters that failed.
         """
@@ -60,7 +60,7 @@ class Outcome:
         rows = [*self._rows(), *self._rows_below()]
         state = max(len("status"), *(cell_len(row.status) for row in rows))
         whose = min(max(len("organization"), *(cell_len(row.whose) for row in rows)), console.width // 2)
-        room = max(len("result"), console.width - state - whose - len("│  │  │  │") - 1)
+        room = max(len("result"), console.width - state - whose - len("│  │  │  │"))
         table = Table("organization", "status", "result")
         below = False
         for row in rows:
@@ -71,7 +71,7 @@ class Outcome:
             cells = (row.whose, ""), (row.status, style), (cut(row.told, room), style)
             table.add_row(*(Text(*cell, overflow="fold") for cell in cells))
         console.print(table)
-        return any(cell_len(row.told) > room for row in rows)
+        return any(cell_len(row.told) > room for row in rows if not row.failed)
 
     def explain(self, console: Console) -> None:
         """What the author, who is every node's owner here, may see: prints and details of failures, subtasks first."""

@@ -60,12 +60,13 @@ class Overview:
 
     def summaries(self, now: Standing) -> list[str]:
         """The counts in words: of the task's own runs, and of those that its masters wait for."""
-        lines = [f"{self.method(now.own[0])}: {counted(run.status for run in now.own)}"]
+        lines = [f"{self.method(now.own[0])}: {counted(Counter(run.status for run in now.own))}"]
         if now.asked:
             methods = {self.method(run): None for run in {run.task_id: run for run in now.asked}.values()}
             which = ", ".join(methods) + (f", round {now.number}" if now.number > 1 else "")
-            before = f"; before: {counted(now.earlier.elements())}" if now.earlier else ""
-            lines.append(f"{which}: {counted(run.status for run in now.asked)}{before}")
+            lines.append(f"{which}: {counted(Counter(run.status for run in now.asked))}")
+        if now.earlier:
+            lines.append(f"rounds before: {counted(now.earlier, whole=False)}")
         return lines
 
     def method(self, run: Run) -> str:
@@ -103,14 +104,17 @@ def failed(run: Run) -> bool:
     return run.status != "completed" and run.status not in UNDER_WAY
 
 
-def counted(statuses: Iterable[str]) -> str:
-    """How many runs there are of each kind, in words.
+def counted(statuses: Counter[str], *, whole: bool = True) -> str:
+    """How many runs there are of each kind, in words; ``whole`` says of how many.
 
-    >>> counted(["completed", "crashed", "active", "pending", "completed"])
+    >>> counted(Counter(["completed", "crashed", "active", "pending", "completed"]))
     '2 of 5 completed, 1 failed, 1 active, 1 pending'
     """
-    found = Counter(status if status in ("completed", *UNDER_WAY) else "failed" for status in statuses)
-    parts = [f"{found['completed']} of {sum(found.values())} completed"]
+    found = Counter[str]()
+    for status, number in statuses.items():
+        found[status if status in ("completed", *UNDER_WAY) else "failed"] += number
+    of = f" of {found.total()}" if whole else ""
+    parts = [f"{found['completed']}{of} completed"]
     return ", ".join([*parts, *(f"{found[kind]} {kind}" for kind in ("failed", *UNDER_WAY) if found[kind])])
 
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
-import uuid
-from collections.abc import Callable
+import re
 from pathlib import Path
 
 import pytest
@@ -182,41 +175,46 @@ def test_a_limit_ends_a_run(tmp_path: Path) -> None:
     assert json.loads(ended.stdout)[0]["error"]["code"] == 45
 
 
-def test_control_c_ends_all_that_was_started(tmp_path: Path) -> None:
+def test_a_long_result_is_cut_in_the_table_and_whole_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
-    mark = f"PYTHON_MARK_OF_THIS_TEST={uuid.uuid4()}"  # what begins with PYTHON is handed on to every run
-    algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")]
-    with subprocess.Popen(
-        [sys.executable, "-c", "from algotools.cli import main; main()", "run", "never_returns", *algorithm],
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, **dict([mark.split("=")])},
-    ) as process:
-        wait_until(lambda: len(marked(mark)) == 4)  # the command, the template, a supervisor and its worker
-        process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
-    assert process.returncode == 130
-    assert "nothing is left running" in stderr
-    assert marked(mark) == []
+    asked = ("run", "talks_at_length", "length:=1000", "--algorithm", str(ALGORITHMS / "slowly"))
+    data = ("--data", str(tmp_path / "a.csv"))
+    ended = algotools(*asked, *data, variables={"COLUMNS": "60"})
+    assert ended.returncode == 0
+    lines = ended.stdout.splitlines()
+    assert {len(line) for line in lines} == {60}
+    assert re.fullmatch(r'│ organization_2 \(2\) │ completed │ "x+… │', lines[3])
+    assert "--json gives every result whole" in ended.stderr
+    assert json.loads(algotools(*asked, *data, "--json").stdout)[0]["result"] == "x" * 1000
 
 
-def marked(mark: str) -> list[str]:
-    """The processes that carry a mark in their environment."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
-                found.append(folder.name)
-    return found
+def test_a_failed_master_is_shown_with_the_runs_that_failed_under_it(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name\nx\n")
+    asked = ("run", "rounds", "fails_at:=3", "--algorithm", str(ALGORITHMS / "slowly"), "--runner", "inline")
+    ended = algotools(*asked, *["--data", str(tmp_path / "a.csv")] * 3)
+    assert ended.returncode == 61
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in ended.stdout.splitlines() if "│" in line]
+    assert [row[:2] for row in rows] == [
+        ["organization_2 (2)", "crashed"],
+        ["organization_3 (3)", "crashed"],
+        ["organization_4 (4)", "crashed"],
+        ["step: organization_3 (3)", "crashed"],
+    ]
+    assert rows[0][2].startswith("[52] 1 of 3 organizations failed: organization_3 (id 3): crashed: organization 3")
+    assert rows[3][2] == "[41] organization 3 does not take part today"
+    assert "organization_3 (3): [41] organization 3 does not take part today\n" in ended.stderr
+    assert ended.stderr.endswith("error (61): 3 of 3 runs failed\n")
 
 
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that is about to become true."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def test_many_answers_that_are_equal_share_a_row(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("name\nx\n")
+    asked = ("run", "step", "number:=7", "fails_at:=9", "--algorithm", str(ALGORITHMS / "slowly"))
+    ended = algotools(*asked, "--runner", "inline", *["--data", str(tmp_path / "a.csv")] * 30)
+    assert ended.returncode == 61
+    rows = [line for line in ended.stdout.splitlines() if "│" in line]
+    assert len(rows) == 2
+    assert "│ organization_2 (2), organization_3 (3), organization_4 (4) and 26 more │ completed │ 7 " in rows[0]
+    assert re.search(r"│ organization_9 \(9\) +│ crashed +│ \[41\] organization 9 does not take part", rows[1])
 
 
 def test_describe_shows_what_a_task_can_call() -> None:

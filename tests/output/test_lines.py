@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from algotools import log, progress, report
 from algotools.errors import Failure
-from algotools.report import failure_line, read_failure
+from algotools.report import failure_line, read_failure, read_progress
 
 texts = st.text(max_size=2000)
 """Any characters at all, lone surrogates too."""
@@ -88,6 +88,43 @@ def test_an_endless_message_is_cut():
 
 def test_the_detail_is_not_in_the_line():
     assert "Jane-Doe-4711" not in failure_line(Failure(1, "x", "Jane-Doe-4711"))
+
+
+@given(st.floats(), st.one_of(st.text(max_size=200), steering))
+def test_progress_is_read_as_it_was_written(fraction, text):
+    said: list[str] = []
+    with report.to(said.append):
+        progress(fraction, text)
+        found = read_progress(said[0])
+        assert found is not None
+        progress(*found)
+    assert said[0] == said[1]
+    if 0 <= fraction <= 1:
+        assert found[0] == pytest.approx(fraction, abs=0.005)
+    if text.isprintable():
+        assert found[1] == text.rstrip()
+
+
+@pytest.mark.parametrize(
+    "line", ["", "info > 5%", "progress > half", "progress > 5", "progress > 5%x", "progress > ٣%"]
+)
+def test_a_line_that_tells_no_progress_is_none(line):
+    assert read_progress(line) is None
+
+
+@given(texts)
+def test_whatever_another_says_of_its_progress_can_be_looked_at(text):
+    found = read_progress(f"progress > {text}")
+    assert found is None or 0 <= found[0] <= 1
+
+
+def test_more_than_all_is_all():
+    assert read_progress("progress > 999% of it") == (1.0, "of it")
+
+
+def test_progress_that_is_no_number_is_none_at_all(lines):
+    progress(float("nan"), "0 of 0")
+    assert lines == ["progress > 0% 0 of 0"]
 
 
 @pytest.mark.parametrize(

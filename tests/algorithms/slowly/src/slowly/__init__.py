@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 
 import algotools
-from algotools import AlgorithmClient, RunInfo, UserError, master, rpc
+from algotools import AlgorithmClient, Organization, RunInfo, UserError, master, rpc
 
 
 class NotToday(UserError):
@@ -34,13 +34,14 @@ def rounds(
     fails_at: int = 0,
     seconds: float = 0.0,
     quorum: int | None = None,
+    organizations: list[Organization] | None = None,
 ) -> list[int]:
     """Rounds of all nodes; each waits at a gate of its own: ``gate-1``, ``gate-2`` and so on."""
     found = []
     for now in range(1, number + 1):
         algotools.progress((now - 1) / number, f"round {now} of {number}")
-        its = f"{gate}-{now}" if gate else ""
-        asked = client.run(step, number=now, gate=its, fails_at=fails_at, seconds=seconds, quorum=quorum)
+        its = {"number": now, "gate": f"{gate}-{now}" if gate else "", "fails_at": fails_at, "seconds": seconds}
+        asked = client.run(step, organizations=organizations, quorum=quorum, arguments=its)
         found.append(len(asked))
     return found
 
