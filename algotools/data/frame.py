@@ -22,26 +22,31 @@ from algotools.task import Database
 _writing = threading.Lock()
 
 
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """Write what ``read`` reads; nobody sees half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}-{os.getpid()}")
+    part.write_bytes(encode_rich(frame))
+    part.replace(path)
+
+
 def hold(frame: pd.DataFrame, path: Path) -> None:
     """Make a frame what ``read`` reads at a path.
 
     Nothing is copied where pandas copies on write (from 3 on): what anybody changes is theirs alone. Else it is
     written to the file at once.
     """
-    HELD[path] = frame.copy(deep=False)
-    if not _copies_on_write():
-        place(path)
-        del HELD[path]
+    if _copies_on_write():
+        HELD[path] = frame.copy(deep=False)
+    else:
+        write(frame, path)
 
 
 def place(path: Path) -> None:
     """See to it that the file is there, for who cannot see the frame that is held."""
     with _writing:
         if path in HELD and not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            part = path.with_name(f".{path.name}-{os.getpid()}")
-            part.write_bytes(encode_rich(HELD[path]))
-            part.replace(path)
+            write(HELD[path], path)
 
 
 def read(database: Database, columns: Collection[str] | None) -> Loaded:

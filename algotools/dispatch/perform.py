@@ -80,7 +80,8 @@ def _perform(task: Task, load: Load, connect: Connect, reach: Reach | None) -> b
             chosen = {name: reach(database) for name, database in chosen.items()}
         whole = task.step != "compute"  # a table that is made of another is made of all of it
         injected |= _load(specification.data, chosen, columns, whole=whole)
-        result = _call(function, {**arguments, **injected}, algorithm.folder, [] if whole else columns)
+        where = algorithm.folder or function.__code__.co_filename
+        result = _call(function, {**arguments, **injected}, where, [] if whole else columns)
         for client in injected.values():
             if isinstance(client, AlgorithmClient):
                 client.close()
@@ -187,7 +188,7 @@ def _check_columns(
         )
 
 
-def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str | None, columns: list[str]) -> object:
+def _call(function: RegisteredFunction, values: Mapping[str, Any], folder: str, columns: list[str]) -> object:
     """Call the author's function; whatever it raises is named without quoting it."""
     positional = [values.get(p.name, p.default) for p in function.specification.parameters if p.positional_only]
     keywords = {

@@ -20,6 +20,9 @@ from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
 
+PATIENCE = 5.0
+"""Seconds for which a template of its own stays warm without a run."""
+
 PATIENCE_AT_THE_END = 5.0
 """Seconds for which the end of a template is waited for."""
 
@@ -204,7 +207,7 @@ START = "import os, sys; os.fork() and os._exit(0); from algotools.federation.ru
 
 def _spawn(theirs: socket.socket, place: Place) -> Callable[[], object]:
     """A fresh interpreter, with nothing of this process in it; gives how to wait for what is left of it."""
-    arguments = [sys.executable, "-c", START, str(theirs.fileno()), place.module]
+    arguments = [sys.executable, "-c", START, str(theirs.fileno()), str(PATIENCE), place.module]
     if place.root is not None:
         arguments.append(str(place.root))
     return subprocess.Popen(

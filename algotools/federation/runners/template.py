@@ -27,9 +27,6 @@ from algotools import container
 from algotools.dispatch import limits
 from algotools.dispatch.perform import Load
 
-PATIENCE = 5.0
-"""Seconds for which a template of its own stays warm without a run."""
-
 LENGTH = struct.Struct("!Q")
 STATUS = struct.Struct("!i")
 TAKEN = b"+"
@@ -135,6 +132,7 @@ def _fork(asked: Asked, log: int, sockets: list[socket.socket], wake: tuple[int,
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
+        sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
         os.environ.clear()
         os.environ.update(asked.environment)
         if asked.memory is not None:
@@ -195,11 +193,11 @@ def _foreign_imports(package: str) -> Iterator[str]:
 
 
 def main() -> NoReturn:
-    """The template's own process: descriptor of the control socket, module, folder to import it from."""
-    number, module, *root = sys.argv[1:]
+    """The template's own process: descriptor of the control socket, patience, module, folder to import it from."""
+    number, patience, module, *root = sys.argv[1:]
     control = socket.socket(fileno=int(number))
     importlib.import_module("algotools.dispatch.worker")
     warm(module, root[0] if root else None)
     gc.freeze()  # what is imported stays shared between the processes
-    serve(control, None, PATIENCE)
+    serve(control, None, float(patience))
     os._exit(0)
