@@ -25,7 +25,7 @@ docs: $(VENV)/installed
 # All of it is in PARTS, but for the folders that WITHOUT names.
 PARTS ?= test-engine test-images test-tools test-peers test-rest
 WITHOUT ?=
-PEERS := tests/peers
+PEERS := tests/peers tests/docs/test_from_vantage6.py
 
 test: lint
 	$(MAKE) -j 4 $(PARTS)
@@ -56,7 +56,7 @@ test-peers: $(VENV)/installed
 	$(BIN)/python -m pytest -q -m 'not docker' $(PEERS)
 
 test-rest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) --ignore=$(PEERS)
+	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
