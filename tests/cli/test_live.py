@@ -25,7 +25,7 @@ from algotools.cli.overview import counted
 from algotools.federation.runners.containers import OWNER
 
 from ..conftest import ALGORITHMS, COMMAND, algotools
-from .terminal import on_terminal
+from .terminal import OnTerminal, on_terminal
 
 SLOWLY = ("--algorithm", str(ALGORITHMS / "slowly"))
 
@@ -235,19 +235,23 @@ def test_what_is_to_be_ignored_is_ignored(tmp_path: Path) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("runner", ["container", "as-node"])
-def test_no_container_is_left_by_who_is_impatient(
-    tmp_path: Path, engine: docker.DockerClient, base_image: str, runner: str
-) -> None:
-    asked = ("run", "rounds", f"gate={tmp_path / 'gate'}", "--runner", runner, *SLOWLY, *nodes(tmp_path, 2))
+def test_no_container_is_left_by_who_is_impatient(tmp_path: Path, engine: docker.DockerClient, base_image: str) -> None:
+    asked = ("run", "rounds", "gate=/never", "--runner", "container", *SLOWLY, *nodes(tmp_path, 2))
     with on_terminal(*asked) as running:
         running.until("50% part 5 of 10")
+        assert of(engine, running) != []
         running.type("\x03\x03")
         code, screen, _ = running.end()
     assert code == 130
     assert screen.cursor
     assert "nothing is left running" in screen.text
-    assert engine.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True) == []
+    assert of(engine, running) == []
+
+
+def of(engine: docker.DockerClient, running: OnTerminal) -> list[str]:
+    """The containers that a command has started."""
+    found = engine.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True)
+    return [str(container.name) for container in found if str(running.process.pid) in container.labels[OWNER]]
 
 
 def test_ctrl_c_ends_all_without_a_terminal(tmp_path: Path) -> None:
