@@ -87,6 +87,11 @@ class Specification(msgspec.Struct, frozen=True):
         return tuple(p for p in self.parameters if p.kind == "argument")
 
     @property
+    def positional(self) -> list[str]:
+        """The names of the arguments that may be given by position, in order."""
+        return [p.name for p in self.arguments if not p.keyword_only]
+
+    @property
     def data(self) -> tuple[Parameter, ...]:
         """The parameters that get data, in order."""
         return tuple(p for p in self.parameters if p.kind == "data")
@@ -102,7 +107,7 @@ class Specification(msgspec.Struct, frozen=True):
             ArgumentsError: names everything that is wrong at once, and quotes no value.
         """
         expected = {p.name: p for p in self.arguments}
-        by_position = [p.name for p in self.arguments if not p.keyword_only]
+        by_position = self.positional
         given = dict(zip(by_position, args, strict=False))
         problems = []
         if len(args) > len(by_position):

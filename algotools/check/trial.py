@@ -13,11 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
-import msgspec
-
 from algotools import data
 from algotools.arguments import Column, Parameter
-from algotools.client import RunState
 from algotools.dispatch.perform import perform
 from algotools.errors import AlgotoolsError, FunctionRaised, NotSerializable
 from algotools.federation.configuration import Member
@@ -76,10 +73,11 @@ def _call(
             input_file=Path(folder) / "input",
             output_file=Path(folder) / "output",
             temporary_folder=Path(folder),
+            identity=_ALONE,
             variables=member.variables,
         )
         try:
-            perform(task, lambda: algorithm, _Alone)
+            perform(task, lambda: algorithm, _no_platform)
         except NotSerializable as error:
             return Trouble("result-not-serializable", f"called on {member.name}'s data, {error.message}")
         except FunctionRaised as error:
@@ -159,27 +157,9 @@ def _columns(database: Database) -> list[str]:
     return sorted(columns, key=lambda column: not is_numeric_dtype(frame[column]))
 
 
-class _Alone(msgspec.Struct):
-    """A node without a platform: it knows who it is, and reaches nobody."""
+_ALONE = Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="image")
+"""A node without a platform: it knows who it is, and reaches nobody, as no rpc does."""
 
-    @property
-    def identity(self) -> Identity:
-        return Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="image")
 
-    def organizations(self) -> dict[int, str]:
-        return {}
-
-    def asked(self) -> list[int]:
-        return []
-
-    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> NoReturn:
-        raise NotImplementedError
-
-    def runs(self, task_id: int) -> Sequence[RunState]:
-        raise NotImplementedError
-
-    def results(self, task_id: int) -> Mapping[int, bytes]:
-        raise NotImplementedError
-
-    def close(self) -> None:
-        pass
+def _no_platform() -> NoReturn:
+    raise NotImplementedError

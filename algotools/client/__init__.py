@@ -2,142 +2,124 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-from algotools.client.connection import Connection, RunState
+from algotools.client.connection import Connection, Item, RunState
 from algotools.client.results import Results
-from algotools.errors import ArgumentsError, UnknownOrganization, WrongRole
-from algotools.report import log
+from algotools.client.subclients import Collaboration, Organizations, Runs, TaskResults, Tasks
+from algotools.client.subtasks import Names, Registered, Subtasks, check_id, not_members
+from algotools.errors import ArgumentsError
 
-__all__ = ["AlgorithmClient", "Connection", "Results", "RunState"]
+__all__ = ["AlgorithmClient", "Connection", "Item", "Names", "Registered", "Results", "RunState", "not_members"]
 
 
-@runtime_checkable
-class Registered(Protocol):
-    """A decorated function, as far as a client must know it."""
-
-    @property
-    def method(self) -> str: ...
-    @property
-    def role(self) -> str: ...
+def _no_names(method: str) -> Sequence[str]:
+    raise ArgumentsError(f"give the arguments of {method} by name, under kwargs")
 
 
 class AlgorithmClient:
-    """Injected into a master that annotates a parameter with it."""
+    """Injected into a master that annotates a parameter with it.
 
-    def __init__(self, connection: Connection) -> None:
+    ``client.run(function, argument=…)`` asks the other nodes. Those who come from v4's tools find
+    ``client.task.create`` and ``client.wait_for_results`` as they know them.
+    """
+
+    def __init__(self, connection: Connection, names: Names = _no_names) -> None:
         self._connection = connection
-        self._given: list[tuple[str, Results]] = []
+        self._subtasks = Subtasks(connection)
+        self._names = names
 
     @cached_property
-    def organizations(self) -> Mapping[int, str]:
-        """Id and name of each organization of the collaboration."""
-        return self._connection.organizations()
+    def run(self) -> Runs:
+        """Runs an rpc at other nodes: ``client.run(function, argument=…)``."""
+        return Runs(self._subtasks)
 
     @cached_property
-    def _asked(self) -> list[int]:
-        """The organizations that the master's own task was sent to."""
-        return self._connection.asked()
+    def task(self) -> Tasks:
+        """Creates tasks as v4's and v5's tools do."""
+        return Tasks(self._subtasks, self._names)
 
-    def run(
+    @cached_property
+    def result(self) -> TaskResults:
+        """Gives the results of tasks."""
+        return TaskResults(self._subtasks)
+
+    @cached_property
+    def organization(self) -> Organizations:
+        """Tells who is in the collaboration."""
+        return Organizations(self._subtasks)
+
+    @cached_property
+    def collaboration(self) -> Collaboration:
+        """Tells what the collaboration is."""
+        return Collaboration(self._subtasks)
+
+    def wait_for_results(
         self,
-        function: Callable[..., Any] | str,
-        /,
+        task_id: int,
+        interval: float | None = None,
         *,
-        organizations: Iterable[int] | None = None,
         timeout: float | None = None,
         quorum: int | None = None,
-        arguments: Mapping[str, object] | Mapping[int, Mapping[str, object]] | None = None,
-        **keywords: object,
-    ) -> Results:
-        """Run an rpc at other nodes.
-
-        The task is sent at once; the results are waited for when they are looked at, so that two runs can
-        go on at the same time.
+    ) -> list[Any]:
+        """The results of a task, in the order in which its organizations were named.
 
         Args:
-            function: an ``@rpc`` function of this algorithm, or its method's name.
-            organizations: ids; by default those that the master's own task was sent to.
-            timeout: seconds after which a run without an answer counts as failed. Without it we wait as
-                long as the work takes, but give up on nodes that stay offline.
-            quorum: how many results are enough; by default all.
-            arguments: more arguments, as a mapping by name, or a mapping of such by organization.
-            **keywords: the function's arguments, the same at every node.
-
-        Returns:
-            The results in the order of the organizations; see ``Results``.
+            task_id: the task's id, as in ``task["id"]``.
+            interval: the longest pause between two looks, in seconds. Pauses grow with the time waited so far, by
+                default up to 15 s.
+            timeout: seconds from now after which a run without an answer counts as failed; see ``run``.
+            quorum: how many results are enough; by default all. Those who failed are told in the log then.
 
         Raises:
-            UnknownOrganization: an id is not in the collaboration.
-            ProxyError: the task could not be sent.
-            PartialFailure: raised by the results when they are looked at.
+            PartialFailure: a run failed; it says at which organization, and why.
+            ProxyError: there is no such task.
         """
-        method = _method(function)
-        names = self.organizations
-        by_organization = _by_organization(arguments, keywords)
-        asked = self._organizations(organizations, by_organization, names)
-        if quorum is not None and not 1 <= quorum <= len(asked):
-            raise ArgumentsError(f"quorum must be from 1 to {len(asked)}, the number of organizations that are asked")
-        per_organization = {o: {**by_organization.get(None, {}), **by_organization.get(o, {})} for o in asked}
-        task_id = self._connection.create(method, per_organization)
-        log(f"asked {len(asked)} of {len(names)} organizations for {method}")
-        results = Results(self._connection, task_id, {o: names[o] for o in asked}, timeout=timeout, quorum=quorum)
-        self._given.append((method, results))
-        return results
+        limits = {"timeout": timeout, "interval": interval}
+        return list(self._subtasks.results(check_id(task_id, "task_id"), quorum=quorum, **limits))
+
+    @property
+    def organizations(self) -> Mapping[int, str]:
+        """Id and name of each organization of the collaboration."""
+        return self._subtasks.organizations
+
+    @property
+    def image(self) -> str:
+        """The image of the algorithm, which subtasks run, too."""
+        return self._connection.identity.image
+
+    @cached_property
+    def databases(self) -> list[Item]:
+        """The databases that the task asks for, each with its ``label``; subtasks use the same."""
+        return self._connection.databases()
+
+    @property
+    def node_id(self) -> int:
+        """The node at which the master runs."""
+        return self._connection.identity.node_id
+
+    @property
+    def organization_id(self) -> int:
+        """The organization of that node."""
+        return self._connection.identity.organization_id
+
+    @property
+    def collaboration_id(self) -> int:
+        """The collaboration of the task."""
+        return self._connection.identity.collaboration_id
+
+    @property
+    def study_id(self) -> int | None:
+        """The study that the task belongs to, if it does (v4, v5)."""
+        return self._connection.identity.study_id
+
+    @property
+    def store_id(self) -> int | None:
+        """The algorithm store that the algorithm comes from, if it does (v4, v5)."""
+        return self._connection.identity.store_id
 
     def close(self) -> None:
         """The master has returned: say which results it never looked at, for their failures went unnoticed."""
-        for method, results in self._given:
-            if not results.looked_at:
-                log(f"the results of {method} were never looked at; whether it failed is not known")
-
-    def _organizations(
-        self, given: Iterable[int] | None, arguments: Mapping[int | None, object], names: Mapping[int, str]
-    ) -> list[int]:
-        own = [organization for organization in arguments if organization is not None]
-        asked = list(dict.fromkeys(own or self._asked if given is None else given))
-        if strangers := not_members([*asked, *own], names):
-            raise UnknownOrganization(strangers)
-        if not asked:
-            raise UnknownOrganization("no organization is named to send the task to")
-        if own and set(own) != set(asked):
-            raise ArgumentsError("`arguments` by organization must name just the organizations that are asked")
-        return asked
-
-
-def not_members(organizations: Iterable[int], members: Mapping[int, str]) -> str:
-    """Which organizations are not in the collaboration, and which are; an empty text if all of them are."""
-    unknown = [str(o) for o in dict.fromkeys(organizations) if o not in members]
-    known = ", ".join(f"{o} ({name})" for o, name in members.items())
-    return f"not in the collaboration: {', '.join(unknown)}; it has {known}" if unknown else ""
-
-
-def _method(function: Callable[..., Any] | str) -> str:
-    if isinstance(function, str):
-        return function
-    if not isinstance(function, Registered):
-        raise WrongRole(
-            f"{getattr(function, '__qualname__', function)} is not decorated with @rpc, so no node can run it"
-        )
-    if function.role != "rpc":
-        raise WrongRole(f"{function.method} is a {function.role}; a master runs rpcs at other nodes")
-    return function.method
-
-
-def _by_organization(
-    arguments: Mapping[Any, Any] | None, keywords: Mapping[str, object]
-) -> dict[int | None, dict[str, object]]:
-    """Organization -> its own arguments; under None those that all have in common."""
-    arguments = arguments or {}
-    if all(isinstance(key, str) for key in arguments):
-        common = dict(arguments)
-        if both := common.keys() & keywords.keys():
-            raise ArgumentsError(f"given twice: {', '.join(sorted(both))}")
-        return {None: {**common, **keywords}}
-    if not all(isinstance(key, int) and isinstance(value, Mapping) for key, value in arguments.items()):
-        raise ArgumentsError(
-            "`arguments` must be a mapping by argument's name, or of such mappings by organization's id"
-        )
-    return {None: dict(keywords), **{organization: dict(own) for organization, own in arguments.items()}}
+        self._subtasks.close()

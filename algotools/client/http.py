@@ -23,8 +23,8 @@ ATTEMPTS_TO_CREATE = 3
 
 LONGEST_PAUSE = 10.0
 
-HINTS = {("POST", "task"): "most often an organization has no node, or the master's own task counts as ended already; "}
-"""What a masked refusal most often means."""
+REFUSED = "most often an organization has no node, or the master's own task counts as ended already; "
+"""What it most often means that the proxy creates nothing."""
 
 Body = Callable[[], "bytes | Iterator[bytes] | None"]
 """Makes what a request sends, anew for each time that it is sent."""
@@ -51,14 +51,14 @@ class Http:
         self._host, self._port, self._path = host, port, parts.path.rstrip("/")
         self._token = token
 
-    def get(self, path: str, patience: float = PATIENCE, **query: object) -> object:
-        """The answer to a request that only reads.
+    def get(self, path: str, patience: float = PATIENCE, hint: str = "", **query: object) -> object:
+        """The answer to a request that only reads; ``hint`` is what a masked refusal most often means.
 
         Raises:
             ProxyError: the proxy refuses, or has given no answer for ``patience`` seconds.
         """
         target = f"{path}?{urlencode(query)}" if query else path
-        return _parsed(self._insist("GET", target, _nothing, {}, time.monotonic() + patience, None))
+        return _parsed(self._insist("GET", target, _nothing, {}, time.monotonic() + patience, None, hint))
 
     def find(self, path: str) -> object:
         """The answer to a question that not every server knows; None from one that does not."""
@@ -80,7 +80,7 @@ class Http:
         data = json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         return _parsed(
-            self._insist("POST", path, lambda: data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE)
+            self._insist("POST", path, lambda: data, headers, time.monotonic() + PATIENCE, ATTEMPTS_TO_CREATE, REFUSED)
         )
 
     def upload(self, path: str, data: bytes, headers: Mapping[str, str]) -> object:
@@ -97,9 +97,9 @@ class Http:
         headers: Mapping[str, str],
         deadline: float,
         attempts: int | None,
+        hint: str = "",
     ) -> bytes:
         pause, sent = 0.2, 0
-        hint = HINTS.get((method, path), "")
         while True:
             try:
                 status, body = self._once(method, path, data(), headers)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, overload
 
 from algotools.client.connection import Connection, RunState
@@ -15,6 +15,13 @@ from algotools.report import log, read_failure
 FIRST_PAUSE, LONGEST_PAUSE, SHARE = 0.02, 15.0, 0.25
 """Seconds between two looks: a share of the time waited so far, so that quick answers come at once and slow
 ones are not hammered for."""
+
+BETWEEN_QUESTIONS = 3.0
+"""How many times as long as a question took we leave the platform alone before the next, if that is longer: with a
+thousand nodes' inputs and logs, an answer is large."""
+
+THOROUGH_EVERY = 60.0
+"""Seconds for which it may do to ask whether anything goes on at all, before each run is looked at again."""
 
 OFFLINE_LIMIT = 15 * 60.0
 """Seconds after which a run whose node stays offline counts as dead."""
@@ -38,22 +45,25 @@ class Results(Sequence[Any]):
         task_id: int,
         organizations: Mapping[int, str],
         *,
-        timeout: float | None,
-        quorum: int | None,
+        timeout: float | None = None,
+        quorum: int | None = None,
+        interval: float | None = None,
+        looked: Callable[[int], object] = lambda _task_id: None,
     ) -> None:
         self._connection = connection
         self._task_id = task_id
         self._names = organizations
         self._quorum = quorum
         self._timeout = timeout
+        self._longest_pause = LONGEST_PAUSE if interval is None else max(FIRST_PAUSE, interval)
+        self._looked = looked
         self._began = time.monotonic()
         self._deadline = self._began + (LONGEST_WAIT if timeout is None else timeout)
         self._offline_since: dict[int, float] = {}
+        self._again_at = self._thorough_from = -math.inf
         self._values: dict[int, Any] = {}
         self._failures: dict[int, str] = {}
         self._told = False
-        self.looked_at = False
-        """Whether anybody has wanted to know; if not, a failure would go unnoticed."""
 
     @property
     def failures(self) -> Mapping[int, str]:
@@ -108,25 +118,36 @@ class Results(Sequence[Any]):
             self._look(eager=False)
 
     def _look(self, *, eager: bool) -> None:
-        """Ask once how the runs are doing; then take results, or wait a while.
+        """Wait a while, if we have looked just before; ask how the runs are doing; take results.
 
         The platform gives the results of a task all at once. So they are fetched once, when the last run has
         ended, unless the author is ``eager`` for each as it comes.
         """
-        self.looked_at = True
+        self._looked(self._task_id)
         now = time.monotonic()
-        runs = {run.organization_id: run for run in self._connection.runs(self._task_id)}
+        if (pause := min(self._again_at, self._deadline) - now) > 0:
+            time.sleep(pause)
+            now = time.monotonic()
+        if eager or now >= min(self._thorough_from, self._deadline) or not self._connection.under_way(self._task_id):
+            self._look_at_each(now, eager=eager)
+        answered = time.monotonic()
+        pause = min(max(FIRST_PAUSE, SHARE * (now - self._began)), self._longest_pause)
+        self._again_at = answered + max(pause, BETWEEN_QUESTIONS * (answered - now))
+
+    def _look_at_each(self, now: float, *, eager: bool) -> None:
         waiting = self._waiting()
-        done = [runs[o] for o in waiting if o in runs and runs[o].finished]
+        runs = {run.organization_id: run for run in self._connection.runs(self._task_id)}
+        done = {o: runs[o] for o in waiting if o in runs and runs[o].finished}
         if done and (eager or len(done) == len(waiting)):
-            self._take(done)
-            return
-        for organization in set(waiting) - {run.organization_id for run in done}:
-            if why := self._dead(organization, runs.get(organization), now):
-                self._failures[organization] = why
-        if self._waiting():
-            pause = min(max(FIRST_PAUSE, SHARE * (now - self._began)), LONGEST_PAUSE)
-            time.sleep(max(0.0, min(pause, self._deadline - now)))
+            self._take(list(done.values()))
+        offline = False
+        for organization in waiting:
+            if organization not in done:
+                run = runs.get(organization)
+                offline = offline or (run is not None and not run.node_online)
+                if why := self._dead(organization, run, now):
+                    self._failures[organization] = why
+        self._thorough_from = now + (0.0 if offline else THOROUGH_EVERY)
 
     def _take(self, done: Sequence[RunState]) -> None:
         completed = [run for run in done if run.status == "completed"]

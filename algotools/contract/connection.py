@@ -7,9 +7,9 @@ import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import cast
 
-from algotools.client.connection import RunState
+from algotools.client.connection import Item, RunState
 from algotools.client.http import Http
 from algotools.contract import files, token
 from algotools.contract.base import Contract
@@ -18,6 +18,13 @@ from algotools.task import Task
 
 PATIENCE_WHILE_WAITING = 600.0
 """Seconds for which an unreachable proxy is borne while results are waited for: a server's upgrade."""
+
+PATIENCE_FOR_AN_ID = 10.0
+"""Seconds for which it is borne that the proxy gives nothing for an id that we know only from the author: the proxy
+answers to an id that does not exist as it does to a passing fault."""
+
+NO_TASK = "most often there is no task of this id that this master may look at; "
+"""What it most often means that the proxy gives nothing of a task."""
 
 
 @contextmanager
@@ -46,9 +53,20 @@ class BaseConnection(ABC):
         self._http = Http(task.proxy.url, text)
         self._contract = contract
 
+        self._created: set[int] = set()
+
     @abstractmethod
     def runs(self, task_id: int) -> list[RunState]:
         """See ``Connection``."""
+
+    @abstractmethod
+    def members(self) -> list[Item]:
+        """See ``Connection``."""
+
+    def organizations(self) -> dict[int, str]:
+        """See ``Connection``."""
+        with understanding():
+            return {item["id"]: item["name"] for item in self.members()}
 
     def asked(self) -> list[int]:
         """See ``Connection``."""
@@ -58,21 +76,40 @@ class BaseConnection(ABC):
         """See ``Connection``."""
         self._http.close()
 
+    def _patience(self, task_id: int) -> float:
+        """How long a question about a task may stay unanswered: a task of ours is there, whatever the proxy says."""
+        known = task_id in self._created or task_id == self.identity.task_id
+        return PATIENCE_WHILE_WAITING if known else PATIENCE_FOR_AN_ID
+
+    def _item(self, kind: str, id_: int, patience: float = PATIENCE_FOR_AN_ID) -> Item:
+        """One thing by its id, as this generation shows it."""
+        return cast("Item", self._http.get(f"{kind}/{id_}", patience, NO_TASK.replace("task", kind)))
+
     def _place(self, organization_id: int, data: bytes) -> str:
         """How the body of a subtask names an organization's input: by itself, where there is no other place for it."""
         del organization_id
         return base64.b64encode(data).decode()
 
     @understanding()
-    def _post_task(self, method: str, arguments: Mapping[int, Mapping[str, object]], /, **more: object) -> int:
+    def _post_task(
+        self,
+        method: str,
+        arguments: Mapping[int, Mapping[str, object]],
+        name: str,
+        description: str,
+        /,
+        **more: object,
+    ) -> Item:
         """Create a subtask; ``more`` are the fields that only this generation has."""
-        inputs = {o: self._contract.input(files.subtask_content(method, own)) for o, own in arguments.items()}
+        encoded = {id(own): self._contract.input(files.subtask_content(method, own)) for own in arguments.values()}
         body = {
-            "name": "subtask",
+            "name": name or "subtask",
             "image": self.identity.image,
             "collaboration_id": self.identity.collaboration_id,
-            "description": f"{method}, asked for by the master at node {self.identity.node_id}",
-            "organizations": [{"id": o, self.key: self._place(o, data)} for o, data in inputs.items()],
+            "description": description or f"{method}, asked for by the master at node {self.identity.node_id}",
+            "organizations": [{"id": o, self.key: self._place(o, encoded[id(own)])} for o, own in arguments.items()],
             **more,
         }
-        return int(cast("dict[str, Any]", self._http.post("task", body))["id"])
+        task = cast("Item", self._http.post("task", body))
+        self._created.add(int(task["id"]))
+        return task

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from typing import Any, cast
+from functools import cached_property
+from typing import cast
 
-from algotools.client.connection import RunState
-from algotools.contract import rest
-from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection, understanding
+from algotools.client.connection import Item, RunState
+from algotools.client.http import PATIENCE
+from algotools.contract import rest, v3_as_v4
+from algotools.contract.connection import NO_TASK, BaseConnection, understanding
 from algotools.contract.platform import FINAL, Organization, Platform, Run
 from algotools.contract.platform import Task as TaskRecord
 from algotools.task import Identity
@@ -17,17 +19,28 @@ from algotools.task import Identity
 class ProxyConnection(BaseConnection):
     """The container's side; see ``Connection``."""
 
-    @understanding()
-    def organizations(self) -> dict[int, str]:
+    def members(self) -> list[Item]:
         """See ``Connection``."""
-        found = cast(
-            "list[dict[str, Any]]", self._http.get(f"collaboration/{self.identity.collaboration_id}/organization")
-        )
-        return {item["id"]: item["name"] for item in found}
+        return [dict(item) for item in self._members]
 
-    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+    @cached_property
+    @understanding()
+    def _members(self) -> list[Item]:
+        path = f"collaboration/{self.identity.collaboration_id}/organization"
+        return [v3_as_v4.organization(item) for item in cast("list[Item]", self._http.get(path))]
+
+    def create(
+        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+    ) -> Item:
         """See ``Connection``: a JSON input, so that nothing is pickled on the way."""
-        return self._post_task(method, arguments, database=self.identity.databases)
+        task = self._post_task(method, arguments, name, description, database=self.identity.databases)
+        with understanding():
+            return v3_as_v4.task(task)
+
+    @understanding()
+    def under_way(self, task_id: int) -> bool:
+        """See ``Connection``."""
+        return self._item("task", task_id, self._patience(task_id)).get("complete") is False
 
     @understanding()
     def runs(self, task_id: int) -> list[RunState]:
@@ -35,7 +48,7 @@ class ProxyConnection(BaseConnection):
         return [
             RunState(
                 run_id=item["id"],
-                organization_id=_id(item["organization"]),
+                organization_id=v3_as_v4.organization_id(item["organization"]),
                 status=item.get("status") or "pending",
                 finished=bool(item.get("finished_at")),
                 log=item.get("log") or "",
@@ -53,12 +66,32 @@ class ProxyConnection(BaseConnection):
             if item.get("result")
         }
 
-    def _items(self, task_id: int) -> list[dict[str, Any]]:
-        return cast("list[dict[str, Any]]", self._http.get(f"task/{task_id}/result", PATIENCE_WHILE_WAITING))
+    def databases(self) -> list[Item]:
+        """See ``Connection``."""
+        return v3_as_v4.databases(self.identity.databases)
 
+    @understanding()
+    def task(self, task_id: int) -> Item:
+        """See ``Connection``."""
+        return v3_as_v4.task(self._item("task", task_id, self._patience(task_id)))
 
-def _id(organization: Any) -> int:
-    return int(organization["id"] if isinstance(organization, dict) else organization)
+    @understanding()
+    def run(self, run_id: int) -> Item:
+        """See ``Connection``: v3 calls it a result."""
+        return v3_as_v4.run(self._item("result", run_id))
+
+    @understanding()
+    def runs_of(self, task_id: int) -> list[Item]:
+        """See ``Connection``."""
+        return sorted(map(v3_as_v4.run, self._items(task_id)), key=lambda run: int(run["id"]))
+
+    @understanding()
+    def collaboration(self) -> Item:
+        """See ``Connection``."""
+        return v3_as_v4.collaboration(self._item("collaboration", self.identity.collaboration_id, PATIENCE))
+
+    def _items(self, task_id: int) -> list[Item]:
+        return cast("list[Item]", self._http.get(f"task/{task_id}/result", self._patience(task_id), NO_TASK))
 
 
 def respond(

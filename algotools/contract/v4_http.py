@@ -6,12 +6,12 @@ import base64
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, cast
+from typing import cast
 
-from algotools.client.connection import RunState
+from algotools.client.connection import Item, RunState
 from algotools.client.http import PATIENCE
 from algotools.contract import rest
-from algotools.contract.connection import PATIENCE_WHILE_WAITING, BaseConnection, understanding
+from algotools.contract.connection import NO_TASK, BaseConnection, understanding
 from algotools.contract.platform import FINAL, Organization, Platform, Run
 from algotools.contract.platform import Task as TaskRecord
 from algotools.task import Identity
@@ -20,18 +20,30 @@ from algotools.task import Identity
 class ProxyConnection(BaseConnection):
     """The container's side; see ``Connection``. Only endpoints that every 4.x has."""
 
-    @understanding()
-    def organizations(self) -> dict[int, str]:
+    def members(self) -> list[Item]:
         """See ``Connection``: those of the study, if the task belongs to one."""
+        return [dict(item) for item in self._members]
+
+    @cached_property
+    @understanding()
+    def _members(self) -> list[Item]:
         scope = "collaboration_id" if self.identity.study_id is None else "study_id"
         within = self.identity.study_id or self.identity.collaboration_id
-        return {item["id"]: item["name"] for item in self._list("organization", **{scope: within})}
+        return self._list("organization", **{scope: within})
 
-    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+    def create(
+        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+    ) -> Item:
         """See ``Connection``."""
         scope = {"study_id": self.identity.study_id, "store_id": self.identity.store_id}
-        told = {name: value for name, value in scope.items() if value is not None}
-        return self._post_task(method, arguments, databases=self.identity.databases, **told)
+        told = {key: value for key, value in scope.items() if value is not None}
+        databases = self.identity.databases
+        return self._post_task(method, arguments, name, description, databases=databases, **told)
+
+    @understanding()
+    def under_way(self, task_id: int) -> bool:
+        """See ``Connection``. A task counts as failed with its first run that fails, while others go on."""
+        return self._item("task", task_id, self._patience(task_id))["status"] in UNDER_WAY
 
     @understanding()
     def runs(self, task_id: int) -> list[RunState]:
@@ -46,37 +58,69 @@ class ProxyConnection(BaseConnection):
                 hint=next((hint for words, hint in HINTS.items() if words in (item.get("log") or "")), ""),
                 node_online=not item.get("node") or item["node"].get("status") == "online",
             )
-            for item in self._list("run", PATIENCE_WHILE_WAITING, task_id=task_id)
+            for item in self.runs_of(task_id)
         ]
 
     @understanding()
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``: what is kept in a blob store is fetched from there."""
         found = {}
-        for item in self._list("result", PATIENCE_WHILE_WAITING, task_id=task_id):
+        for item in self._list("result", self._patience(task_id), task_id=task_id):
             if text := item.get("result"):
                 blob = item.get("blob_storage_used")
                 output = self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text, validate=True)
                 found[item["run"]["id"]] = self._contract.result(output)
         return found
 
+    def databases(self) -> list[Item]:
+        """See ``Connection``."""
+        return cast("list[Item]", self.identity.databases or [])
+
+    @understanding()
+    def task(self, task_id: int) -> Item:
+        """See ``Connection``."""
+        return self._item("task", task_id, self._patience(task_id))
+
+    @understanding()
+    def run(self, run_id: int) -> Item:
+        """See ``Connection``."""
+        return self._item("run", run_id)
+
+    @understanding()
+    def runs_of(self, task_id: int) -> list[Item]:
+        """See ``Connection``: a server lists the newest first."""
+        return sorted(self._list("run", self._patience(task_id), task_id=task_id), key=lambda run: int(run["id"]))
+
+    @understanding()
+    def collaboration(self) -> Item:
+        """See ``Connection``."""
+        return self._item("collaboration", self.identity.collaboration_id, PATIENCE)
+
     def _place(self, organization_id: int, data: bytes) -> str:
         """In the server's blob store, if it has one (4.13): then it takes no other inputs."""
         if not self._has_blob_store:
             return super()._place(organization_id, data)
-        organization = cast("dict[str, Any]", self._http.get(f"organization/{organization_id}"))
-        key = organization.get("public_key") or "none"  # the proxy refuses an empty one
-        return str(cast("dict[str, Any]", self._http.upload("blobstream", data, {"X-Public-Key": key}))["uuid"])
+        key = self._keys.get(organization_id) or "none"  # the proxy refuses an empty one
+        return str(cast("Item", self._http.upload("blobstream", data, {"X-Public-Key": key}))["uuid"])
+
+    @cached_property
+    def _keys(self) -> dict[int, str | None]:
+        """The public key of each organization that has one."""
+        return {item["id"]: item.get("public_key") for item in self._members}
 
     @cached_property
     def _has_blob_store(self) -> bool:
-        answer = cast("dict[str, Any] | None", self._http.find("blobstream/status"))
+        answer = cast("Item | None", self._http.find("blobstream/status"))
         return answer is not None and bool(answer["blob_store_enabled"])
 
-    def _list(self, path: str, patience: float = PATIENCE, **query: object) -> list[dict[str, Any]]:
+    def _list(self, path: str, patience: float = PATIENCE, **query: object) -> list[Item]:
         """All items of a list; without a page, all of them come at once."""
-        return list(cast("dict[str, Any]", self._http.get(path, patience, **query))["data"])
+        hint = NO_TASK if "task_id" in query else ""
+        return list(cast("Item", self._http.get(path, patience, hint, **query))["data"])
 
+
+UNDER_WAY = frozenset({"pending", "initializing", "active"})
+"""How a task is doing of which no run has failed, and some have not ended."""
 
 HINTS = {
     "Marked as failed because sibling run": "not started, because another organization's run had failed",

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import ast
 import base64
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-import msgspec
-
-from algotools.client.connection import RunState
+from algotools.client.connection import Item
 from algotools.contract import rest, v4_http
+from algotools.contract.connection import understanding
 from algotools.contract.platform import FINAL, Dataframe, Organization, Platform, Run, Session
 from algotools.contract.platform import Task as TaskRecord
 from algotools.contract.v5 import action
@@ -23,20 +23,60 @@ class ProxyConnection(v4_http.ProxyConnection):
 
     key = "arguments"
 
-    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+    def create(
+        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+    ) -> Item:
         """See ``Connection``: the tables of the master's own task, in the same session."""
-        return self._post_task(
+        task = self._post_task(
             method,
             arguments,
+            name,
+            description,
             databases=self.identity.databases,
             session_id=self.identity.session_id,
             method=method,
             action=action("rpc", "compute"),
         )
+        with understanding():
+            return _task_as_v4(task)
 
-    def runs(self, task_id: int) -> list[RunState]:
+    @understanding()
+    def under_way(self, task_id: int) -> bool:
         """See ``Connection``."""
-        return [msgspec.structs.replace(run, log=written(run.log)) for run in super().runs(task_id)]
+        return self.task(task_id)["status"] in v4_http.UNDER_WAY
+
+    def databases(self) -> list[Item]:
+        """See ``Connection``: the tables of all arguments, one after the other."""
+        return list(itertools.chain.from_iterable(cast("list[list[Item]]", self.identity.databases or [])))
+
+    def task(self, task_id: int) -> Item:
+        """See ``Connection``."""
+        with understanding():
+            return _task_as_v4(super().task(task_id))
+
+    def run(self, run_id: int) -> Item:
+        """See ``Connection``."""
+        with understanding():
+            return _run_as_v4(super().run(run_id))
+
+    def runs_of(self, task_id: int) -> list[Item]:
+        """See ``Connection``."""
+        with understanding():
+            return [_run_as_v4(run) for run in super().runs_of(task_id)]
+
+
+def _task_as_v4(item: Item) -> Item:
+    """A task whose status is one of v4's, all of whose readers take ``awaiting`` for an end."""
+    return {**item, "status": "pending" if item["status"] == "awaiting" else item["status"]}
+
+
+def _run_as_v4(item: Item) -> Item:
+    """A run with v4's words for its input and its node."""
+    run = {**item, "input": item.get("arguments"), "ports": [], "log": written(item.get("log") or "") or None}
+    run.pop("arguments", None)
+    if item.get("node"):
+        run["node"] = {"ip": None, **item["node"]}
+    return run
 
 
 _HEADING = re.compile(r"LOGS of POD .*? \(created by job .*?\)\s*")

@@ -8,7 +8,8 @@ import pytest
 
 from algotools import AlgorithmClient, functions, report
 from algotools.client import results
-from algotools.client.connection import RunState
+from algotools.client.connection import Item, RunState
+from algotools.errors import ProxyError
 from algotools.task import Identity
 
 FINISHED = ("completed", "failed", "crashed", "killed by user", "non-existing Docker image")
@@ -55,14 +56,23 @@ class Nodes:
     own: list[int]
     answers: dict[int, Answer] = field(default_factory=dict)
     created: list[tuple[str, dict[int, dict[str, object]], float]] = field(default_factory=list)
+    texts: list[tuple[str, str]] = field(default_factory=list)
+    """Name and description of what was created."""
     looks: list[float] = field(default_factory=list)
+    """When each run was looked at."""
+    questions: list[float] = field(default_factory=list)
+    """When it was only asked whether anything goes on."""
+    takes: list[float] = field(default_factory=list)
+    """When results were fetched."""
+    costs: float = 0.0
+    """Seconds that the platform takes to tell of each run, or to give the results."""
     forgets: set[int] = field(default_factory=set)
     """Organizations for which there is no run, although one was asked for."""
 
     answer = Answer
 
     def client(self) -> AlgorithmClient:
-        return AlgorithmClient(self)
+        return AlgorithmClient(self, lambda method: {"count": ["column", "limit"]}[method])
 
     @property
     def identity(self) -> Identity:
@@ -74,18 +84,58 @@ class Nodes:
     def asked(self) -> list[int]:
         return self.own
 
-    def create(self, method: str, arguments: Mapping[int, Mapping[str, object]]) -> int:
+    def create(
+        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+    ) -> Item:
         sent = {organization: dict(own) for organization, own in arguments.items()}
         self.created.append((method, sent, self.clock.now))
-        return len(self.created)
+        self.texts.append((name, description))
+        return self.task(len(self.created))
 
-    def runs(self, task_id: int) -> Sequence[RunState]:
-        self.looks.append(self.clock.now)
+    def _runs(self, task_id: int) -> Sequence[RunState]:
         _, arguments, began = self.created[task_id - 1]
         elapsed = self.clock.now - began
         return [
             self._state(organization, elapsed) for organization in sorted(arguments) if organization not in self.forgets
         ]
+
+    def under_way(self, task_id: int) -> bool:
+        """As v4 and v5 tell: a task counts as failed with its first run that fails."""
+        self.questions.append(self.clock.now)
+        runs = self._runs(task_id)
+        failed = any(run.finished and run.status != "completed" for run in runs)
+        return not failed and not all(run.finished for run in runs)
+
+    def runs(self, task_id: int) -> Sequence[RunState]:
+        self.looks.append(self.clock.now)
+        self.clock.now += self.costs
+        return self._runs(task_id)
+
+    def databases(self) -> list[Item]:
+        return [{"label": "default"}]
+
+    def task(self, task_id: int) -> Item:
+        if not 0 < task_id <= len(self.created):
+            raise ProxyError(f"there is no task {task_id}")
+        return {"id": task_id, "status": "pending"}
+
+    def run(self, run_id: int) -> Item:
+        return {"id": run_id, "status": "active"}
+
+    def runs_of(self, task_id: int) -> list[Item]:
+        return [
+            {"id": run.run_id, "organization": {"id": run.organization_id}, "status": run.status}
+            for run in self._runs(task_id)
+        ]
+
+    def members(self) -> list[Item]:
+        return [{"id": id_, "name": name} for id_, name in self.names.items()]
+
+    def collaboration(self) -> Item:
+        return {"id": 4, "name": "collab"}
+
+    def close(self) -> None:
+        pass
 
     def _state(self, organization: int, elapsed: float) -> RunState:
         answer = self.answers.get(organization, Answer())
@@ -100,6 +150,8 @@ class Nodes:
         )
 
     def results(self, task_id: int) -> Mapping[int, bytes]:
+        self.takes.append(self.clock.now)
+        self.clock.now += self.costs
         _, arguments, began = self.created[task_id - 1]
         elapsed = self.clock.now - began
         answers = {o: self.answers.get(o, Answer()) for o in arguments}

@@ -243,8 +243,9 @@ def test_slow_answers_are_not_hammered_for_and_quick_ones_come_at_once(
     began = clock.now
     assert client.run("count", organizations=[3])[0] == 3
     assert clock.now - began <= latest
-    assert 1 < len(nodes.looks) <= most_looks
-    pauses = [later - earlier for earlier, later in itertools.pairwise(nodes.looks)]
+    asked = sorted({*nodes.looks, *nodes.questions})
+    assert 1 < len(asked) <= most_looks
+    pauses = [later - earlier for earlier, later in itertools.pairwise(asked)]
     assert max(pauses) <= 15.01
     assert all(later >= earlier - 1e-6 for earlier, later in itertools.pairwise(pauses))
 

@@ -157,8 +157,8 @@ def test_a_master_learns_who_is_in_the_collaboration_and_who_was_asked(server):
 
 
 def test_a_master_creates_a_subtask_that_asks_for_rich_answers_in_json(server):
-    task_id = server.connect().create("average_partial", {4: {"column_name": "age"}, 2: {"column_name": "ü"}})
-    task = server.store.task(task_id)
+    created = server.connect().create("average_partial", {4: {"column_name": "age"}, 2: {"column_name": "ü"}})
+    task = server.store.task(created["id"])
 
     assert (task.parent_id, task.job_id, task.image, task.databases) == (1, 1, server.master.image, "default")
     assert [run.organization_id for run in task.runs] == [4, 2]

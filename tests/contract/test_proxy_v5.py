@@ -118,7 +118,8 @@ def test_a_master_creates_a_subtask_with_the_tables_of_its_own_task(server):
 
     connection = server.connect()
     server.contract = Spy()
-    task = server.store.task(connection.create("partial", {4: {"column_name": "age"}, 2: {"limit": float("inf")}}))
+    created = connection.create("partial", {4: {"column_name": "age"}, 2: {"limit": float("inf")}})
+    task = server.store.task(created["id"])
 
     content = json.loads(posted[-1])
     assert content["databases"] == server.master.databases
