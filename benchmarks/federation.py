@@ -351,11 +351,9 @@ def frames_told(figures: Figures) -> Iterator[str]:
     nodes, rows, columns = FRAMES
     for name in ("inline", "process", "mock"):
         if (memory := figures.get(f"{name}, frames")) is not None:
-            least, most = min(memory.samples), max(memory.samples)
-            yield (
-                f"{nodes} nodes with {rows:,} rows of {columns}, {name}: "
-                f"{memory.median:.2f} ({least:.2f} to {most:.2f}) times the data's size in memory, {figures[f'{name}, written'].median:.2f} times in files"
-            )
+            spread = f"{memory.median:.2f} ({min(memory.samples):.2f} to {max(memory.samples):.2f})"
+            files = f"{figures[f'{name}, written'].median:.2f} times in files"
+            yield f"{nodes} nodes with {rows:,} rows of {columns}, {name}: {spread} times the data's size, {files}"
 
 
 def about(ways: Mapping[str, Way]) -> dict[str, object]:
