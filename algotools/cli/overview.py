@@ -17,6 +17,9 @@ from algotools.report import read_progress
 UNDER_WAY = ("active", "initializing", "pending")
 """The states of a run that has not ended, the busiest first."""
 
+KINDS = {"completed": "completed", "active": "active", "initializing": "active", "pending": "pending"}
+"""What runs are counted as, by their states; in any other they have failed."""
+
 
 class Standing(NamedTuple):
     """How things are at one moment."""
@@ -112,10 +115,10 @@ def counted(statuses: Counter[str], *, whole: bool = True) -> str:
     """
     found = Counter[str]()
     for status, number in statuses.items():
-        found[status if status in ("completed", *UNDER_WAY) else "failed"] += number
+        found[KINDS.get(status, "failed")] += number
     of = f" of {found.total()}" if whole else ""
-    parts = [f"{found['completed']}{of} completed"]
-    return ", ".join([*parts, *(f"{found[kind]} {kind}" for kind in ("failed", *UNDER_WAY) if found[kind])])
+    others = (f"{found[kind]} {kind}" for kind in ("failed", "active", "pending") if found[kind])
+    return ", ".join([f"{found['completed']}{of} completed", *others])
 
 
 def fitting(now: Standing, room: int) -> list[Run]:

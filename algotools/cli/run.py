@@ -143,6 +143,8 @@ def run(
             while not ending.code and not running.wait(task.id, shown.pause):
                 shown.look()
             shown.close()
+            if ending.code:
+                sys.stderr.write("ending all that was started …\n")
             ending.check()
             outcome = Outcome(running, task)
             _show(outcome, out, as_json=as_json)

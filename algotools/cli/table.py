@@ -69,35 +69,36 @@ class Table:
             if self._instead is not None:
                 self._instead.look()
             elif self._frames is not None:
-                began = time.monotonic()
+                began = time.thread_time()  # in which only we work
                 self._live.start()
-                self._live.update(self._frames.draw(*self._console.size, began - self._began))
-                if not self._print_what_was_said():  # which draws the frame, too
-                    self._live.refresh()
-                self.pause = min(max(BETWEEN, (time.monotonic() - began) / SHARE), LONGEST)
+                self._print_what_was_said()
+                frame = self._frames.draw(*self._console.size, time.monotonic() - self._began)
+                self._live.update(frame, refresh=True)  # after what was said, with which the frame before is drawn
+                self.pause = min(max(BETWEEN, (time.thread_time() - began) / SHARE), LONGEST)
 
     def close(self) -> None:
         """Take the table away, and leave in words how things stood."""
         with self._lock:
             drawn = self._live.is_started
-            self._give_way().close()
+            self._give_way(over=True)
             if drawn and self._frames is not None:
                 counts = self._frames.counts(time.monotonic() - self._began)
                 self._console.print(Text("\n").join(counts), style="dim", soft_wrap=True)
 
-    def _give_way(self) -> Lines:
-        """Take the table away; from now on the terminal is somebody else's, and lines are told as they come."""
+    def _give_way(self, *, over: bool = False) -> None:
+        """Take the table away; lines are told as they come from now on, or nothing more if all is ``over``."""
         with self._lock:
+            lines = self._instead or Lines(self._stream, self._overview)
+            if over:
+                lines.close()
             if self._instead is None:
-                self._instead = Lines(self._stream, self._overview)
+                self._instead = lines
                 self._live.stop()
                 if self._streams is not None:
                     self._streams.restore()
                 self._print_what_was_said()
-            return self._instead
 
-    def _print_what_was_said(self) -> bool:
+    def _print_what_was_said(self) -> None:
         lines = [Text.from_ansi(self._said.popleft()) for _ in range(len(self._said))]
         if lines:
             self._console.print(Text("\n").join(lines), soft_wrap=True)
-        return bool(lines)

@@ -177,6 +177,18 @@ def test_a_flood_of_progress_leaves_the_table_in_peace(tmp_path: Path) -> None:
     assert screen.text.count("│ 5000") == 2
 
 
+def test_a_flood_of_lines_scrolls_by_above_the_table(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    asked = ("run", "never_stops_talking", f"gate={gate}", *SLOWLY, *nodes(tmp_path, 1))
+    with on_terminal(*asked) as running:
+        screen = running.until("never_stops_talking: 0 of 1 completed, 1 active; 1 s")  # the latest frame, that is
+        assert "and another thing" in screen.text
+        gate.touch()
+        code, screen, _ = running.end()
+    assert code == 0
+    assert "that is all" in screen.text
+
+
 @pytest.mark.parametrize("runner", ["process", "inline"])
 def test_a_failure_is_told_when_it_happens_while_others_go_on(tmp_path: Path, runner: str) -> None:
     gate = tmp_path / "gate"
@@ -292,9 +304,9 @@ def wait_until(true: Callable[[], bool]) -> None:
 
 
 def test_counts_and_times_are_short() -> None:
-    statuses = Counter(["completed", "crashed", "active", "pending", "completed", "killed by user"])
-    assert counted(statuses) == "2 of 6 completed, 2 failed, 1 active, 1 pending"
-    assert counted(statuses, whole=False) == "2 completed, 2 failed, 1 active, 1 pending"
+    statuses = Counter(["completed", "crashed", "active", "initializing", "pending", "completed", "killed by user"])
+    assert counted(statuses) == "2 of 7 completed, 2 failed, 2 active, 1 pending"
+    assert counted(statuses, whole=False) == "2 completed, 2 failed, 2 active, 1 pending"
     times = [lasted(None), lasted(0.26, exactly=True), lasted(7.9), lasted(83), lasted(3671)]
     assert times == ["", "0.3 s", "7 s", "1:23", "1:01:11"]
 

@@ -54,6 +54,14 @@ def chatters(times: int) -> int:
 
 
 @rpc
+def never_stops_talking(gate: str) -> str:
+    while not Path(gate).exists():
+        algotools.log("and another thing")
+        time.sleep(0.001)
+    return "that is all"
+
+
+@rpc
 def talks_at_length(length: int) -> str:
     return "x" * length
 
