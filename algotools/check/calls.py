@@ -9,8 +9,9 @@ from __future__ import annotations
 import ast
 import builtins
 import difflib
+import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -18,12 +19,22 @@ from algotools.arguments import Specification, describe
 from algotools.check import source
 from algotools.check.source import Function
 from algotools.client import AlgorithmClient
+from algotools.client.subclients import Collaboration, Organizations, Runs, TaskResults, Tasks
 from algotools.errors import AlgotoolsError
 from algotools.functions import RegisteredFunction
 from algotools.payload import encode_arguments
 
 CONTROLS = frozenset({"organizations", "timeout", "quorum", "arguments"})
 """The keywords of ``client.run`` that are no argument of the function."""
+
+SUBCLIENTS: dict[str, type] = {
+    "run": Runs,
+    "task": Tasks,
+    "result": TaskResults,
+    "organization": Organizations,
+    "collaboration": Collaboration,
+}
+"""What a client has under a name."""
 
 UNKNOWN, MISSING = object(), object()
 """What a name stands for that nobody can tell, and one that is nowhere."""
@@ -44,6 +55,15 @@ class Known(NamedTuple):
     functions: Mapping[str, RegisteredFunction]
     refused: frozenset[str]
     """The names of functions that were refused when they were declared: they have their own finding."""
+
+
+class _Given(NamedTuple):
+    """The arguments that a call gives, as they stand in the source."""
+
+    by_name: Mapping[str, ast.expr]
+    complete: bool
+    """Whether these are all of them."""
+    by_position: Sequence[ast.expr] = ()
 
 
 def check(tree: ast.Module, names: Mapping[str, object], known: Known) -> Iterator[Problem]:
@@ -81,24 +101,37 @@ class _Calls:
 
     def within(self, function: Function) -> Iterator[Problem]:
         """The problems of all its calls."""
-        for node in ast.walk(function):
-            if isinstance(node, ast.Attribute) and self._is_client(node.value) and isinstance(node.ctx, ast.Load):
+        nodes = list(ast.walk(function))
+        for node in nodes:
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
                 yield from self._attribute(node)
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr == "run"
-                and self._is_client(node.func.value)
-            ):
+        for node in nodes:
+            if isinstance(node, ast.Call) and self._is_run(node.func):
                 yield from self._run(node)
+        creations = [node for node in nodes if isinstance(node, ast.Call) and self._is_create(node.func)]
+        used = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+        for node in creations:
+            yield from self._create(node, creations, used)
 
     def _is_client(self, node: ast.expr) -> bool:
         return isinstance(node, ast.Name) and node.id in self._clients
 
-    @staticmethod
-    def _attribute(node: ast.Attribute) -> Iterator[Problem]:
-        if not hasattr(AlgorithmClient, node.attr) and not node.attr.startswith("_"):
-            yield Problem("unknown-client-call", node.lineno, f"an AlgorithmClient has no {node.attr!r}")
+    def _is_run(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "run" and self._is_client(node.value)
+
+    def _is_create(self, node: ast.expr) -> bool:
+        return isinstance(node, ast.Attribute) and node.attr == "create" and self._subclient(node.value) is Tasks
+
+    def _subclient(self, node: ast.expr) -> type | None:
+        """Which of ``SUBCLIENTS`` an expression is."""
+        named = isinstance(node, ast.Attribute) and self._is_client(node.value)
+        return SUBCLIENTS.get(node.attr) if named and isinstance(node, ast.Attribute) else None
+
+    def _attribute(self, node: ast.Attribute) -> Iterator[Problem]:
+        owner = AlgorithmClient if self._is_client(node.value) else self._subclient(node.value)
+        if owner is not None and not hasattr(owner, node.attr) and not node.attr.startswith("_"):
+            whose = "an AlgorithmClient" if owner is AlgorithmClient else ast.unparse(node.value)
+            yield Problem("unknown-client-call", node.lineno, f"{whose} has no {node.attr!r}")
 
     def _run(self, node: ast.Call) -> Iterator[Problem]:
         if any(isinstance(argument, ast.Starred) for argument in node.args):
@@ -111,16 +144,71 @@ class _Calls:
                 "Write client.run(function, argument=…).",
             )
             return
-        target = self._value(node.args[0])
+        if len(node.args) > 1:
+            reason = "client.run takes nothing by position behind the function; give its arguments by name"
+            yield Problem("wrong-arguments", node.lineno, reason)
+            return
+        given: dict[str, ast.expr] = {k.arg: k.value for k in node.keywords if k.arg and k.arg not in CONTROLS}
+        complete = all(keyword.arg for keyword in node.keywords)
+        for keyword in node.keywords:
+            if keyword.arg == "arguments":
+                more = _by_name(keyword.value)
+                complete = complete and more is not None
+                given |= more or {}
+        yield from self._called(node, node.args[0], _Given(given, complete))
+
+    def _create(self, node: ast.Call, creations: list[ast.Call], used: list[str]) -> Iterator[Problem]:
+        """A call in v4's or v5's manner; ``used`` are the names that the function uses."""
+        if any(isinstance(argument, ast.Starred) for argument in node.args):
+            return
+        keywords = {keyword.arg: keyword.value for keyword in node.keywords if keyword.arg}
+        try:
+            bound = _CREATE.bind_partial(*node.args, **keywords).arguments
+        except TypeError as error:
+            takes = f"client.task.create takes {', '.join(_CREATE.parameters)}."
+            yield Problem("wrong-arguments", node.lineno, f"client.task.create: {error}", takes)
+            return
+        if "method" in bound:
+            more = _by_name(bound["arguments"]) if "arguments" in bound else {}
+            complete = more is not None and len(keywords) == len(node.keywords)
+            yield from self._called(node, bound["method"], _Given(more or {}, complete))
+        if "input_" not in bound:
+            return
+        names = [argument.id for call in creations for argument in _values(call) if isinstance(argument, ast.Name)]
+        display = self._display(bound["input_"], lambda name: names.count(name) == used.count(name))
+        if display is None:
+            return
+        unknown = sorted(display.keys() - {"method", "args", "kwargs", "master"})
+        if unknown or "method" not in display:
+            reason = f"`input_` has {'no method' if 'method' not in display else ', '.join(unknown)}"
+            yield Problem("wrong-arguments", node.lineno, reason, "`input_` takes method, args and kwargs.")
+            return
+        more = _by_name(display["kwargs"]) if "kwargs" in display else {}
+        args = display.get("args", ast.List([]))
+        by_position = args.elts if isinstance(args, (ast.List, ast.Tuple)) else []
+        known = isinstance(args, (ast.List, ast.Tuple)) and not any(isinstance(a, ast.Starred) for a in by_position)
+        yield from self._called(
+            node, display["method"], _Given(more or {}, known and more is not None, by_position if known else ())
+        )
+
+    def _display(self, node: ast.expr, is_whole: Callable[[str], bool]) -> dict[str, ast.expr] | None:
+        """The entries of a dict display, in the call or under a name of which ``is_whole`` says that it stays so."""
+        if isinstance(node, ast.Name) and is_whole(node.id):
+            values = self._bound.get(node.id, [])
+            node = values[0] or node if len(values) == 1 else node
+        return _by_name(node)
+
+    def _called(self, node: ast.Call, named: ast.expr, given: _Given) -> Iterator[Problem]:
+        """What is wrong with a call of what ``named`` stands for."""
+        target = self._value(named)
         if target is UNKNOWN:
             return
-        shown = ast.unparse(node.args[0])
-        if (problem := self._no_rpc(node, target, shown)) is not None:
+        if (problem := self._no_rpc(node, target, ast.unparse(named))) is not None:
             yield problem
             return
         function = self._known.functions.get(target) if isinstance(target, str) else target
         if isinstance(function, RegisteredFunction):
-            yield from self._arguments(node, function)
+            yield from _arguments(node, function, given)
 
     def _value(self, node: ast.expr) -> Any:
         """What an expression stands for, as far as that is certain."""
@@ -169,36 +257,41 @@ class _Calls:
             return None
         return Problem("unknown-function", node.lineno, f"{shown} is not decorated with @rpc, so no node can run it")
 
-    def _arguments(self, node: ast.Call, function: RegisteredFunction) -> Iterator[Problem]:
-        try:
-            specification = function.specification
-        except AlgotoolsError:  # it has its own finding
-            return
-        takes = ", ".join(f"{p.name}: {describe(p.annotation)}" for p in specification.arguments) or "no arguments"
-        way_out = f"{function.method} takes {takes}."
 
-        def problem(reason: str) -> Problem:
-            return Problem("wrong-arguments", node.lineno, reason, way_out)
+def _arguments(node: ast.Call, function: RegisteredFunction, given: _Given) -> Iterator[Problem]:
+    try:
+        specification = function.specification
+    except AlgotoolsError:  # it has its own finding
+        return
+    takes = ", ".join(f"{p.name}: {describe(p.annotation)}" for p in specification.arguments) or "no arguments"
+    way_out = f"{function.method} takes {takes}."
 
-        if len(node.args) > 1:
-            yield problem("client.run takes nothing by position behind the function; give its arguments by name")
-            return
-        given: dict[str, ast.expr] = {k.arg: k.value for k in node.keywords if k.arg and k.arg not in CONTROLS}
-        complete = all(keyword.arg for keyword in node.keywords)
-        for keyword in node.keywords:
-            if keyword.arg == "arguments":
-                more = _by_name(keyword.value)
-                complete = complete and more is not None
-                given |= more or {}
-        expected = {p.name: p for p in specification.arguments}
-        unknown = [name for name in given if name not in expected]
-        missing = [p.name for p in expected.values() if p.required and p.name not in given] if complete else []
-        whats = [f"takes no {', '.join(unknown)}"] * bool(unknown) + [f"needs {', '.join(missing)}"] * bool(missing)
-        if whats:
-            yield problem(f"{function.method} {' and '.join(whats)}")
-        for name, value in given.items():
-            if name in expected and (why := _refused(specification, name, value)):
-                yield problem(why)
+    def problem(reason: str) -> Problem:
+        return Problem("wrong-arguments", node.lineno, reason, way_out)
+
+    if (number := len(given.by_position)) > len(specification.positional):
+        yield problem(f"{function.method} takes {len(specification.positional)} arguments by position, not {number}")
+        return
+    values = {**dict(zip(specification.positional, given.by_position, strict=False)), **given.by_name}
+    expected = {p.name: p for p in specification.arguments}
+    unknown = [name for name in values if name not in expected]
+    missing = [p.name for p in expected.values() if p.required and p.name not in values] if given.complete else []
+    whats = [f"takes no {', '.join(unknown)}"] * bool(unknown) + [f"needs {', '.join(missing)}"] * bool(missing)
+    if whats:
+        yield problem(f"{function.method} {' and '.join(whats)}")
+    for name, value in values.items():
+        if name in expected and (why := _refused(specification, name, value)):
+            yield problem(why)
+
+
+_CREATE = inspect.signature(Tasks.create).replace(
+    parameters=list(inspect.signature(Tasks.create).parameters.values())[1:]  # without self
+)
+
+
+def _values(call: ast.Call) -> list[ast.expr]:
+    """The arguments of a call."""
+    return [*call.args, *(keyword.value for keyword in call.keywords)]
 
 
 def _by_name(node: ast.expr) -> dict[str, ast.expr] | None:

@@ -148,7 +148,7 @@ RULES: dict[str, Rule] = {
     "unknown-client-call": Rule(
         "A master uses something that an AlgorithmClient does not have.",
         "The run ends with FunctionRaised (AttributeError).",
-        "Use client.run(function, argument=…), and client.organizations.",
+        "Use client.run(function, argument=…), client.organizations, or what it has of v4's calls.",
     ),
     # Dependencies.
     "undeclared-dependency": Rule(

@@ -53,6 +53,11 @@ def call(arguments: str) -> str:
     )
 
 
+def create(arguments: str) -> str:
+    """The same, in the manner of v4's tools."""
+    return call("").replace("list(client.run())", f"client.wait_for_results(client.task.create({arguments})['id'])")
+
+
 FAULTS: dict[str, tuple[str, str]] = {
     # Declarations.
     "no annotation": (rpc("return 1", "number"), "no-annotation"),
@@ -111,8 +116,28 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a wrong argument in arguments": (
         call("counted, arguments={'column': 3, 'at_least': 1}"), "wrong-arguments"),
     "a wrong argument behind options": (call("counted, column=column, at_least='5', **{}"), "wrong-arguments"),
-    "another platform's client": (
-        master("return client.task.create(input_={'method': 'average_partial'})"), "unknown-client-call"),
+    "a call that v3's client had": (master("return client.get_results(1)"), "unknown-client-call"),
+    "a call that nothing has": (master("return client.result.get(1)"), "unknown-client-call"),
+    "a subtask of what is not there": (create("input_={'method': 'count', 'kwargs': {}}"), "unknown-function"),
+    "a subtask of a master": (create("{'method': 'master', 'kwargs': {'column_name': column}}"), "unknown-function"),
+    "a subtask without its arguments": (create("input_={'method': 'counted'}"), "wrong-arguments"),
+    "a subtask with a misspelt argument": (
+        create("input_={'method': 'counted', 'kwargs': {'colum': column, 'at_least': 1}}"), "wrong-arguments"),
+    "a subtask with a text for a number": (
+        create("input_={'method': 'counted', 'args': [column, '5']}"), "wrong-arguments"),
+    "a subtask with too much by position": (
+        create("input_={'method': 'counted', 'args': [column, 5, 6]}"), "wrong-arguments"),
+    "a subtask without a method": (create("input_={'kwargs': {'column': column}}"), "wrong-arguments"),
+    "a subtask of another word": (
+        create("input_={'method': 'counted', 'arguments': {'column': column}}"), "wrong-arguments"),
+    "an input under a name": (
+        master("input_ = {'method': 'counts', 'kwargs': {}}\n    return client.task.create(input_=input_)"),
+        "unknown-function"),
+    "v5's form of a call with a misspelt method": (create("method='count', arguments={}"), "unknown-function"),
+    "v5's form of a call without an argument": (
+        create("method=counted, arguments={'column': column}"), "wrong-arguments"),
+    "what the researcher's client takes": (
+        create("{'method': 'counted', 'args': [column, 1]}, image='i'"), "wrong-arguments"),
     "a call in a helper": (
         "\ndef ask(api: 'AlgorithmClient', column: str):\n    c = api\n    return c.run('average_part')\n",
         "unknown-function"),

@@ -173,6 +173,17 @@ def awkward(client: AlgorithmClient, column: str, organizations: list[Organizati
     six = client.run(bounded, minimum=len(column), options={"a": 1})
     for client_ in (client,):
         client_.anything
+    ids = [organization["id"] for organization in client.organization.list()]
+    input_ = {"method": "average_partial", "kwargs": {"column_name": column}}
+    tasks = [client.task.create(input_=input_, organizations=ids, name="a", description="b") for _ in ids]
+    tasks.append(client.task.create({"method": bounded, "args": [len(column)], "kwargs": {"options": {}}}, ids))
+    changed = {"method": "average_partial", "kwargs": {}}
+    changed["kwargs"]["column_name"] = column
+    tasks.append(client.task.create(changed))
+    tasks.append(client.task.create(method="average_partial", arguments={"column_name": column}))
+    tasks.append(client.task.create({"method": column, "args": ids, **changed}, *ids))
+    eight = client.wait_for_results(tasks[0]["id"], interval=1), client.result.from_task(tasks[1]["id"])
+    client.run.from_task(client.task.get(tasks[0]["id"])["id"]), client.collaboration.get(), client.databases
     if not one:
         return list(client.run(average_partial, **options))
     return {"n": float(len([*one, *two, *three, *four, *five, *six]))}
