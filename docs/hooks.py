@@ -38,6 +38,9 @@ def commands() -> str:
     typer = [sys.executable, "-m", "typer", "algotools.cli", "utils", "docs", "--name", "algotools"]
     ended = subprocess.run(typer, capture_output=True, text=True, check=True, env={**os.environ, "NO_COLOR": "1"})
     text = ended.stdout.partition("\n")[2]  # the title is the page's
+    text = re.sub(
+        r"\*\*Commands\*\*:.*?(?=^## )", "", text, count=1, flags=re.MULTILINE | re.DOTALL
+    )  # they follow anyway
     text = re.sub(r"</?span[^>]*>", "", text)
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", text)
     text = re.sub(r"\[/?dim\]", "", text)
@@ -68,4 +71,4 @@ def shown(output: dict[str, Any]) -> str:
         return "".join(line.strip() for line in html.splitlines())  # in one line: nothing of it is Markdown
     else:
         text = "".join(output["data"]["text/plain"])
-    return f"```text\n{text.rstrip()}\n```"
+    return f"``` {{.text .gives}}\n{text.rstrip()}\n```"

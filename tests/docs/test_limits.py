@@ -7,7 +7,7 @@ import pytest
 from algotools import check, report
 from algotools.client import http, results
 from algotools.contract import connection
-from algotools.federation.runners import container, foreign, process
+from algotools.federation.runners import container, containers, foreign
 from algotools.image import trial
 
 from .conftest import DOCS
@@ -48,5 +48,5 @@ def test_a_limit_is_what_the_page_says(limit: str, told: str) -> None:
 
 
 def test_the_grace_is_the_same_wherever_there_is_one() -> None:
-    told = {container.GRACE, process.GRACE, foreign.GRACE}
+    told = {containers.GRACE, foreign.GRACE}
     assert [f"{grace:g} s" for grace in told] == [BY_DEFAULT["time to say that it is overdue, before it is killed"]]
