@@ -82,8 +82,11 @@ class BaseConnection(ABC):
         return PATIENCE_WHILE_WAITING if known else PATIENCE_FOR_AN_ID
 
     def _item(self, kind: str, id_: int, patience: float = PATIENCE_FOR_AN_ID) -> Item:
-        """One thing by its id, as this generation shows it."""
-        return cast("Item", self._http.get(f"{kind}/{id_}", patience, NO_TASK.replace("task", kind)))
+        """One thing by its id, as this generation shows it; within ``understanding``."""
+        item = cast("Item", self._http.get(f"{kind}/{id_}", patience, NO_TASK.replace("task", kind)))
+        if item["id"] != id_:
+            raise LookupError(id_)
+        return item
 
     def _place(self, organization_id: int, data: bytes) -> str:
         """How the body of a subtask names an organization's input: by itself, where there is no other place for it."""
@@ -101,7 +104,8 @@ class BaseConnection(ABC):
         **more: object,
     ) -> Item:
         """Create a subtask; ``more`` are the fields that only this generation has."""
-        encoded = {id(own): self._contract.input(files.subtask_content(method, own)) for own in arguments.values()}
+        different = {id(own): own for own in arguments.values()}
+        encoded = {id_: self._contract.input(files.subtask_content(method, own)) for id_, own in different.items()}
         body = {
             "name": name or "subtask",
             "image": self.identity.image,

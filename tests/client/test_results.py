@@ -296,3 +296,30 @@ def test_nothing_is_dropped_in_silence(collaboration, runs, quorum):
         with pytest.raises(PartialFailure) as failed:
             list(found)
         assert all(f"org{o} (id {o})" in str(failed.value) for o in found.failures)
+
+
+def test_while_all_goes_well_each_run_is_looked_at_once_a_minute(client, nodes, answer):
+    nodes.answers = {5: answer(5, after=3600), 2: answer(2, after=10), 3: answer(3, after=20)}
+    assert list(client.run("count")) == [5, 2, 3]
+    assert 50 <= len(nodes.looks) <= 62
+    assert len(nodes.questions) > 3 * len(nodes.looks)
+    assert len(nodes.takes) == 1
+
+
+def test_once_one_has_failed_the_others_are_still_waited_for(client, nodes, answer):
+    nodes.answers = {5: answer(5, after=3600), 2: answer(status="crashed", after=10)}
+    found = client.run("count", quorum=1)
+    assert list(found) == [5, None]
+    assert found.failures == {2: "crashed: its log does not say why"}
+
+
+@pytest.mark.parametrize("wait", [list, lambda results: list(results.as_completed())])
+def test_answers_that_take_the_platform_long_are_not_asked_for_without_rest(collaboration, answer, clock, wait):
+    nodes = collaboration({o: f"org{o}" for o in range(1, 101)})
+    nodes.costs = 5.0
+    nodes.answers = {o: answer(o, after=2.0 * o) for o in nodes.names}
+    began = clock.now
+    assert len(wait(nodes.client().run("count"))) == 100
+    busy = nodes.costs * (len(nodes.looks) + len(nodes.takes))
+    assert busy <= (clock.now - began) / 3 + 2 * nodes.costs
+    assert clock.now - began <= 240
