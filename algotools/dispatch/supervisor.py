@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -87,11 +87,65 @@ def supervise(
         work(task, load, contract, its, write_end, confinement)
     its.close()
     os.close(write_end)
-    worker = _Worker(pid, mine, read_end, task, console, sink, copies=confinement is not None)
+    return listen(Child(pid), mine, read_end, task, console, sink, timeout, copies=confinement is not None)
+
+
+def listen(
+    process: WorkerProcess,
+    channel: socket.socket,
+    output: int,
+    task: Task,
+    console: Console,
+    sink: Sink,
+    timeout: float | None,
+    *,
+    copies: bool = False,
+) -> bytes:
+    """Follow a worker that has been started to its last word, and end it; see ``supervise``.
+
+    ``channel`` and ``output`` are our ends of what it has, and closed at the end. ``copies`` says whether it may ask
+    for what it cannot read itself.
+    """
+    worker = _Worker(process, channel, output, task, console, sink, copies=copies)
     try:
         return worker.listen(timeout)
     finally:
         worker.end()
+
+
+class WorkerProcess(Protocol):
+    """What a supervisor must know of a worker's process, and do to it."""
+
+    pid: int
+
+    def ended(self, *, wait: bool = False) -> int | None:
+        """Its exit code, negative for a signal; None while it lives, unless we ``wait``."""
+
+    def kill(self) -> bool:
+        """End it; false if we may not."""
+
+
+class Child:
+    """A process that this one has forked."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._code: int | None = None
+
+    def ended(self, *, wait: bool = False) -> int | None:
+        """See ``WorkerProcess``."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, 0 if wait else os.WNOHANG)
+            self._code = os.waitstatus_to_exitcode(status) if pid else None
+        return self._code
+
+    def kill(self) -> bool:
+        """See ``WorkerProcess``."""
+        try:
+            os.kill(self.pid, signal.SIGKILL)
+        except PermissionError:
+            return False  # another user, in a container without CAP_KILL: the container's end is the worker's
+        return True
 
 
 class _Worker:
@@ -99,7 +153,7 @@ class _Worker:
 
     def __init__(
         self,
-        pid: int,
+        process: WorkerProcess,
         channel: socket.socket,
         output: int,
         task: Task,
@@ -108,14 +162,13 @@ class _Worker:
         *,
         copies: bool,
     ) -> None:
-        self._pid = pid
+        self._process = process
         self._channel = channel
         self._output = output
         self._task = task
         self._console = console
         self._sink = sink
         self._inbox = Inbox()
-        self._status: int | None = None
         self._timeout: float | None = None
         self._deadline = math.inf
         self._may_have_copies = copies
@@ -129,7 +182,7 @@ class _Worker:
         ended = False
         while True:
             nap = 0 if ended else LONGEST_NAP
-            readable, _, _ = select.select(open_ends, [], [], min(self._time_left(), nap))
+            readable = _readable(open_ends, min(self._time_left(), nap))
             if self._output in readable and not self._pass_on():
                 open_ends.remove(self._output)
             if self._channel in readable:
@@ -142,12 +195,12 @@ class _Worker:
             if self._channel not in open_ends or (ended and self._channel not in readable):
                 raise self._gone()
             # It may have sent its last word and ended since we looked; so once it has ended, we look again.
-            ended = ended or (not readable and self._has_ended())
+            ended = ended or (not readable and self._process.ended() is not None)
 
     def end(self) -> None:
         """Make sure that nothing of the worker is left."""
-        if not self._has_ended() and self._kill():
-            self._wait(0)
+        if self._process.ended() is None and self._process.kill():
+            self._process.ended(wait=True)
         os.set_blocking(self._output, False)
         for _ in range(_LAST_READS):
             if not self._pass_on():
@@ -156,13 +209,6 @@ class _Worker:
         self._channel.close()
         if self._copies is not None:
             self._copies.remove()
-
-    def _kill(self) -> bool:
-        try:
-            os.kill(self._pid, signal.SIGKILL)
-        except PermissionError:
-            return False  # another user, in a container without CAP_KILL: the container's end is the worker's
-        return True
 
     def _time_left(self) -> float:
         left = self._deadline - time.monotonic()
@@ -207,7 +253,7 @@ class _Worker:
         if self._copies is None:
             from algotools.confine.copies import Copies  # here, because few runs need one
 
-            self._copies = Copies(self._task, self._pid, self._say, self._note)
+            self._copies = Copies(self._task, self._process.pid, self._say, self._note)
         try:
             return DatabaseGiven(self._copies.give(label, self._time_left))
         except (DatabaseUnreadable, UnknownLabel) as error:
@@ -229,31 +275,28 @@ class _Worker:
             self._sink(chunk)
         return bool(chunk)
 
-    def _has_ended(self) -> bool:
-        return self._status is not None or self._wait(os.WNOHANG)
-
-    def _wait(self, options: int) -> bool:
-        pid, status = os.waitpid(self._pid, options)
-        if pid:
-            self._status = status
-        return bool(pid)
-
     def _gone(self) -> AlgotoolsError:
         """The worker closed the channel without a last word: what became of it?"""
+        code = None
         for _ in range(20):
-            if self._has_ended():
+            if (code := self._process.ended()) is not None:
                 break
             time.sleep(LONGEST_NAP / 20)
-        if self._status is None:
+        if code is None:
             return FunctionExited("the function closed the channel to its supervisor, which it must leave alone")
-        if os.WIFSIGNALED(self._status):
-            number = os.WTERMSIG(self._status)
-            why = _SIGNALS.get(number, "it was killed, or its interpreter crashed")
-            return WorkerKilled(
-                f"the function's process ended by signal {number} ({signal.Signals(number).name}): {why}"
-            )
-        code = os.WEXITSTATUS(self._status)
+        if code < 0:
+            why = _SIGNALS.get(-code, "it was killed, or its interpreter crashed")
+            return WorkerKilled(f"the function's process ended by signal {-code} ({signal.Signals(-code).name}): {why}")
         return FunctionExited(f"the function ended its process with exit status {code} instead of returning")
+
+
+def _readable(ends: list[socket.socket | int], patience: float) -> list[socket.socket | int]:
+    """Which can be read within so many seconds; unlike ``select.select``, whatever their numbers."""
+    poll = select.poll()
+    by_number = {end if isinstance(end, int) else end.fileno(): end for end in ends}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(patience * 1000)]
 
 
 _SIGNALS: dict[int, str] = {

@@ -131,6 +131,7 @@ def test_results_go_to_a_pipe_alone_and_the_table_to_the_terminal(tmp_path: Path
         ({"TERM": "xterm", "CI": "true"}, "utf-8", False),
         ({"TERM": "xterm"}, "latin-1", False),
         ({"TERM": "dumb"}, "utf-8", False),
+        ({"TERM": "xterm", "PYTHONBREAKPOINT": "ipdb.set_trace"}, "utf-8", False),
         ({}, "utf-8", False),
     ],
 )
@@ -213,6 +214,19 @@ def test_who_asks_something_has_the_terminal_for_itself(tmp_path: Path) -> None:
     assert '"42"' in screen.text
 
 
+def test_a_breakpoint_stops_in_the_authors_function_on_a_quiet_terminal(tmp_path: Path) -> None:
+    with on_terminal("run", "stops", "number:=4", *SLOWLY, *nodes(tmp_path, 1), "--runner", "inline") as running:
+        screen = running.until("(Pdb)")
+        assert "slowly/__init__.py(" in screen.text
+        assert "stops: " not in screen.text  # no table
+        running.type("p double + 34\n")
+        running.until("\n42\n(Pdb)")
+        running.type("c\n")
+        code, screen, _ = running.end()
+    assert code == 0
+    assert "│ 8 " in screen.text
+
+
 @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
 @pytest.mark.parametrize("runner", ["process", "inline"])
 def test_a_signal_ends_all_that_was_started(tmp_path: Path, runner: str, sent: signal.Signals, code: int) -> None:
@@ -277,7 +291,7 @@ def test_ctrl_c_ends_all_without_a_terminal(tmp_path: Path) -> None:
         start_new_session=True,
         env={**os.environ, **dict([mark.split("=")])},
     ) as process:
-        wait_until(lambda: len(marked(mark)) == 4)  # the command, the template, a supervisor and its worker
+        wait_until(lambda: len(marked(mark)) == 3)  # the command, the template and a worker
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=10)
     assert process.returncode == 130

@@ -9,10 +9,11 @@ import sys
 from ..conftest import ByHand
 
 ENDS_BETWEEN_TWO_LOOKS = """
-import os, select
+import os
 from algotools import container
+from algotools.dispatch import supervisor
 
-fork, look, worker = os.fork, select.select, []
+fork, look, worker = os.fork, supervisor._readable, []
 
 def forked():
     worker.append(fork())
@@ -23,9 +24,9 @@ def looked(*arguments):
         return look(*arguments)
     os.waitid(os.P_PID, worker[0], os.WEXITED | os.WNOWAIT)
     worker.append(None)
-    return [], [], []  # nothing had come when we looked; by now the worker has answered, and has ended
+    return []  # nothing had come when we looked; by now the worker has answered, and has ended
 
-os.fork, select.select = forked, looked
+os.fork, supervisor._readable = forked, looked
 code = container.main(os.environ)
 assert len(worker) == 2
 os._exit(code)

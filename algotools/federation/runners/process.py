@@ -11,14 +11,20 @@ import sys
 import threading
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
+from algotools import container
+from algotools.contract import Contract
 from algotools.contract.environment import from_image
 from algotools.dispatch.limits import can_limit_memory
+from algotools.dispatch.perform import Load
+from algotools.dispatch.supervisor import Sink, listen
 from algotools.errors import FederationError
 from algotools.federation.runners import Job, template
 from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
+from algotools.task import Task
 
 PATIENCE = 5.0
 """Seconds for which a template of its own stays warm without a run."""
@@ -26,12 +32,11 @@ PATIENCE = 5.0
 PATIENCE_AT_THE_END = 5.0
 """Seconds for which the end of a template is waited for."""
 
-GRACE = 10.0
-"""Seconds that a run gets past its limit, to tell in its own words that it is overdue."""
-
 
 class ProcessRunner:
-    """Runs ``python -m algotools`` in the environment that a node prepares, and in little else.
+    """Runs the author's code in the environment that a node prepares, and in little else.
+
+    The supervisor of each run is a thread here: it takes the one road, on which a container's supervisor is a process.
 
     Args:
         algorithm: what to run.
@@ -61,17 +66,19 @@ class ProcessRunner:
             self.wake()  # it will be warm by the time that it is needed
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
-        """See ``Runner``."""
-        for _ in range(2):
-            mine, its = socket.socketpair()
-            with its, mine:
-                log = self._ask(job, its)
-                its.close()
-                if (code := _follow(log, mine, job, console, timeout)) is not None:
-                    return code
-            # The template had ended by itself just before it was asked; a new one is at hand.
-            self._replace()
-        raise _ended()
+        """See ``Runner``; the limit is in the environment, where every way of running finds it."""
+        del timeout
+
+        def perform(
+            task: Task, load: Load, contract: Contract, console: Console, sink: Sink, timeout: float | None
+        ) -> bytes:
+            del load, contract  # the worker finds them for itself
+            with contextlib.ExitStack() as stack:
+                worker, channel, output = self._start(job, stack)
+                stack.enter_context(job.ending.by(worker.kill))
+                return listen(worker, channel, output, task, console, sink, timeout)
+
+        return container.run(job.environment, _nobody, perform, console)
 
     def wake(self) -> None:
         """See ``Runner``: a copy of this process is made where nothing runs in it, so that nobody holds a lock."""
@@ -92,39 +99,33 @@ class ProcessRunner:
             self._closed = True
             self._end()
 
-    def _ask(self, job: Job, lifeline: socket.socket) -> int:
-        """Ask the template for a run; gives what to read its log from."""
+    def _start(self, job: Job, stack: contextlib.ExitStack) -> tuple[template.Lifeline, socket.socket, int]:
+        """Have a worker forked; gives it, the channel to it and what its prints come out of."""
         asked = template.Asked({**self._variables, **job.environment}, self._memory)
-        read_end, write_end = os.pipe()
-        try:
-            sent = self._send(asked, write_end, lifeline)
-        except BaseException:
+        for _ in range(2):
+            (mine, its), (end, lifeline), (read_end, write_end) = socket.socketpair(), socket.socketpair(), os.pipe()
+            with its, lifeline:
+                sent = self._send(asked, its.fileno(), write_end, lifeline.fileno())
+                os.close(write_end)
+            worker = template.Lifeline(stack.enter_context(end))
+            if sent and worker.taken():
+                return worker, mine, read_end
+            # The template had ended by itself just before it was asked; a new one is at hand.
+            mine.close()
             os.close(read_end)
-            raise
-        finally:
-            os.close(write_end)
-        if not sent:
-            os.close(read_end)
-            raise _ended()
-        return read_end
+        raise FederationError("the processes of this federation have ended; make a new one")
 
-    def _send(self, asked: template.Asked, log: int, lifeline: socket.socket) -> bool:
+    def _send(self, asked: template.Asked, *descriptors: int) -> bool:
         """Send a request to the template, or to a new one if it has ended by itself; false after the runner's end."""
         with self._lock:
             for _ in range(0 if self._closed else 2):
-                self._template = self._template or _Template(self._algorithm)
+                if self._template is None or self._template.has_ended():
+                    self._end()
+                    self._template = _Template(self._algorithm)
                 with contextlib.suppress(OSError):
-                    template.request(self._template.control, asked, log, lifeline.fileno())
+                    template.request(self._template.control, asked, *descriptors)
                     return True
-                self._end()
         return False
-
-    def _replace(self) -> None:
-        with self._lock:
-            if self._closed:
-                raise _ended()
-            if self._template is not None and self._template.has_ended():
-                self._end()
 
     def _end(self) -> None:
         if self._template is not None:
@@ -132,29 +133,8 @@ class ProcessRunner:
             self._template = None
 
 
-def _ended() -> FederationError:
-    return FederationError("the processes of this federation have ended; make a new one")
-
-
-def _follow(log: int, lifeline: socket.socket, job: Job, console: Console, timeout: float | None) -> int | None:
-    """Hand on a run's log to its end; gives how it ended, None if the template never took it."""
-
-    def end() -> None:
-        with contextlib.suppress(OSError):
-            lifeline.shutdown(socket.SHUT_WR)
-
-    overdue = threading.Timer(timeout + GRACE, end) if timeout else None
-    if overdue:
-        overdue.daemon = True
-        overdue.start()
-    try:
-        with job.ending.by(end), open(log, encoding="utf-8", errors="backslashreplace") as lines:
-            for line in lines:
-                console(line.rstrip("\n"))
-            return template.exit_code(lifeline)
-    finally:
-        if overdue:
-            overdue.cancel()
+def _nobody() -> NoReturn:
+    raise AssertionError("workers load the algorithm, not their supervisor")
 
 
 class _Template:
