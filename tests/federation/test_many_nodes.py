@@ -78,6 +78,11 @@ def takes_it_bit_by_bit(data: Database) -> int:
 
 
 @rpc
+def draws(data: Database) -> float:
+    return float(np.random.random())  # noqa: NPY002 - as many authors still do
+
+
+@rpc
 def sleeps(data: Database, seconds: float) -> None:
     time.sleep(seconds)
 
@@ -88,8 +93,8 @@ def waits_for_sleepers(client: AlgorithmClient) -> int:
 
 
 FUNCTIONS = [
-    part_of_mean, mean_of_all, address, spoils, has_a_file, counts_who_goes, takes_memory, takes_it_bit_by_bit, sleeps,
-    waits_for_sleepers,
+    part_of_mean, mean_of_all, address, spoils, has_a_file, counts_who_goes, takes_memory, takes_it_bit_by_bit, draws,
+    sleeps, waits_for_sleepers,
 ]  # fmt: skip
 
 
@@ -142,6 +147,12 @@ def test_runs_queue_when_there_are_more_than_the_machine_takes_at_once() -> None
     with Federation(frames(40), algorithm=FUNCTIONS) as federation:
         federation._schedule._places = 3
         assert max(federation.run(counts_who_goes)) <= 3
+
+
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_nodes_draw_numbers_of_their_own(runner: str) -> None:
+    with Federation(frames(8), algorithm=FUNCTIONS, runner=runner) as federation:
+        assert len(set(federation.run(draws))) == 8
 
 
 def test_a_run_that_takes_too_much_memory_fails_by_name_and_the_others_do_not() -> None:
