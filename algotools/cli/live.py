@@ -47,7 +47,10 @@ def view() -> Iterator[View]:
 
 
 def is_terminal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether somebody looks at it, on a terminal that can move its cursor and has the signs that we draw with."""
-    watched = stream.isatty() and not environ.get("CI")
+    """Whether somebody looks at it, on a terminal that can move its cursor and has the signs that we draw with.
+
+    A debugger of one's own (``PYTHONBREAKPOINT``) wants the terminal for itself; Python's tells us when.
+    """
+    watched = stream.isatty() and not environ.get("CI") and not environ.get("PYTHONBREAKPOINT")
     able = environ.get("TERM", "").lower() not in ("dumb", "unknown", "")
     return watched and able and stream.encoding.lower().startswith("utf")

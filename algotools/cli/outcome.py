@@ -112,12 +112,14 @@ class Outcome:
 
     def _rows(self) -> Iterator[_Row]:
         """A row for each run; if there are many, one for those that ended alike."""
-        alike: dict[object, list[Run]] = {}
+        alike: dict[object, tuple[str, list[Run]]] = {}
         for run in self._task.runs:
             told = self._told(run)
-            alike.setdefault((run.status, told) if len(self._task.runs) > MANY else run.id, []).append(run)
-        for runs in alike.values():
-            yield _Row(self._listed(runs, NAMES), runs[0].status, self._told(runs[0]), runs[0] in self.failed)
+            key = (run.status, told) if len(self._task.runs) > MANY else run.id
+            alike.setdefault(key, (told, []))[1].append(run)
+        for told, runs in alike.values():
+            failed = self._overview.failure(runs[0]) is not None
+            yield _Row(self._listed(runs, NAMES), runs[0].status, told, failed)
 
     def _rows_below(self) -> Iterator[_Row]:
         """A row for each failure of runs that masters asked for in vain."""

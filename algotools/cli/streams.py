@@ -22,15 +22,14 @@ class Streams:
     """
 
     def __init__(self, take: Callable[[str], object], asked: Callable[[], object]) -> None:
-        self._before: tuple[Any, ...] = (sys.stdout, sys.stderr, sys.breakpointhook, builtins.input)
+        self._before: tuple[Any, ...] = (sys.stdout, sys.stderr, builtins.input)
         self._taken = (_Taken(sys.stdout, take), _Taken(sys.stderr, take))
         sys.stdout, sys.stderr = self._taken
-        sys.breakpointhook = _after(asked, sys.breakpointhook)
-        builtins.input = _after(asked, builtins.input)
+        builtins.input = _after(asked, builtins.input)  # a debugger's prompt, too; at its hook it would stop in ours
 
     def restore(self) -> None:
         """Leave all streams to themselves again; whoever holds one of ours prints through it."""
-        sys.stdout, sys.stderr, sys.breakpointhook, builtins.input = self._before
+        sys.stdout, sys.stderr, builtins.input = self._before
         for taken in self._taken:
             taken.let_through()
 

@@ -12,7 +12,6 @@ import subprocess
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import docker
@@ -25,7 +24,7 @@ from algotools.cli.overview import counted
 from algotools.federation.runners.containers import OWNER
 
 from ..conftest import ALGORITHMS, COMMAND, algotools
-from .terminal import OnTerminal, on_terminal
+from .terminal import OnTerminal, Screen, on_terminal
 
 SLOWLY = ("--algorithm", str(ALGORITHMS / "slowly"))
 
@@ -182,8 +181,13 @@ def test_a_flood_of_lines_scrolls_by_above_the_table(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     asked = ("run", "never_stops_talking", f"gate={gate}", *SLOWLY, *nodes(tmp_path, 1))
     with on_terminal(*asked) as running:
-        screen = running.until("never_stops_talking: 0 of 1 completed, 1 active; 1 s")  # the latest frame, that is
-        assert "and another thing" in screen.text
+
+        def counted_on(screen: Screen) -> int:
+            found = re.search(r"0 of 1 completed, 1 active; (\d+) s", screen.text)
+            return int(found[1]) if found and "and another thing" in screen.text else -1
+
+        screen = running.until(lambda screen: counted_on(screen) >= 0)
+        running.until(lambda now: counted_on(now) > counted_on(screen))
         gate.touch()
         code, screen, _ = running.end()
     assert code == 0
@@ -281,19 +285,21 @@ def of(engine: docker.DockerClient, running: OnTerminal) -> list[str]:
 
 
 def test_ctrl_c_ends_all_without_a_terminal(tmp_path: Path) -> None:
-    (tmp_path / "a.csv").write_text("name\nx\n")
-    mark = f"PYTHON_MARK_OF_THIS_TEST={uuid.uuid4()}"  # what begins with PYTHON is handed on to every run
-    algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")]
+    mark = str(uuid.uuid4())
+    asked = ("run", "step", "number:=1", f"gate={tmp_path / 'gate'}", *SLOWLY, *nodes(tmp_path, 1))
     with subprocess.Popen(
-        [*COMMAND, "run", "never_returns", *algorithm],
+        [*COMMAND, *asked],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        env={**os.environ, **dict([mark.split("=")])},
+        env={**os.environ, "PYTHON_MARK": mark},
     ) as process:
-        wait_until(lambda: len(marked(mark)) == 3)  # the command, the template and a worker
+        assert process.stderr is not None
+        until = (line for line in process.stderr if "step 1 has begun" in line)
+        assert next(until)
+        assert len(marked(mark)) > 1
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=10)
+        _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "nothing is left running" in stderr
     assert marked(mark) == []
@@ -307,14 +313,6 @@ def marked(mark: str) -> list[str]:
             if folder.name.isdigit() and mark.encode() in (folder / "environ").read_bytes():
                 found.append(folder.name)
     return found
-
-
-def wait_until(true: Callable[[], bool]) -> None:
-    """Wait for something that is about to become true."""
-    deadline = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_counts_and_times_are_short() -> None:

@@ -80,6 +80,13 @@ def asks() -> str:
     return input("a number, please: ")
 
 
+@rpc
+def stops(number: int) -> int:
+    double = 2 * number
+    breakpoint()
+    return double
+
+
 def wait_for(gate: str) -> None:
     while gate and not Path(gate).exists():
         time.sleep(0.01)
