@@ -64,7 +64,7 @@ def test_with_a_quorum_the_others_answer(federation: Federation) -> None:
     assert found == [{"sum": 9.0, "count": 1}, {"sum": 6.0, "count": 3}]
 
 
-def test_arrays_come_back_as_arrays_from_two_tasks_at_the_same_time(federation: Federation) -> None:
+def test_arrays_come_back_as_arrays_and_results_are_waited_for_by_from_task_too(federation: Federation) -> None:
     [found] = federation.run("two_at_once", at=[3], column="age", organizations=[4, 2])
     assert found == [[1, 3], [["ndarray", 1], ["ndarray", 3]]]
 

@@ -29,7 +29,7 @@ def central(client: AlgorithmClient, column: str, organizations_to_include: list
     mean = total / count
 
     second = client.task.create({"method": "moments", "args": [column, mean]}, organizations_to_include)
-    squares = [sum(result["squares"]) for result in client.result.from_task(second["id"])]
+    squares = [sum(result["squares"]) for result in client.wait_for_results(second["id"], interval=0.1)]
     return {
         "mean": mean,
         "spread": math.sqrt(sum(squares) / (count - 1)),
@@ -70,8 +70,8 @@ def two_at_once(client: AlgorithmClient, column: str, organizations: list[int]) 
     """The types of what another of our functions gives, and the second task awaited before the first."""
     first = client.task.create({"method": "moments", "kwargs": {"column": column, "mean": 0}}, organizations)
     second = client.task.create({"method": "partial", "args": [column]}, organizations)
-    counts = [result["count"] for result in client.wait_for_results(second["id"])]
-    squares = [result["squares"] for result in client.wait_for_results(first["id"])]
+    counts = [result["count"] for result in client.result.from_task(second["id"])]
+    squares = [result["squares"] for result in client.result.from_task(first["id"])]
     return [counts, [[type(array).__name__, len(array)] for array in squares]]
 
 
