@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -95,6 +96,9 @@ def _positional(algorithm: Algorithm) -> Names:
 
 def _run_info(task: Task, identity: Identity) -> RunInfo:
     """What the environment tells of the run (v5), else its token."""
+    if task.temporary_folder is not None:
+        with contextlib.suppress(OSError):  # a real node has made it
+            task.temporary_folder.mkdir(parents=True, exist_ok=True)
     return RunInfo(
         task_id=identity.task_id,
         node_id=identity.node_id,

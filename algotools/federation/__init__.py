@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
 import tempfile
@@ -127,6 +128,7 @@ class Federation:
         folder: Path,
     ) -> None:
         self._folder = folder
+        self._runs = folder if self._algorithms.in_containers else _room_for_runs(folder)
         self._timeout = timeout
         self._lock = threading.RLock()
         self._callers: dict[str, tuple[Identity, int]] = {}
@@ -149,13 +151,15 @@ class Federation:
                 self._contract,
                 self._store,
                 folder / f"node-{o.id}",
+                self._runs / f"node-{o.id}",
                 faulty.get(o.id, SOUND),
                 pause,
                 self._sessions,
             )
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
-        self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._algorithms, self._api, folder)
+        made = (self._schedule, self._algorithms, self._api, folder, self._runs)
+        self._finalizer = weakref.finalize(self, _clean_up, *made)
 
     @classmethod
     def from_file(
@@ -471,10 +475,26 @@ def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _clean_up(schedule: Schedule | None, algorithms: Algorithms, api: Api, folder: Path) -> None:
+def _room_for_runs(folder: Path) -> Path:
+    """Where runs have their files, which are small and do not last: in memory where the system offers that.
+
+    A thousand runs make some thousand files, each of which takes a disk longer than what is done with it.
+    """
+    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
+    if not os.environ.get("TMPDIR") and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= PLENTY:
+        return Path(tempfile.mkdtemp(prefix="algotools-", dir=memory))
+    return folder
+
+
+PLENTY = 1 << 30
+"""Bytes that must be free where runs have their files in memory: answers are among them until the server has them."""
+
+
+def _clean_up(schedule: Schedule | None, algorithms: Algorithms, api: Api, *folders: Path) -> None:
     if schedule is not None:
         schedule.close()
     algorithms.close()
     api.close()
-    release(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    for folder in folders:
+        release(folder)
+        shutil.rmtree(folder, ignore_errors=True)

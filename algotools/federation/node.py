@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,7 +40,18 @@ Pause = Callable[[Run, float], object]
 
 
 class Node:
-    """The node of one organization."""
+    """The node of one organization.
+
+    Args:
+        member: the organization, and what its node has.
+        contract: the generation that it speaks.
+        store: the server.
+        folder: for what it keeps: the temporary folders of jobs, the tables of sessions.
+        runs: for the files of each run, which go with it.
+        faults: what is wrong with it.
+        pause: see ``Pause``.
+        sessions: those of the server.
+    """
 
     def __init__(
         self,
@@ -47,6 +59,7 @@ class Node:
         contract: Contract,
         store: Store,
         folder: Path,
+        runs: Path,
         faults: Faults,
         pause: Pause,
         sessions: Sessions,
@@ -63,6 +76,7 @@ class Node:
         self._contract = contract
         self._store = store
         self._folder = folder
+        self._runs = runs
 
     @property
     def labels(self) -> list[str]:
@@ -89,10 +103,12 @@ class Node:
     def execute(self, run: Run, task: TaskRecord, token: str, runner: Runner, url: str, timeout: float | None) -> None:
         """Run a task to its end, whatever that is. ``token`` is what its container may speak to the API with."""
         self._endings[run.id] = ending = Ending()
+        folder = self._runs / f"task-{run.id:09d}"
         try:
-            self._execute(run, task, token, runner, url, timeout, ending)
+            self._execute(run, task, token, runner, url, timeout, ending, folder)
         finally:
             del self._endings[run.id]
+            shutil.rmtree(folder, ignore_errors=True)  # what is in it is the server's now
 
     def _execute(
         self,
@@ -103,11 +119,11 @@ class Node:
         url: str,
         timeout: float | None,
         ending: Ending,
+        folder: Path,
     ) -> None:
         self._store.fetched(run)
         if run.finished_at:
             return  # killed since it was submitted
-        folder = self._folder / f"task-{run.id:09d}"
         details = folder / "details.log"
         variables = {debug.VARIABLE: str(details), **({container.TIMEOUT: str(timeout)} if timeout else {})}
 
@@ -162,8 +178,7 @@ class Node:
             requested = self._tables.asked(task)
             configured: tuple[Database, ...] = ()
         else:
-            temporary = self._folder / f"job-{task.job_id}-tmp"
-            temporary.mkdir(parents=True, exist_ok=True)
+            temporary = self._folder / f"job-{task.job_id}-tmp"  # made for who asks for it
             requested = tuple(self._requested(task.databases))
             labels = {database.label for database in requested}
             configured = tuple(d for label, d in self._member.databases.items() if label not in labels)

@@ -53,6 +53,11 @@ class Job(NamedTuple):
     contract: Contract
     ending: Ending
 
+    def make_room(self) -> None:
+        """Make the job's temporary folder, for runs that cannot do so themselves."""
+        if self.task.temporary_folder is not None:
+            self.task.temporary_folder.mkdir(parents=True, exist_ok=True)
+
 
 class Runner(Protocol):
     """Runs an algorithm on tasks that a node prepared."""

@@ -54,6 +54,7 @@ class AsNodeRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
+        job.make_room()
         task = job.contract.inside(job.task, URL)
         node, name = job.task.output_file.parent.parent, job.task.output_file.parent.name
         helper = {"labels": {"vantage6-type": "algorithm-helper"}}

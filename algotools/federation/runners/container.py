@@ -52,6 +52,7 @@ class ContainerRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
+        job.make_room()
         environment = job.prepare(job.contract.inside(job.task, URL)).environment
         with self._containers.use(), contextlib.ExitStack() as stack:
             network = "none"

@@ -106,6 +106,7 @@ class ForeignRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
+        job.make_room()
         read_end, write_end = os.pipe()
         overdue = threading.Event()
         with open(read_end, "rb", buffering=0) as log:
