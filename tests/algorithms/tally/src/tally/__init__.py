@@ -50,6 +50,17 @@ def mean(
 
 
 @master
+def as_they_come(
+    client: AlgorithmClient, column: str, minimums: list[int], timeout: float | None = None
+) -> dict[str, object]:
+    """Each organization with a minimum of its own: who answers, in the order of the answers, and who does not."""
+    own = {organization: {"minimum": least} for organization, least in zip(client.organizations, minimums, strict=True)}
+    found = client.run(tally, arguments=own, column=column, quorum=1, timeout=timeout)
+    order = [[organization, answer["count"]] for organization, answer in found.as_completed()]
+    return {"order": order, "failures": {str(o): why for o, why in found.failures.items()}}
+
+
+@master
 def asks_for_a_failure(client: AlgorithmClient, column: str, at: int) -> list[int]:
     return list(client.run(fails, column=column, at=at))
 
