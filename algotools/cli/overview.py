@@ -28,6 +28,8 @@ class Standing(NamedTuple):
     """The task's own runs."""
     asked: Sequence[Run]
     """The runs that masters among them wait for: those of their latest rounds."""
+    masters: Mapping[int, int]
+    """Their tasks -> the organization whose master asked."""
     number: int
     """Which round that is; of several masters, the latest."""
     earlier: Counter[str]
@@ -57,9 +59,11 @@ class Overview:
         for task in list(self._running.subtasks(self._task.id)):
             of_masters.setdefault(task.init_organization_id, []).append(task)
         rounds = [_rounds(tasks) for tasks in of_masters.values()]
-        asked = [run for found in rounds for task in found[-1] for run in task.runs]
+        latest = [task for found in rounds for task in found[-1]]
+        asked = [run for task in latest for run in task.runs]
+        masters = {task.id: task.init_organization_id for task in latest}
         earlier = Counter(run.status for found in rounds for past in found[:-1] for task in past for run in task.runs)
-        return Standing(self._task.runs, asked, max(map(len, rounds), default=0), earlier)
+        return Standing(self._task.runs, asked, masters, max(map(len, rounds), default=0), earlier)
 
     def summaries(self, now: Standing) -> list[str]:
         """The counts in words: of the task's own runs, and of those that its masters wait for."""
@@ -124,12 +128,15 @@ def counted(statuses: Counter[str], *, whole: bool = True) -> str:
 def fitting(now: Standing, room: int) -> list[Run]:
     """The runs to show in so many lines.
 
-    All of them in their order, if they fit. Else the task's own runs in at most a quarter of the lines and those that
-    masters wait for below, of both those that matter most: failures first, but not in more than half of the lines, then
-    what has been going on the longest, then what ended last.
+    All of them if they fit, what a master waits for below it. Else the task's own runs in at most a quarter of the
+    lines, and those that masters wait for in the rest; of both those that matter most: failures first, but not in more
+    than half of the lines, then what has been going on the longest, then what ended last.
     """
     if len(now.own) + len(now.asked) <= room:
-        return [*now.own, *now.asked]
+        below: dict[int, list[Run]] = {}
+        for run in now.asked:
+            below.setdefault(now.masters[run.task_id], []).append(run)
+        return [run for own in now.own for run in (own, *below.get(own.organization_id, ()))]
     if not now.asked:
         return _first(now.own, room)
     own = _first(now.own, max(1, room // 4))

@@ -74,6 +74,20 @@ def test_a_table_tells_who_is_how_far(tmp_path: Path) -> None:
     assert "│ hospital_1 (2) │ completed │ [3, 3] │" in lines
 
 
+def test_what_a_master_asks_for_is_below_it(tmp_path: Path) -> None:
+    gate = f"gate={tmp_path / 'gate'}"
+    asked = ("run", "rounds", gate, "number:=1", "--runner", "inline", *SLOWLY, *nodes(tmp_path, 2))
+    with on_terminal(*asked) as running:
+        screen = running.until(lambda screen: screen.text.count("50% part 5 of 10") == 4)
+        names = [line[: line.index(")") + 1].split("  ") for line in screen.table if ")" in line]
+        assert [[part for part in name if part] for name in names] == [
+            *(["rounds", "hospital_1 (2)"], ["step", "hospital_1 (2)"], ["step", "hospital_2 (3)"]),
+            *(["rounds", "hospital_2 (3)"], ["step", "hospital_1 (2)"], ["step", "hospital_2 (3)"]),
+        ]
+        (tmp_path / "gate-1").touch()
+        assert running.end()[0] == 0
+
+
 @pytest.mark.parametrize(("columns", "rows"), [(80, 24), (40, 6)])
 def test_a_hundred_nodes_fit_any_terminal(tmp_path: Path, columns: int, rows: int) -> None:
     gate = f"gate={tmp_path / 'gate'}"
