@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import pandas as pd
@@ -29,6 +28,7 @@ class SessionFolders:
         self._folder = folder
         self._sessions = sessions
         self._lock = threading.RLock()
+        self._states: dict[Path, list[dict[str, str]]] = {}
 
     def folder(self, task: Task) -> Path:
         """The folder of a task's session, made at its first use."""
@@ -107,12 +107,10 @@ class SessionFolders:
 
     def _write_state(self, session: Path, more: list[dict[str, str]]) -> None:
         """The session's file, which says what has been done in it."""
-        path = session / v5.SESSION_FILE
-        rows = pd.DataFrame(more, columns=["action", "file", "timestamp", "message", "dataframe"], dtype=str)
-        if path.exists():
-            before: Any = parquet.read(Database("session", str(path), "parquet"), None).value
-            rows = pd.concat([before, rows], ignore_index=True)
-        path.write_bytes(parquet.encode(rows))
+        rows = self._states.setdefault(session, [])
+        rows += more
+        columns = ["action", "file", "timestamp", "message", "dataframe"]
+        (session / v5.SESSION_FILE).write_bytes(parquet.encode(pd.DataFrame(rows, columns=columns, dtype=str)))
 
 
 def _part(path: Path, content: bytes) -> Path:
