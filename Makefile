@@ -5,16 +5,22 @@ BIN := $(VENV)/bin
 
 .PHONY: demo docs test test-engine test-images test-tools test-peers test-rest base-image lint benchmark clean
 
-# The environment is made anew when the project's metadata change.
-$(VENV)/installed: pyproject.toml
+# The environment is made anew when the project's metadata change: the package, and then what its tests need.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+$(VENV)/package: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "algotools needs Python 3.10 or newer; choose one with: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group test --group lint --group docs
+	$(PIP) --upgrade 'pip>=25.1'
+	$(PIP) --editable .
+	touch $@
+
+$(VENV)/installed: $(VENV)/package
+	$(PIP) --editable . --group test --group lint --group docs
 	touch $@
 
 # The main job, without Docker: the manual's average over the organizations 2 and 3.
-demo: $(VENV)/installed
+demo: $(VENV)/package
 	$(BIN)/algotools run master column_name=age --algorithm examples/average --organizations 2,3
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
@@ -45,10 +51,10 @@ base-image: $(VENV)/installed
 	$(BIN)/algotools build --base >/dev/null 2>&1 || true
 
 # What an author uses on the laptop, mostly as processes of their own.
-TOOLS := tests/check tests/cli tests/describe tests/scaffold tests/testing
+TOOLS := tests/check tests/cli tests/describe tests/docs tests/scaffold tests/testing
 
 test-tools: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS))
+	$(BIN)/python -m pytest -q -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS)) $(PEERS:%=--ignore=%)
 	$(BIN)/python -m pytest -q examples/average
 
 # The first time, this installs the peers' packages under .peers: about a minute.
