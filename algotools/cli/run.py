@@ -113,7 +113,8 @@ def run(
     ] = False,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which a run is ended.")] = None,
     memory: Annotated[
-        str | None, typer.Option(help="What a run in a container may use, for instance 4g.", show_default=False)
+        str | None,
+        typer.Option(help="What a run may use, for instance 4g (runners process and container).", show_default=False),
     ] = None,
 ) -> None:
     """Run a task over several nodes on this machine, and show the results.

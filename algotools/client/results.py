@@ -12,7 +12,7 @@ from algotools.errors import PartialFailure
 from algotools.payload import RICH, decode_rich
 from algotools.report import log, read_failure
 
-FIRST_PAUSE, LONGEST_PAUSE, SHARE = 0.02, 15.0, 0.25
+FIRST_PAUSE, LONGEST_PAUSE, SHARE = 0.02, 15.0, 0.1
 """Seconds between two looks: a share of the time waited so far, so that quick answers come at once and slow
 ones are not hammered for."""
 

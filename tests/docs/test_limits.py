@@ -19,7 +19,7 @@ ROWS = [
 ]
 BY_DEFAULT = {row[0]: row[1] for row in ROWS}
 
-IN_WORDS = {0.25: "a quarter", 3600.0: "an hour", 7 * 24 * 3600.0: "a week"}
+IN_WORDS = {0.1: "a tenth", 3600.0: "an hour", 7 * 24 * 3600.0: "a week"}
 PAUSE = (
     f"{results.FIRST_PAUSE} s, then {IN_WORDS[results.SHARE]} of the time waited, {results.LONGEST_PAUSE:g} s at most"
 )
