@@ -138,8 +138,6 @@ class Results(Sequence[Any]):
         waiting = self._waiting()
         runs = {run.organization_id: run for run in self._connection.runs(self._task_id)}
         done = {o: runs[o] for o in waiting if o in runs and runs[o].finished}
-        if done and (eager or len(done) == len(waiting)):
-            self._take(list(done.values()))
         offline = False
         for organization in waiting:
             if organization not in done:
@@ -148,6 +146,8 @@ class Results(Sequence[Any]):
                 if why := self._dead(organization, run, now):
                     self._failures[organization] = why
         self._thorough_from = now + (0.0 if offline else THOROUGH_EVERY)
+        if done and (eager or len(done) == len(self._waiting())):
+            self._take(list(done.values()))
 
     def _take(self, done: Sequence[RunState]) -> None:
         completed = [run for run in done if run.status == "completed"]

@@ -79,8 +79,8 @@ def main() -> None:
     samples: list[tuple[int, float]] = []
     started = time.monotonic_ns()
     pid = os.posix_spawn(command[0], command, os.environ, file_actions=output)
-    status = None
-    while status is None and time.monotonic_ns() - started < limit * 1e9:
+    status, parent = None, os.getppid()
+    while status is None and os.getppid() == parent and time.monotonic_ns() - started < limit * 1e9:
         if interval and linux:
             samples.append((time.monotonic_ns(), memory()))
         time.sleep(interval or 0.005)

@@ -19,9 +19,10 @@ ROWS = [
 ]
 BY_DEFAULT = {row[0]: row[1] for row in ROWS}
 
-IN_WORDS = {0.1: "a tenth", 3600.0: "an hour", 7 * 24 * 3600.0: "a week"}
+IN_WORDS = {0.1: "a tenth", 3.0: "three times", 3600.0: "an hour", 7 * 24 * 3600.0: "a week"}
 PAUSE = (
-    f"{results.FIRST_PAUSE} s, then {IN_WORDS[results.SHARE]} of the time waited, {results.LONGEST_PAUSE:g} s at most"
+    f"{results.FIRST_PAUSE} s, then {IN_WORDS[results.SHARE]} of the time waited, {results.LONGEST_PAUSE:g} s at most; "
+    f"{IN_WORDS[results.BETWEEN_QUESTIONS]} as long as the platform took to answer"
 )
 
 
