@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from algotools.data.held import placed
+from algotools.data.held import HELD
 from algotools.errors import UnsupportedDatabase
 from algotools.task import Database
 
@@ -75,8 +75,7 @@ def load(database: Database, form: str, columns: Collection[str] | None) -> Load
         DatabaseUnreadable: see ``Source.read``.
     """
     if form == "database":
-        if database.type == "frame":
-            placed(Path(database.uri))
+        place(database)
         return Loaded(database, None)
     kind = type_of(database)
     if kind not in SOURCES:
@@ -86,6 +85,12 @@ def load(database: Database, form: str, columns: Collection[str] | None) -> Load
         )
     source = cast("Source", importlib.import_module(SOURCES[kind]))
     return _preprocessed(source, database, columns) if database.preprocessing else source.read(database, columns)
+
+
+def place(database: Database) -> None:
+    """See to it that a frame that is held is in its file, too, for who cannot see it here."""
+    if (path := Path(database.uri)) in HELD:
+        importlib.import_module(SOURCES["frame"]).place(path)
 
 
 def _preprocessed(source: Source, database: Database, columns: Collection[str] | None) -> Loaded:

@@ -15,14 +15,6 @@ HELD: dict[Path, pd.DataFrame] = {}
 """Path of the file in which a frame would be -> the frame."""
 
 
-def placed(path: Path) -> None:
-    """See to it that a frame that is held is in its file, too, for who cannot see it here."""
-    if path in HELD:
-        from algotools.data.frame import place
-
-        place(path)
-
-
 def release(folder: Path) -> None:
     """Hold nothing any longer whose file would be in a folder."""
     for path in list(HELD):

@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from algotools import container, debug
+from algotools import container, data, debug
 from algotools.contract import Contract, v5
 from algotools.contract.base import Prepared
 from algotools.contract.platform import Run
 from algotools.contract.platform import Task as TaskRecord
-from algotools.data.held import placed
 from algotools.errors import (
     AlgotoolsError,
     DatabaseUnreadable,
@@ -137,7 +136,7 @@ class Node:
             prepared.write()
             if not runner.sees_frames:
                 for database in (*known.databases, *known.configured):
-                    placed(Path(database.uri))
+                    data.place(database)
             self._store.started(run)
             began = time.monotonic()
             job = Job(prepared_for, prepared.environment, prepare, self._contract, ending)
