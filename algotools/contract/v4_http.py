@@ -171,8 +171,9 @@ def respond(
 
 def organization(record: Organization) -> dict[str, object]:
     """An organization as v4 shows it."""
-    lists = ("collaborations", "nodes", "users", "tasks", "runs", "studies")
-    links = {name: f"/api/{name.removesuffix('s')}?organization_id={record.id}" for name in lists}
+    lists = {name: name.removesuffix("s") for name in ("collaborations", "nodes", "users", "tasks", "runs")}
+    lists["studies"] = "study"
+    links = {name: f"/api/{kind}?organization_id={record.id}" for name, kind in lists.items()}
     empty = dict.fromkeys(("public_key", "domain", "address1", "address2", "zipcode", "country"), "")
     return {**links, **empty, "id": record.id, "name": record.name}
 

@@ -44,7 +44,7 @@ def address(data: pd.DataFrame) -> int:
 
 
 @rpc
-def spoils(data: pd.DataFrame) -> list[float]:
+def overwrites(data: pd.DataFrame) -> list[float]:
     seen = data["x"].tolist()
     data.loc[:, "x"] = -1.0
     data["y"] = 0
@@ -93,8 +93,8 @@ def waits_for_sleepers(client: AlgorithmClient) -> int:
 
 
 FUNCTIONS = [
-    part_of_mean, mean_of_all, address, spoils, has_a_file, counts_who_goes, takes_memory, takes_it_bit_by_bit, draws,
-    sleeps, waits_for_sleepers,
+    part_of_mean, mean_of_all, address, overwrites, has_a_file, counts_who_goes, takes_memory, takes_it_bit_by_bit,
+    draws, sleeps, waits_for_sleepers,
 ]  # fmt: skip
 
 
@@ -122,10 +122,10 @@ def test_a_frame_is_not_copied_for_its_node() -> None:
 def test_what_a_function_or_the_caller_does_to_a_frame_is_theirs_alone(runner: str) -> None:
     frame = frames(1)[0]
     with Federation([frame], algorithm=FUNCTIONS, runner=runner) as federation:
-        assert [federation.run(spoils), federation.run(spoils)] == [[[0.0, 1.0, 2.0]]] * 2
+        assert [federation.run(overwrites), federation.run(overwrites)] == [[[0.0, 1.0, 2.0]]] * 2
         assert list(frame.columns) == ["x", "z"]
         frame.loc[0, "x"] = 77.0
-        assert federation.run(spoils) == [[0.0, 1.0, 2.0]]
+        assert federation.run(overwrites) == [[0.0, 1.0, 2.0]]
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])

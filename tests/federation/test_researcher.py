@@ -31,8 +31,8 @@ GATE = threading.Event()
 
 
 @rpc
-def total(data: pd.DataFrame, column: Column) -> dict[str, float]:
-    return {"total": data[column].sum(), "count": data[column].size}
+def sum_up(data: pd.DataFrame, column: Column) -> dict[str, float]:
+    return {"sum_up": data[column].sum(), "count": data[column].size}
 
 
 @rpc
@@ -48,7 +48,7 @@ def held(data: Database) -> str:
 
 @master
 def everywhere(client: AlgorithmClient, column: str) -> list[object]:
-    return list(client.run(total, column=column))
+    return list(client.run(sum_up, column=column))
 
 
 @master
@@ -56,7 +56,7 @@ def holds_everybody(client: AlgorithmClient) -> list[object]:
     return list(client.run(held))
 
 
-FUNCTIONS = [total, few, held, everywhere, holds_everybody]
+FUNCTIONS = [sum_up, few, held, everywhere, holds_everybody]
 
 
 @pytest.fixture(scope="module", params=CONTRACTS)
@@ -64,7 +64,7 @@ def asked(request: pytest.FixtureRequest) -> Iterator[Federation]:
     """With tasks 1 (totals), 2 (a master's), 3 (the subtask of that) and 4 (which failed at one organization)."""
     with Federation(FRAMES, algorithm=FUNCTIONS, contract=request.param) as federation:
         client = federation.client()
-        client.task.create(1, [4, 2, 3], "totals", "an/image:1", "of all", posted("total"))
+        client.task.create(1, [4, 2, 3], "totals", "an/image:1", "of all", posted("sum_up"))
         client.wait_for_results(1)
         client.task.create(1, [2], "the master's", "an/image:2", "", posted("everywhere"))
         client.wait_for_results(2)
@@ -196,7 +196,7 @@ def test_the_manual_s_own_fields_are_there_on_every_contract(client: Client) -> 
     items = client.result.list(task=1)["data"]
     assert [item["organization"]["id"] for item in items] == [4, 2, 3]
     assert [item["result"] for item in items] == [
-        {"total": total, "count": count} for total, count in ((0.0, 0), (3.0, 2), (5.0, 1))
+        {"sum_up": sum_up, "count": count} for sum_up, count in ((0.0, 0), (3.0, 2), (5.0, 1))
     ]
     assert all(item.keys() == RESULT_V3 for item in items)
 
@@ -210,14 +210,16 @@ def test_a_v3_script_runs_as_it_is(contract: str) -> None:
         client = federation.client()
         client.authenticate("researcher", "password")
         client.setup_encryption(None)
-        task = client.task.create(1, [2, 3], "n", "image", "d", posted("total"), data_format="json", database="default")
+        task = client.task.create(
+            1, [2, 3], "n", "image", "d", posted("sum_up"), data_format="json", database="default"
+        )
         found = client.wait_for_results(task["id"], sleep=0.5)
         decoded = client.result.list(task=task["id"], include_metadata=False)
-        assert [item["result"]["total"] for item in decoded] == [3.0, 5.0]
+        assert [item["result"]["sum_up"] for item in decoded] == [3.0, 5.0]
         if contract == "v3":
             assert [item["result"] for item in found] == [
-                b'json.{"total":3.0,"count":2}',
-                b'json.{"total":5.0,"count":1}',
+                b'json.{"sum_up":3.0,"count":2}',
+                b'json.{"sum_up":5.0,"count":1}',
             ]
             assert client.result.from_task(task["id"]) == decoded
             assert client.result.get(1) == decoded[0]
@@ -236,11 +238,11 @@ def test_a_v4_script_runs_as_it_is(contract: str, databases: Any) -> None:
             name="n",
             image="image",
             description="d",
-            input_={"method": "total", "kwargs": {"column": "x"}},
+            input_={"method": "sum_up", "kwargs": {"column": "x"}},
             databases=databases,
         )
         results = client.wait_for_results(task["id"], interval=1)
-        assert [(item["run"]["id"], json.loads(item["result"])["total"]) for item in results["data"]] == [
+        assert [(item["run"]["id"], json.loads(item["result"])["sum_up"]) for item in results["data"]] == [
             (2, 5.0),
             (1, 3.0),
         ]
@@ -252,7 +254,7 @@ def test_a_v4_script_runs_as_it_is(contract: str, databases: Any) -> None:
             (1, "completed", 2),
         ]
         given = runs[0]["arguments"] if contract == "v5" else runs[0]["input"]
-        assert json.loads(given) in ({"column": "x"}, {"method": "total", "kwargs": {"column": "x"}})
+        assert json.loads(given) in ({"column": "x"}, {"method": "sum_up", "kwargs": {"column": "x"}})
 
 
 def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
@@ -274,7 +276,7 @@ def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
             name="n",
             image="image",
             description="d",
-            method="total",
+            method="sum_up",
             arguments={"column": "x"},
             session=session["id"],
             collaboration=1,
@@ -282,7 +284,7 @@ def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
             action="federated_compute",
         )
         found = client.wait_for_results(task["id"])["data"]
-        assert [(json.loads(item["result"])["total"], item["action"]) for item in found] == [
+        assert [(json.loads(item["result"])["sum_up"], item["action"]) for item in found] == [
             (5.0, "federated_compute"),
             (3.0, "federated_compute"),
         ]
@@ -298,7 +300,7 @@ def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
 def test_on_v4_a_task_that_names_no_database_gets_none_where_it_is_written_as_there() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         client = federation.client()
-        call = {"method": "total", "kwargs": {"column": "x"}}
+        call = {"method": "sum_up", "kwargs": {"column": "x"}}
         as_on_v4, as_in_the_manual = (
             client.task.create(organizations=2, input_=call),
             client.task.create(1, 2, input=call),
@@ -364,7 +366,7 @@ def test_without_a_word_a_list_of_tasks_has_a_page_of_twenty() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, faults={2: Dead()}) as federation:
         client = federation.client()
         for _ in range(22):
-            client.task.create(1, 2, input=posted("total"))
+            client.task.create(1, 2, input=posted("sum_up"))
         assert len(client.task.list()["data"]) == 20
         assert [len(client.task.list(page=n, fields=["id"])) for n in (1, 2)] == [20, 2]
         assert len(client.task.list(page=None, per_page=None)["data"]) == 22
@@ -442,7 +444,7 @@ def test_a_dead_node_is_offline_and_its_run_pending() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, faults={"second": Dead()}) as federation:
         client = federation.client()
         assert client.node.list(is_online=False, fields=["id", "status"]) == [{"id": 2, "status": "offline"}]
-        task = client.task.create(1, [2, 3], input=posted("total"))
+        task = client.task.create(1, [2, 3], input=posted("sum_up"))
         until(lambda: client.run.list(task=task["id"], status="completed", field="id"))
         assert client.run.list(task=task["id"], state="open", fields=["status", "started_at"]) == [
             {"status": "pending", "started_at": None}
@@ -483,7 +485,7 @@ def test_a_killed_task_ends_with_all_that_it_had_begun(working: Federation) -> N
 
 def test_a_run_that_has_ended_stays_as_it_is_when_its_task_is_killed(working: Federation) -> None:
     client = working.client()
-    done = client.task.create(1, [2], input=posted("total"))
+    done = client.task.create(1, [2], input=posted("sum_up"))
     client.wait_for_results(done["id"])
     before = client.run.list(task=done["id"])
     assert "has ended already" in client.task.kill(done["id"])["msg"]
@@ -609,7 +611,7 @@ def test_a_list_takes_no_more_for_each_item_where_there_are_many() -> None:
             [frame] * nodes, algorithm=FUNCTIONS, faults=dict.fromkeys(range(2, nodes + 2), Dead())
         ) as many:
             client = many.client()
-            client.task.create(1, list(many.organizations()), input=posted("total"))
+            client.task.create(1, list(many.organizations()), input=posted("sum_up"))
             count = 0
 
             def counted(_frame: object, event: str, _argument: object) -> None:
