@@ -5,10 +5,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,6 +28,7 @@ from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, read_file
 from algotools.federation.endings import untold
 from algotools.federation.faults import SOUND, Dead, Fault, Faults, Slow, Wrong
+from algotools.federation.folders import Folders
 from algotools.federation.node import Node
 from algotools.federation.posting import Posting
 from algotools.federation.runners import Runner
@@ -109,14 +107,14 @@ class Federation:
                 "runner as-node starts images as the Docker nodes of v3 and v4 do; v5's nodes start them on a cluster, "
                 "with the files that runner container gives them"
             )
-        folder = Path(tempfile.mkdtemp(prefix="algotools-"))
+        folders = Folders.make(in_memory=not self._algorithms.in_containers)
         self._api = Api(_weakly(self._answer))
         try:
             plain = self._algorithms.plain_frames
-            configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folder, plain=plain)
-            self._set_up(typed(configuration), timeout, listen or (lambda _run, _line: None), faults or {}, folder)
+            configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folders.kept, plain=plain)
+            self._set_up(typed(configuration), timeout, listen or (lambda _run, _line: None), faults or {}, folders)
         except BaseException:
-            _clean_up(None, self._algorithms, self._api, folder)
+            _clean_up(None, self._algorithms, self._api, folders)
             raise
 
     def _set_up(
@@ -125,10 +123,9 @@ class Federation:
         timeout: float | None,
         listen: Listen,
         faults: Mapping[int | str, Fault | Iterable[Fault]],
-        folder: Path,
+        folders: Folders,
     ) -> None:
-        self._folder = folder
-        self._runs = folder if self._algorithms.in_containers else _room_for_runs(folder)
+        self._folder = folders.kept
         self._timeout = timeout
         self._lock = threading.RLock()
         self._callers: dict[str, tuple[Identity, int]] = {}
@@ -150,16 +147,15 @@ class Federation:
                 member,
                 self._contract,
                 self._store,
-                folder / f"node-{o.id}",
-                self._runs / f"node-{o.id}",
+                folders.kept / f"node-{o.id}",
+                folders.runs / f"node-{o.id}",
                 faulty.get(o.id, SOUND),
                 pause,
                 self._sessions,
             )
             for o, member in zip(self._store.organizations(), configuration.members, strict=True)
         }
-        made = (self._schedule, self._algorithms, self._api, folder, self._runs)
-        self._finalizer = weakref.finalize(self, _clean_up, *made)
+        self._finalizer = weakref.finalize(self, _clean_up, self._schedule, self._algorithms, self._api, folders)
 
     @classmethod
     def from_file(
@@ -475,26 +471,10 @@ def _weakly(method: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def _room_for_runs(folder: Path) -> Path:
-    """Where runs have their files, which are small and do not last: in memory where the system offers that.
-
-    A thousand runs make some thousand files, each of which takes a disk longer than what is done with it.
-    """
-    memory = Path("/dev/shm")  # noqa: S108 - a folder of our own is made in it
-    if not os.environ.get("TMPDIR") and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= PLENTY:
-        return Path(tempfile.mkdtemp(prefix="algotools-", dir=memory))
-    return folder
-
-
-PLENTY = 1 << 30
-"""Bytes that must be free where runs have their files in memory: answers are among them until the server has them."""
-
-
-def _clean_up(schedule: Schedule | None, algorithms: Algorithms, api: Api, *folders: Path) -> None:
+def _clean_up(schedule: Schedule | None, algorithms: Algorithms, api: Api, folders: Folders) -> None:
     if schedule is not None:
         schedule.close()
     algorithms.close()
     api.close()
-    for folder in folders:
-        release(folder)
-        shutil.rmtree(folder, ignore_errors=True)
+    release(folders.kept)
+    folders.remove()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -16,6 +18,7 @@ import pytest
 from algotools import AlgorithmClient, Column, Database, Federation, RunsFailed, master, rpc
 from algotools.contract.platform import Run
 from algotools.errors import FederationError
+from algotools.federation import Dead, owner
 from algotools.federation.runners import process
 
 from ..conftest import ALGORITHMS
@@ -224,6 +227,42 @@ def nothing_more() -> Callable[[], bool]:
     """Whether there is no thread and no process that was not there before."""
     threads, processes = set(threading.enumerate()), descendants()
     return lambda: set(threading.enumerate()) <= threads and descendants() <= processes
+
+
+def folders(name: str) -> set[Path]:
+    """Those of federations in the process of a name."""
+    return {path for place in (tempfile.gettempdir(), "/dev/shm") for path in Path(place).glob(f"algotools-{name}-*")}
+
+
+def test_no_folder_is_left_by_a_federation_that_is_closed_or_cannot_be_made() -> None:
+    mine = owner.in_a_name()
+    before = folders(mine)
+    with Federation(frames(2), algorithm=FUNCTIONS) as federation:
+        federation.run(part_of_mean, column="x")
+        assert not [path for path in folders(mine) - before if [*path.rglob("task-*")]]
+    with pytest.raises(FederationError):
+        Federation(frames(2), algorithm=FUNCTIONS, faults={9: Dead()})
+    assert folders(mine) <= before
+
+
+KILLED = """
+import os, signal
+import pandas as pd
+from algotools import Federation, rpc
+@rpc
+def nothing_much() -> None: ...
+federation = Federation([pd.DataFrame({"x": [1]})], algorithm=[nothing_much])
+print(federation._folder, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_leaves_is_removed_by_the_next() -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED], capture_output=True, text=True, check=False)
+    assert Path(killed.stdout.strip()).exists()
+    with Federation(frames(1), algorithm=FUNCTIONS):
+        assert not Path(killed.stdout.strip()).exists()
+    assert not folders("-".join(Path(killed.stdout).name.split("-")[1:-1]))
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])

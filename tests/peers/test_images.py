@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +13,8 @@ import pytest
 
 from algotools import Federation
 from algotools.errors import FederationError
-from algotools.federation.runners.containers import OWNER, _owner
+from algotools.federation import owner
+from algotools.federation.runners.containers import OWNER
 
 from ..conftest import algotools
 from .analysis import ANSWERS, GENERATIONS, NODES, OURS, answers, runs
@@ -47,7 +47,7 @@ def peer_image(engine: docker.DockerClient, peer_python: Callable[[str], Path]) 
 def nothing_left(engine: docker.DockerClient) -> Iterator[None]:
     """No container of this process outlives a test; other tests may have theirs beside it."""
     yield
-    mine = {"label": f"{OWNER}={_owner(os.getpid())}"}
+    mine = {"label": f"{OWNER}={owner.this_process()}"}
     assert engine.containers.list(all=True, filters=mine, ignore_removed=True) == []
 
 

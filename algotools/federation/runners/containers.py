@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
-from pathlib import Path
 from typing import Any
 
 import docker
@@ -16,6 +13,7 @@ from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
 from algotools.errors import TimedOut, WorkerKilled
+from algotools.federation import owner
 from algotools.federation.runners import Ending
 from algotools.image.engine import naming_trouble, told
 from algotools.report import Console, failure_line, read_failure
@@ -39,7 +37,7 @@ class Containers:
         self._mine: set[str] = set()
         self._volumes: set[str] = set()
         self._closed = False
-        self._owner = _owner(os.getpid())
+        self._owner = owner.this_process()
         with naming_trouble():
             remove_leftovers(client)
 
@@ -151,41 +149,13 @@ class Containers:
 def remove_leftovers(client: docker.DockerClient) -> None:
     """Remove what a process of this machine started that has died without cleaning up."""
     for container in client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True):
-        if _is_orphan(container.labels.get(OWNER, "")):
+        if owner.is_gone(container.labels.get(OWNER, "")):
             with contextlib.suppress(NotFound, APIError):
                 container.remove(force=True, v=True)
     for volume in client.volumes.list(filters={"label": OWNER}):
-        if _is_orphan((volume.attrs.get("Labels") or {}).get(OWNER, "")):
+        if owner.is_gone((volume.attrs.get("Labels") or {}).get(OWNER, "")):
             with contextlib.suppress(NotFound, APIError):
                 volume.remove(force=True)
-
-
-def _owner(pid: int) -> str:
-    """A process, so that no later one of the same number can be taken for it."""
-    return f"{socket.gethostname()}/{pid}/{_started(pid)}"
-
-
-def _is_orphan(owner: str) -> bool:
-    host, _, process = owner.partition("/")
-    pid, _, started = process.partition("/")
-    if host != socket.gethostname() or not pid.isdigit():
-        return False  # another machine's, on an engine that we share
-    return _started(int(pid)) != started
-
-
-def _started(pid: int) -> str:
-    """When a process began, in ticks since the machine did; empty if there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[19]
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return ""
-    except OSError:
-        pass
-    return "running" if not Path("/proc/self/stat").exists() else ""
 
 
 def _lines(container: Container) -> Iterator[str]:
