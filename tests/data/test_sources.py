@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -169,9 +170,10 @@ def test_a_file_in_another_encoding_is_not_quoted(folder):
 def test_a_frame_file_with_something_else_in_it_is_not_quoted(folder):
     path = folder / "x.frame"
     path.write_bytes(encode_rich({"name": SECRET}))
-    assert "it is not a readable frame file (TypeError)" in str(unreadable(path, "frame"))
-    path.write_bytes(RICH + SECRET.encode())
-    assert SECRET not in str(unreadable(path, "frame"))
+    assert "it is not a readable frame file (ValidationError)" in str(unreadable(path, "frame"))
+    for content in (RICH + SECRET.encode(), msgspec.msgpack.encode([b"", SECRET.encode(), []]), b""):
+        path.write_bytes(content)
+        assert SECRET not in str(unreadable(path, "frame"))
 
 
 FRAME = pd.DataFrame(

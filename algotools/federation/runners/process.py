@@ -62,7 +62,6 @@ class ProcessRunner:
         for name in ("ALGOTOOLS_ALGORITHM", "PKG_NAME"):
             self._variables.pop(name, None)
         if not isinstance(algorithm, Algorithm):
-            self._variables["ALGOTOOLS_ALGORITHM"] = _named(algorithm)
             self.wake()  # it will be warm by the time that it is needed
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
@@ -170,15 +169,6 @@ def _wait_for(pid: int) -> None:
     """Wait for a forked template; somebody else may have waited for all children already."""
     with contextlib.suppress(ChildProcessError):
         os.waitpid(pid, 0)
-
-
-def _named(place: Place) -> str:
-    """How the container's entry point is told of an algorithm."""
-    if place.root is None:
-        return place.module
-    return str(
-        place.root.parent if place.root.name == "src" and not (place.root / "pyproject.toml").exists() else place.root
-    )
 
 
 START = "import os, sys; os.fork() and os._exit(0); from algotools.federation.runners.template import main; main()"

@@ -194,11 +194,11 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def warm(module: str, root: str | None) -> None:
+def warm(place: locate.Place) -> None:
     """Import what the algorithm imports from elsewhere, as far as its source tells."""
-    package = module.partition(".")[0]
-    if root is not None:
-        sys.path.insert(0, root)
+    package = place.module.partition(".")[0]
+    if place.root is not None:
+        sys.path.insert(0, str(place.root))
     for name in sorted(_foreign_imports(package)):
         with contextlib.suppress(Exception):  # the run itself will say what is wrong with it
             importlib.import_module(name)
@@ -234,10 +234,10 @@ def main() -> NoReturn:
     """The template's own process: descriptor of the control socket, patience, module, folder to import it from."""
     number, patience, module, *root = sys.argv[1:]
     control = socket.socket(fileno=int(number))
-    for name in ("algotools.data.csv", "tomllib" if sys.version_info >= (3, 11) else "tomli"):
-        importlib.import_module(name)
-    warm(module, root[0] if root else None)
+    place = locate.Place(module, Path(root[0]) if root else None)
+    importlib.import_module("algotools.data.csv")
+    warm(place)
     use()
     gc.freeze()  # what is imported stays shared between the processes
-    serve(control, lambda: locate.load(locate.locate_in_container(os.environ)), float(patience))
+    serve(control, lambda: locate.load(place), float(patience))
     os._exit(0)
