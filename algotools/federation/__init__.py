@@ -407,7 +407,7 @@ class Federation:
         with self._lock:
             if not self._schedule.busy:
                 self._algorithms.rest()
-                self._api.close()
+                self._api.rest()
 
     def _pause(self, run: Run, seconds: float) -> None:
         """Hold up a run, which takes nobody's place meanwhile."""

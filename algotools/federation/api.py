@@ -8,6 +8,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import CancelledError
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,15 @@ class _PortHandler(_Handler):
 
 
 class Api:
-    """Serves ``answer`` on loopback, and on a socket in a folder, each from when it is asked for until a rest."""
+    """Serves ``answer`` on loopback, and on a socket in a folder, each from when it is asked for until a rest.
+
+    Who asks for it after its end gets a ``CancelledError``: the federation was closed under a run's feet.
+    """
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._lock = threading.Lock()
+        self._closed = False
         self._servers: dict[str, tuple[_Serving, socket.socket, threading.Thread]] = {}
 
     @property
@@ -93,6 +98,11 @@ class Api:
         return folder
 
     def close(self) -> None:
+        """Stop listening for good."""
+        self._closed = True
+        self.rest()
+
+    def rest(self) -> None:
         """Stop listening, until somebody asks for it again."""
         with self._lock:
             for server, wake, thread in self._servers.values():
@@ -103,6 +113,8 @@ class Api:
 
     def _serve(self, name: str, make: Callable[[], _Serving]) -> Any:
         with self._lock:
+            if self._closed:
+                raise CancelledError
             if name not in self._servers:
                 server, (wake, woken) = make(), socket.socketpair()
                 thread = threading.Thread(target=_listen, args=(server, woken), name="federation API", daemon=True)

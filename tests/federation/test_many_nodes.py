@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +228,13 @@ def nothing_more() -> Callable[[], bool]:
     """Whether there is no thread and no process that was not there before."""
     threads, processes = set(threading.enumerate()), descendants()
     return lambda: set(threading.enumerate()) <= threads and descendants() <= processes
+
+
+def test_a_run_that_begins_as_the_federation_is_closed_leaves_no_server() -> None:
+    federation = Federation(frames(1), algorithm=FUNCTIONS)
+    federation.close()
+    with pytest.raises(CancelledError):
+        _ = federation._api.url
 
 
 def folders(name: str) -> set[Path]:
