@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -31,6 +32,10 @@ AVERAGE = ROOT / "examples" / "average"
 
 settings.register_profile("any machine", deadline=None)  # a machine that is busy is no failure
 settings.load_profile("any machine")
+
+for asked, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(asked) == signal.SIG_IGN:  # of a shell, in its background; commands under test would inherit it
+        signal.signal(asked, handler)
 
 SECRET = "Jane-Doe-4711"
 """A value from the data: it may stand in no log that a researcher reads."""

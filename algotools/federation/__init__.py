@@ -193,6 +193,11 @@ class Federation:
         """The generation that it acts like."""
         return self._contract.name
 
+    @property
+    def runner(self) -> RunnerName:
+        """How it executes runs."""
+        return self._algorithms.runner_name
+
     def organizations(self) -> dict[int, str]:
         """Id and name of each organization of the collaboration."""
         return {organization.id: organization.name for organization in self._store.organizations()}

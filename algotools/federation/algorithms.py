@@ -49,7 +49,7 @@ class Algorithms:
         own: What | None,
         *,
         images: Mapping[str, str],
-        runner: str,
+        runner: RunnerName,
         contract: str | None,
         python: str | Path | None,
         memory: int | str | None,
@@ -64,7 +64,7 @@ class Algorithms:
                 "memory= is for the runners process and container: runs inline share this process, and a real node "
                 "(as-node) and an interpreter of its own set no limit"
             )
-        self._runner_name = runner
+        self.runner_name = runner
         self._told = contract
         self._python = None if python is None else Path(python).expanduser().absolute()
         self._images = images
@@ -89,7 +89,7 @@ class Algorithms:
     @property
     def in_containers(self) -> bool:
         """Whether runs speak to the API from containers."""
-        return self._runner_name in IN_CONTAINERS
+        return self.runner_name in IN_CONTAINERS
 
     def runner(self, image: str, contract: Contract, api: Callable[[], Path]) -> Runner | None:
         """What runs an image: the algorithm that it is the name of, else the federation's own, else itself.
@@ -153,14 +153,14 @@ class Algorithms:
         if self.in_containers:
             from algotools.federation.runners.images import make
 
-            return make(what, api(), as_node=self._runner_name == "as-node", memory=self._memory)
+            return make(what, api(), as_node=self.runner_name == "as-node", memory=self._memory)
         if self._python is not None and found is not None:
             from algotools.federation.package import package_of
             from algotools.federation.runners.foreign import ForeignRunner
 
             return ForeignRunner(self._python, package_of(str(what)), found)
         algorithm = _algorithm(what)
-        if self._runner_name == "process":
+        if self.runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner
 
             return ProcessRunner(algorithm, self._memory)

@@ -16,9 +16,9 @@ from .conftest import Project
 HOW = """
 def test_how(federation):
     nodes = federation(["data/a.csv"])
-    assert (nodes._runner_name, nodes._contract.name) == {expected}
+    assert (nodes.runner, nodes.contract) == {expected}
     nodes = federation(["data/a.csv"], runner="inline", contract="v4")
-    assert (nodes._runner_name, nodes._contract.name) == ("inline", "v4"), "what a test says wins"
+    assert (nodes.runner, nodes.contract) == ("inline", "v4"), "what a test says wins"
 """
 
 
