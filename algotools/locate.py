@@ -89,6 +89,16 @@ def load(place: Place) -> Algorithm:
     return Algorithm(place.module, functions, str(Path(file).parent) if file else None)
 
 
+def load_afresh(place: Place) -> Algorithm:
+    """Import an algorithm as if nobody had before in this process, which may be a copy of one that has.
+
+    Raises:
+        AlgotoolsError: see ``load``.
+    """
+    _forget(place.module.partition(".")[0])
+    return load(place)
+
+
 def load_notebook() -> Algorithm:
     """The functions decorated in ``__main__``: a notebook or a script.
 
@@ -195,9 +205,13 @@ def _make_way(package: str, root: Path) -> None:
     loaded = sys.modules.get(package)
     files = [loaded.__file__, *getattr(loaded, "__path__", [])] if loaded else []
     if loaded and not any(file and Path(file).is_relative_to(root) for file in files):
-        for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
-            del sys.modules[name]
-        forget(package)
+        _forget(package)
+
+
+def _forget(package: str) -> None:
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+    forget(package)
 
 
 def source_line(error: BaseException, folder: str | Path | None) -> str:

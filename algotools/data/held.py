@@ -15,6 +15,11 @@ HELD: dict[Path, pd.DataFrame] = {}
 """Path of the file in which a frame would be -> the frame."""
 
 
+def holds(folder: Path) -> bool:
+    """Whether there is a frame whose file would be in a folder."""
+    return any(folder in path.parents for path in list(HELD))
+
+
 def release(folder: Path) -> None:
     """Hold nothing any longer whose file would be in a folder."""
     for path in list(HELD):

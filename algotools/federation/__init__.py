@@ -18,7 +18,7 @@ from algotools.contract import token as tokens
 from algotools.contract.platform import Run, Task
 from algotools.contract.rest import MASKED
 from algotools.data import form_of
-from algotools.data.held import release
+from algotools.data.held import holds, release
 from algotools.errors import AlgotoolsError, Failure, FederationError, ImageNotFound, InternalError, Stopped
 from algotools.federation.algorithms import RUNNERS, Algorithms, RunnerName, What
 from algotools.federation.answers import Answers, table
@@ -112,6 +112,7 @@ class Federation:
         try:
             plain = self._algorithms.plain_frames
             configuration = nodes if isinstance(nodes, Configuration) else described(nodes, folders.kept, plain=plain)
+            self._algorithms.holds_frames = holds(folders.kept)
             self._set_up(typed(configuration), timeout, listen or (lambda _run, _line: None), faults or {}, folders)
         except BaseException:
             _clean_up(None, self._algorithms, self._api, folders)

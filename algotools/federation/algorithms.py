@@ -59,6 +59,8 @@ class Algorithms:
         if python is not None and runner != "process":
             raise FederationError(f"an interpreter of its own (python=) is for runner process, not for {runner}")
         self._memory = None if memory is None else _bytes(memory)
+        self.holds_frames = False
+        """Whether nodes' data are frames of this process."""
         if memory is not None and (runner in ("inline", "as-node") or python is not None):
             raise FederationError(
                 "memory= is for the runners process and container: runs inline share this process, and a real node "
@@ -163,7 +165,7 @@ class Algorithms:
         if self.runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner
 
-            return ProcessRunner(algorithm, self._memory)
+            return ProcessRunner(algorithm, self._memory, holds_frames=self.holds_frames)
         from algotools.federation.runners.inline import InlineRunner
 
         if isinstance(algorithm, Algorithm):

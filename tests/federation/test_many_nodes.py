@@ -138,6 +138,13 @@ def test_a_frame_is_in_a_file_for_a_function_that_wants_one(runner: str) -> None
         assert federation.run(has_a_file) == [True, True]
 
 
+def test_a_frame_is_in_no_file_for_runs_that_see_it_and_an_algorithm_is_imported_anew_by_each() -> None:
+    with Federation(frames(2), algorithm=ALGORITHMS / "misbehaving", runner="process") as federation:
+        assert federation.role_of("imported_as") == "rpc"  # imported here, too
+        assert len({*federation.run("imported_as"), *federation.run("imported_as")}) == 4
+        assert [*federation._folder.rglob("*.frame")] == [] or not COPIES_ON_WRITE
+
+
 def test_what_a_federation_holds_goes_with_it() -> None:
     from algotools.data.held import HELD
 
@@ -289,7 +296,7 @@ def test_nothing_is_left_when_the_caller_goes_on(runner: str, nothing_more: Call
 def warm() -> list[str]:
     """The processes that are kept warm for the project ``tally`` with the patience that a test gave them."""
     listed = subprocess.run(["ps", "-e", "-o", "pid=,args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if "runners.template" in line and " 0.125 tally" in line]
+    return [line for line in listed.splitlines() if "dispatch.template" in line and " 0.125 tally" in line]
 
 
 def test_the_process_that_a_project_keeps_warm_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,14 +13,15 @@ import warnings
 from collections.abc import Callable
 from typing import NoReturn
 
-from algotools import container
+from algotools import container, locate
 from algotools.contract import Contract
 from algotools.contract.environment import from_image
+from algotools.dispatch import template
 from algotools.dispatch.limits import can_limit_memory
 from algotools.dispatch.perform import Load
 from algotools.dispatch.supervisor import Sink, listen
 from algotools.errors import FederationError
-from algotools.federation.runners import Job, template
+from algotools.federation.runners import Job
 from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
@@ -41,18 +42,20 @@ class ProcessRunner:
     Args:
         algorithm: what to run.
         memory: what a run may allocate, in bytes, besides what is imported.
+        holds_frames: whether nodes' data are frames of this process. Then runs are copies of it, which see them; those
+            of an algorithm in a folder are otherwise copies of an interpreter with nothing else in it.
 
     Raises:
         FederationError: this operating system cannot do it.
     """
 
-    def __init__(self, algorithm: Place | Algorithm, memory: int | None = None) -> None:
+    def __init__(self, algorithm: Place | Algorithm, memory: int | None = None, *, holds_frames: bool = False) -> None:
         if not hasattr(os, "fork"):
             raise FederationError("runner process needs an operating system that can fork; use runner inline here")
         if memory is not None and not can_limit_memory():
             raise FederationError("a limit of memory needs Linux for runner process; use runner container here")
         self.places = max(2, os.cpu_count() or 1)
-        self.sees_frames = isinstance(algorithm, Algorithm)
+        self.sees_frames = isinstance(algorithm, Algorithm) or holds_frames
         self._algorithm = algorithm
         self._memory = memory
         self._lock = threading.Lock()
@@ -61,7 +64,7 @@ class ProcessRunner:
         self._variables = {name: value for name, value in os.environ.items() if from_image(name)}
         for name in ("ALGOTOOLS_ALGORITHM", "PKG_NAME"):
             self._variables.pop(name, None)
-        if not isinstance(algorithm, Algorithm):
+        if not self.sees_frames:
             self.wake()  # it will be warm by the time that it is needed
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
@@ -84,11 +87,11 @@ class ProcessRunner:
         with self._lock:
             if not self._closed and (self._template is None or self._template.has_ended()):
                 self._end()
-                self._template = _Template(self._algorithm)
+                self._template = _Template(self._algorithm, fork=self.sees_frames)
 
     def rest(self) -> None:
         """See ``Runner``: a copy of this process ends, a template of its own does so after a while."""
-        if isinstance(self._algorithm, Algorithm):
+        if self.sees_frames:
             with self._lock:
                 self._end()
 
@@ -120,7 +123,7 @@ class ProcessRunner:
             for _ in range(0 if self._closed else 2):
                 if self._template is None or self._template.has_ended():
                     self._end()
-                    self._template = _Template(self._algorithm)
+                    self._template = _Template(self._algorithm, fork=self.sees_frames)
                 with contextlib.suppress(OSError):
                     template.request(self._template.control, asked, *descriptors)
                     return True
@@ -139,14 +142,15 @@ def _nobody() -> NoReturn:
 class _Template:
     """A template process, and the control of it."""
 
-    def __init__(self, algorithm: Place | Algorithm) -> None:
+    def __init__(self, algorithm: Place | Algorithm, *, fork: bool) -> None:
         self.control, theirs = socket.socketpair()
         with theirs:
-            self._wait = (
-                _fork(theirs, self.control, algorithm)
-                if isinstance(algorithm, Algorithm)
-                else _spawn(theirs, algorithm)
-            )
+            if isinstance(algorithm, Algorithm):
+                self._wait = _fork(theirs, self.control, lambda: algorithm)
+            elif fork:
+                self._wait = _fork(theirs, self.control, lambda: locate.load_afresh(algorithm))
+            else:
+                self._wait = _spawn(theirs, algorithm)
 
     def has_ended(self) -> bool:
         """Whether its end of the control is closed."""
@@ -171,7 +175,7 @@ def _wait_for(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-START = "import os, sys; os.fork() and os._exit(0); from algotools.federation.runners.template import main; main()"
+START = "import os, sys; os.fork() and os._exit(0); from algotools.dispatch.template import main; main()"
 """Nobody is there to wait for a template that ends by itself; so what starts it ends at once, and is waited for."""
 
 
@@ -185,8 +189,8 @@ def _spawn(theirs: socket.socket, place: Place) -> Callable[[], object]:
     ).wait
 
 
-def _fork(theirs: socket.socket, mine: socket.socket, algorithm: Algorithm) -> Callable[[], object]:
-    """A copy of this process, for functions that are nowhere else: those of a notebook."""
+def _fork(theirs: socket.socket, mine: socket.socket, load: Load) -> Callable[[], object]:
+    """A copy of this process, for functions and frames that are nowhere else: those of a notebook."""
     sys.stdout.flush()
     sys.stderr.flush()
     with warnings.catch_warnings():
@@ -197,7 +201,7 @@ def _fork(theirs: socket.socket, mine: socket.socket, algorithm: Algorithm) -> C
         try:
             mine.close()
             os.setsid()
-            template.serve(theirs, lambda: algorithm)
+            template.serve(theirs, load)
         finally:
             os._exit(0)
     return lambda: _wait_for(pid)

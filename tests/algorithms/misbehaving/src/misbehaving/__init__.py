@@ -221,3 +221,12 @@ def raises_one_of_ours(data: Database) -> None:
 @rpc
 def raises_the_base_of_ours(data: Database) -> None:
     raise algotools.AlgotoolsError(secret(data))
+
+
+_imported = os.urandom(8).hex()
+
+
+@rpc
+def imported_as() -> str:
+    """Another text each time that the module is imported."""
+    return _imported

@@ -25,8 +25,7 @@ from typing import NoReturn, Union
 
 import msgspec
 
-from algotools import locate
-from algotools.contract import detect
+from algotools import contract, locate
 from algotools.dispatch import limits
 from algotools.dispatch.perform import Load
 from algotools.dispatch.worker import work
@@ -163,8 +162,8 @@ def _fork(asked: Asked, channel: socket.socket, output: int, load: Load) -> int:
             generators.seed()  # else all workers would draw the same numbers
         if asked.memory is not None:
             limits.set_memory(asked.memory)
-        contract = detect(os.environ)
-        work(contract.read(os.environ), load, contract, channel, output)
+        generation = contract.detect(os.environ)
+        work(generation.read(os.environ), load, generation, channel, output)
     finally:
         os._exit(1)
 
@@ -235,6 +234,8 @@ def main() -> NoReturn:
     number, patience, module, *root = sys.argv[1:]
     control = socket.socket(fileno=int(number))
     place = locate.Place(module, Path(root[0]) if root else None)
+    for generation in contract.NAMES:
+        contract.by_name(generation)
     importlib.import_module("algotools.data.csv")
     warm(place)
     use()
