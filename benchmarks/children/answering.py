@@ -18,12 +18,12 @@ LONG = 60_000
 
 
 def ask(task: Callable[[], float]) -> None:
-    """Do a task twice; note the answer, the moment when it was there, and the milliseconds of either time."""
+    """Do a task twice, or ``once``; note the answer, the moment when it was there, and the milliseconds of either time."""
     started = time.monotonic_ns()
     TOLD["answer"] = task()
     TOLD["answered_ns"] = time.monotonic_ns()
     TOLD["task_ms"] = (TOLD["answered_ns"] - started) / 1e6
-    if TOLD["task_ms"] < LONG:
+    if TOLD["task_ms"] < LONG and not ASKED.get("once"):
         again = time.monotonic_ns()
         if task() != TOLD["answer"]:
             raise SystemExit("asked again, it answers something else")

@@ -85,12 +85,14 @@ def main() -> None:
             samples.append((time.monotonic_ns(), memory()))
         time.sleep(interval or 0.005)
         status = reap().get(pid)
+    ended = time.monotonic_ns()
     if status is None:
         os.kill(pid, signal.SIGKILL)
     if linux:
         clear()
     print(json.dumps({
         "started_ns": started,
+        "ended_ns": ended,
         "exit_code": None if status is None else os.waitstatus_to_exitcode(status),
         "samples": samples,
     }))  # fmt: skip

@@ -54,7 +54,7 @@ class ProcessRunner:
             raise FederationError("runner process needs an operating system that can fork; use runner inline here")
         if memory is not None and not can_limit_memory():
             raise FederationError("a limit of memory needs Linux for runner process; use runner container here")
-        self.places = max(2, os.cpu_count() or 1)
+        self.places = (os.cpu_count() or 1) + 1  # one more, for each waits a while: for the template, to be answered
         self.sees_frames = isinstance(algorithm, Algorithm) or holds_frames
         self._algorithm = algorithm
         self._memory = memory
