@@ -13,10 +13,10 @@ rows, read by pandas. The answers must agree. The contestants take turns, and ea
 
 What the columns say, each as the median of all times (from the least to the most):
 
-* *the whole*: from the start of the interpreter to its end, when the answer has been asked for once: what somebody waits for
-  who calls a script. In ms, as all times.
-* *start to answer*: from the start of the interpreter until the answer is there, in ms. What comes after it, the end
-  of the processes and the removal of files, is not in it, for anybody.
+* *the whole*: from the start of the interpreter to its end, when the answer has been asked for once: for what somebody
+  waits who calls a script. In ms, as all times.
+* *start to answer*: the part of it until the answer is there; the end of the processes and the removal of files is not
+  in it, for anybody.
 * *the task*: the part of it from the question, with the federation (client, simulation) made and its nodes known.
 * *once more*: the same question again in the same process, when all is imported and started.
 * *memory*: the most that all processes together had at one look (PSS: what several share counts once), in MB. Looking

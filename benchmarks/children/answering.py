@@ -18,7 +18,7 @@ LONG = 60_000
 
 
 def ask(task: Callable[[], float]) -> None:
-    """Do a task twice, or ``once``; note the answer, the moment when it was there, and the milliseconds of either time."""
+    """Do a task twice, or ``once``; note the answer, when it was there, and the milliseconds of either time."""
     started = time.monotonic_ns()
     TOLD["answer"] = task()
     TOLD["answered_ns"] = time.monotonic_ns()
@@ -29,7 +29,8 @@ def ask(task: Callable[[], float]) -> None:
             raise SystemExit("asked again, it answers something else")
         TOLD["again_ms"] = (time.monotonic_ns() - again) / 1e6
     TOLD["main_mb"] = _peak()
-    TOLD["written_mb"] = _written()
+    if "frames" in ASKED:
+        TOLD["written_mb"] = _written()
     Path(sys.argv[2]).write_text(json.dumps(TOLD), encoding="utf-8")
 
 
