@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Union
 
 import msgspec
-import yaml
 
 from algotools.errors import FederationError
 from algotools.task import Database
@@ -53,6 +52,8 @@ def read_file(path: Path) -> Configuration:
     Raises:
         FederationError: it is missing, not YAML, or not such a description; says where and what is expected.
     """
+    import yaml  # here, because federations of frames and paths need none
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
