@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -290,10 +291,8 @@ class Federation:
         asking = self._asking()
         asked = asking.members(at)
         task = asking.send(self._called(function), asked, databases, arguments_of(arguments, keywords))
-        try:
+        with self._ended_with(task):
             answers = asking.answers(task, task.runs, timeout)
-        finally:
-            self._settle()
         names = self.organizations()
         return Answers(answers, {id_: names[id_] for id_ in asked})
 
@@ -335,12 +334,13 @@ class Federation:
             )
         first = next((id_ for id_ in asked if not self._nodes[id_].faults), asked[0])
         task = asking.send(call, asked, databases, arguments_of(arguments, keywords), only=first)
-        try:
-            return asking.answers(task, [run for run in task.runs if run.organization_id == first], timeout)[0]
-        finally:
-            for run in task.runs:
-                self._store.ended(run, "killed by user")
-            self._settle()
+        with self._ended_with(task):
+            try:
+                return asking.answers(task, [run for run in task.runs if run.organization_id == first], timeout)[0]
+            finally:
+                for run in task.runs:
+                    if run.organization_id != first:
+                        self._store.ended(run, "killed by user")
 
     def role_of(self, method: str) -> Role | None:
         """Whether a method of the federation's algorithm is a master or an rpc; None where nobody knows."""
@@ -402,6 +402,18 @@ class Federation:
         if not self._schedule.busy:
             self._algorithms.wake()
         self._schedule.submit(run)
+
+    @contextlib.contextmanager
+    def _ended_with(self, task: Task) -> Iterator[None]:
+        """Within, a task is waited for: whoever gives it up, by a limit or by Ctrl-C, ends what still runs of it."""
+        try:
+            yield
+        except BaseException:
+            if any(run.status in ("initializing", "active") for one in self._store.family(task) for run in one.runs):
+                self.kill(task.id)
+            raise
+        finally:
+            self._settle()
 
     def _settle(self) -> None:
         """When all runs have ended, wait until their threads and processes have, too."""

@@ -211,6 +211,16 @@ def test_a_task_that_is_killed_ends_with_its_subtasks(runner: str, contract: str
         assert federation.run(part_of_mean, column="x", at=2) == [{"sum": 3.0, "count": 3}]
 
 
+@pytest.mark.parametrize("function", [sleeps, waits_for_sleepers])
+def test_who_gives_up_waiting_leaves_nothing_running(function: Callable[..., object]) -> None:
+    arguments = {"seconds": 60.0} if function is sleeps else {}
+    with Federation(frames(3), algorithm=FUNCTIONS, runner="process") as federation:
+        with pytest.raises(RunsFailed, match=r"no answer within 1\.5 s"):
+            federation.run(function, at=2, timeout=1.5, arguments=arguments)
+        assert {run.status for task in federation.tasks() for run in task.runs} == {"killed by user"}
+        until(lambda: not federation._schedule.busy, 5)
+
+
 def test_a_task_that_has_ended_stays_as_it_is_when_it_is_killed() -> None:
     with Federation(frames(1), algorithm=FUNCTIONS) as federation:
         federation.run(part_of_mean, column="x")

@@ -154,7 +154,9 @@ class _Template:
 
     def has_ended(self) -> bool:
         """Whether its end of the control is closed."""
-        return bool(select.select([self.control], [], [], 0)[0])
+        poll = select.poll()  # unlike ``select.select``, for a socket of any number
+        poll.register(self.control, select.POLLIN)
+        return bool(poll.poll(0))
 
     def close(self) -> None:
         """End it, and wait for that.
