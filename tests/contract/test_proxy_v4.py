@@ -414,7 +414,7 @@ def test_a_proxy_that_is_not_there_is_an_error_after_a_minute(server, clock):
 
 def test_a_proxy_that_starts_late_is_waited_for(server, clock, monkeypatch):
     url = server.api.url
-    server.api.close()
+    server.api.rest()
     connection = server.connect(url)
     sleeping = clock.sleep
 
