@@ -25,8 +25,10 @@ demo: $(VENV)/package
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
 # The site, into site/: a warning is an error. The theme would speak of another program's future (its own switch).
-docs: $(VENV)/installed
+docs: $(VENV)/package
+	$(PIP) --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	@echo "the site is in site/index.html"
 
 # All of it is in PARTS, but for the folders that WITHOUT names.
 PARTS ?= test-engine test-images test-tools test-peers test-rest

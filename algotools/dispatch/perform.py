@@ -82,7 +82,8 @@ def _perform(task: Task, load: Load, connect: Connect, reach: Reach | None) -> b
         whole = task.step != "compute"  # a table that is made of another is made of all of it
         injected |= _load(specification.data, chosen, columns, whole=whole)
         where = algorithm.folder or function.__code__.co_filename
-        result = _call(function, {**arguments, **injected}, where, [] if whole else columns)
+        narrowed = [] if whole or not specification.data else columns
+        result = _call(function, {**arguments, **injected}, where, narrowed)
         for client in injected.values():
             if isinstance(client, AlgorithmClient):
                 client.close()

@@ -90,6 +90,8 @@ class Federation:
             raise FederationError("the time limit must be a positive number of seconds")
         if "pandas" in map(form_of, type(nodes).__mro__):
             raise FederationError("give a list of nodes, even for one: Federation([frame], …)")
+        if isinstance(nodes, (str, Path)):
+            raise FederationError("give a list of nodes, Federation([path], …), or Federation.from_file(…)")
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs a node at least")
         if algorithm is None and not isinstance(nodes, Configuration):
@@ -275,7 +277,7 @@ class Federation:
             function: a decorated function, or its method's name.
             at: the organizations that the task is sent to, by id or name; by default all of them.
             databases: the databases that the task asks for, by label; v3 takes one.
-            timeout: seconds to wait for the answers; None waits as long as it takes.
+            timeout: seconds to wait for the answers; what still runs then is ended. None waits as long as it takes.
             arguments: more arguments of the function, for names that are this method's own.
             **keywords: the function's arguments.
 
@@ -365,6 +367,9 @@ class Federation:
         self._finalizer()
         for run in self._store.unfinished():  # ended by that, though their threads may not have said so yet
             self._store.ended(run, "killed by user")
+
+    def __repr__(self) -> str:
+        return f"<federation of {len(self._nodes)} nodes, runner {self.runner}, contract {self.contract}>"
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: the organizations, and the databases that each node has."""

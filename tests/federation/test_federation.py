@@ -88,7 +88,12 @@ def needs_more(data: pd.DataFrame, column: Column) -> object:
     return data.groupby("when")[column].sum()
 
 
-FUNCTIONS = [forgets, needs_more, table, total, columns, in_order, nap, nothing, gather, naps, as_completed]
+@rpc
+def looks_up(column: Column) -> object:
+    return {}[column]
+
+
+FUNCTIONS = [forgets, needs_more, looks_up, table, total, columns, in_order, nap, nothing, gather, naps, as_completed]
 
 
 def run(federation: Federation, method: str, organizations: list[int] | None = None, **kwargs: object) -> list[object]:
@@ -170,13 +175,21 @@ def test_a_column_that_was_not_read_is_explained_to_the_author() -> None:
         assert "only these columns were read: x" in failure.detail  # type: ignore[attr-defined]
 
 
+def test_a_key_of_something_else_is_not_taken_for_a_column() -> None:
+    with Federation(FRAMES[:1], algorithm=FUNCTIONS) as federation:
+        (failure,) = run(federation, "looks_up", column="x")
+        assert "KeyError in looks_up" in failure.message  # type: ignore[attr-defined]
+        assert "only these columns were read" not in failure.detail  # type: ignore[attr-defined]
+
+
 def test_one_organization_may_stand_by_itself() -> None:
     with Federation(FRAMES[1:], algorithm=FUNCTIONS) as federation:
         task = federation.client().task.create(1, 2, input={"method": "total", "kwargs": {"column": "x"}})
         assert federation.wait(task["id"], 10)
         assert federation.answer(federation.task(task["id"]).runs[0]) == 5.0
-        with pytest.raises(FederationError, match="give a list of nodes"):
-            Federation(FRAMES[0], algorithm=FUNCTIONS)
+        for no_list in (FRAMES[0], "data.csv", Path("federation.yaml")):
+            with pytest.raises(FederationError, match="give a list of nodes"):
+                Federation(no_list, algorithm=FUNCTIONS)
 
 
 def test_an_image_that_nobody_knows_does_not_exist(tmp_path: Path) -> None:
