@@ -17,7 +17,6 @@ import signal
 import socket
 import struct
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -59,7 +58,6 @@ class Lifeline:
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._lock = threading.Lock()
         self._code: int | None = None
         self.pid = 0
 

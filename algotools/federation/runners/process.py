@@ -85,9 +85,8 @@ class ProcessRunner:
     def wake(self) -> None:
         """See ``Runner``: a copy of this process is made where nothing runs in it, so that nobody holds a lock."""
         with self._lock:
-            if not self._closed and (self._template is None or self._template.has_ended()):
-                self._end()
-                self._template = _Template(self._algorithm, fork=self.sees_frames)
+            if not self._closed:
+                self._living()
 
     def rest(self) -> None:
         """See ``Runner``: a copy of this process ends, a template of its own does so after a while."""
@@ -121,13 +120,18 @@ class ProcessRunner:
         """Send a request to the template, or to a new one if it has ended by itself; false after the runner's end."""
         with self._lock:
             for _ in range(0 if self._closed else 2):
-                if self._template is None or self._template.has_ended():
-                    self._end()
-                    self._template = _Template(self._algorithm, fork=self.sees_frames)
+                living = self._living()
                 with contextlib.suppress(OSError):
-                    template.request(self._template.control, asked, *descriptors)
+                    template.request(living.control, asked, *descriptors)
                     return True
         return False
+
+    def _living(self) -> _Template:
+        """The template, or a new one if it has ended."""
+        if self._template is None or self._template.has_ended():
+            self._end()
+            self._template = _Template(self._algorithm, fork=self.sees_frames)
+        return self._template
 
     def _end(self) -> None:
         if self._template is not None:
