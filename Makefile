@@ -16,7 +16,7 @@ $(VENV)/package: pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/package
-	$(PIP) --editable . --group test --group lint --group docs
+	$(PIP) --editable '.[adbc,duckdb,ibis,polars]' --group test --group lint --group docs
 	touch $@
 
 # The main job, without Docker: the manual's average over the organizations 2 and 3.

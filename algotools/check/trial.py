@@ -137,7 +137,7 @@ def _arguments(
     annotations = [p.annotation for p in required]
     if not databases or not all(a in (Column, list[Column]) for a in annotations):
         return None
-    if not any(p.form == "pandas" for p in tables):
+    if not any(p.form not in data.UNREAD for p in tables):
         return None
     columns = _columns(databases[0])
     if len(columns) < len(required):

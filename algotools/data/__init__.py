@@ -6,10 +6,12 @@ database. There is one module a source, imported when a function needs it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 from algotools.data.held import HELD
 from algotools.errors import UnsupportedDatabase
@@ -18,15 +20,32 @@ from algotools.task import Database
 if TYPE_CHECKING:
     import pandas as pd
 
-FORMS = {("pandas", "DataFrame"): "pandas", ("algotools", "Database"): "database"}
-"""Package and class of an annotation -> the form that it asks for."""
+FORMS = {
+    ("pandas", "DataFrame"): "pandas",
+    ("polars", "DataFrame"): "polars",
+    ("polars", "LazyFrame"): "lazy",
+    ("pyarrow", "Table"): "arrow",
+    ("pyarrow", "RecordBatchReader"): "batches",
+    ("duckdb", "DuckDBPyRelation"): "duckdb",
+    ("_duckdb", "DuckDBPyRelation"): "duckdb",  # where it says it is, in DuckDB 1.4 and 1.5
+    ("ibis", "Table"): "ibis",
+    ("pathlib", "Path"): "path",
+    ("algotools", "Database"): "database",
+}
+"""Package and class of an annotation -> the form that it asks for: a module of ``forms``, or one of these three.
+
+``pandas`` is what the sources themselves give.
+"""
+
+UNREAD = frozenset({"database", "path"})
+"""The forms in which nothing is read, and no column known."""
 
 SOURCES = {kind: f"algotools.data.{kind}" for kind in ("csv", "excel", "frame", "parquet", "sql")}
 """Type of a database -> the module that reads it."""
 
 ENDINGS = {
     ".csv": "csv", ".frame": "frame", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
-    ".sqlite": "sql", ".db": "sql",
+    ".sqlite": "sql", ".db": "sql", ".duckdb": "sql",
 }  # fmt: skip
 """How a file's name ends -> its type, where the node does not say."""
 
@@ -63,28 +82,75 @@ def type_of(database: Database) -> str:
     scheme, separator, _ = database.uri.partition("://")
     if separator and scheme != "file":
         return "sql"
-    return ENDINGS.get(PurePosixPath(database.uri).suffix.lower(), "csv")
+    kind = ENDINGS.get(PurePosixPath(database.uri).suffix.lower())
+    return kind or ("parquet" if _is_partitioned(database.uri) else "csv")
 
 
-def load(database: Database, form: str, columns: Collection[str] | None) -> Loaded:
-    """Read a database in the form that a function asks for.
+def _is_partitioned(uri: str) -> bool:
+    """Whether it is a folder with a table in parts."""
+    with contextlib.suppress(OSError):
+        return uri != "" and Path(uri).is_dir() and next(Path(uri).rglob("*.parquet"), None) is not None
+    return False
+
+
+def load(database: Database, form: str, columns: Collection[str] | None, closing: ExitStack | None = None) -> Loaded:
+    """Give a database in the form that a function asks for.
+
+    ``closing`` is closed when the function has returned: a lazy form is read until then.
 
     Raises:
         UnsupportedDatabase: this version does not read such a database.
         InputError, UnknownColumn: the task asks for preprocessing that cannot be done.
         DatabaseUnreadable: see ``Source.read``.
     """
-    if form == "database":
+    if form in UNREAD:
         place(database)
-        return Loaded(database, None)
+        return Loaded(database if form == "database" else _path(database), None)
     kind = type_of(database)
     if kind not in SOURCES:
         raise UnsupportedDatabase(
-            f"database {database.label!r} is of type {kind!r}, which cannot be read as a DataFrame; "
-            f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Database` and read it yourself"
+            f"database {database.label!r} is of type {kind!r}, which cannot be read as a table; "
+            f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Path` or `Database` and read it "
+            "yourself"
         )
+    if form == "pandas":
+        return _as_pandas(database, kind, columns)
+    from algotools.data import reading
+
+    closing = ExitStack() if closing is None else closing
+    library = _module(form)
+    if not database.preprocessing and (own := getattr(library, kind, None)) is not None:
+        with contextlib.suppress(reading.NotAlike):
+            return cast("Loaded", own(database, columns, closing))
+    loaded = _as_pandas(database, kind, columns)
+    with reading.reading(database, kind):
+        return loaded._replace(value=library.of_pandas(loaded.value, closing))
+
+
+def _as_pandas(database: Database, kind: str, columns: Collection[str] | None) -> Loaded:
     source = cast("Source", importlib.import_module(SOURCES[kind]))
     return _preprocessed(source, database, columns) if database.preprocessing else source.read(database, columns)
+
+
+def _module(form: str) -> Any:
+    try:
+        return importlib.import_module(f"algotools.data.forms.{form}")
+    except ModuleNotFoundError as error:
+        raise UnsupportedDatabase(
+            f"the image lacks the package {error.name}, which data in the form {form!r} need; put it into the "
+            "algorithm's dependencies"
+        ) from error
+
+
+def _path(database: Database) -> Path:
+    from algotools.data.reading import path_of
+
+    if (path := path_of(database.uri)) is None:
+        raise UnsupportedDatabase(
+            f"database {database.label!r} is no file or folder, so it has no path; annotate the parameter `Database`, "
+            "which has its URI"
+        )
+    return Path(path)
 
 
 def place(database: Database) -> None:

@@ -24,12 +24,16 @@ class Unfit(Exception):
         self.detail = detail
 
 
+class NotAlike(Exception):
+    """A library would read this database in another sense than pandas does, or not at all."""
+
+
 @contextmanager
 def reading(database: Database, kind: str) -> Iterator[None]:
     """Turn whatever goes wrong within into an error that names the database and quotes nothing of it."""
     try:
         yield
-    except AlgotoolsError:
+    except (AlgotoolsError, NotAlike):
         raise
     except Unfit as unfit:
         raise _unreadable(database, str(unfit), unfit.detail) from None

@@ -80,7 +80,7 @@ def _perform(task: Task, load: Load, connect: Connect, reach: Reach | None) -> b
         if reach is not None:
             chosen = {name: reach(database) for name, database in chosen.items()}
         whole = task.step != "compute"  # a table that is made of another is made of all of it
-        injected |= _load(specification.data, chosen, columns, whole=whole)
+        injected |= _load(specification.data, chosen, columns, stack, whole=whole)
         where = algorithm.folder or function.__code__.co_filename
         narrowed = [] if whole or not specification.data else columns
         result = _call(function, {**arguments, **injected}, where, narrowed)
@@ -161,11 +161,16 @@ def _argument(placed: tuple[int, Database]) -> object:
 
 
 def _load(
-    parameters: tuple[Parameter, ...], chosen: Mapping[str, Database], named: list[str], *, whole: bool
+    parameters: tuple[Parameter, ...],
+    chosen: Mapping[str, Database],
+    named: list[str],
+    closing: ExitStack,
+    *,
+    whole: bool,
 ) -> dict[str, object]:
     """Read what each parameter asks for, or all of it. With several tables, a named column may be in any of them."""
     wanted = {p.name: None if whole else _wanted(p.columns, named) for p in parameters}
-    loaded = {p.name: data.load(chosen[p.name], p.form, wanted[p.name]) for p in parameters}
+    loaded = {p.name: data.load(chosen[p.name], p.form, wanted[p.name], closing) for p in parameters}
     tables = [p for p in parameters if loaded[p.name].columns is not None]
     for parameter in tables:
         _check_columns(parameter.columns.names or (), [parameter], loaded, chosen)

@@ -35,7 +35,7 @@ from algotools.federation.posting import Posting
 from algotools.federation.runners import Runner
 from algotools.federation.schedule import Schedule
 from algotools.federation.sessions import Sessions
-from algotools.federation.sources import Nodes, described, typed
+from algotools.federation.sources import TABLES, Nodes, described, typed
 from algotools.federation.store import Listen, Store
 from algotools.report import read_failure
 from algotools.task import Identity, Role
@@ -88,7 +88,7 @@ class Federation:
     ) -> None:
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
-        if "pandas" in map(form_of, type(nodes).__mro__):
+        if not TABLES.isdisjoint(map(form_of, type(nodes).__mro__)):
             raise FederationError("give a list of nodes, even for one: Federation([frame], …)")
         if isinstance(nodes, (str, Path)):
             raise FederationError("give a list of nodes, Federation([path], …), or Federation.from_file(…)")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
@@ -15,12 +15,18 @@ from algotools.task import Database
 
 if TYPE_CHECKING:
     import pandas as pd  # half a second that only those need who bring frames, and they have it already
+    import polars as pl
+    import pyarrow as pa
 
-Source = Union["pd.DataFrame", str, Path, Database]
-"""One database of a node: a frame, a path, a URI, or a full description."""
+Source = Union["pd.DataFrame", "pl.DataFrame", "pa.Table", str, Path, Database]
+"""One database of a node: a table in memory, a path, a URI, or a full description."""
 
 Nodes = Union[Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Union[Source, Mapping[str, Source]]]]
 """Organization -> one database, or a mapping label -> database; or a sequence of such."""
+
+
+TABLES = frozenset({"pandas", "polars", "arrow"})
+"""The forms of data that are tables in memory."""
 
 
 def described(nodes: Nodes, folder: Path, *, plain: bool = False) -> Configuration:
@@ -67,17 +73,27 @@ def _database(label: str, source: Source, folder: Path, plain: bool) -> Database
         return Database(label, source.uri, source.type, source.options)
     if isinstance(source, (str, Path)):
         return Database(label, locate(str(source), Path.cwd()))
-    if "pandas" not in map(form_of, type(source).__mro__):
+    form = next(filter(None, map(form_of, type(source).__mro__)), None)
+    held: Any = source
+    if form not in TABLES:
         raise FederationError(
-            f"database {label!r}: give a DataFrame, a path or a Database, not a {type(source).__name__}"
+            f"database {label!r}: give a table (of pandas, Polars or Arrow), a path or a Database, not a "
+            f"{type(source).__name__}"
         )
+    folder.mkdir(parents=True, exist_ok=True)
     if plain:
+        frame = held if form == "pandas" else held.to_pandas()
         path = folder / f"{label}.csv"
-        folder.mkdir(parents=True, exist_ok=True)
-        source.to_csv(path, index=False)
+        frame.to_csv(path, index=False)
         return Database(label, str(path), "csv")
-    from algotools.data.frame import hold
+    if form == "pandas":
+        from algotools.data.frame import hold
 
-    path = folder / f"{label}.frame"
-    hold(source, path)
-    return Database(label, str(path), "frame")
+        path = folder / f"{label}.frame"
+        hold(held, path)
+        return Database(label, str(path), "frame")
+    import pyarrow.parquet
+
+    path = folder / f"{label}.parquet"
+    pyarrow.parquet.write_table(held.to_arrow() if form == "polars" else held, path)
+    return Database(label, str(path), "parquet")

@@ -54,7 +54,7 @@ def test_a_type_that_cannot_be_read_is_named(uri, told):
     message = str(refused.value)
     assert f"database 'clinic' is of type {data.type_of(database)!r}" in message
     assert "types that can: csv, excel, frame, parquet, sql;" in message
-    assert "annotate the parameter `Database`" in message
+    assert "annotate the parameter `Path` or `Database`" in message
     assert uri not in message
 
 

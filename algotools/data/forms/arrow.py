@@ -1,0 +1,102 @@
+"""``pyarrow.Table``: the asked columns, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.dataset
+
+from algotools.data import Loaded
+from algotools.data.delimited import Delimited, look
+from algotools.data.files import parquet_path, picked, without_index
+from algotools.data.reading import Unfit, reading
+from algotools.task import Database
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def csv(database: Database, columns: Collection[str] | None, _closing: ExitStack) -> Loaded:
+    """A CSV file through Arrow's own reader, which looks at every row before it chooses a type."""
+    with reading(database, "csv"):
+        file = readable(database)
+        with opened(file) as stream:
+            table = pyarrow.csv.read_csv(stream, **csv_options(file, columns))
+        return Loaded(table, [*file.names])
+
+
+def parquet(database: Database, columns: Collection[str] | None, _closing: ExitStack) -> Loaded:
+    """A file or a partitioned folder of Parquet."""
+    with reading(database, "parquet"):
+        files = dataset(database)
+        names = without_index(files.schema.names)
+        return Loaded(files.to_table(columns=picked(names, columns)), [*names])
+
+
+def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
+    """The rows of a query, read up."""
+    from algotools.data.sql import arrow
+
+    stream, names = arrow.open(database, columns, closing)
+    with reading(database, "sql"):
+        return Loaded(stream.read_all(), [*names])
+
+
+def of_pandas(frame: pd.DataFrame, _closing: ExitStack) -> Any:
+    """A frame without its index.
+
+    Raises:
+        Unfit: a column has no type.
+    """
+    try:
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    except (pa.ArrowException, ValueError, TypeError, OverflowError) as error:
+        raise Unfit("one of its columns has values of several kinds, for which Arrow has no type", error) from None
+
+
+# --- What the stream of batches shares with this. ---
+
+
+def readable(database: Database) -> Delimited:
+    """A CSV file that Arrow's reader takes as pandas does."""
+    return look(database, _UNDERSTOOD, _COMPRESSIONS)
+
+
+_UNDERSTOOD = frozenset({"decimal", "encoding", "na_values", "parse_dates", "quotechar", "sep", "skiprows"})
+_COMPRESSIONS = frozenset({"bz2", "gzip", "zstd"})
+
+
+def csv_options(file: Delimited, columns: Collection[str] | None, block: int = 2**20) -> dict[str, Any]:
+    """What Arrow's readers are told of a CSV file; ``block`` is how many bytes they take at once."""
+    dialect = file.dialect
+    return {
+        "read_options": pyarrow.csv.ReadOptions(
+            skip_rows=dialect.skiprows, encoding=dialect.encoding, block_size=block
+        ),
+        "parse_options": pyarrow.csv.ParseOptions(
+            delimiter=dialect.sep, quote_char=dialect.quotechar or False, newlines_in_values=True
+        ),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            include_columns=file.asked(columns),
+            null_values=file.missing,
+            strings_can_be_null=True,
+            decimal_point=dialect.decimal,
+            column_types={name: pa.timestamp("us") for name in dialect.parse_dates},
+        ),
+    }
+
+
+def opened(file: Delimited) -> Any:
+    """The bytes of a file, decompressed as they are read."""
+    if file.compression is None:
+        return pa.OSFile(str(file.path))
+    return pa.input_stream(str(file.path), compression=file.compression)
+
+
+def dataset(database: Database) -> Any:
+    """A file or folder of Parquet, of which nothing but the description has been read."""
+    return pyarrow.dataset.dataset(parquet_path(database), format="parquet", partitioning="hive")
