@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.dataset
+import pyarrow.parquet
 
 from algotools.data import Loaded
 from algotools.data.delimited import Delimited, look
@@ -29,12 +30,14 @@ def csv(database: Database, columns: Collection[str] | None, _closing: ExitStack
         return Loaded(table, [*file.names])
 
 
-def parquet(database: Database, columns: Collection[str] | None, _closing: ExitStack) -> Loaded:
+def parquet(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A file or a partitioned folder of Parquet."""
     with reading(database, "parquet"):
-        files = dataset(database)
-        names = without_index(files.schema.names)
-        return Loaded(files.to_table(columns=picked(names, columns)), [*names])
+        path = parquet_path(database)
+        source = parts(path) if path.is_dir() else closing.enter_context(pyarrow.parquet.ParquetFile(path))
+        names = without_index(source.schema.names if path.is_dir() else source.schema_arrow.names)
+        read = source.to_table if path.is_dir() else source.read
+        return Loaded(read(columns=picked(names, columns)), [*names])
 
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
@@ -97,6 +100,8 @@ def opened(file: Delimited) -> Any:
     return pa.input_stream(str(file.path), compression=file.compression)
 
 
-def dataset(database: Database) -> Any:
-    """A file or folder of Parquet, of which nothing but the description has been read."""
-    return pyarrow.dataset.dataset(parquet_path(database), format="parquet", partitioning="hive")
+def parts(folder: Path) -> Any:
+    """A table in parts, of which nothing but the description has been read."""
+    import pyarrow.dataset  # which imports pandas
+
+    return pyarrow.dataset.dataset(folder, format="parquet", partitioning="hive")

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 
 from algotools.data import Loaded
-from algotools.data.files import picked, without_index
+from algotools.data.files import parquet_path, picked, without_index
 from algotools.data.forms import arrow
 from algotools.data.reading import Unfit, reading
 from algotools.task import Database
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 BLOCK = 2**22
 """How many bytes of a CSV file are read at once, and looked at to choose the columns' types."""
 
+ROWS = 2**16
+"""How many rows of a Parquet file are read at once."""
+
 
 def csv(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A CSV file; the first block of it decides on the types."""
@@ -28,18 +32,25 @@ def csv(database: Database, columns: Collection[str] | None, closing: ExitStack)
         file = arrow.readable(database)
         stream = closing.enter_context(arrow.opened(file))
         reader = pyarrow.csv.open_csv(stream, **arrow.csv_options(file, columns, BLOCK))
-    return Loaded(pa.RecordBatchReader.from_batches(reader.schema, _named(reader, database)), [*file.names])
+    return Loaded(pa.RecordBatchReader.from_batches(reader.schema, _named(reader, database, "csv")), [*file.names])
 
 
-def parquet(database: Database, columns: Collection[str] | None, _closing: ExitStack) -> Loaded:
+def parquet(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A file or a partitioned folder of Parquet."""
     with reading(database, "parquet"):
-        files = arrow.dataset(database)
-        names = without_index(files.schema.names)
-        scanner = files.scanner(
-            columns=picked(names, columns), batch_size=2**16, batch_readahead=2, fragment_readahead=1
-        )
-        return Loaded(scanner.to_reader(), [*names])
+        path = parquet_path(database)
+        if path.is_dir():
+            files = arrow.parts(path)
+            names = without_index(files.schema.names)
+            asked = picked(names, columns)
+            scanner = files.scanner(columns=asked, batch_size=ROWS, batch_readahead=2, fragment_readahead=1)
+            return Loaded(scanner.to_reader(), [*names])
+        file = closing.enter_context(pyarrow.parquet.ParquetFile(path))
+        names = without_index(file.schema_arrow.names)
+        asked = picked(names, columns)
+        schema = pa.schema([file.schema_arrow.field(name) for name in asked])
+        batches = _named(file.iter_batches(ROWS, columns=asked), database, "parquet")
+        return Loaded(pa.RecordBatchReader.from_batches(schema, batches), [*names])
 
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
@@ -55,14 +66,16 @@ def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> Any:
     return arrow.of_pandas(frame, closing).to_reader()
 
 
-def _named(batches: Iterator[Any], database: Database) -> Iterator[Any]:
+def _named(batches: Iterator[Any], database: Database, kind: str) -> Iterator[Any]:
     """The batches; what goes wrong with one of them is named."""
-    with reading(database, "csv"):
+    with reading(database, kind):
         try:
             yield from batches
         except pa.ArrowInvalid as error:
+            if kind != "csv":
+                raise
             raise Unfit(
-                f"a value is not of the type that its column has in the file's first {BLOCK // 2**20} MiB, or a line has "
-                "another number of fields; ask for a pyarrow.Table, for which every row is looked at first",
+                f"a value is not of the type that its column has in the file's first {BLOCK // 2**20} MiB, or a line "
+                "has another number of fields; ask for a pyarrow.Table, for which every row is looked at first",
                 error,
             ) from None

@@ -76,7 +76,12 @@ def sql(database: Database, columns: Collection[str] | None, closing: ExitStack)
 
 def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> Any:
     """A frame without its index; it is read where it is."""
-    return connected(closing).from_df(frame)
+    return of_pandas_on(connected(closing), frame)
+
+
+def of_pandas_on(connection: Any, frame: pd.DataFrame) -> Any:
+    """The same on a connection that is there. DuckDB has no table without a column: then the rows are numbered."""
+    return connection.from_df(frame if frame.shape[1] else frame.assign(row=range(len(frame))))
 
 
 def connected(closing: ExitStack) -> Any:

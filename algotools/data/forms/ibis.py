@@ -42,7 +42,7 @@ def sql(database: Database, columns: Collection[str] | None, closing: ExitStack)
 def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> Any:
     """A frame without its index, in DuckDB."""
     connection = duckdb.connected(closing)
-    return _expression(Loaded(connection.from_df(frame), None), connection).value
+    return _expression(Loaded(duckdb.of_pandas_on(connection, frame), None), connection).value
 
 
 def _expression(loaded: Loaded, connection: Any) -> Loaded:

@@ -22,6 +22,7 @@ from algotools.dispatch.perform import Load
 from algotools.dispatch.supervisor import Sink, listen
 from algotools.errors import FederationError
 from algotools.federation.runners import Job
+from algotools.federation.runners.copying import cannot_survive_a_copy
 from algotools.functions import Algorithm
 from algotools.locate import Place
 from algotools.report import Console
@@ -55,7 +56,7 @@ class ProcessRunner:
         if memory is not None and not can_limit_memory():
             raise FederationError("a limit of memory needs Linux for runner process; use runner container here")
         self.places = (os.cpu_count() or 1) + 1  # one more, for each waits a while: for the template, to be answered
-        self.sees_frames = isinstance(algorithm, Algorithm) or holds_frames
+        self._holds_frames = holds_frames
         self._algorithm = algorithm
         self._memory = memory
         self._lock = threading.Lock()
@@ -66,6 +67,13 @@ class ProcessRunner:
             self._variables.pop(name, None)
         if not self.sees_frames:
             self.wake()  # it will be warm by the time that it is needed
+
+    @property
+    def sees_frames(self) -> bool:
+        """See ``Runner``: whether its template is, or would be, a copy of this process."""
+        if (living := self._template) is not None and not living.has_ended():
+            return living.is_copy
+        return isinstance(self._algorithm, Algorithm) or (self._holds_frames and not cannot_survive_a_copy())
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``; the limit is in the environment, where every way of running finds it."""
@@ -90,8 +98,8 @@ class ProcessRunner:
 
     def rest(self) -> None:
         """See ``Runner``: a copy of this process ends, a template of its own does so after a while."""
-        if self.sees_frames:
-            with self._lock:
+        with self._lock:
+            if self._template is not None and self._template.is_copy:
                 self._end()
 
     def close(self) -> None:
@@ -130,7 +138,7 @@ class ProcessRunner:
         """The template, or a new one if it has ended."""
         if self._template is None or self._template.has_ended():
             self._end()
-            self._template = _Template(self._algorithm, fork=self.sees_frames)
+            self._template = _Template(self._algorithm, copy=self.sees_frames)
         return self._template
 
     def _end(self) -> None:
@@ -146,12 +154,20 @@ def _nobody() -> NoReturn:
 class _Template:
     """A template process, and the control of it."""
 
-    def __init__(self, algorithm: Place | Algorithm, *, fork: bool) -> None:
+    def __init__(self, algorithm: Place | Algorithm, *, copy: bool) -> None:
+        library = cannot_survive_a_copy()
+        if library and isinstance(algorithm, Algorithm) and _uses(algorithm, library):
+            raise FederationError(
+                f"runner process makes copies of this process to run functions that are defined in it, and {library}, "
+                "with which they work, hangs in a copy when it has been at work here before; use runner inline, or put the "
+                "functions into a folder with a pyproject.toml (`algotools new`)"
+            )
+        self.is_copy = copy
         self.control, theirs = socket.socketpair()
         with theirs:
             if isinstance(algorithm, Algorithm):
                 self._wait = _fork(theirs, self.control, lambda: algorithm)
-            elif fork:
+            elif copy:
                 self._wait = _fork(theirs, self.control, lambda: locate.load_afresh(algorithm))
             else:
                 self._wait = _spawn(theirs, algorithm)
@@ -173,6 +189,12 @@ class _Template:
             self.control.recv(1)  # nothing is ever sent here; the end of it is that of the template
         self.control.close()
         self._wait()
+
+
+def _uses(algorithm: Algorithm, library: str) -> bool:
+    """Whether a function's module has imported a library."""
+    module = sys.modules[library]
+    return any(module in function.__globals__.values() for function in algorithm.functions.values())
 
 
 def _wait_for(pid: int) -> None:

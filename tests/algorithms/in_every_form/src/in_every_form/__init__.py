@@ -1,0 +1,93 @@
+"""The average's partial, once for every form in which data can be asked for."""
+
+from pathlib import Path
+from typing import Annotated
+
+import duckdb
+import ibis
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from algotools import AlgorithmClient, Column, Columns, Database, master, rpc
+
+Partial = dict[str, float]
+
+
+@rpc
+def by_pandas(data: pd.DataFrame, column: Column) -> Partial:
+    return {"sum": data[column].sum(), "count": data[column].count()}
+
+
+@rpc
+def by_polars(data: pl.DataFrame, column: Column) -> Partial:
+    return {"sum": data[column].sum(), "count": data[column].count()}
+
+
+@rpc
+def by_lazy(data: pl.LazyFrame, column: Column) -> Partial:
+    return (
+        data.select(sum=pl.col(column).sum(), count=pl.col(column).count())
+        .collect(engine="streaming")
+        .row(0, named=True)
+    )
+
+
+@rpc
+def by_arrow(data: pa.Table, column: Column) -> Partial:
+    return {"sum": pc.sum(data[column]).as_py(), "count": pc.count(data[column]).as_py()}
+
+
+@rpc
+def by_batches(data: pa.RecordBatchReader, column: Column) -> Partial:
+    found = {"sum": 0, "count": 0}
+    for batch in data:
+        found["sum"] += pc.sum(batch[column]).as_py() or 0
+        found["count"] += pc.count(batch[column]).as_py()
+    return found
+
+
+@rpc
+def by_duckdb(data: duckdb.DuckDBPyRelation, column: Column) -> Partial:
+    quoted = '"' + column.replace('"', '""') + '"'
+    total, count = data.aggregate(f"sum({quoted})::double, count({quoted})").fetchall()[0]
+    return {"sum": total, "count": count}
+
+
+@rpc
+def by_ibis(data: ibis.Table, column: Column) -> Partial:
+    found = data.aggregate(sum=data[column].sum(), count=data[column].count())
+    return found.to_pyarrow().to_pylist()[0]
+
+
+@rpc
+def lines(file: Path) -> int:
+    """Of the file itself."""
+    return len(file.read_text(encoding="utf-8").splitlines())
+
+
+@rpc
+def seen_by_polars(data: Annotated[pl.LazyFrame, Columns.of("sex")], column: Column) -> list[str]:
+    return data.collect_schema().names()
+
+
+@rpc
+def joined(
+    patients: Annotated[pl.LazyFrame, Database("patients"), Columns.of("id")],
+    visits: Annotated[pl.LazyFrame, Database("visits"), Columns.of("patient")],
+    column: Column,
+) -> dict[str, float]:
+    """Two tables by their labels, whatever order a task names them in."""
+    both = patients.join(visits, left_on="id", right_on="patient")
+    return {"sum": both.select(pl.col(column).sum()).collect().item()}
+
+
+@rpc
+def a_table(data: pl.DataFrame) -> pl.DataFrame:
+    return data.filter(pl.col("age") > 40)
+
+
+@master
+def pooled_tables(client: AlgorithmClient) -> int:
+    return pl.concat(client.run(a_table), how="vertical_relaxed").height

@@ -1,0 +1,113 @@
+"""One function in every form of data, over several nodes, runners and generations: the same answer each time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from algotools import Database, Federation, rpc
+from algotools.errors import FederationError, RunsFailed
+
+from ..conftest import ALGORITHMS
+
+IN_EVERY_FORM = ALGORITHMS / "in_every_form"
+FORMS = ["pandas", "polars", "lazy", "arrow", "batches", "duckdb", "ibis"]
+ROWS = [
+    {"id": [1, 2, 3], "age": [61, None, 38], "sex": ["f", "m", None]},
+    {"id": [4, 5, 6, 7], "age": [45, 70, 12, 33], "sex": ["m", "m", "f", "f"]},
+]
+ANSWER = [{"sum": 99, "count": 2}, {"sum": 160, "count": 4}]
+
+
+def as_csv(rows: Any, folder: Path) -> Any:
+    pl.DataFrame(rows).write_csv(folder / "x.csv")
+    return folder / "x.csv"
+
+
+def as_parquet(rows: Any, folder: Path) -> Any:
+    pl.DataFrame(rows).write_parquet(folder / "x.parquet")
+    return folder / "x.parquet"
+
+
+SOURCES = {
+    "csv": as_csv,
+    "parquet": as_parquet,
+    "pandas": lambda rows, _: pd.DataFrame(rows),
+    "polars": lambda rows, _: pl.DataFrame(rows),
+    "arrow": lambda rows, _: pa.table(rows),
+}
+
+
+@pytest.fixture(params=SOURCES)
+def nodes(request: pytest.FixtureRequest, tmp_path: Path) -> list[Any]:
+    """The same rows, as files and as tables in memory."""
+    folders = [tmp_path / str(number) for number in range(len(ROWS))]
+    for folder in folders:
+        folder.mkdir()
+    return [SOURCES[request.param](rows, folder) for rows, folder in zip(ROWS, folders, strict=True)]
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+def test_every_form_gives_the_same_answer(nodes, contract):
+    with Federation(nodes, algorithm=IN_EVERY_FORM, contract=contract) as federation:
+        for form in FORMS:
+            assert federation.run(f"by_{form}", column="age") == ANSWER, form
+
+
+def test_every_form_works_in_a_process_of_its_own(tmp_path):
+    nodes = [SOURCES["polars"](rows, tmp_path) for rows in ROWS]
+    with Federation(nodes, algorithm=IN_EVERY_FORM, runner="process") as federation:
+        for form in FORMS:
+            assert federation.run(f"by_{form}", column="age") == ANSWER, form
+
+
+def test_a_column_that_is_not_there_is_named_whatever_the_form(nodes):
+    with Federation(nodes, algorithm=IN_EVERY_FORM) as federation:
+        for form in FORMS:
+            with pytest.raises(RunsFailed, match=r"no column 'height' in database 'default' \[exit code 16\]"):
+                federation.run(f"by_{form}", column="height")
+
+
+def test_only_the_asked_columns_are_there(nodes):
+    with Federation(nodes, algorithm=IN_EVERY_FORM) as federation:
+        assert federation.run("seen_by_polars", column="age") == [["age", "sex"]] * 2
+
+
+def test_two_tables_come_by_their_labels(tmp_path):
+    patients = pl.DataFrame({"id": [1, 2], "age": [61, 38]})
+    visits = pl.DataFrame({"patient": [1, 1, 2], "day": [3, 4, 5]})
+    with Federation([{"patients": patients, "visits": visits}], algorithm=IN_EVERY_FORM) as federation:
+        for order in (["patients", "visits"], ["visits", "patients"]):
+            databases = [Database(label) for label in order]
+            assert federation.run("joined", databases=databases, column="age") == [{"sum": 160}]
+
+
+def test_a_file_is_given_by_its_path(tmp_path):
+    (tmp_path / "notes.txt").write_text("one\ntwo\n")
+    with Federation([Database("default", str(tmp_path / "notes.txt"), "other")], algorithm=IN_EVERY_FORM) as federation:
+        assert federation.run("lines") == [2]
+
+
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_tables_travel_from_rpcs_to_their_master(nodes, runner):
+    with Federation(nodes, algorithm=IN_EVERY_FORM, runner=runner) as federation:
+        assert federation.run("pooled_tables") == [3, 3]
+
+
+@rpc
+def heights(data: pl.DataFrame) -> int:
+    return data.height
+
+
+def test_functions_of_a_process_in_which_polars_works_are_refused_instead_of_hanging():
+    assert pl.DataFrame({"a": [1, 2]}).filter(pl.col("a") > 1).height == 1
+    with (
+        Federation([pd.DataFrame({"a": [1]})], algorithm=[heights], runner="process") as federation,
+        pytest.raises(FederationError, match=r"polars, with which they work, hangs in a copy .*; use runner inline"),
+    ):
+        federation.run(heights)
