@@ -112,15 +112,20 @@ def make_environments(cache: Path) -> tuple[Path, Path]:
     return ours, peer
 
 
-def environment(folder: Path, key: str, wanted: list[str], otherwise: list[str] | None = None) -> Path:
-    """A virtual environment with what is wanted (``otherwise``, if that cannot be installed), unless it is there."""
+def environment(
+    folder: Path, key: str, wanted: list[str], otherwise: list[str] | None = None, base: str = sys.executable
+) -> Path:
+    """A virtual environment with what is wanted (``otherwise``, if that cannot be installed), unless it is there.
+
+    It is one of the Python ``base``.
+    """
     python, ready = folder / "bin" / "python", folder / "ready"
     if python.exists() and ready.is_file() and ready.read_text(encoding="utf-8") == key:
         return python
     say(f"preparing {folder}")
     ready.unlink(missing_ok=True)
     if not python.exists():
-        execute([sys.executable, "-m", "venv", str(folder)])
+        execute([base, "-m", "venv", str(folder)])
     try:
         install(python, wanted)
     except SystemExit:
@@ -170,17 +175,34 @@ def execute(command: list[str], stdin: object = None) -> str:
 
 
 class Node:
-    """A v4 node in small: one prepared task, which any contestant can be given."""
+    """A node in small, of v4 unless told otherwise: one prepared task, which any contestant can be given.
 
-    def __init__(self, folder: Path, python: Path, method: str, kwargs: Mapping[str, str], *, reads_data: bool) -> None:
+    Its ``database`` (``uri``, ``type``, ``query``) is a table of 100 patients if none is given. ``step`` is v5's: what
+    computes is given the one table of a session, see ``put``.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        python: Path,
+        method: str,
+        kwargs: Mapping[str, str],
+        *,
+        reads_data: bool = True,
+        database: Mapping[str, str] | None = None,
+        contract: str = "v4",
+        step: str = "compute",
+    ) -> None:
         folder.mkdir()
         self._folder = folder
         asked = {
             "folder": str(folder),
             "method": method,
             "kwargs": dict(kwargs),
-            "database": str(write_table(folder / "table.csv")),
+            "database": dict(database or {"uri": str(write_table(folder / "table.csv")), "type": "csv"}),
             "reads_data": reads_data,
+            "contract": contract,
+            "step": step,
         }
         self._variables: dict[str, str] = json.loads(execute([str(python), str(HERE / "children/prepare.py")], asked))
 
@@ -195,6 +217,15 @@ class Node:
     def answer(self) -> object:
         """What the last run answered."""
         return json.loads((self._folder / "output").read_bytes())
+
+    @property
+    def table(self) -> Path:
+        """The table of the session, for what computes (v5)."""
+        return self._folder / "session" / "default.parquet"
+
+    def put(self, other: Node) -> None:
+        """Make what another node's extraction has answered the session's table, as v5's nodes do."""
+        (other._folder / "output").replace(self.table)
 
 
 def measure(command: list[str], environ: Mapping[str, str], folder: Path) -> Ended:
