@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import importlib.util
 import json
+import math
 import os
 import platform
 import shutil
@@ -42,6 +43,7 @@ from dispatch import (
     Figures,
     Node,
     Spread,
+    Target,
     alternate,
     cache_folder,
     checkout_digest,
@@ -51,6 +53,7 @@ from dispatch import (
     measure,
     say,
     system,
+    write_table,
 )
 from performance import BARE, FORMS, key
 from server import Server, running
@@ -256,7 +259,7 @@ def measure_file(contest: Contest, kind: str) -> None:
 
 
 def measure_server(contest: Contest, server: Server) -> None:
-    """One column of a table in PostgreSQL. The task has a query, as the peer must have one: the table's every column."""
+    """One column of a table in PostgreSQL. The task has a query, for the peer needs one: all columns of the table."""
     for rows in contest.rounds:
         fill(contest, server, rows)
         queries = {"": f"SELECT * FROM rows_{rows}", " one column": f"SELECT {COLUMN} FROM rows_{rows}"}
@@ -375,6 +378,9 @@ def measure_start(contest: Contest) -> None:
     forms = (*FORMS, "csv")
     turns: dict[str, Turn] = {f"ours {form}": partial(at_node, node, ours(contest.python.ours, form)) for form in forms}
     turns["vantage6"] = partial(at_node, node, peers(contest.python.peer))
+    uri = str(write_table(contest.folder / "start.csv"))
+    for engine in BARE["csv"]:
+        turns[f"bare {engine}"] = partial(by_itself, contest.python.ours, contest.folder, engine, "csv", uri, COLUMN)
     contest.hold("start", 100, turns, rounds=STARTS)
     contest.hold("sessions start", 100, of_session(contest, "start-5", "read_csv", {}, None), rounds=STARTS)
 
@@ -445,6 +451,11 @@ def version_of(python: Path) -> str:
     return execute([str(python), "-c", "import platform; print(platform.python_version())"]).strip()
 
 
+def stored(target: Target) -> dict[str, object]:
+    """A target as JSON has it, which knows no infinity."""
+    return {**asdict(target), "measured": target.measured if target.measured < math.inf else None, "met": target.met}
+
+
 def as_json(content: Mapping[str, Any]) -> str:
     """Everything, a figure a line, every single measurement included."""
     figures = content["figures"]
@@ -488,8 +499,8 @@ def main() -> None:
     """Measure, print, and end well whether or not the targets are met: figures are judged by people."""
     options = arguments()
     if options.page:
-        stored = json.loads((options.json or HERE / "data.json").read_text(encoding="utf-8"))
-        options.page.write_text(performance.page(stored), encoding="utf-8")
+        content = json.loads((options.json or HERE / "data.json").read_text(encoding="utf-8"))
+        options.page.write_text(performance.page(content), encoding="utf-8")
         return
     cache = (options.cache or cache_folder()).absolute()
     cache.mkdir(parents=True, exist_ok=True)
@@ -515,7 +526,7 @@ def main() -> None:
     origin["load before and after"] = [round(load, 2) for load in (before, os.getloadavg()[0])]
     content = {
         "about": origin,
-        "targets": [{**asdict(target), "met": target.met} for target in performance.targets(contest.figures)],
+        "targets": [stored(target) for target in performance.targets(contest.figures)],
         "failed": contest.failed,
         "figures": {name: {"median": round(f.median, 1), **asdict(f)} for name, f in contest.figures.items()},
     }

@@ -31,7 +31,7 @@ class Server:
 
     def ask(self, sql: str, stdin: Path | None = None) -> str:
         """What ``psql`` prints of it; ``stdin`` is a file for ``COPY … FROM STDIN``."""
-        command = [self._binaries / "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.uri]
+        command = [str(self._binaries / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.uri]
         with stdin.open("rb") if stdin else contextlib.nullcontext(subprocess.DEVNULL) as file:
             done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -73,19 +73,8 @@ def running(cache: Path) -> Iterator[Server | None]:
     user = USER if os.getuid() == 0 else None
     folder = home(cache, user)
     if not (folder / "PG_VERSION").exists():
-        command = [
-            programs / "initdb",
-            "-D",
-            folder,
-            "-U",
-            USER,
-            "-A",
-            "trust",
-            "--no-sync",
-            "-E",
-            "UTF8",
-            "--locale=C",
-        ]
+        how = f"-U {USER} -A trust --no-sync -E UTF8 --locale=C".split()
+        command = [str(programs / "initdb"), "-D", str(folder), *how]
         subprocess.run(command, user=user, cwd="/", check=True, capture_output=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
