@@ -435,3 +435,13 @@ def test_no_engine_is_said(database: Path) -> None:
         del os.environ["DOCKER_HOST"]
     assert "no container engine answers at unix:///nowhere (DOCKER_HOST); start Docker" in said
     assert "Traceback" not in said
+
+
+@pytest.mark.timeout(300)  # the image gets four libraries
+def test_every_form_of_data_works_in_a_cage(ours: object, tmp_path: Path) -> None:
+    (tmp_path / "patients.csv").write_text("age,sex\n61,f\n,m\n38,f\n")
+    with Federation(
+        [tmp_path / "patients.csv"], algorithm=ALGORITHMS / "in_every_form", runner="container"
+    ) as federation:
+        for form in ("pandas", "polars", "lazy", "arrow", "batches", "duckdb", "ibis"):
+            assert federation.run(f"by_{form}", column="age") == [{"sum": 99, "count": 2}], form

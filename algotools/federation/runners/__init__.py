@@ -64,8 +64,10 @@ class Runner(Protocol):
 
     places: int
     """How many runs can go on at the same time."""
-    sees_frames: bool
-    """Whether its runs see the frames that this process holds; else these must be in files."""
+
+    @property
+    def sees_frames(self) -> bool:
+        """Whether its runs see the frames that this process holds; else these must be in files."""
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """Run to the end, each line of the log as it comes; gives the exit code, negative for a signal.

@@ -159,8 +159,8 @@ class _Template:
         if library and isinstance(algorithm, Algorithm) and _uses(algorithm, library):
             raise FederationError(
                 f"runner process makes copies of this process to run functions that are defined in it, and {library}, "
-                "with which they work, hangs in a copy when it has been at work here before; use runner inline, or put the "
-                "functions into a folder with a pyproject.toml (`algotools new`)"
+                "with which they work, hangs in a copy when it has been at work here before; use runner inline, or put "
+                "the functions into a folder with a pyproject.toml (`algotools new`)"
             )
         self.is_copy = copy
         self.control, theirs = socket.socketpair()
