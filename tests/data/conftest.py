@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import datetime as dt
 import importlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import strategies as st
 
+from .postgres import Postgres, server
+
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real server; one for all tests."""
+    with server() as running:
+        yield running
 
 
 def same(ours: pd.DataFrame, reference: pd.DataFrame) -> None:

@@ -121,7 +121,7 @@ def test_a_file_that_does_not_exist_is_named_and_not_made(tmp_path):
 
 def test_a_file_of_another_ending_is_refused(tmp_path):
     (tmp_path / "x.csv").write_text("a\n1\n")
-    assert "it is neither a URI nor a file that ends in .sqlite or .db" in str(failure(tmp_path / "x.csv"))
+    assert "it is neither a URI nor a file of SQLite or DuckDB" in str(failure(tmp_path / "x.csv"))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,332 @@
+"""PostgreSQL, a real server: values as pandas reads them, nothing but the asked columns, and nothing written."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pytest
+import sqlalchemy
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from algotools import data
+from algotools.data.reading import NotAlike
+from algotools.data.sql import arrow, drivers, place
+from algotools.errors import AlgotoolsError, DatabaseUnreadable
+from algotools.task import Database
+
+from .conftest import same
+from .postgres import PASSWORD, USER, Postgres
+
+SECRET = "Jane-Doe-4711"
+
+COLUMNS = {
+    "i2": ("smallint", "7", "-32768"),
+    "i4": ("integer", "7", "2147483647"),
+    "Big One": ("bigint", "9223372036854775807", "-1"),
+    "nu": ("numeric(10,2)", "4.50", "-0.01"),
+    "un": ("numeric", "1e30", "0.1"),
+    "f4": ("real", "1.5", "0.1"),
+    "f8": ("double precision", "2.5", "0.1"),
+    "te": ("text", f"'{SECRET} 100% é'", "''"),
+    "vc": ("varchar(5)", "'abc'", "'%(x)s'"),
+    "ch": ("char(3)", "'z'", "''"),
+    "bo": ("boolean", "true", "false"),
+    "da": ("date", "'2020-02-29'", "'1600-01-01'"),
+    "ts": ("timestamp", "'2020-01-01 10:11:12.123456'", "'1969-12-31 23:59:59'"),
+    "tz": ("timestamptz", "'2020-01-01 10:00+02'", "'2020-07-01 10:00+00'"),
+    "iv": ("interval", "'40 days 3.000001 sec'", "'-1 hour'"),
+    "ti": ("time", "'10:11:12.5'", "'00:00'"),
+    "by": ("bytea", r"'\xff00'", r"'\x'"),
+    "ia": ("integer[]", "'{1,2,NULL}'", "'{}'"),
+    "fa": ("double precision[]", "'{1.5}'", "'{}'"),
+    "ta": ("text[]", "'{a,NULL}'", "'{}'"),
+    "na": ("numeric[]", "'{1.5}'", "'{}'"),
+    "js": ("json", """'{"a": [1, null]}'""", "'1'"),
+    "jb": ("jsonb", """'{"a": 1}'""", "'null'"),
+    "uu": ("uuid", "'12345678-1234-5678-1234-567812345678'", "'00000000-0000-0000-0000-000000000000'"),
+    "ip": ("inet", "'10.0.0.1'", "'::1'"),
+    'a "quoted" name': ("integer", "1", "2"),
+    "gone": ("integer", "NULL", "NULL"),
+}
+"""Name -> type and two values; each column has a gap, too. One more column has none."""
+
+
+@pytest.fixture(scope="session")
+def clinic(postgres: Postgres) -> str:
+    """A database with a table of every type, two rows of values and one of gaps."""
+    name = postgres.new_database()
+    quoted = {column: '"' + column.replace('"', '""') + '"' for column in COLUMNS}
+    with postgres.connect(name) as connection:
+        fields = [f"{quoted[column]} {kind}" for column, (kind, _, _) in COLUMNS.items()]
+        connection.execute(f"CREATE TABLE patients (id integer NOT NULL, {', '.join(fields)})".encode())
+        for row, values in enumerate(zip(*([one, other, "NULL"] for _, one, other in COLUMNS.values()), strict=True)):
+            connection.execute(f"INSERT INTO patients VALUES ({row}, {', '.join(values)})".encode())
+        connection.execute(
+            "CREATE SEQUENCE numbers; CREATE SCHEMA ward;"
+            "CREATE TABLE ward.\"Beds\" AS SELECT 1 AS one, 'x'::text AS other"
+        )
+    return name
+
+
+@pytest.fixture
+def reference(postgres: Postgres, clinic: str) -> Iterator[sqlalchemy.Connection]:
+    engine = sqlalchemy.create_engine(postgres.uri(clinic, "postgresql+psycopg"), poolclass=sqlalchemy.NullPool)
+    with engine.connect().execution_options(no_parameters=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def uri(postgres: Postgres, clinic: str) -> str:
+    return postgres.uri(clinic)
+
+
+def load(uri: str, query: str | None, columns: frozenset[str] | None = None, **options: str) -> data.Loaded:
+    return data.load(Database("clinic", uri, "sql", options, query), "pandas", columns)
+
+
+def stream(uri: str, query: str, columns: frozenset[str] | None = None) -> tuple[pa.Table, list[str]]:
+    with ExitStack() as closing:
+        reader, names = arrow.open(Database("clinic", uri, "sql", query=query), columns, closing)
+        return reader.read_all(), names
+
+
+@pytest.fixture(params=["adbc", "rows"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """With ADBC's driver in the image and without."""
+    if request.param == "rows":
+        monkeypatch.setattr(arrow, "adbc", lambda *_: None)
+    return request.param
+
+
+QUERIES = [
+    "SELECT * FROM patients",
+    "SELECT * FROM patients ORDER BY id DESC;",
+    "SELECT * FROM patients WHERE te LIKE '%0\\%%' -- all that ends so",
+    "SELECT * FROM patients WHERE id > 1000",
+    'WITH few AS (SELECT i4, te FROM patients WHERE i4 > 0) SELECT te AS "%s", i4 - 1, count(*) OVER () FROM few',
+    "VALUES (1, 'a'), (2, 'b')",
+    "TABLE patients",
+    "SELECT id AS twice, nu AS twice, te FROM patients",
+    "SHOW server_version",
+    "SELECT 1 AS one, NULL AS nothing, array_agg(id) FROM patients",
+]
+
+
+class TestPandas:
+    @pytest.mark.parametrize("query", QUERIES)
+    def test_a_query_gives_what_pandas_reads(self, uri, reference, query):
+        loaded = load(uri, query)
+        same(loaded.value, pd.read_sql_query(query, reference))
+        assert loaded.columns == list(loaded.value.columns)
+
+    @pytest.mark.parametrize("query", QUERIES)
+    @pytest.mark.parametrize("which", [slice(None), slice(1), slice(0), slice(1, None, 2), slice(None, None, -3)])
+    def test_the_asked_columns_are_those_of_the_whole(self, uri, reference, query, which):
+        whole = pd.read_sql_query(query, reference)
+        asked = frozenset([*whole.columns[which], "no such column"])
+        loaded = load(uri, query, asked)
+        same(loaded.value, whole.loc[:, [name in asked for name in whole.columns]])
+        assert loaded.columns == list(whole.columns)
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+    @given(
+        st.sets(st.sampled_from([*COLUMNS, "id"])), st.lists(st.sampled_from([*COLUMNS, "id"]), unique=True), st.data()
+    )
+    def test_any_columns_of_any_query(self, uri, reference, asked, chosen, draw):
+        names = ['"' + name.replace('"', '""') + '"' for name in chosen]
+        renamed = [f"{name} AS {draw.draw(st.sampled_from([name, 'other']))}" for name in names]
+        query = f"SELECT {', '.join(renamed)} FROM patients WHERE id < {draw.draw(st.integers(0, 3))} ORDER BY id DESC"
+        whole = pd.read_sql_query(query, reference)
+        same(load(uri, query, frozenset(asked)).value, whole.loc[:, [name in asked for name in whole.columns]])
+
+    def test_other_columns_stay_in_the_database(self, postgres, uri):
+        with postgres.statements() as asked:
+            load(uri, "SELECT * FROM patients", frozenset(["i4"]))
+        [told] = [statement for statement in asked if "patients" in statement and "LIMIT 0" not in statement]
+        assert told.endswith('SELECT "i4" FROM ( SELECT * FROM patients ) AS t')
+
+    @pytest.mark.parametrize("driver", ["postgres", "postgresql", "postgresql+psycopg"])
+    def test_the_scheme_may_name_the_driver(self, postgres, clinic, driver):
+        assert load(postgres.uri(clinic, driver), "SELECT 1 AS one").value.to_dict("list") == {"one": [1]}
+
+
+class TestStream:
+    def test_types_are_those_of_the_database(self, uri, way):
+        table, names = stream(uri, "SELECT * FROM patients ORDER BY id")
+        assert names == ["id", *COLUMNS]
+        types = {field.name: str(field.type) for field in table.schema}
+        assert types == {
+            "id": "int32", "i2": "int16", "i4": "int32", "Big One": "int64", "nu": "double", "un": "double",
+            "f4": "float", "f8": "double", "te": "string", "vc": "string", "ch": "string", "bo": "bool",
+            "da": "date32[day]", "ts": "timestamp[us]", "tz": "timestamp[us, tz=UTC]", "iv": "duration[us]",
+            "ti": "time64[us]", "by": "binary", "ia": "list<item: int32>", "fa": "list<item: double>",
+            "ta": "list<item: string>", "na": "list<item: double>", "js": "string", "jb": "string", "uu": "string",
+            "ip": "string", 'a "quoted" name': "int32", "gone": "int32",
+        }  # fmt: skip
+        assert not any(field.metadata for field in table.schema)
+
+    def test_values_are_those_that_pandas_reads(self, uri, reference, way):
+        query = "SELECT * FROM patients ORDER BY id"
+        columns = [name for name in COLUMNS if name not in ("js", "jb", "uu", "ip")]
+        theirs = pd.read_sql_query(query, reference)
+        ours = stream(uri, query)[0].to_pandas()
+        for name in columns:
+            for one, other in zip(ours[name], theirs[name], strict=True):
+                if other is None or (isinstance(other, float) and pd.isna(other)) or other is pd.NaT:
+                    assert pd.isna(one)
+                elif isinstance(other, list):
+                    assert [None if pd.isna(value) else value for value in one] == other
+                elif COLUMNS[name][0] == "timestamptz":
+                    assert pd.Timestamp(one) == pd.Timestamp(other)
+                elif COLUMNS[name][0] == "real":
+                    assert one == pytest.approx(other)
+                else:
+                    assert one == other, name
+        assert ours["js"].tolist()[:2] == ['{"a": [1, null]}', "1"]
+        assert ours["uu"][0] == "12345678-1234-5678-1234-567812345678"
+
+    @pytest.mark.parametrize(
+        "query", [query for query in QUERIES if not query.startswith(("SHOW", "SELECT id AS twice"))]
+    )
+    def test_both_ways_give_the_same(self, uri, monkeypatch, query):
+        through_adbc = stream(uri, query)
+        monkeypatch.setattr(arrow, "adbc", lambda *_: None)
+        through_rows = stream(uri, query)
+        assert through_adbc[0].schema.equals(through_rows[0].schema, check_metadata=True)
+        assert through_adbc == through_rows
+
+    def test_other_columns_stay_in_the_database(self, postgres, uri, way):
+        with postgres.statements() as asked:
+            table, names = stream(uri, "SELECT * FROM patients", frozenset(["nu", "i4"]))
+        assert table.column_names == ["i4", "nu"]
+        assert names == ["id", *COLUMNS]
+        told = [statement for statement in asked if "FROM patients" in statement and "LIMIT 0" not in statement]
+        assert told
+        assert all('SELECT "i4" AS "i4", "nu"::float8 AS "nu" FROM ( SELECT * FROM patients ) AS t' in s for s in told)
+
+    def test_nothing_is_asked_for_before_it_is_read(self, postgres, uri, way):
+        with postgres.statements() as asked, ExitStack() as closing:
+            arrow.open(Database("clinic", uri, "sql", query="SELECT * FROM patients"), None, closing)
+        assert all("LIMIT 0" in statement for statement in asked if "patients" in statement)
+
+    def test_batches_come_as_they_are_read(self, uri, way):
+        with ExitStack() as closing:
+            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 200000) AS g"
+            reader, _ = arrow.open(Database("clinic", uri, "sql", query=query), None, closing)
+            first = reader.read_next_batch()
+            assert 0 < first.num_rows < 200_000
+            assert first.num_rows + sum(batch.num_rows for batch in reader) == 200_000
+
+    @pytest.mark.parametrize("read", [0, 1])
+    def test_a_stream_need_not_be_read_to_its_end(self, uri, way, read):
+        with ExitStack() as closing:
+            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 200000) AS g"
+            reader, _ = arrow.open(Database("clinic", uri, "sql", query=query), None, closing)
+            for _ in range(read):
+                reader.read_next_batch()
+        with pytest.raises((AlgotoolsError, StopIteration)):
+            reader.read_next_batch()
+
+    @pytest.mark.parametrize("query", ["SHOW server_version", "SELECT 1 AS a, 2 AS a", "SELECT nothing FROM nowhere"])
+    def test_what_cannot_be_part_of_a_query_is_left_to_pandas(self, uri, way, query):
+        with pytest.raises(NotAlike):
+            stream(uri, query)
+
+    def test_a_query_that_fails_in_between_is_named(self, uri, way):
+        with pytest.raises(DatabaseUnreadable, match=r"refuses the task's query \(\w+\)$") as failed:
+            stream(uri, f"SELECT 1 / (g - 150000) AS x, '{SECRET}' AS y FROM generate_series(1, 200000) AS g")
+        assert "division by zero" in failed.value.detail
+
+
+class TestOwnersQuery:
+    def test_the_owner_may_configure_a_query(self, uri):
+        assert load(uri, None, QUERY="SELECT 1 AS one;").value.to_dict("list") == {"one": [1]}
+
+    def test_the_tasks_comes_first(self, uri):
+        assert load(uri, "SELECT 2 AS two", QUERY="SELECT 1", TABLE="patients").value.to_dict("list") == {"two": [2]}
+
+    @pytest.mark.parametrize("form", ["pandas", "arrow"])
+    def test_or_a_whole_table(self, uri, form):
+        for table, columns in (("patients", ["id", *COLUMNS]), ("ward.Beds", ["one", "other"])):
+            database = Database("clinic", uri, "sql", {"TABLE": table})
+            assert data.load(database, form, frozenset(["one", "id"])).columns == columns
+
+    def test_a_table_is_a_name_and_no_query(self, uri):
+        with pytest.raises(DatabaseUnreadable, match="UndefinedTable"):
+            load(uri, None, TABLE="(SELECT 1) AS t")
+
+
+WRITING = [
+    "DELETE FROM patients",
+    "DELETE FROM patients; COMMIT",
+    "COMMIT; DELETE FROM patients",
+    "SELECT 1 AS a) AS t; COMMIT; DELETE FROM patients; --",
+    "SET TRANSACTION READ WRITE; DELETE FROM patients",
+    "ROLLBACK; BEGIN READ WRITE; DELETE FROM patients; COMMIT",
+    "CREATE TABLE taken AS SELECT * FROM patients",
+    "WITH gone AS (DELETE FROM patients RETURNING *) SELECT * FROM gone",
+    "SELECT * INTO taken FROM patients",
+    "SELECT set_config('transaction_read_only', 'off', false); DELETE FROM patients",
+    "SELECT nextval('numbers')",
+]
+
+
+@pytest.mark.parametrize("form", ["pandas", "arrow", "ibis"])
+@pytest.mark.parametrize("columns", [None, frozenset(["id"])])
+@pytest.mark.parametrize("query", WRITING)
+def test_a_task_writes_nothing(postgres, clinic, uri, form, columns, query):
+    database = Database("clinic", uri, "sql", query=query)
+    with ExitStack() as closing, pytest.raises((DatabaseUnreadable, psycopg.errors.ReadOnlySqlTransaction)):
+        data.load(database, form, columns, closing).value.execute()
+    with postgres.connect(clinic) as connection:
+        assert connection.execute("SELECT count(*) FROM patients").fetchall() == [(3,)]
+        assert connection.execute("SELECT to_regclass('taken'), is_called FROM numbers").fetchall() == [(None, False)]
+
+
+@pytest.mark.parametrize("form", ["pandas", "arrow", "ibis"])
+class TestFailures:
+    def failure(self, uri: str, form: str) -> DatabaseUnreadable:
+        with ExitStack() as closing, pytest.raises(DatabaseUnreadable) as failed:
+            data.load(Database("clinic", uri, "sql", query="SELECT 1 AS one"), form, None, closing)
+        error = failed.value
+        for secret in (PASSWORD, "hunter2", "4711"):
+            assert secret not in str(error) + error.detail
+        assert USER not in str(error)
+        assert "it cannot be reached, or refuses the task's query (" in str(error)
+        return error
+
+    def test_a_wrong_password_is_not_told(self, postgres, form):
+        wrong = postgres.uri().replace("hunter2", "hunter2x")
+        assert "password authentication failed" in self.failure(wrong, form).detail
+
+    def test_a_server_that_is_not_there(self, form):
+        with socket.socket() as bound:
+            bound.bind(("127.0.0.1", 0))
+            uri = f"postgresql://{USER}:hunter2%40%3A%2F4711@127.0.0.1:{bound.getsockname()[1]}/clinic"
+            assert re.search("[Cc]onnection refused", self.failure(uri, form).detail)
+
+    @pytest.mark.parametrize("asked", ["", "?connect_timeout=2"])
+    def test_a_server_that_says_nothing_is_not_waited_for(self, monkeypatch, form, asked):
+        if not asked:
+            monkeypatch.setattr(place, "PATIENCE", 2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            uri = f"postgresql://{USER}:hunter2%40%3A%2F4711@127.0.0.1:{silent.getsockname()[1]}/clinic{asked}"
+            assert "timeout" in self.failure(uri, form).detail
+
+
+def test_libpq_is_told_every_part_of_a_uri(postgres, clinic):
+    url = place.url_of(Database("clinic", postgres.uri(clinic) + "?application_name=it's a \\ test"))
+    with ExitStack() as closing:
+        driver = drivers.adbc(url, closing)
+        assert driver is not None
+        assert driver.row("SELECT current_user, current_database(), current_setting('application_name')") == [
+            USER, clinic, "it's a \\ test",
+        ]  # fmt: skip
