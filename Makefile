@@ -76,6 +76,7 @@ benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/scaffold.py
 	$(BIN)/python benchmarks/federation.py
+	$(BIN)/python benchmarks/data.py
 
 clean:
 	rm -rf site $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
