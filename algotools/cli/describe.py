@@ -16,6 +16,7 @@ from rich.table import Table
 
 from algotools import locate
 from algotools.cli.schema import in_words
+from algotools.data import FORMS
 from algotools.describe import describe as describe_algorithm
 
 if TYPE_CHECKING:
@@ -105,10 +106,15 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         for database in function.get("databases", ()):
             label = database.get("label")
             which = f"database [green]{shown(label)}[/green]" if label else "the task's database"
-            console.print(f"  [dim]reads[/dim] {which} [dim]as {shown(database['form'])}[/dim]")
+            form = _CLASSES.get(database["form"], database["form"])
+            console.print(f"  [dim]reads[/dim] {which} [dim]as {shown(form)}[/dim]")
         table = _arguments(function.get("arguments", {}))
         if table.rows:
             console.print(table)
+
+
+_CLASSES = {form: ".".join(annotation) for annotation, form in reversed(FORMS.items())}
+"""Form of data -> what an author writes to have it."""
 
 
 def shown(text: object) -> str:
