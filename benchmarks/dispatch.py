@@ -262,9 +262,9 @@ def write_table(path: Path, shift: int = 0) -> Path:
     return path
 
 
-def alternate(rounds: int, turns: Mapping[str, Callable[[], object]]) -> None:
+def alternate(rounds: int, turns: Mapping[str, Callable[[], object]], *, warm_up: bool = True) -> None:
     """Let each take its turn in every round. A first round warms the disk's cache, its figures are dropped."""
-    for number in range(rounds + 1):
+    for number in range(0 if warm_up else 1, rounds + 1):
         for name, turn in turns.items():
             progress(f"{name}, {number or 'warm-up'} of {rounds}")
             turn()

@@ -50,6 +50,10 @@ FLAT = 1.25
 AS_WIDE = 1.25
 """What counts as not growing with the width of rows: the spread of times is of this size."""
 
+INSIDE = ("ibis",)
+"""Forms that compute inside a database."""
+OF_WIDTH = ("pandas", "lazy", "arrow", "ibis")
+"""Forms that are asked of wider and wider rows."""
 OUT_OF_CORE = ("lazy", "batches", "duckdb", "ibis")
 """Forms that need not have a file in memory."""
 WITHOUT_PANDAS = ("polars", "lazy", "arrow", "batches", "duckdb", "ibis", "csv")
@@ -122,8 +126,11 @@ def _of_parquet(figures: Figures) -> list[Target]:
     )
 
 
-INSIDE = ("ibis",)
-"""Forms that compute inside a database."""
+def _of_width(figures: Figures, part: str, form: str) -> float | None:
+    wide, narrow = (key(f"{part} {width}", USUAL, f"ours {form}", "time") for width in (80, 5))
+    if key(f"{part} 5", USUAL, "bare psycopg", "time") not in figures:
+        return None
+    return ratio(figures, wide, narrow) if narrow in figures else math.inf
 
 
 def _of_postgresql(figures: Figures) -> list[Target]:
@@ -137,15 +144,13 @@ def _of_postgresql(figures: Figures) -> list[Target]:
         *((f"PostgreSQL, {FORMS[form]}: rows that leave the server, of {USUAL:,}", sent(form), 10) for form in INSIDE),
         *(
             (
-                f"PostgreSQL, {FORMS[form]}: time with 80 columns in a row, by that with 5",
-                ratio(
-                    figures,
-                    key("width 80", USUAL, f"ours {form}", "time"),
-                    key("width 5", USUAL, f"ours {form}", "time"),
-                ),
+                (f"PostgreSQL, {FORMS[form]}{', the column indexed' if part == 'indexed' else ''}: "
+                "time with 80 columns in a row, by that with 5"),
+                _of_width(figures, part, form),
                 AS_WIDE,
             )
             for form in INSIDE
+            for part in ("width", "indexed")
         ),
     ])  # fmt: skip
 
@@ -270,23 +275,24 @@ class Tables:
 
     def width(self) -> str:
         """Tables of more and more columns."""
-        widths = sorted(
+        widths = sorted({
             int(name.split(", ")[0].removeprefix("width ")) for name in self.figures if name.startswith("width ")
-        )
+        })  # fmt: skip
         if not widths:
             return ""
         few, many = widths[0], widths[-1]
-        who = {**{f"ours {form}": text for form, text in FORMS.items()}, "bare psycopg": f"bare {ENGINES['psycopg']}"}
+        names = {**{f"ours {form}": text for form, text in FORMS.items()}, "bare psycopg": f"bare {ENGINES['psycopg']}"}
         return table(
-            [f"{USUAL:,} rows", *(f"{width} columns, s" for width in dict.fromkeys(widths)), f"{many} by {few}"],
+            [f"{USUAL:,} rows", *(f"{width} columns, s" for width in widths), f"{many} by {few}"],
             [
                 [
-                    text,
-                    *(seconds(self.get(f"width {width}", USUAL, name)) for width in dict.fromkeys(widths)),
-                    by(self.get(f"width {many}", USUAL, name), self.get(f"width {few}", USUAL, name)),
+                    f"{text}{more}",
+                    *(seconds(self.get(f"{part} {width}", USUAL, who)) for width in widths),
+                    by(self.get(f"{part} {many}", USUAL, who), self.get(f"{part} {few}", USUAL, who)),
                 ]
-                for name, text in who.items()
-                if self.get(f"width {few}", USUAL, name)
+                for part, more in {"width": "", "indexed": ", indexed"}.items()
+                for who, text in names.items()
+                if self.get(f"{part} {few}", USUAL, who)
             ],
         )
 
