@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
+import importlib
 import io
-import lzma
-import zipfile
-import zlib
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, BinaryIO, cast
+from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 from algotools.data.reading import Unfit
 
@@ -51,13 +46,31 @@ def opened(path: Path) -> BinaryIO | None:
     if kind is None:
         return None
     try:
-        stream = _KINDS[kind](path)
-    except _BROKEN as error:
+        stream = _decompressing(path, kind)
+    except (Unfit, MemoryError):
+        raise
+    except Exception as error:  # whatever a reader of foreign bytes may raise
         raise _broken(kind, error) from None
     return cast("BinaryIO", io.BufferedReader(_Decompressed(stream, kind), _BUFFER))
 
 
+def _decompressing(path: Path, kind: str) -> IO[bytes]:
+    if kind == "zip":
+        return _zip(path)
+    if kind == "zstd":
+        import pyarrow as pa
+
+        return cast("IO[bytes]", pa.CompressedInputStream(str(path), kind))
+    return cast("IO[bytes]", importlib.import_module(_MODULES.get(kind, kind)).open(path))
+
+
+_MODULES = {"xz": "lzma"}
+"""The module of a kind that is called otherwise."""
+
+
 def _zip(path: Path) -> IO[bytes]:
+    import zipfile
+
     archive = zipfile.ZipFile(path)
     # Directories, and what macOS adds to a file, are none that anybody has put there.
     names = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
@@ -74,25 +87,6 @@ def _zip(path: Path) -> IO[bytes]:
             raise Unfit("it is a zip file, compressed in a way that cannot be read", error) from None
     finally:
         archive.close()  # which leaves the file open for who reads from it
-
-
-def _zstd(path: Path) -> IO[bytes]:
-    import pyarrow as pa
-
-    return cast("IO[bytes]", pa.CompressedInputStream(str(path), "zstd"))
-
-
-def _plain(module: Any) -> Callable[[Path], IO[bytes]]:
-    return lambda path: cast("IO[bytes]", module.open(path))
-
-
-_KINDS: Mapping[str, Callable[[Path], IO[bytes]]] = {
-    "gzip": _plain(gzip), "bz2": _plain(bz2), "xz": _plain(lzma), "zstd": _zstd, "zip": _zip
-}  # fmt: skip
-"""Kind of a compressed file -> what opens it."""
-
-_BROKEN = (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
-"""What decompressors raise: Arrow's errors are OSError or ValueError."""
 
 
 def _broken(kind: str, error: Exception) -> Unfit:
@@ -114,7 +108,9 @@ class _Decompressed(io.RawIOBase):
         view = memoryview(buffer)
         try:
             found = self._stream.read(len(view))
-        except _BROKEN as error:
+        except MemoryError:
+            raise
+        except Exception as error:
             raise _broken(self._kind, error) from None
         view[: len(found)] = found
         return len(found)

@@ -7,7 +7,6 @@ The words are those of ``pandas.read_csv``, in upper case: ``{uri: x.csv, type: 
 from __future__ import annotations
 
 import codecs
-import difflib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePosixPath
@@ -188,9 +187,14 @@ def _agree(dialect: Dialect) -> None:
 
 def _near_misses(options: Mapping[str, str]) -> list[str]:
     """Options that look as if they were meant for us; others are for the algorithms that know them."""
+    unknown = sorted(set(options) - set(_OPTIONS))
+    if not unknown:
+        return []
+    import difflib  # here: most databases have no options
+
     return [
         name
-        for name in sorted(set(options) - set(_OPTIONS))
+        for name in unknown
         if name in PANDAS_ONLY
         or name.startswith(("SEPARAT", "DECIMAL"))
         or difflib.get_close_matches(name, _OPTIONS, 1, cutoff=0.8)

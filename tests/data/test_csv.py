@@ -12,20 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools import data
+from algotools.data import csv as csv_files
 from algotools.errors import DatabaseUnreadable
 from algotools.task import Database
+
+from .conftest import same
 
 
 def load(path: Path, columns: frozenset[str] | None = None) -> data.Loaded:
     return data.load(Database("default", str(path), "csv"), "pandas", columns)
-
-
-def same(ours: pd.DataFrame, reference: pd.DataFrame) -> None:
-    """Equal in values, their types, dtypes, index and labels."""
-    pd.testing.assert_frame_equal(ours, reference, check_exact=True)
-    for position in range(reference.shape[1]):
-        left, right = ours.iloc[:, position].tolist(), reference.iloc[:, position].tolist()
-        assert [type(value) for value in left] == [type(value) for value in right]
 
 
 cells = st.one_of(
@@ -102,8 +97,10 @@ EXAMPLES = {
 }
 
 
+@pytest.mark.parametrize("large", [False, True], ids=["", "as if it were large"])
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
-def test_every_choice_of_columns_is_what_pandas_reads(tmp_path, text):
+def test_every_choice_of_columns_is_what_pandas_reads(tmp_path, text, large, monkeypatch):
+    monkeypatch.setattr(csv_files, "LARGE", 0 if large else csv_files.LARGE)
     path = tmp_path / "database.csv"
     path.write_text(text, encoding="utf-8", newline="")
     whole = pd.read_csv(path)
@@ -153,8 +150,19 @@ def test_a_large_file_of_mixed_types_is_what_pandas_reads(tmp_path):
         same(load(path).value, pd.read_csv(path))
 
 
-def test_a_compressed_file_is_read(tmp_path):
-    path = tmp_path / "database.csv.gz"
+def test_a_compressed_file_is_read_whatever_it_is_called(tmp_path):
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
-    frame.to_csv(path, index=False)
-    same(load(path, frozenset("a")).value, frame[["a"]])
+    for compression in ("gzip", "bz2", "xz", "zip"):
+        frame.to_csv(tmp_path / "default.csv", index=False, compression=compression)
+        same(load(tmp_path / "default.csv", frozenset("a")).value, frame[["a"]])
+        same(load(tmp_path / "default.csv").value, frame)
+    frame.to_csv(tmp_path / "default.csv.gz", index=False, compression=None)
+    same(load(tmp_path / "default.csv.gz").value, frame)
+
+
+def test_a_broken_compressed_file_is_named(tmp_path):
+    path = tmp_path / "default.csv"
+    pd.DataFrame({"a": range(1000)}).to_csv(path, compression="gzip")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DatabaseUnreadable, match="database 'default': it is a gzip file that is broken or incomplete"):
+        load(path)

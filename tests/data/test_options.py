@@ -81,7 +81,7 @@ def test_a_file_of_tabs_is_told_by_its_name(uri, sep):
         ({"SEP": ""}, "its option SEP must be one ASCII character, or \\t for a tab"),
         ({"SEP": ";;"}, "its option SEP must be one ASCII character"),
         ({"SEP": "\n"}, "its option SEP must be one ASCII character"),
-        ({"SEP": "–"}, "its option SEP must be one ASCII character"),
+        ({"SEP": "\u2013"}, "its option SEP must be one ASCII character"),
         ({"SEP": ";", "DELIMITER": ";"}, "its options SEP and DELIMITER say the same; give one"),
         ({"SEP": '"'}, "its options SEP and QUOTECHAR are the same character"),
         ({"DECIMAL": ",", "THOUSANDS": ","}, "its options DECIMAL and THOUSANDS are the same character"),
@@ -115,8 +115,9 @@ def test_an_option_that_cannot_be_meant_is_named_and_not_quoted(options, said):
 def test_whatever_the_texts_are_there_is_a_dialect_or_an_error_with_a_name(options):
     try:
         found = dialect(**options)
-    except DatabaseUnreadable as error:
-        assert any(name in str(error) for name in options)
+    except DatabaseUnreadable:
+        with pytest.raises(DatabaseUnreadable, match="|".join(options)):
+            dialect(**options)
     else:
         assert len(found.sep) == 1
         assert found.told <= {name.lower() for name in options}
