@@ -37,7 +37,7 @@ And in which no byte is wrong, or pandas would look only at those of the asked c
 _BLOCK = 1 << 18
 """Bytes that Arrow looks at at once, and holds 32 times; a row must fit."""
 
-_AHEAD = 4
+_AHEAD = 2
 """Blocks that are ready before pandas wants them."""
 
 _FILLER = "\x1f"
