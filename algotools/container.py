@@ -19,6 +19,7 @@ from algotools.dispatch.supervisor import Sink, supervise
 from algotools.errors import AlgotoolsError, ContractError, Failure, InternalError, Stopped
 from algotools.functions import Algorithm
 from algotools.output import write_output
+from algotools.payload import check_size
 from algotools.report import Console
 from algotools.task import Task
 
@@ -68,7 +69,10 @@ def run(environ: Mapping[str, str], load: Load, how: How, console: Console) -> i
         owner = debug.OwnersLog(debug.place(task.variables), task.output_file)
         _make_room(task)
         data = how(task, load, contract, console, owner.write, _timeout(task.variables))
-        write_output(task.output_file, contract.output(guard.review(task, data)))
+        output = contract.output(guard.review(task, data))
+        if task.step == "compute":  # a table stays at the node
+            check_size(len(output))
+        write_output(task.output_file, output)
     except AlgotoolsError as error:
         return _failed(error.failure(), owner, console)
     except Exception as error:  # ours: the author's own are named where the function is called

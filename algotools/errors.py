@@ -223,6 +223,10 @@ class PartialFailure(AlgotoolsError, RuntimeError, exit_code=52):
     """Runs at other organizations failed and no quorum allows for it."""
 
 
+class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
+    """The function returned more bytes than one result may have on its way to who asked for it."""
+
+
 # On the laptop (60-69).
 
 

@@ -7,11 +7,15 @@ to the proxy: ``HTTP_PROXY`` and its kin, which a node may set for other purpose
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
+
+import msgspec
 
 from algotools.errors import ProxyError
 
@@ -25,6 +29,8 @@ LONGEST_PAUSE = 10.0
 
 REFUSED = "most often an organization has no node, or the master's own task counts as ended already; "
 """What it most often means that the proxy creates nothing."""
+
+Kind = TypeVar("Kind")
 
 Body = Callable[[], "bytes | Iterator[bytes] | None"]
 """Makes what a request sends, anew for each time that it is sent."""
@@ -57,8 +63,20 @@ class Http:
         Raises:
             ProxyError: the proxy refuses, or has given no answer for ``patience`` seconds.
         """
+        return _parsed(self._get(path, patience, hint, query))
+
+    def read(self, kind: type[Kind], path: str, patience: float = PATIENCE, hint: str = "", **query: object) -> Kind:
+        """The answer to a request that only reads, as a value of a type; for what may be large.
+
+        Raises:
+            ProxyError: see ``get``.
+            ValueError: it is of another kind.
+        """
+        return msgspec.json.decode(self._get(path, patience, hint, query), type=kind)
+
+    def _get(self, path: str, patience: float, hint: str, query: Mapping[str, object]) -> bytes:
         target = f"{path}?{urlencode(query)}" if query else path
-        return _parsed(self._insist("GET", target, _nothing, {}, time.monotonic() + patience, None, hint))
+        return self._insist("GET", target, _nothing, {}, time.monotonic() + patience, None, hint)
 
     def find(self, path: str) -> object:
         """The answer to a question that not every server knows; None from one that does not."""
@@ -148,6 +166,8 @@ class Http:
 
 def _parsed(body: bytes) -> object:
     try:
+        with contextlib.suppress(ValueError):  # what only Python takes for JSON: NaN, halves of characters
+            return msgspec.json.decode(body)
         return json.loads(body)
     except (ValueError, RecursionError):
         raise ProxyError("the node's proxy answers with something that is not JSON") from None

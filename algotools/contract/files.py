@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
+
+import msgspec
 
 from algotools.errors import ContractError, InputError, PickleRefused
 from algotools.payload import RICH
@@ -19,23 +20,27 @@ RICH_FORMAT = "algotools"
 OF_PLACES = ("INPUT_FILE", "OUTPUT_FILE", "TOKEN_FILE", "TEMPORARY_FOLDER", "HOST", "PORT", "API_PATH")
 """The variables by which every generation names a task's files, folder and proxy."""
 
-WRAPPED = b'"' + RICH
-"""How the rich encoding begins as a JSON text; base64 follows."""
+WRAPPED = b'["' + RICH + b'","'
+"""How the rich encoding begins as a JSON document; base64 follows."""
 
 
 def wrap(data: bytes) -> bytes:
-    """An encoded result as a JSON document, the rich encoding as a text.
+    """An encoded result as a JSON document, the rich encoding as a text in it.
 
     A v4 proxy that decrypts results takes nothing else, and v3's client fails on other formats.
     """
-    return WRAPPED + base64.b64encode(data[len(RICH) :]) + b'"' if data.startswith(RICH) else data
+    return msgspec.json.encode([RICH.decode(), data]) if data.startswith(RICH) else data
 
 
-def unwrap(output: bytes) -> bytes:
-    """What ``wrap`` was given."""
-    if not output.startswith(WRAPPED):
-        return output
-    return RICH + base64.b64decode(output[len(WRAPPED) : -1], validate=True)
+def unwrap(output: bytes, start: int = 0) -> bytes:
+    """What ``wrap`` was given; in ``output`` it stands from ``start`` on.
+
+    Raises:
+        ValueError: it is not whole.
+    """
+    if not output.startswith(WRAPPED, start):
+        return output[start:]
+    return msgspec.json.decode(memoryview(output)[start:], type=tuple[str, bytes])[1]
 
 
 def input_content(task: Task) -> dict[str, object]:

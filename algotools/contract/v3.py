@@ -89,7 +89,7 @@ class V3(SharedVolume):
 
     def result(self, output: bytes) -> bytes:
         """See ``Contract.result``."""
-        return files.unwrap(output.removeprefix(PREFIX))
+        return files.unwrap(output, len(PREFIX) if output.startswith(PREFIX) else 0)
 
     def answer(self, output: bytes) -> object:
         """See ``Contract.answer``: pickled answers stay the bytes that they are."""

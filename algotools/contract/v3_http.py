@@ -19,6 +19,8 @@ from algotools.task import Identity
 class ProxyConnection(BaseConnection):
     """The container's side; see ``Connection``."""
 
+    _ended: dict[int, list[Item]] = {}  # noqa: RUF012 - never changed, only replaced
+
     def members(self) -> list[Item]:
         """See ``Connection``."""
         return [dict(item) for item in self._members]
@@ -44,7 +46,10 @@ class ProxyConnection(BaseConnection):
 
     @understanding()
     def runs(self, task_id: int) -> list[RunState]:
-        """See ``Connection``."""
+        """See ``Connection``: their results are among them. Once there are all, they need not be fetched again."""
+        items = self._items(task_id)
+        if items and all(item.get("finished_at") for item in items):
+            self._ended = {task_id: items}
         return [
             RunState(
                 run_id=item["id"],
@@ -54,16 +59,16 @@ class ProxyConnection(BaseConnection):
                 log=item.get("log") or "",
                 node_online=not item.get("node") or item["node"].get("status") == "online",
             )
-            for item in self._items(task_id)
+            for item in items
         ]
 
     @understanding()
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``."""
+        items = self._ended.get(task_id) or self._items(task_id)
+        self._ended = {}
         return {
-            item["id"]: self._contract.result(base64.b64decode(item["result"], validate=True))
-            for item in self._items(task_id)
-            if item.get("result")
+            item["id"]: self._contract.result(rest.from_base64(item["result"])) for item in items if item.get("result")
         }
 
     def databases(self) -> list[Item]:
@@ -164,14 +169,14 @@ def task(record: TaskRecord, platform: Platform) -> dict[str, object]:
 
 
 def plain_result(run: Run, platform: Platform) -> dict[str, object]:
-    """A run, which v3 calls a result, as v3 shows it among those of its task."""
+    """A run, which v3 calls a result, as v3 shows it among those of its task; its bytes become base64 in JSON."""
     return {
         "id": run.id,
         "task": run.task_id,
         "organization": run.organization_id,
         "status": run.status,
         "input": base64.b64encode(run.input).decode(),
-        "result": base64.b64encode(run.output).decode() if run.status in FINAL else None,
+        "result": run.output if run.status in FINAL else None,
         "log": run.log or None,
         "assigned_at": _time(run.assigned_at),
         "started_at": _time(run.started_at),

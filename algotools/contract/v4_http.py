@@ -6,7 +6,9 @@ import base64
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import cast
+from typing import Optional, cast
+
+import msgspec
 
 from algotools.client.connection import Item, RunState
 from algotools.client.http import PATIENCE
@@ -15,6 +17,30 @@ from algotools.contract.connection import NO_TASK, BaseConnection, understanding
 from algotools.contract.platform import FINAL, Organization, Platform, Run
 from algotools.contract.platform import Task as TaskRecord
 from algotools.task import Identity
+
+
+class _Run(msgspec.Struct):
+    id: int
+
+
+class _Result(msgspec.Struct):
+    """The result of a run: in base64, or the name of what a blob store keeps; still as it stands in the JSON.
+
+    So a large one becomes bytes at once, without being a text in between.
+    """
+
+    run: _Run
+    result: msgspec.Raw = msgspec.Raw()
+    blob_storage_used: Optional[bool] = None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is more than null or an empty text."""
+        return len(memoryview(self.result)) > len(b"null")
+
+
+class _Results(msgspec.Struct):
+    data: list[_Result]
 
 
 class ProxyConnection(BaseConnection):
@@ -65,11 +91,14 @@ class ProxyConnection(BaseConnection):
     def results(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``: what is kept in a blob store is fetched from there."""
         found = {}
-        for item in self._list("result", self._patience(task_id), task_id=task_id):
-            if text := item.get("result"):
-                blob = item.get("blob_storage_used")
-                output = self._http.download(f"blobstream/{text}") if blob else base64.b64decode(text, validate=True)
-                found[item["run"]["id"]] = self._contract.result(output)
+        for item in self._http.read(_Results, "result", self._patience(task_id), NO_TASK, task_id=task_id).data:
+            if not item.is_there:
+                continue
+            if item.blob_storage_used:
+                output = self._http.download(f"blobstream/{msgspec.json.decode(item.result, type=str)}")
+            else:
+                output = msgspec.json.decode(item.result, type=bytes)
+            found[item.run.id] = self._contract.result(output)
         return found
 
     def databases(self) -> list[Item]:
@@ -249,13 +278,13 @@ def run(run: Run, platform: Platform) -> dict[str, object]:
 
 
 def result(run: Run, platform: Platform) -> dict[str, object]:
-    """A run's result as v4 shows it."""
+    """A run's result as v4 shows it; its bytes become base64 in JSON."""
     del platform  # v5's result tells more, and asks it
     return {
         "id": run.id,
         "run": rest.reference("run", run.id, ["GET", "PATCH"]),
         "task": rest.reference("task", run.task_id, ["GET", "DELETE"]),
-        "result": base64.b64encode(run.output).decode() if run.status in FINAL else None,
+        "result": run.output if run.status in FINAL else None,
         "cleanup_at": None,
         "blob_storage_used": False,
     }

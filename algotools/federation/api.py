@@ -14,6 +14,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+import msgspec
+
+from algotools.contract.rest import to_base64
+
 Answer = Callable[[str, str, str, Mapping[str, str], bytes], "tuple[int, object]"]
 """Token, method, path, query, body -> status and JSON."""
 
@@ -50,7 +54,10 @@ class _Handler(BaseHTTPRequestHandler):
         status, content = self.server.answer(
             token, self.command, parts.path.strip("/"), dict(parse_qsl(parts.query)), body
         )
-        data = json.dumps(content).encode()
+        try:
+            data = msgspec.json.encode(content)
+        except (TypeError, UnicodeEncodeError):  # half a character in a name, for instance
+            data = json.dumps(content, default=to_base64).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))

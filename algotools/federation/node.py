@@ -29,6 +29,7 @@ from algotools.federation.faults import Faults
 from algotools.federation.runners import Ending, Job, Runner
 from algotools.federation.sessions import Sessions
 from algotools.federation.store import Store
+from algotools.payload import check_size
 from algotools.task import Database, Identity, Task
 
 if TYPE_CHECKING:
@@ -149,6 +150,8 @@ class Node:
             if self.faults.delay:
                 self._delay(run, began, timeout)
             output = b"" if code else self._answer((folder / "output").read_bytes())
+            if task.step == "compute":
+                check_size(len(output))  # whatever made it: the server could not keep it
             if self._tables and task.step != "compute" and not code:
                 self._tables.keep(task, run, output)
                 output = b""  # a table stays here

@@ -112,6 +112,10 @@ def _array(array: Any, path: Path, nested: Nested) -> list[object]:
     if isinstance(dtype, pd.PeriodDtype):
         return ["period", nested(array.asi8, path), dtype.name]
     if isinstance(dtype, pd.StringDtype):
+        if dtype.storage == "pyarrow":
+            import pyarrow as pa
+
+            return ["text", nested(pa.table({"": pa.array(array)}), path), dtype.na_value is pd.NA]
         values = [value if isinstance(value, str) else None for value in array]
         return ["string", values, dtype.storage, dtype.na_value is pd.NA]
     if str(dtype) in _MASKED:
@@ -141,6 +145,8 @@ def _values(content: list[Any]) -> Any:
         return pd.arrays.PeriodArray(rest[0], dtype=pd.PeriodDtype(rest[1]))
     if kind == "string":
         return pd.array(rest[0], dtype=_text(rest[1], rest[2]))
+    if kind == "text":
+        return _text("pyarrow", rest[1]).__from_arrow__(rest[0].column(0))
     if kind == "masked":
         values, mask = rest
         kinds = {"b": pd.arrays.BooleanArray, "f": pd.arrays.FloatingArray}

@@ -17,8 +17,12 @@ from typing import Any, NamedTuple, cast
 
 import msgspec
 
-from algotools.errors import NotSerializable
+from algotools.errors import NotSerializable, ResultTooLarge
+from algotools.payload import size
 from algotools.payload.path import Key, Path, show
+
+_SMALLEST_CELL = len('"0":0')
+"""Bytes that a value of a table has in JSON, at least."""
 
 
 class Plain(NamedTuple):
@@ -50,6 +54,7 @@ def encode_plain(value: object, known: Iterable[str] = ()) -> Plain:
 
     Raises:
         NotSerializable: something in the value has no JSON form; the message says where.
+        ResultTooLarge: the JSON has more bytes than one result may have.
     """
     nulls: list[Path] = []
     try:
@@ -59,7 +64,11 @@ def encode_plain(value: object, known: Iterable[str] = ()) -> Plain:
     except RecursionError:
         raise NotSerializable("result: it contains itself, or is nested too deeply for JSON") from None
     try:
-        return Plain(msgspec.json.encode(tree), nulls)
+        data = msgspec.json.encode(tree)
+        size.check(len(data))
+        return Plain(data, nulls)
+    except ResultTooLarge:
+        raise
     except UnicodeEncodeError:
         raise NotSerializable("result: it holds a text that is not valid Unicode (a lone surrogate)") from None
     except ValueError:
@@ -118,6 +127,8 @@ def simplify(value: Any, path: Path) -> object:
         return float(value)
     if isinstance(value, (datetime.datetime, datetime.date, datetime.time)):
         return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return _duration(value)
     if isinstance(value, (decimal.Decimal, uuid.UUID)):
         return str(value)
     if isinstance(value, msgspec.Struct):
@@ -131,6 +142,13 @@ def simplify(value: Any, path: Path) -> object:
     raise Unfit(
         path, f"a value of type {type(value).__qualname__} has no JSON form; return numbers, texts, lists or dicts"
     )
+
+
+def _duration(value: datetime.timedelta) -> str:
+    """A duration in ISO 8601, as pandas writes its own."""
+    minutes, seconds = divmod(value.seconds, 60)
+    fraction = f".{value.microseconds:06}" if value.microseconds else ""
+    return f"P{value.days}DT{minutes // 60}H{minutes % 60}M{seconds}{fraction}S"
 
 
 def _number(value: float, path: Path, null: Report | None) -> object:
@@ -188,6 +206,7 @@ def _from_numpy(value: Any, path: Path, null: Report | None) -> object:
         value = value.astype(object).filled(math.nan)
     kind = value.dtype.kind if isinstance(value, (np.ndarray, np.generic)) else "none"
     if isinstance(value, np.ndarray):
+        size.check(2 * value.size)  # a digit and a comma, at least
         if kind == "f" and value.dtype.itemsize > 8:
             with np.errstate(over="ignore"):
                 value = value.astype(np.float64)
@@ -208,6 +227,8 @@ def _from_numpy(value: Any, path: Path, null: Report | None) -> object:
 def _from_pandas(value: Any, path: Path, null: Report | None) -> object:
     import pandas as pd
 
+    if isinstance(value, (pd.DataFrame, pd.Series)):
+        size.check(_SMALLEST_CELL * value.size)
     if isinstance(value, pd.DataFrame):
         return _mapping(((label, value.iloc[:, position]) for position, label in enumerate(value.columns)), path, null)
     if isinstance(value, pd.Series):
@@ -224,13 +245,49 @@ def _from_pandas(value: Any, path: Path, null: Report | None) -> object:
 def _from_pyarrow(value: Any, path: Path, null: Report | None) -> object:
     import pyarrow as pa
 
-    if isinstance(value, pa.Table):
-        return _mapping(zip(value.column_names, value.columns, strict=True), path, null)
+    from algotools.payload import tables
+
+    if isinstance(value, pa.RecordBatchReader):
+        value = pa.Table.from_batches(tables.batches(value), value.schema)
+    if isinstance(value, (pa.Table, pa.RecordBatch)):
+        return _columns(zip(value.schema.names, value.columns, strict=True), path, null)
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
         return _sequence(value.to_pylist(), path, null)
     if isinstance(value, pa.Scalar):
         return _tree(value.as_py(), path, null)
     raise Unfit(path, f"an Arrow value of type {type(value).__qualname__} has no JSON form; return a table or an array")
+
+
+def _from_polars(value: Any, path: Path, null: Report | None) -> object:
+    import polars as pl
+
+    from algotools.payload import tables
+
+    value = tables.collected(value)
+    if isinstance(value, pl.DataFrame):
+        return _columns(zip(value.columns, value.get_columns(), strict=True), path, null)
+    if isinstance(value, pl.Series):
+        return _sequence(value.to_list(), path, null)
+    raise Unfit(path, f"a polars value of type {type(value).__qualname__} has no JSON form; return a frame or a series")
+
+
+def _from_engine(value: Any, path: Path, null: Report | None) -> object:
+    from algotools.payload import tables
+
+    return _tree(tables.worked_out(value, path), path, null)
+
+
+def _columns(columns: Iterable[tuple[str, Any]], path: Path, null: Report | None) -> dict[str, object]:
+    """A table without an index as a pandas frame has it, which counts its rows: column -> row -> value."""
+    tree: dict[str, object] = {}
+    for position, (name, column) in enumerate(columns):
+        step = (*path, Key(name, position))
+        if name in tree:
+            raise Unfit(step, "two columns of the table have the same name")
+        size.check(_SMALLEST_CELL * len(column))
+        values = _tree(column, step, null)
+        tree[name] = {str(row): value for row, value in enumerate(cast("list[object]", values))}
+    return tree
 
 
 def _conversion(kind: type) -> Callable[[Any, Path, Report | None], object] | None:
@@ -243,5 +300,9 @@ _CONVERSIONS: dict[str, Callable[[Any, Path, Report | None], object]] = {
     "numpy": _from_numpy,
     "pandas": _from_pandas,
     "pyarrow": _from_pyarrow,
+    "polars": _from_polars,
+    "duckdb": _from_engine,
+    "_duckdb": _from_engine,
+    "ibis": _from_engine,
 }
 """The package of a value's type -> how such a value becomes something simpler; imported only when met."""

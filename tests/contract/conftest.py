@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from algotools.client import Connection
@@ -66,7 +67,7 @@ class Server:
         """Status and JSON, as they go over the wire."""
         data = b"" if body is None else json.dumps(body).encode()
         status, content = self.contract.respond(method, path, query, data, self.caller, self.store)
-        return status, json.loads(json.dumps(content))
+        return status, json.loads(msgspec.json.encode(content))
 
     def connect(self, url: str | None = None) -> Connection:
         """The container's side."""

@@ -289,7 +289,7 @@ class BlobServer(http.server.BaseHTTPRequestHandler):
             organizations = [{"id": int(id_), "public_key": key} for id_, key in self.keys.items()]
             self.answer(200, json.dumps({"data": organizations, "links": {}}).encode())
         elif place == "blobstream":
-            self.answer(200, b'"algotools.oWFhAQ=="')
+            self.answer(200, b'["algotools.","YWxnb3Rvb2xzLqFhYQE="]')
         else:
             self.answer(200, json.dumps({"data": [item], "links": {}}).encode())
 

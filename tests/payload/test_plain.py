@@ -183,7 +183,7 @@ class Pair(NamedTuple):
         (pd.DataFrame({"age": [10, 20]}), {"age": {"0": 10, "1": 20}}),
         (pd.DataFrame({"c": pd.Categorical(["x"])}), {"c": {"0": "x"}}),
         (pd.DataFrame(), {}),
-        (pa.table({"a": [1, None]}), {"a": [1, None]}),
+        (pa.table({"a": [1, None]}), {"a": {"0": 1, "1": None}}),
         (pa.scalar(3), 3),
     ],
     ids=lambda value: type(value).__name__,

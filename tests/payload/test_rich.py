@@ -148,6 +148,8 @@ def test_an_array_of_objects_comes_back_whatever_is_in_it(items, tall):
         {1: {2.5: (None, ())}, b"a": [(), {}]},
         decimal.Decimal("-0.00"),
         uuid.UUID(int=5),
+        datetime.timedelta(-3, 5, 7),
+        b"a" * 5000,
         np.float64(math.nan),
         np.datetime64("NaT", "ns"),
         np.timedelta64(5, "s"),
@@ -208,7 +210,6 @@ def test_an_arrow_table_comes_back_as_it_was(table):
         {1, 2},
         object(),
         1j,
-        datetime.timedelta(1),
         {("a",): 1},
         {math.nan: 1},
         {np.float64(math.nan): 1},
@@ -293,6 +294,12 @@ SAMPLES = [
 ]
 
 
+def around(tree: object, *blobs: bytes) -> bytes:
+    """What a tree and blobs look like on the way."""
+    encoded = msgspec.msgpack.encode([[len(blob) for blob in blobs], tree])
+    return b"".join([RICH, len(encoded).to_bytes(8, "big"), encoded, *blobs])
+
+
 def decoded_or_refused(data: bytes) -> None:
     with contextlib.suppress(ProxyError):
         decode_rich(data)
@@ -302,11 +309,13 @@ def decoded_or_refused(data: bytes) -> None:
 def test_arbitrary_bytes_are_decoded_or_refused(data):
     decoded_or_refused(data)
     decoded_or_refused(RICH + data)
+    decoded_or_refused(RICH + len(data).to_bytes(8, "big") + data)
 
 
 @given(st.integers(-128, 127), st.binary())
 def test_arbitrary_extensions_are_decoded_or_refused(code, data):
-    decoded_or_refused(RICH + msgspec.msgpack.encode(msgspec.msgpack.Ext(code, data)))
+    decoded_or_refused(around(msgspec.msgpack.Ext(code, data), data))
+    decoded_or_refused(around(msgspec.msgpack.Ext(code, msgspec.msgpack.encode(0)), data))
 
 
 @given(st.sampled_from(SAMPLES), st.data())
@@ -336,7 +345,19 @@ contents = st.recursive(
 @given(contents)
 @settings(max_examples=300)
 def test_well_formed_nonsense_in_place_of_a_frame_is_decoded_or_refused(content):
-    decoded_or_refused(RICH + msgspec.msgpack.encode(msgspec.msgpack.Ext(7, msgspec.msgpack.encode(content))))
+    decoded_or_refused(around(msgspec.msgpack.Ext(7, msgspec.msgpack.encode(content))))
+
+
+@given(
+    st.tuples(
+        st.sampled_from(["<f8", "f8", "|O", "O", "<M8[ns]", "<U0", "|V4", "(2,)f8", "<i4,<i4", "nonsense"]),
+        st.lists(st.integers(-1, 2**40), max_size=3),
+        st.sampled_from("CFKA"),
+        st.binary(max_size=16) | st.integers(-2, 2),
+    ).map(list)
+)
+def test_well_formed_nonsense_in_place_of_an_array_is_decoded_or_refused(content):
+    decoded_or_refused(around(msgspec.msgpack.Ext(4, msgspec.msgpack.encode(content)), b"12345678"))
 
 
 def test_bytes_of_another_encoding_are_refused():
@@ -351,4 +372,27 @@ def test_a_pickled_array_is_refused_unopened():
     np.save(buffer, np.array([{"a": 1}], object), allow_pickle=True)
 
     with pytest.raises(ProxyError):
-        decode_rich(RICH + msgspec.msgpack.encode(msgspec.msgpack.Ext(4, buffer.getvalue())))
+        decode_rich(around(msgspec.msgpack.Ext(9, msgspec.msgpack.encode(buffer.getvalue()))))
+    with pytest.raises(ProxyError):
+        decode_rich(around(msgspec.msgpack.Ext(4, msgspec.msgpack.encode(["|O", [1], "C", b"12345678"]))))
+
+
+@given(st.integers(0, 5000), st.integers(1, 300))
+def test_half_a_result_is_none(size, less):
+    whole = encode_rich({"values": np.zeros(size), "more": pd.DataFrame({"a": np.ones(size)})})
+
+    with pytest.raises(ProxyError):
+        decode_rich(whole[:-less])
+    with pytest.raises(ProxyError):
+        decode_rich(whole + bytes(less))
+
+
+@given(arrays.arrays("u8", st.integers(0, 300)).map(lambda bits: bits.view("f8")), st.booleans())
+def test_numbers_come_back_bit_for_bit(values, swapped):
+    if swapped:
+        values = values.astype(values.dtype.newbyteorder(), copy=False)
+    found = again({"a": values, "b": pd.Series(values.astype("f8", copy=False))})
+
+    assert found["a"].tobytes() == values.tobytes()
+    assert found["a"].flags.writeable
+    assert found["b"].to_numpy().tobytes() == values.astype("f8", copy=False).tobytes()

@@ -101,9 +101,12 @@ class View:
     def task_with_results(self, record: Task) -> Item:
         """A task with the results themselves in ``results``, in base64 as the platform leaves them."""
         if not self.is_v3:
-            return {**self.task(record), "results": [self._shapes.result(run, self.store) for run in record.runs]}
+            return {
+                **self.task(record),
+                "results": [_text(self._shapes.result(run, self.store)) for run in record.runs],
+            }
         runs = [v3_http.plain_result(run, self.store) for run in record.runs]
-        return {**self.task(record), "results": [{k: v for k, v in run.items() if k != "task"} for run in runs]}
+        return {**self.task(record), "results": [_text({k: v for k, v in run.items() if k != "task"}) for run in runs]}
 
     def run(self, run: Run, *, include_task: bool = False) -> Item:
         """A run with its input as it was posted."""
@@ -144,6 +147,11 @@ class View:
         task = self.task(self.find_task(run.task_id))
         task.pop(left_out, None)
         return {**item, "task": task}
+
+
+def _text(item: Item) -> Item:
+    """An item with its result in base64."""
+    return {**item, "result": None if item["result"] is None else rest.to_base64(item["result"])}
 
 
 def text_of(data: bytes) -> str | bytes:
