@@ -1,0 +1,131 @@
+"""Every form of a query holds the same values; a lazy one leaves to the database what the database can do."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import polars as pl
+import pytest
+
+from algotools import data
+from algotools.errors import AlgotoolsError, DatabaseUnreadable, InputError
+from algotools.task import Database
+
+from ..conftest import SECRET
+from .forms import TABLES, lists, read
+from .postgres import Postgres
+
+STATEMENTS = [
+    "CREATE TABLE patients (age INTEGER, weight DOUBLE PRECISION, name VARCHAR(20))",
+    "INSERT INTO patients VALUES (61, 70.5, 'Zoë'), (45, NULL, '100%'), (NULL, 81.25, NULL), (70, 64.0, 'x')",
+]
+EXPECTED = {"age": [61, 45, None, 70], "weight": [70.5, None, 81.25, 64.0], "name": ["Zoë", "100%", None, "x"]}
+WHOLE = "SELECT * FROM patients"
+
+
+@pytest.fixture
+def in_postgresql(postgres: Postgres) -> str:
+    name = postgres.new_database()
+    with postgres.connect(name) as connection:
+        for statement in STATEMENTS:
+            connection.execute(statement)  # type: ignore[call-overload]  # a text that is not literal
+    return postgres.uri(name)
+
+
+@pytest.fixture
+def in_sqlite(tmp_path: Path) -> str:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection, connection:
+        for statement in STATEMENTS:
+            connection.execute(statement)
+    return str(tmp_path / "x.sqlite")
+
+
+@pytest.fixture
+def in_duckdb(tmp_path: Path) -> str:
+    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+        for statement in STATEMENTS:
+            connection.execute(statement)
+    return str(tmp_path / "x.duckdb")
+
+
+@pytest.fixture(params=["in_postgresql", "in_sqlite", "in_duckdb"])
+def uri(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue(request.param))
+
+
+def clinic(uri: str, query: str | None = WHOLE, **more: Any) -> Database:
+    return Database("clinic", uri, "sql", query=query, **more)
+
+
+@pytest.mark.parametrize("form", TABLES)
+class TestEveryForm:
+    def test_holds_the_same_values(self, uri, form):
+        assert read(clinic(uri), form) == EXPECTED
+
+    def test_has_the_asked_columns_in_the_order_of_the_query(self, uri, form):
+        with ExitStack() as closing:
+            loaded = data.load(clinic(uri), form, frozenset({"name", "age", "no such column"}), closing)
+            assert lists(form, loaded.value) == {name: EXPECTED[name] for name in ("age", "name")}
+            assert loaded.columns == list(EXPECTED)
+
+    def test_takes_the_query_of_the_nodes_owner(self, uri, form):
+        with_query = clinic(uri, None, options={"QUERY": "SELECT age FROM patients WHERE age > 50 ORDER BY age;"})
+        assert read(with_query, form) == {"age": [61, 70]}
+        assert read(clinic(uri, None, options={"TABLE": "patients"}), form) == EXPECTED
+
+    def test_without_a_query_says_how_to_give_one(self, uri, form):
+        with pytest.raises(InputError, match="the task gives no query for it"):
+            read(clinic(uri, None), form)
+
+    def test_of_a_query_that_fails_quotes_nothing(self, uri, form):
+        with pytest.raises(DatabaseUnreadable, match="refuses the task's query") as failed:
+            read(clinic(uri, f"SELECT '{SECRET}' FROM nowhere"), form)
+        assert SECRET not in str(failed.value)
+
+    @pytest.mark.parametrize(
+        "query", ["DELETE FROM patients", "DELETE FROM patients; COMMIT", "CREATE TABLE y (a INT)"]
+    )
+    def test_writes_nothing(self, uri, form, query):
+        with pytest.raises(AlgotoolsError):
+            read(clinic(uri, query), form)
+        assert read(clinic(uri), "pandas") == EXPECTED
+
+
+def test_an_expression_runs_in_the_server_and_no_row_leaves_it(in_postgresql, postgres):
+    with postgres.statements() as asked, ExitStack() as closing:
+        table: Any = data.load(clinic(in_postgresql), "ibis", {"age"}, closing).value
+        assert table.aggregate(sum=table.age.sum(), count=table.age.count()).to_pyarrow().to_pylist() == [
+            {"sum": 176, "count": 3}
+        ]
+    of_rows = [statement for statement in asked if "patients" in statement and "LIMIT 0" not in statement]
+    assert len(of_rows) == 1
+    assert "SUM(" in of_rows[0]
+    assert "COUNT(" in of_rows[0]
+
+
+def test_of_a_lazy_frame_only_what_is_collected_leaves_the_database(in_postgresql, postgres):
+    with ExitStack() as closing:
+        frame: Any = data.load(clinic(in_postgresql), "lazy", None, closing).value
+        with postgres.statements() as asked:
+            found = frame.filter(pl.col("age") > 50).select(pl.col("weight").sum()).collect().item()
+        assert found == 134.5
+        assert frame.head(1).collect().height == 1  # and it can be collected again
+    of_rows = [s for s in asked if "patients" in s and "LIMIT 0" not in s]
+    assert of_rows
+    assert not [statement for statement in of_rows if '"name"' in statement]
+    assert all('"age"' in statement and '"weight"' in statement for statement in of_rows)
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_no_connection_stays(in_postgresql, postgres, form):
+    read(clinic(in_postgresql), form)
+    with postgres.connect() as connection:
+        count = connection.execute(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [in_postgresql.rpartition("/")[2]]
+        ).fetchone()
+    assert count == (0,)
