@@ -112,7 +112,10 @@ class Copies:
             why = error.strerror if isinstance(error, OSError) else type(error).__name__
             raise _failed(database, f"it cannot be copied for the function ({why})", error) from None
         self._note(f"database {label!r}: the function may not open {path} itself and got a copy of {size} bytes")
-        return f"file://{quote(str(target))}" if "://" in database.uri else str(target)
+        scheme, separator, _ = database.uri.partition("://")
+        if not separator:
+            return str(target)
+        return f"file://{quote(str(target))}" if scheme == "file" else f"{scheme}:///{target}"
 
     def _folder(self, database: Database) -> Path:
         """A new folder of ours, in the first place that takes one."""

@@ -55,11 +55,23 @@ def _unreadable(database: Database, why: str, error: object) -> DatabaseUnreadab
 
 
 def path_of(uri: str) -> str | None:
-    """The path that a database's URI is; None for one of another scheme."""
+    """The path that a database's URI is; None for one that is no file.
+
+    ``sqlite:///x.db`` is a file here, ``sqlite:////data/x.db`` one by its whole path, which DuckDB's always is.
+    """
     scheme, separator, rest = uri.partition("://")
     if not separator:
         return uri or None
-    return unquote(rest.removeprefix("localhost")) if scheme == "file" else None
+    if scheme == "file":
+        return unquote(rest.removeprefix("localhost"))
+    path = rest.partition("?")[0]
+    match scheme.partition("+")[0]:
+        case "sqlite":
+            path = path.removeprefix("/")
+            return None if path.startswith((":", "file:")) else path or None
+        case "duckdb":
+            return path or None
+    return None
 
 
 def local(uri: str) -> Path:

@@ -35,6 +35,13 @@ MOUNTINFO = """\
         ("file://localhost/mnt/data/a.csv", "/mnt/data/a.csv"),
         ("postgresql://user:word@host:5432/base", None),
         ("http://host/file.csv", None),
+        ("sqlite:////mnt/data/a b.db", "/mnt/data/a b.db"),
+        ("sqlite+pysqlite:////mnt/data/a.db?timeout=5", "/mnt/data/a.db"),
+        ("sqlite:///a.db", "a.db"),
+        ("sqlite://", None),
+        ("sqlite:///:memory:", None),
+        ("duckdb:///mnt/data/a.duckdb", "/mnt/data/a.duckdb"),
+        ("duckdb://", None),
     ],
 )
 def test_the_path_that_a_uri_is(uri: str, path: str | None) -> None:

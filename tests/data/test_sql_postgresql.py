@@ -235,9 +235,15 @@ class TestStream:
         with pytest.raises((AlgotoolsError, StopIteration)):
             reader.read_next_batch()
 
-    @pytest.mark.parametrize("query", ["SHOW server_version", "SELECT 1 AS a, 2 AS a", "SELECT nothing FROM nowhere"])
+    @pytest.mark.parametrize("query", ["SHOW server_version", "VALUES (1); VALUES (2)", "SELECT nothing FROM nowhere"])
     def test_what_cannot_be_part_of_a_query_is_left_to_pandas(self, uri, way, query):
         with pytest.raises(NotAlike):
+            stream(uri, query)
+
+    def test_two_columns_of_one_name(self, uri, way):
+        query = "SELECT 1 AS a, 2 AS a, 3 AS b"
+        assert stream(uri, query, frozenset(["b"]))[0].to_pydict() == {"b": [3]}
+        with pytest.raises(DatabaseUnreadable, match="two columns of one name; give each a name of its own, with AS"):
             stream(uri, query)
 
     def test_a_query_that_fails_in_between_is_named(self, uri, way):

@@ -19,7 +19,7 @@ from algotools.data.reading import NotAlike, Unfit
 from algotools.data.sql import duckdb, place, sqlite
 from algotools.data.sql.drivers import Driver, Rows, adbc, parts
 from algotools.data.sql.problems import naming
-from algotools.data.sql.statement import query_of, quoted, renamed, select
+from algotools.data.sql.statement import picked, query_of, quoted, renamed, select, single
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -58,11 +58,12 @@ _Found = tuple[Any, Iterator[Any], list[str]]
 
 def _of_postgresql(driver: Driver, query: str, columns: Collection[str] | None) -> _Found:
     """The server is asked for a column as what it is to be."""
-    types = dict(_described(driver, query))
-    asked = _asked([*types], columns)
+    found = _described(driver, query)
+    names, types = [name for name, _ in found], dict(found)
+    asked = single(picked(names, columns))
     narrow = select(query, [f"{types[name].made.format(quoted(name))} AS {quoted(name)}" for name in asked])
     schema = pa.schema([(name, types[name].arrow) for name in asked])
-    return schema, driver.batches(narrow, schema), [*types]
+    return schema, driver.batches(narrow, schema), names
 
 
 def _of_sqlite(driver: Driver, query: str, columns: Collection[str] | None) -> _Found:
@@ -70,7 +71,7 @@ def _of_sqlite(driver: Driver, query: str, columns: Collection[str] | None) -> _
     names = [name for name, _ in _described(driver, query)]
     if renamed(names):
         raise NotAlike
-    asked = _asked(names, columns)
+    asked = picked(names, columns)
     found = driver.row(select(query, map(sqlite.kinds, asked)))
     types = dict(zip(asked, map(sqlite.of_kinds, found), strict=True))
     narrow = select(query, [f"{made.format(quoted(name))} AS {quoted(name)}" for name, (_, made) in types.items()])
@@ -80,26 +81,16 @@ def _of_sqlite(driver: Driver, query: str, columns: Collection[str] | None) -> _
 
 def _described(driver: Driver, query: str) -> list[tuple[str, Any]]:
     try:
-        found = driver.described(select(query, rest=" LIMIT 0"))
+        return driver.described(select(query, rest=" LIMIT 0"))
     except driver.failure as error:  # if it is the query's own fault, that will show
         raise NotAlike from error
-    if len({name for name, _ in found}) < len(found):
-        raise NotAlike
-    return found
-
-
-def _asked(names: list[str], columns: Collection[str] | None) -> list[str]:
-    """One column at the least, to have the number of rows."""
-    return [name for name in names if columns is None or name in columns] or names[:1]
 
 
 def _told_by_rows(connection: Connection, query: str, columns: Collection[str] | None) -> _Found:
     """As many rows are read ahead as it takes to know the type of every column."""
     with connection.exec_driver_sql(query) as result:
         names = [str(name) for name in result.keys()]  # noqa: SIM118  # it is no mapping
-    if len(set(names)) < len(names):
-        raise NotAlike
-    asked = _asked(names, columns)
+    asked = single(picked(names, columns))
     places = [names.index(name) for name in asked]
     seen: list[list[Any]] = []
     types: list[Any] = [pa.null()] * len(asked)

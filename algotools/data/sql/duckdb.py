@@ -11,14 +11,11 @@ from algotools.data import Loaded
 from algotools.data.reading import Unfit, loaded
 from algotools.data.sql import place
 from algotools.data.sql.problems import naming
-from algotools.data.sql.statement import query_of, quoted
+from algotools.data.sql.statement import picked, query_of, quoted, single
 from algotools.task import Database
 
 if TYPE_CHECKING:
     import duckdb
-
-BATCH = 2**16
-"""Rows."""
 
 
 def is_file(database: Database) -> bool:
@@ -36,30 +33,30 @@ def relation(
         InputError: there is no query.
     """
     with naming(database):
-        whole, names = _query(database, connection(database, closing))
-        if len(set(names)) < len(names):
-            raise Unfit("the query gives two columns of one name; give each a name of its own")
-        return _picked(whole, names, columns), names
+        whole, names = asked_of(database, connection(database, closing))
+        return _narrow(whole, single(picked(names, columns))), names
 
 
 def stream(database: Database, columns: Collection[str] | None, closing: ExitStack) -> tuple[Any, list[str]]:
-    """The same as a ``pyarrow.RecordBatchReader``; numbers that Arrow's own users seldom take are floats."""
+    """The same as a ``pyarrow.RecordBatchReader``, with what pandas has as floats as such."""
+    import pyarrow as pa
+
     found, names = relation(database, columns, closing)
     with naming(database):
         made = [
             f"CAST({quoted(name)} AS DOUBLE) AS {quoted(name)}" if _is_wide(kind) else quoted(name)
             for name, kind in zip(found.columns, found.types, strict=True)
         ]
-        return found.project(", ".join(made)).fetch_arrow_reader(BATCH), names
+        return pa.RecordBatchReader.from_stream(found.project(", ".join(made))), names
 
 
 def frame(database: Database, columns: Collection[str] | None) -> Loaded:
     """What DuckDB itself makes a DataFrame of, or the asked columns of it."""
     with naming(database), ExitStack() as closing:
-        whole, names = _query(database, connection(database, closing))
-        if len(set(names)) < len(names):
-            return loaded(whole.df(), columns)
-        return Loaded(loaded(_picked(whole, names, columns).df(), columns).value, [*names])
+        whole, names = asked_of(database, connection(database, closing))
+        asked = picked(names, columns)
+        table = (whole if len(set(asked)) < len(asked) else _narrow(whole, asked)).df()
+        return Loaded(loaded(table, columns).value, [*names])
 
 
 def connection(database: Database, closing: ExitStack) -> duckdb.DuckDBPyConnection:
@@ -85,7 +82,8 @@ _CONFIGURATION: dict[str, Any] = {
 }
 
 
-def _query(database: Database, opened: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, list[str]]:
+def asked_of(database: Database, opened: duckdb.DuckDBPyConnection) -> tuple[duckdb.DuckDBPyRelation, list[str]]:
+    """The query, of which nothing is read yet, and the names of its columns."""
     query = query_of(database, quoted)
     if len(opened.extract_statements(query)) != 1:
         raise Unfit("the task's query is not one statement")
@@ -95,11 +93,8 @@ def _query(database: Database, opened: duckdb.DuckDBPyConnection) -> tuple[duckd
     return found, found.columns
 
 
-def _picked(
-    whole: duckdb.DuckDBPyRelation, names: list[str], columns: Collection[str] | None
-) -> duckdb.DuckDBPyRelation:
-    asked = [name for name in names if columns is None or name in columns] or names[:1]
-    return whole if asked == names else whole.project(", ".join(map(quoted, asked)))
+def _narrow(whole: duckdb.DuckDBPyRelation, asked: list[str]) -> duckdb.DuckDBPyRelation:
+    return whole if asked == whole.columns else whole.project(", ".join(map(quoted, asked)))
 
 
 def _is_wide(kind: object) -> bool:

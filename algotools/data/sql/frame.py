@@ -12,7 +12,7 @@ from algotools.data import Loaded
 from algotools.data.reading import loaded
 from algotools.data.sql import place
 from algotools.data.sql.problems import naming
-from algotools.data.sql.statement import WRAPPED, query_of, quoted, renamed, select
+from algotools.data.sql.statement import WRAPPED, picked, query_of, quoted, renamed, select
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def frame(database: Database, columns: Collection[str] | None) -> Loaded:
         names = None if columns is None else names_of(connection, query)
         if columns is None or names is None:
             return loaded(pd.read_sql_query(query, connection), columns)
-        asked = [name for name in names if name in columns] or names[:1]  # one will do to count the rows
+        asked = picked(names, columns)
+        if len(set(asked)) < len(asked):
+            return loaded(pd.read_sql_query(query, connection), columns)
         narrow = pd.read_sql_query(select(query, map(quoted, asked)), connection)
         return Loaded(loaded(narrow, columns).value, [*names])
 
@@ -44,5 +46,4 @@ def names_of(connection: Connection, query: str) -> list[str] | None:
     except DBAPIError:  # if it is the query's own fault, that will show
         connection.rollback()
         return None
-    again = connection.dialect.name == "sqlite" and renamed(names)
-    return None if again or len(set(names)) < len(names) else names
+    return None if connection.dialect.name == "sqlite" and renamed(names) else names

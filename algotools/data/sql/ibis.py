@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import ibis
 from algotools.data.reading import NotAlike
 from algotools.data.sql import duckdb, place
 from algotools.data.sql.problems import naming
-from algotools.data.sql.statement import query_of, quoted, renamed, select
+from algotools.data.sql.statement import picked, query_of, quoted, renamed, select, single
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -34,14 +34,21 @@ def table(database: Database, columns: Collection[str] | None, closing: ExitStac
     """
     with naming(database):
         if duckdb.is_file(database):
-            found = ibis.duckdb.from_connection(duckdb.connection(database, closing)).sql(query_of(database, quoted))
+            found = _duckdb(database, closing)
         else:
             url = place.url_of(database)
             query = query_of(database, url.get_dialect()().identifier_preparer.quote)
             found = _WAYS.get(url.get_backend_name(), _any)(url, query, closing)
         names = list(found.columns)
-        asked = [name for name in names if columns is None or name in columns] or names[:1]
+        asked = picked(names, columns)
         return (found if asked == names else found.select(asked)), names
+
+
+def _duckdb(database: Database, closing: ExitStack) -> Any:
+    connection = duckdb.connection(database, closing)
+    relation, names = duckdb.asked_of(database, connection)
+    backend = ibis.duckdb.from_connection(connection)
+    return backend.sql(query_of(database, quoted), schema=_schema(backend, names, map(str, relation.types)))
 
 
 def _postgresql(url: URL, query: str, closing: ExitStack) -> Any:
@@ -58,11 +65,7 @@ def _postgresql(url: URL, query: str, closing: ExitStack) -> Any:
             types = [row[0] for row in connection.execute(_TYPES, [numbers])]
     except psycopg.Error as error:  # if it is the query's own fault, that will show
         raise NotAlike from error
-    names = [column.name for column in described]
-    if len(set(names)) < len(names):
-        raise NotAlike
-    known = backend.compiler.type_mapper
-    return backend.sql(query, schema={name: known.from_string(kind) for name, kind in zip(names, types, strict=True)})
+    return backend.sql(query, schema=_schema(backend, [column.name for column in described], types))
 
 
 _TYPES = """
@@ -88,6 +91,12 @@ def _any(url: URL, query: str, closing: ExitStack) -> Any:
     backend = ibis.connect(url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False))
     closing.callback(backend.disconnect)
     return backend.sql(query)
+
+
+def _schema(backend: Any, names: list[str], types: Iterable[str]) -> dict[str, Any]:
+    """Ibis' types by the database's own names of them."""
+    known = backend.compiler.type_mapper
+    return {name: known.from_string(kind) for name, kind in zip(single(names), types, strict=True)}
 
 
 _WAYS: Mapping[str, Callable[[URL, str, ExitStack], Any]] = {"postgresql": _postgresql, "sqlite": _sqlite}

@@ -32,12 +32,11 @@ _POSTGRESQL = ("postgresql", "postgres")
 
 def duckdb_file(database: Database) -> Path | None:
     """The file, if it is one of DuckDB's."""
-    uri = database.uri
-    if uri.startswith("duckdb://"):
-        return Path(path_of(uri) or "")
-    if (path := path_of(uri)) is None or "://" in uri.replace("file://", "", 1):
-        return None
-    return Path(path) if _kind(Path(path)) == "duckdb" else None
+    scheme, separator, _ = database.uri.partition("://")
+    path = Path(path_of(database.uri) or "")
+    if scheme == "duckdb":
+        return path
+    return path if (not separator or scheme == "file") and _kind(path) == "duckdb" else None
 
 
 def _kind(path: Path) -> str | None:

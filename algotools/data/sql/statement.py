@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
+from algotools.data.reading import Unfit
 from algotools.errors import InputError
 from algotools.task import Database
 
@@ -43,6 +44,19 @@ def select(query: str, wanted: Iterable[str] = ("*",), rest: str = "") -> str:
 def quoted(name: str) -> str:
     """A name as standard SQL has it, and all of ``WRAPPED``."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def picked(names: Sequence[str], columns: Collection[str] | None) -> list[str]:
+    """The asked columns, in the query's order; if there are none, one that has the number of rows."""
+    asked = [name for name in names if columns is None or name in columns]
+    return asked or [name for name in names if names.count(name) == 1][:1] or list(names)
+
+
+def single(asked: list[str]) -> list[str]:
+    """The asked columns, where each must have a name of its own."""
+    if len(set(asked)) < len(asked):
+        raise Unfit("its query gives two columns of one name; give each a name of its own, with AS")
+    return asked
 
 
 def renamed(names: Iterable[str]) -> bool:
