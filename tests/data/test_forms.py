@@ -367,7 +367,7 @@ def imported(script: str) -> set[str]:
         ("lazy", "import polars; polars.scan_csv({0!r}); polars.scan_parquet({1!r})"),
         ("arrow", "import pyarrow.csv, pyarrow.parquet"),
         ("batches", "import pyarrow.csv, pyarrow.parquet"),
-        ("duckdb", "import duckdb; x = duckdb.connect(); x.read_csv({0!r}); x.read_parquet({1!r})"),
+        ("duckdb", "import duckdb; x = duckdb.connect(); x.read_csv({0!r}, na_values=['x']); x.read_parquet({1!r})"),
         ("path", ""),
         ("database", ""),
     ],
