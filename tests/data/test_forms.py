@@ -367,13 +367,12 @@ def imported(script: str) -> set[str]:
         ("lazy", "import polars; polars.scan_csv({0!r}); polars.scan_parquet({1!r})"),
         ("arrow", "import pyarrow.csv, pyarrow.parquet"),
         ("batches", "import pyarrow.csv, pyarrow.parquet"),
-        ("duckdb", "import duckdb; x = duckdb.connect(); x.read_csv({0!r}, na_values=['x']); x.read_parquet({1!r})"),
+        ("duckdb", "import duckdb; x = duckdb.connect(); x.read_csv({0!r}); x.read_parquet({1!r})"),
         ("path", ""),
         ("database", ""),
     ],
 )
 def test_libraries_that_a_function_does_not_name_are_not_imported(tmp_path, form, bare):
-    """But for those that a library needs for itself, as DuckDB before 2 needs pandas."""
     databases = [as_csv(tmp_path).uri, as_parquet(tmp_path).uri]
     script = (
         "from algotools import data; from algotools.task import Database\n"

@@ -36,11 +36,12 @@ def csv_on(connection: Any, database: Database, columns: Collection[str] | None,
             delimiter=dialect.sep,
             quotechar=dialect.quotechar,
             escapechar=dialect.quotechar,
-            decimal=dialect.decimal,
             skiprows=dialect.skiprows,
             na_values=file.missing,
             compression=file.compression or "none",
             dtype=dict.fromkeys(set(dialect.parse_dates) & set(file.names), "TIMESTAMP"),
+            # DuckDB before 2 imports pandas when it is told the decimal mark.
+            **({} if dialect.decimal == "." else {"decimal": dialect.decimal}),
             **({} if dialect.comment is None else {"comment": dialect.comment}),
             **({} if dialect.thousands is None else {"thousands": dialect.thousands}),
         )
