@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from algotools.data import Loaded
 from algotools.data.reading import Unfit, local, reading
 from algotools.errors import NotSerializable
+from algotools.payload import plain, tables
 from algotools.task import Database
 
 
@@ -34,17 +35,16 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
 
 
 def encode(table: object) -> bytes:
-    """A DataFrame or an Arrow table as the bytes of a Parquet file, as ``pandas`` and v5's own wrapper write it.
+    """A table of any library as the bytes of a Parquet file; pandas' as ``pandas`` and v5's own wrapper write it.
 
     Raises:
         NotSerializable: it is neither, or a column of it has no type; names the column, and quotes nothing of it.
     """
-    if isinstance(table, pd.DataFrame):
-        table = _arrow(table)
+    table = _arrow(table) if isinstance(table, pd.DataFrame) else _made(table)
     if not isinstance(table, pa.Table):
         raise NotSerializable(
-            "a function that makes a table must return a DataFrame or an Arrow table, not a value of type "
-            f"{type(table).__qualname__}"
+            "a function that makes a table must return one, of pandas, Polars, Arrow, DuckDB or Ibis, not a value of "
+            f"type {type(table).__qualname__}"
         )
     sink = io.BytesIO()
     try:
@@ -64,6 +64,20 @@ def columns_of(path: Path) -> list[tuple[str, str]]:
     """
     with reading(Database(path.stem, str(path)), "parquet"):
         return [(field.name, str(field.type)) for field in pq.read_table(path).schema]  # all of it can be read
+
+
+def _made(table: Any) -> object:
+    """Arrow's table of one of another library's, worked out if it is a lazy one; anything else as it is."""
+    package = type(table).__module__.partition(".")[0]
+    if package == "polars":
+        collected = tables.collected(table)
+        return collected.to_arrow() if hasattr(collected, "to_arrow") else collected
+    if package in tables.ENGINES:
+        try:
+            table = tables.worked_out(table, ())
+        except plain.Unfit as unfit:
+            raise unfit.error() from None
+    return pa.Table.from_batches(tables.batches(table), table.schema) if hasattr(table, "read_all") else table
 
 
 def _arrow(frame: pd.DataFrame) -> Any:

@@ -111,3 +111,21 @@ def test_functions_of_a_process_in_which_polars_works_are_refused_instead_of_han
         pytest.raises(FederationError, match=r"polars, with which they work, hangs in a copy .*; use runner inline"),
     ):
         federation.run(heights)
+
+
+@pytest.mark.parametrize("library", ["polars", "arrow", "duckdb", "ibis"])
+def test_a_table_of_a_session_may_be_any_librarys(tmp_path, library):
+    paths = [tmp_path / "1.csv", tmp_path / "2.csv"]
+    for rows, path in zip(ROWS, paths, strict=True):
+        pl.DataFrame(rows).write_csv(path)
+    with Federation(paths, algorithm=IN_EVERY_FORM, contract="v5") as federation:
+        client = federation.client()
+        table = client.dataframe.create("default", method="read_csv")
+        table = client.dataframe.preprocess(table["id"], method=f"grown_by_{library}")
+        assert federation.wait(table["last_session_task"]["id"], 60)
+        databases = [{"dataframe_id": table["id"]}]
+        task = client.task.create(1, [2, 3], method="by_lazy", arguments={"column": "age"}, databases=databases)
+        assert federation.wait(task["id"], 60)
+        runs = federation.task(task["id"]).runs
+        assert [federation.failure(run) for run in runs] == [None, None]
+        assert [federation.answer(run) for run in runs] == [{"sum": 61, "count": 1}, {"sum": 115, "count": 2}]

@@ -91,3 +91,23 @@ def a_table(data: pl.DataFrame) -> pl.DataFrame:
 @master
 def pooled_tables(client: AlgorithmClient) -> int:
     return pl.concat(client.run(a_table), how="vertical_relaxed").height
+
+
+@rpc(step="preprocessing")
+def grown_by_polars(data: pl.LazyFrame) -> pl.LazyFrame:
+    return data.filter(pl.col("age") > 40)
+
+
+@rpc(step="preprocessing")
+def grown_by_arrow(data: pa.RecordBatchReader) -> pa.Table:
+    return data.read_all().filter(pc.field("age") > 40)
+
+
+@rpc(step="preprocessing")
+def grown_by_duckdb(data: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
+    return data.filter("age > 40")
+
+
+@rpc(step="preprocessing")
+def grown_by_ibis(data: ibis.Table) -> ibis.Table:
+    return data.filter(data.age > 40)
