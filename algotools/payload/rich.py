@@ -180,8 +180,10 @@ class _Packer:
         return self._ext(SCALAR, packed) if isinstance(value, np.generic) else packed
 
     def _plain_array(self, array: Any) -> Ext:
+        import numpy as np
+
         fortran = array.flags.f_contiguous and not array.flags.c_contiguous
-        flat = (array.T if fortran else array).reshape(-1)  # a copy only of what is not contiguous
+        flat: Any = np.ascontiguousarray((array.T if fortran else array).reshape(-1))  # a copy where it must be
         data = memoryview(flat.view("u1")) if array.nbytes else b""
         return self._ext(ARRAY, [array.dtype.str, list(array.shape), "F" if fortran else "C", self._blob(data)])
 

@@ -114,11 +114,23 @@ def test_an_array_of_very_many_fields_comes_back():
     assert again(array).dtype == array.dtype
 
 
-def test_an_array_that_is_not_contiguous_comes_back():
-    array = np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[::2]
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.arange(24).reshape(2, 3, 4).transpose(2, 0, 1)[::2],
+        np.asfortranarray(np.arange(24).reshape(2, 3, 4)),
+        np.arange(6)[::-1],
+        np.arange(6)[::2],
+        np.broadcast_to(np.arange(1), 5),
+        np.broadcast_to(np.arange(3), (2, 3)),
+        np.broadcast_to(np.array("2020-01-01", "M8[D]"), 3),
+    ],
+)
+def test_an_array_that_is_not_contiguous_comes_back(array):
+    found = again(array)
 
-    assert same(again(array), array)
-    assert same(again(np.asfortranarray(array)), array)
+    assert same(found, array)
+    assert found.flags.writeable
 
 
 @given(st.lists(values, max_size=4), st.booleans())
