@@ -110,7 +110,8 @@ def rpc(function: Callable[..., Any] | None = None, /, *, name: str | None = Non
 
     ``name`` is the method's name in a task, by default the function's own. With ``step`` the function is one of those
     by which a v5 session gets its tables: ``data_extraction`` makes one of the node's database, ``preprocessing``
-    another of that. They return a DataFrame or an Arrow table, which stays at the node. Only v5 runs them.
+    another of that. They return a table (of pandas, Polars, Arrow, DuckDB or Ibis), which stays at the node. Only v5
+    runs them.
 
     >>> @rpc
     ... def count(data: Database) -> int:

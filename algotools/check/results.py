@@ -18,7 +18,7 @@ from typing import Annotated, Any, NamedTuple, Union
 from algotools.check import source
 from algotools.check.source import Function
 from algotools.client import Results
-from algotools.data import form_of
+from algotools.data import UNREAD, form_of
 from algotools.errors import NotSerializable
 from algotools.payload import encode_plain, encode_rich
 from algotools.task import Role
@@ -73,7 +73,7 @@ def in_annotation(function: Callable[..., object], role: Role, line: int) -> Unf
 def no_table(function: Callable[..., object]) -> str:
     """Why what the annotation of a function that makes a table promises is none; empty if it is, or says nothing."""
     hint = _return_hint(function)
-    if hint in (None, Any, object) or form_of(hint) or (isinstance(hint, type) and hint.__name__ == "Table"):
+    if hint in (None, Any, object) or form_of(hint) not in (None, *UNREAD):
         return ""
     return f"its annotation says that it returns {_named(getattr(hint, '__name__', str(hint)))}"
 

@@ -92,7 +92,7 @@ RULES: dict[str, Rule] = {
     "table-result": Rule(
         "A function that makes a table (`step=`) returns something else.",
         "The run ends with NotSerializable, after all its work.",
-        "Return a pandas DataFrame or an Arrow table.",
+        "Return a table: of pandas, Polars, Arrow, DuckDB or Ibis.",
     ),
     "wrong-default": Rule(
         "A default is not what its own annotation says.",

@@ -425,7 +425,7 @@ def test_an_output_that_is_no_table_is_named_and_not_quoted(nodes: Federation) -
     table = extracted(nodes, "no_table")
     for code, message in failures(nodes, makers(nodes, table)):
         assert code == 42
-        assert "must return a DataFrame or an Arrow table, not" in message
+        assert "must return one, of pandas, Polars, Arrow, DuckDB or Ibis, not" in message
         assert "dict" in message
         assert not any(name in message for name in ("Ada", "Ida"))
 
