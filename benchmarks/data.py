@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import importlib.util
 import json
 import math
 import os
@@ -33,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 import performance
+import results
 import sizes
 from dispatch import (
     HERE,
@@ -74,8 +74,8 @@ LARGE = 10_000_000
 
 PARTS = ("csv", "parquet", "postgresql", "width", "sessions", "start", "results", "images")
 WIDTHS = (5, 20, 80)
-STARTS = 10
-"""How often a start is measured."""
+STARTS, OF_RESULTS = 10, 3
+"""How often a start is measured, and results, of which the peer's take long."""
 
 Turn = Callable[[], tuple[Ended, object]]
 """A whole process, how it ended and what it answered."""
@@ -423,14 +423,14 @@ def extract(source: Node, contestant: Contestant, computes: Node) -> tuple[Ended
 
 
 def measure_results(contest: Contest) -> None:
-    """Arrays between rpc and master, where that benchmark is."""
-    if importlib.util.find_spec("results") is None:
-        return
-    import results
-
+    """Arrays between rpc and master."""
     say("results")
-    found: Figures = results.measure(contest.rounds.get(1_000_000, 5))
-    contest.figures |= {f"results, {name}": spread for name, spread in found.items()}
+    rounds = min(OF_RESULTS, contest.rounds.get(1_000_000, OF_RESULTS))
+    found = results.measure(rounds, cache=contest.cache)
+    contest.figures |= {
+        f"results, {name}": Spread(spread.unit, [round(sample, 3) for sample in spread.samples])
+        for name, spread in found.items()
+    }
 
 
 # --- What comes out. ---
@@ -540,7 +540,7 @@ def main() -> None:
         "about": origin,
         "targets": [stored(target) for target in performance.targets(contest.figures)],
         "failed": contest.failed,
-        "figures": {name: {"median": round(f.median, 1), **asdict(f)} for name, f in contest.figures.items()},
+        "figures": {name: {"median": round(f.median, 3), **asdict(f)} for name, f in contest.figures.items()},
     }
     print(performance.tables(content))
     if options.json:

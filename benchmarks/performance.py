@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import results
 from dispatch import Figures, Spread, Target
 
 FORMS = {
@@ -42,6 +44,9 @@ ENGINES = {
     "psycopg": "`SELECT sum(…)`, psycopg",
 }
 
+RESULTS = {"peer": "vantage6 4.15, lists", "json": "bare JSON, with nothing between"}
+"""Whose lists ours are compared with."""
+
 SOURCES = {"csv": "CSV", "parquet": "Parquet", "postgresql": "PostgreSQL"}
 USUAL = 1_000_000
 LARGE = 10_000_000
@@ -54,6 +59,8 @@ INSIDE = ("ibis",)
 """Forms that compute inside a database."""
 OF_WIDTH = ("pandas", "lazy", "arrow", "ibis")
 """Forms that are asked of wider and wider rows."""
+INDEXED = {"width": "", "indexed": ", indexed"}
+"""Without an index on the asked column, and with one."""
 OUT_OF_CORE = ("lazy", "batches", "duckdb", "ibis")
 """Forms that need not have a file in memory."""
 WITHOUT_PANDAS = ("polars", "lazy", "arrow", "batches", "duckdb", "ibis", "csv")
@@ -72,7 +79,9 @@ def targets(figures: Figures) -> list[Target]:
 
     A form that gave no answer has missed its target: it has measured infinity.
     """
-    return [*_of_csv(figures), *_of_parquet(figures), *_of_postgresql(figures), *_of_starts(figures)]
+    arrays = results.targets(results.ratios(found)) if (found := _of_results(figures)) else []
+    arrays = [replace(target, promise=f"Results, {target.promise}") for target in arrays]
+    return [*_of_csv(figures), *_of_parquet(figures), *_of_postgresql(figures), *_of_starts(figures), *arrays]
 
 
 def ratio(figures: Figures, one: str, other: str) -> float | None:
@@ -80,6 +89,13 @@ def ratio(figures: Figures, one: str, other: str) -> float | None:
     if other not in figures:
         return None
     return figures[one].median / figures[other].median if one in figures else math.inf
+
+
+def _grown(figures: Figures, there: str, more: str, less: str) -> float | None:
+    """One figure by another of the same contestant: None if that was not measured, of which ``there`` is a sign."""
+    if there not in figures:
+        return None
+    return figures[more].median / figures[less].median if {more, less} <= figures.keys() else math.inf
 
 
 def _targets(found: Iterable[tuple[str, float | None, float]]) -> list[Target]:
@@ -94,7 +110,6 @@ def _of_csv(figures: Figures) -> list[Target]:
     def by(form: str, other: str, what: str = "time") -> float | None:
         return _by(figures, "csv", USUAL, f"ours {form}", other, what)
 
-    grown = key("csv", LARGE, "vantage6", "time") in figures
     quick = ("polars", "lazy", "arrow", "batches", "duckdb")
     return _targets([
         ("CSV, `pandas.DataFrame`: time, by vantage6 4.15's", by("pandas", "vantage6"), 0.40),
@@ -104,13 +119,14 @@ def _of_csv(figures: Figures) -> list[Target]:
         *(
             (
                 f"CSV, {FORMS[form]}: memory of {LARGE:,} rows, by that of {USUAL:,}",
-                ratio(
-                    figures, key("csv", LARGE, f"ours {form}", "memory"), key("csv", USUAL, f"ours {form}", "memory")
+                _grown(
+                    figures,
+                    key("csv", LARGE, "vantage6", "time"),
+                    *(key("csv", rows, f"ours {form}", "memory") for rows in (LARGE, USUAL)),
                 ),
                 FLAT,
             )
             for form in OUT_OF_CORE
-            if grown
         ),
     ])  # fmt: skip
 
@@ -126,13 +142,6 @@ def _of_parquet(figures: Figures) -> list[Target]:
     )
 
 
-def _of_width(figures: Figures, part: str, form: str) -> float | None:
-    wide, narrow = (key(f"{part} {width}", USUAL, f"ours {form}", "time") for width in (80, 5))
-    if key(f"{part} 5", USUAL, "bare psycopg", "time") not in figures:
-        return None
-    return ratio(figures, wide, narrow) if narrow in figures else math.inf
-
-
 def _of_postgresql(figures: Figures) -> list[Target]:
     def sent(form: str) -> float | None:
         if key("postgresql", USUAL, "vantage6", "sent") not in figures:
@@ -144,13 +153,16 @@ def _of_postgresql(figures: Figures) -> list[Target]:
         *((f"PostgreSQL, {FORMS[form]}: rows that leave the server, of {USUAL:,}", sent(form), 10) for form in INSIDE),
         *(
             (
-                (f"PostgreSQL, {FORMS[form]}{', the column indexed' if part == 'indexed' else ''}: "
-                "time with 80 columns in a row, by that with 5"),
-                _of_width(figures, part, form),
+                f"PostgreSQL, {FORMS[form]}{more}: time with 80 columns in a row, by that with 5",
+                _grown(
+                    figures,
+                    key(f"{part} 5", USUAL, "bare psycopg", "time"),
+                    *(key(f"{part} {width}", USUAL, f"ours {form}", "time") for width in (80, 5)),
+                ),
                 AS_WIDE,
             )
             for form in INSIDE
-            for part in ("width", "indexed")
+            for part, more in INDEXED.items()
         ),
     ])  # fmt: skip
 
@@ -163,6 +175,11 @@ def _of_starts(figures: Figures) -> list[Target]:
         ("100 rows, `pandas.DataFrame`: time, by vantage6 4.15's", by("pandas"), 0.85),
         *((f"100 rows, {_form(form)}: time, by vantage6 4.15's", by(form), 0.25) for form in WITHOUT_PANDAS),
     ])  # fmt: skip
+
+
+def _of_results(figures: Figures) -> Figures:
+    """Those that ``results.py`` has measured."""
+    return {name.removeprefix("results, "): spread for name, spread in figures.items() if name.startswith("results, ")}
 
 
 def _form(form: str) -> str:
@@ -290,7 +307,7 @@ class Tables:
                     *(seconds(self.get(f"{part} {width}", USUAL, who)) for width in widths),
                     by(self.get(f"{part} {many}", USUAL, who), self.get(f"{part} {few}", USUAL, who)),
                 ]
-                for part, more in {"width": "", "indexed": ", indexed"}.items()
+                for part, more in INDEXED.items()
                 for who, text in names.items()
                 if self.get(f"{part} {few}", USUAL, who)
             ],
@@ -332,9 +349,22 @@ class Tables:
 
     def results(self) -> str:
         """Arrays between rpc and master."""
-        found = {name: spread for name, spread in self.figures.items() if name.startswith("results, ")}
-        lines = [[name.removeprefix("results, "), str(spread)] for name, spread in found.items()]
-        return table(["10,000,000 float64", "median (least to most)"], lines) if lines else ""
+        found = _of_results(self.figures)
+        if not found:
+            return ""
+        shares = results.ratios(found)
+        lines = [
+            [
+                RESULTS.get(name) or f"ours: {name}",
+                f"{time.median:.2f} ({min(time.samples):.2f} to {max(time.samples):.2f})",
+                _share(shares.get(f"time, {name}, by peer")),
+                whole(found[f"bytes, {name}"]),
+                _share(shares.get(f"bytes, {name}, by peer")),
+            ]
+            for name in (*RESULTS, *results.OURS)
+            if (time := found.get(f"time, {name}"))
+        ]
+        return table([f"{results.SIZE:,} float64", "time, s", "by vantage6's", "MB", "by vantage6's"], lines)
 
     def images(self) -> str:
         """What is added to an image."""
@@ -354,6 +384,10 @@ class Tables:
         found = targets(self.figures)
         lines = [[target.promise, _number(target.measured), f"{target.limit:g}", _state(target)] for target in found]
         return table(["target", "measured", "at most", ""], lines) if lines else ""
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
 
 
 def _number(value: float) -> str:
@@ -425,7 +459,8 @@ def page(content: Mapping[str, Any]) -> str:
         "machine": machine(content),
         **{name: shown.source(name, USUAL) for name in SOURCES},
         **{f"{name}_growth": shown.growth(name) for name in SOURCES},
-        **{name: getattr(shown, name)() for name in ("width", "sessions", "start", "results", "images")},
+        **{name: getattr(shown, name)() for name in ("width", "sessions", "start", "images")},
+        "results": shown.results(),
         "large": f"{LARGE:,}",
         "failed": "".join(f"No answer came from {name}.\n" for name in content["failed"]),
     }
