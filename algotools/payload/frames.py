@@ -116,7 +116,7 @@ def _array(array: Any, path: Path, nested: Nested) -> list[object]:
             import pyarrow as pa
 
             return ["text", nested(pa.table({"": pa.array(array)}), path), dtype.na_value is pd.NA]
-        values = [value if isinstance(value, str) else None for value in array]
+        values = array.to_numpy(dtype=object, na_value=None).tolist()
         return ["string", values, dtype.storage, dtype.na_value is pd.NA]
     if str(dtype) in _MASKED:
         filled = array.to_numpy(dtype=dtype.numpy_dtype, na_value=False if dtype.kind == "b" else 0)

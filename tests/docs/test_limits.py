@@ -9,6 +9,7 @@ from algotools.client import http, results
 from algotools.contract import connection
 from algotools.federation.runners import container, containers, foreign
 from algotools.image import trial
+from algotools.payload import size
 
 from .conftest import DOCS
 
@@ -32,6 +33,11 @@ PAUSE = (
         ("time, on the laptop", f"none; {IN_WORDS[container.LIMIT]} in runner `container`"),
         ("processes and threads, in runner `container`", str(container.PROCESSES)),
         ("a line of its log", f"{report._LONGEST:,} characters"),
+        (
+            "a result between rpc and master, as it is encoded",
+            f"{size.largest_rich() / 1e6:g} MB: {size.largest_rich() / 8e6:g} million numbers of 8 bytes",
+        ),
+        ("a result in JSON, for a researcher", f"{size.LARGEST / 1e6:g} MB"),
         ("waiting for results", IN_WORDS[results.LONGEST_WAIT]),
         ("a node that stays offline", f"{results.OFFLINE_LIMIT / 60:g} minutes"),
         ("a request that creates a task is sent", f"{http.ATTEMPTS_TO_CREATE} times"),
