@@ -45,6 +45,15 @@ def read_sql_database(source: Database, query: str) -> Any:
     return _read(source, type="sql", query=query)
 
 
+def read_sparql_database(source: Database, query: str) -> Any:
+    """Read what a query to an endpoint of SPARQL gives.
+
+    Args:
+        query: The query, a SELECT.
+    """
+    return _read(source, type="sparql", query=query)
+
+
 def with_readers(algorithm: Algorithm) -> Algorithm:
     """An algorithm that has these functions as well; its own of the same names come first."""
     ready = {name: RegisteredFunction(function, "rpc", name, "data_extraction") for name, function in readers().items()}
@@ -53,7 +62,8 @@ def with_readers(algorithm: Algorithm) -> Algorithm:
 
 def readers() -> Mapping[str, Callable[..., Any]]:
     """The functions by the names that a task calls them by."""
-    return {function.__name__: function for function in (read_csv, read_parquet, read_excel, read_sql_database)}
+    every = (read_csv, read_parquet, read_excel, read_sql_database, read_sparql_database)
+    return {function.__name__: function for function in every}
 
 
 def _read(source: Database, **told: str | None) -> Any:

@@ -40,7 +40,7 @@ FORMS = {
 UNREAD = frozenset({"database", "path"})
 """The forms in which nothing is read, and no column known."""
 
-SOURCES = {kind: f"algotools.data.{kind}" for kind in ("csv", "excel", "frame", "parquet", "sql")}
+SOURCES = {kind: f"algotools.data.{kind}" for kind in ("csv", "excel", "frame", "omop", "parquet", "sparql", "sql")}
 """Type of a database -> the module that reads it."""
 
 ENDINGS = {
@@ -113,6 +113,8 @@ def load(database: Database, form: str, columns: Collection[str] | None, closing
             f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Path` or `Database` and read it "
             "yourself"
         )
+    if kind == "omop":  # which is SQL, of whichever form
+        database, kind = importlib.import_module(SOURCES[kind]).as_sql(database), "sql"
     if form == "pandas":
         return _as_pandas(database, kind, columns)
     from algotools.data import reading

@@ -45,7 +45,7 @@ def test_the_type_is_what_the_node_says_else_what_the_uri_tells_else_csv(uri, to
 
 
 @pytest.mark.parametrize(
-    ("uri", "told"), [("x.csv", "omop"), ("x.csv", "Sparql"), ("x.csv", "other"), ("/data/x", "folder")]
+    ("uri", "told"), [("x.csv", "redcap"), ("x.csv", "FHIR"), ("x.csv", "other"), ("/data/x", "folder")]
 )
 def test_a_type_that_cannot_be_read_is_named(uri, told):
     database = Database("clinic", uri, told)
@@ -53,7 +53,7 @@ def test_a_type_that_cannot_be_read_is_named(uri, told):
         data.load(database, "pandas", None)
     message = str(refused.value)
     assert f"database 'clinic' is of type {data.type_of(database)!r}" in message
-    assert "types that can: csv, excel, frame, parquet, sql;" in message
+    assert "types that can: csv, excel, frame, omop, parquet, sparql, sql;" in message
     assert "annotate the parameter `Path` or `Database`" in message
     assert uri not in message
 

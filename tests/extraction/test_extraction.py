@@ -32,7 +32,7 @@ def book(tmp_path: Path) -> Path:
 
 def test_the_functions_have_the_names_that_a_researcher_expects():
     readers = extraction.readers()
-    assert list(readers) == ["read_csv", "read_parquet", "read_excel", "read_sql_database"]
+    assert list(readers) == ["read_csv", "read_parquet", "read_excel", "read_sql_database", "read_sparql_database"]
     for name, function in readers.items():
         assert function.__name__ == name
         assert function.__doc__

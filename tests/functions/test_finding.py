@@ -107,6 +107,6 @@ def test_a_method_is_found_for_its_own_step_alone(of_steps, method, step):
 
 def test_the_authors_own_functions_come_before_the_readers_of_every_image(of_steps, algorithm):
     assert with_readers(of_steps).find("read_csv", "rpc", "data_extraction").__wrapped__.__module__ == __name__
-    every = ["read_csv", "read_parquet", "read_excel", "read_sql_database"]
+    every = ["read_csv", "read_parquet", "read_excel", "read_sql_database", "read_sparql_database"]
     assert list(with_readers(algorithm).functions) == [*every, "average_partial", "average"]
     assert {with_readers(algorithm).functions[name].step for name in every} == {"data_extraction"}

@@ -95,8 +95,8 @@ class Dataframes:
         Args:
             label: the database's.
             image: as for a task.
-            method: a function for the step ``data_extraction``; ``read_csv``, ``read_parquet``, ``read_excel`` and
-                ``read_sql_database`` are in every image made with algotools.
+            method: a function for the step ``data_extraction``; ``read_csv``, ``read_parquet``, ``read_excel``,
+                ``read_sql_database`` and ``read_sparql_database`` are in every image made with algotools.
             arguments: its arguments by name.
             session: id of the session; else a new one.
             name: the table's; else one that is made up.
