@@ -227,7 +227,7 @@ def test_a_stream_whose_later_rows_do_not_fit_says_what_to_ask_for(tmp_path):
     path.write_text("a,b\n" + "1,2\n" * 2_000_000 + f"1,{SECRET}\n")
     with ExitStack() as closing:
         stream: Any = data.load(at(path), "batches", None, closing).value
-        with pytest.raises(DatabaseUnreadable, match=r"first 4 MiB.*ask for a pyarrow\.Table") as failed:
+        with pytest.raises(DatabaseUnreadable, match=r"first 1 MiB.*ask for a pyarrow\.Table") as failed:
             stream.read_all()
     assert SECRET not in str(failed.value)
 

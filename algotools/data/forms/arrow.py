@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from algotools.data import Loaded
 from algotools.data.delimited import Delimited, look
@@ -38,7 +37,7 @@ def parquet(database: Database, columns: Collection[str] | None, closing: ExitSt
     """A file or a partitioned folder of Parquet."""
     with reading(database, "parquet"):
         path = parquet_path(database)
-        source = parts(path) if path.is_dir() else closing.enter_context(pyarrow.parquet.ParquetFile(path))
+        source = parts(path) if path.is_dir() else closing.enter_context(single(path))
         names = without_index(source.schema.names if path.is_dir() else source.schema_arrow.names)
         read = source.to_table if path.is_dir() else source.read
         return Loaded(read(columns=picked(names, columns)), [*names])
@@ -120,6 +119,13 @@ def opened(file: Delimited) -> Any:
     if file.compression is None:
         return pa.OSFile(str(file.path))
     return pa.input_stream(str(file.path), compression=file.compression)
+
+
+def single(path: Path) -> Any:
+    """A file of Parquet, of which nothing but the description has been read."""
+    import pyarrow.parquet  # here: who reads CSV need not wait for it
+
+    return pyarrow.parquet.ParquetFile(path)
 
 
 def parts(folder: Path) -> Any:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet
 
 from algotools.data import Loaded
 from algotools.data.files import parquet_path, picked, without_index
@@ -19,8 +18,8 @@ from algotools.task import Database
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK = 2**22
-"""How many bytes of a CSV file are read at once, and looked at to choose the columns' types."""
+BLOCK = 2**20
+"""How many bytes of a CSV file are read at once; the first so many decide on the columns' types."""
 
 ROWS = 2**16
 """How many rows of a Parquet file are read at once."""
@@ -45,7 +44,7 @@ def parquet(database: Database, columns: Collection[str] | None, closing: ExitSt
             asked = picked(names, columns)
             scanner = files.scanner(columns=asked, batch_size=ROWS, batch_readahead=2, fragment_readahead=1)
             return Loaded(scanner.to_reader(), [*names])
-        file = closing.enter_context(pyarrow.parquet.ParquetFile(path))
+        file = closing.enter_context(arrow.single(path))
         names = without_index(file.schema_arrow.names)
         asked = picked(names, columns)
         schema = pa.schema([file.schema_arrow.field(name) for name in asked])
