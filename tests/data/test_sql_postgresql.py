@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -319,13 +321,30 @@ class TestFailures:
             uri = f"postgresql://{USER}:hunter2%40%3A%2F4711@127.0.0.1:{bound.getsockname()[1]}/clinic"
             assert re.search("[Cc]onnection refused", self.failure(uri, form).detail)
 
-    @pytest.mark.parametrize("asked", ["", "?connect_timeout=2"])
-    def test_a_server_that_says_nothing_is_not_waited_for(self, monkeypatch, form, asked):
+    def test_a_server_that_says_nothing_is_not_waited_for(self, monkeypatch, form):
+        asked = "?connect_timeout=2" if form == "arrow" else ""
         if not asked:
             monkeypatch.setattr(place, "PATIENCE", 2)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             uri = f"postgresql://{USER}:hunter2%40%3A%2F4711@127.0.0.1:{silent.getsockname()[1]}/clinic{asked}"
             assert "timeout" in self.failure(uri, form).detail
+
+
+def test_a_stream_loads_no_pandas(uri):
+    code = f"""if True:
+        import sys
+        from contextlib import ExitStack
+        from algotools.data.sql import arrow
+        from algotools.task import Database
+        with ExitStack() as closing:
+            reader, _ = arrow.open(Database("clinic", {uri!r}, "sql", query="SELECT 1 AS one"), None, closing)
+            loaded = {{"pandas", "polars", "psycopg", "duckdb", "ibis"}} & set(sys.modules)
+            print(reader.read_all().to_pydict(), *loaded)
+    """
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        == "{'one': [1]}\n"
+    )
 
 
 def test_libpq_is_told_every_part_of_a_uri(postgres, clinic):
