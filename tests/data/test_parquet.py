@@ -167,7 +167,7 @@ def test_two_columns_of_one_name_are_refused():
     "value", [None, {"a": [1]}, [1], "text", pd.Series([1]), np.zeros(2), pa.array([1])], ids=lambda v: type(v).__name__
 )
 def test_what_is_no_table_is_refused(value):
-    with pytest.raises(NotSerializable, match="must return one, of pandas, .*, not a value of type "):
+    with pytest.raises(NotSerializable, match=r"must return one, of pandas, .*, not a value of type "):
         encode(value)
 
 

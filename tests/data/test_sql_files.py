@@ -91,7 +91,6 @@ class TestSqlite:
         assert found.value.column_names == ["age"]
         assert found.columns == ["id", "age", "price", "word", "photo", "mixed", "gone"]
 
-    @pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")  # which Ibis asks pandas for
     def test_ibis_runs_in_the_database(self, clinic):
         with ExitStack() as closing:
             loaded = data.load(

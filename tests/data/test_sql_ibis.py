@@ -15,8 +15,6 @@ from algotools.task import Database
 
 from .postgres import Postgres
 
-pytestmark = pytest.mark.filterwarnings("ignore:The 'future.infer_string' option")  # which Ibis asks pandas for
-
 
 @pytest.fixture(scope="module")
 def clinic(postgres: Postgres) -> str:
