@@ -74,6 +74,9 @@ def run(
     database: Annotated[
         list[str] | None, typer.Option(help="Label of the database to use; several times for several.")
     ] = None,
+    query: Annotated[
+        str | None, typer.Option(help="What to ask of the database, if it takes a query.", show_default=False)
+    ] = None,
     runner: Annotated[
         str,
         typer.Option(
@@ -126,6 +129,8 @@ def run(
         raise FederationError("name either a METHOD (see `algotools describe`) or a raw task input with --input")
     if input_file is not None and arguments:
         raise FederationError("the arguments are in the raw input already: give either them or --input")
+    if query is not None and len(database or ()) > 1:
+        raise FederationError("--query is for one database; a task with a query for each is created with a client")
     runner = "as-node" if as_node else runner
     options: dict[str, Any] = {"algorithm": algorithm, "runner": runner, "contract": contract, "timeout": timeout}
     options |= {"memory": memory, "python": python}
@@ -137,7 +142,7 @@ def run(
                 posted = _raw(input_file, method, running)
             else:
                 posted = by_name(running.contract).request(_input(str(method), arguments or [], running))
-            labels = [Database(label) for label in database or ["default"]]
+            labels = [Database(label, query=query) for label in database or ["default"]]
             asked = _ids(",".join(organizations)) if organizations else list(running.organizations())
             task = running.client().task.post(asked, posted, labels, image=algorithm)
             shown.follow(running, task)

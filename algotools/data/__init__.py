@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
@@ -126,6 +127,8 @@ def load(database: Database, form: str, columns: Collection[str] | None, closing
             return cast("Loaded", own(database, columns, closing))
     loaded = _as_pandas(database, kind, columns)
     with reading.reading(database, kind):
+        if not cast("pd.DataFrame", loaded.value).columns.is_unique:
+            raise reading.Unfit("it has two columns of one name, which only pandas can tell apart; give each its own")
         return loaded._replace(value=library.of_pandas(loaded.value, closing))
 
 
@@ -145,13 +148,16 @@ def _module(form: str) -> Any:
 
 
 def _path(database: Database) -> Path:
-    from algotools.data.reading import path_of
+    from algotools.data.reading import path_of, reading
 
     if (path := path_of(database.uri)) is None:
         raise UnsupportedDatabase(
             f"database {database.label!r} is no file or folder, so it has no path; annotate the parameter `Database`, "
             "which has its URI"
         )
+    if not os.path.exists(path):
+        with reading(database, "folder"):
+            raise FileNotFoundError(path)
     return Path(path)
 
 

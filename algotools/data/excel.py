@@ -15,13 +15,13 @@ from algotools.task import Database
 def read(database: Database, columns: Collection[str] | None) -> Loaded:
     """A sheet as ``pandas.read_excel`` gives it, or the asked columns of it: see ``Source.read``.
 
-    It is the sheet that the task names, else the first.
+    It is the sheet that the task names, else the one that the owner does (``SHEET_NAME``), else the first.
     """
     with reading(database, "excel"), local(database.uri).open("rb") as file:
         if not os.fstat(file.fileno()).st_size:
             raise Unfit("it is empty")
         with pd.ExcelFile(file, engine="openpyxl") as book:
-            sheet = database.sheet_name
+            sheet = database.sheet_name or database.options.get("SHEET_NAME")
             if sheet is not None and sheet not in book.sheet_names:
                 raise Unfit(
                     f"it has no sheet {sheet[:60]!r}", detail=f"its sheets: {', '.join(map(str, book.sheet_names))}"

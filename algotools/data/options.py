@@ -49,15 +49,16 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True):
             DatabaseUnreadable: an option is not what it takes; names the option and quotes nothing.
         """
         with reading(database, "csv"):
+            _refuse_near_misses(database.options)
             given = _given(database.options)
             if _ending(database.uri) in _TABS:
                 given.setdefault("sep", "\t")
             dialect = cls(**given)
             _agree(dialect)
-        if unknown := _near_misses(database.options):
+        if unused := sorted(PANDAS_ONLY & set(database.options)):
             # For the owner alone: what a run writes to standard error goes to the owner's log.
             sys.stderr.write(
-                f"database {database.label!r}: nothing is done with {', '.join(unknown)}; "
+                f"database {database.label!r}: nothing is done with {', '.join(unused)}; "
                 f"the options of a csv file are {', '.join(_OPTIONS)}\n"
             )
         return dialect
@@ -185,17 +186,20 @@ def _agree(dialect: Dialect) -> None:
         raise Unfit("its option DATE_FORMAT says how dates are written, and PARSE_DATES does not say which columns are")
 
 
-def _near_misses(options: Mapping[str, str]) -> list[str]:
-    """Options that look as if they were meant for us; others are for the algorithms that know them."""
-    unknown = sorted(set(options) - set(_OPTIONS))
+def _refuse_near_misses(options: Mapping[str, str]) -> None:
+    """Refuse what looks as if it were meant for us: a file that is read without it might be nonsense, unnoticed.
+
+    Other options are for the algorithms that know them.
+    """
+    unknown = sorted(set(options) - set(_OPTIONS) - PANDAS_ONLY)
     if not unknown:
-        return []
+        return
     import difflib  # here: most databases have no options
 
-    return [
-        name
-        for name in unknown
-        if name in PANDAS_ONLY
-        or name.startswith(("SEPARAT", "DECIMAL"))
-        or difflib.get_close_matches(name, _OPTIONS, 1, cutoff=0.8)
-    ]
+    for name in unknown:
+        by_start = [known for known in ("SEP", "DECIMAL") if name.startswith(known)]
+        if close := by_start or difflib.get_close_matches(name, _OPTIONS, 1, cutoff=0.8):
+            raise Unfit(
+                f"its option {name[:40]} is none of a csv file's; is {close[0]} meant?",
+                detail=f"the options of a csv file are {', '.join(_OPTIONS)}",
+            )

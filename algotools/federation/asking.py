@@ -10,6 +10,7 @@ from algotools.contract import Contract
 from algotools.contract.platform import Run, Task
 from algotools.errors import Failure, FederationError, RunsFailed, TimedOut
 from algotools.federation.faults import Faults
+from algotools.federation.naming import asked as asked_databases
 from algotools.federation.posting import Posting, Texts
 from algotools.federation.store import Store
 from algotools.task import Database
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 Members = Union[int, str, Iterable[Union[int, str]]]
 """Organizations, by their ids or names."""
 
-Labels = Union[str, Database, Sequence[Union[str, Database]]]
+Labels = Union[str, Database, Mapping[str, object], Sequence[Union[str, Database, Mapping[str, object]]]]
 """The databases that a task asks for: by label, or with what it asks of them."""
 
 
@@ -76,8 +77,7 @@ class Asking:
         content: dict[str, object] = {"method": called.method, "kwargs": arguments}
         if called.role is not None:
             content["master"] = called.role == "master"
-        given = [labels] if isinstance(labels, (str, Database)) else labels
-        databases = [Database(item) if isinstance(item, str) else item for item in given]
+        databases = asked_databases(labels)
         return self._posting.send(asked, self._contract.request(content), databases, Texts(called.method), only=only)
 
     def answers(self, task: Task, runs: Sequence[Run], timeout: float | None) -> list[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,16 @@ def test_another_database() -> None:
         "run", "average_partial", "column_name=age", "--database", "my_other_database", "--json", cwd=AVERAGE
     )
     assert [item["result"]["sum"] for item in json.loads(ended.stdout)] == [126, 95, 148]
+
+
+def test_a_query(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection, connection:
+        connection.executescript("CREATE TABLE people (age INTEGER); INSERT INTO people VALUES (50), (71)")
+    asked = ["run", "average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--json"]
+    asked += ["--data", str(tmp_path / "x.sqlite"), "--query", "SELECT age FROM people WHERE age > 60"]
+    assert [item["result"] for item in json.loads(algotools(*asked).stdout)] == [{"sum": 71, "count": 1}]
+    refused = algotools(*asked, "--database", "default", "--database", "other")
+    assert "--query is for one database" in refused.stderr
 
 
 def test_a_file_for_each_node(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import msgspec
 import pandas as pd
 import pytest
 
@@ -43,6 +44,12 @@ def test_the_first_sheet_is_read_where_the_task_names_none(book):
     loaded = load(book)
     same(loaded.value, pd.read_excel(book))
     assert loaded.columns == ["name", "age", "seen", "fit", 2024]
+
+
+def test_the_owners_sheet_is_read_where_the_task_names_none(book):
+    database = Database("clinic", str(book), "excel", {"SHEET_NAME": SECRET})
+    same(data.load(database, "pandas", None).value, VISITS)
+    same(data.load(msgspec.structs.replace(database, sheet_name="people"), "pandas", None).value, pd.read_excel(book))
 
 
 def test_the_named_sheet_is_read(book):

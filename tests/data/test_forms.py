@@ -302,11 +302,11 @@ def test_the_form_is_known_by_the_annotation(annotation, form):
 
 
 def test_a_path_is_given_unread(tmp_path):
-    assert (
-        data.load(at(tmp_path / "no such folder", "folder"), "path", frozenset({"age"})).value
-        == tmp_path / "no such folder"
-    )
+    (tmp_path / "a b").mkdir()
+    assert data.load(at(tmp_path / "a b", "folder"), "path", frozenset({"age"})).value == tmp_path / "a b"
     assert data.load(Database("x", f"file://{tmp_path}/a%20b", "other"), "path", None).value == tmp_path / "a b"
+    with pytest.raises(DatabaseUnreadable, match="its file does not exist"):
+        data.load(at(tmp_path / "no such folder", "folder"), "path", None)
     with pytest.raises(UnsupportedDatabase, match="no file or folder, so it has no path; annotate"):
         data.load(Database("x", "postgresql://u:p@host/db"), "path", None)
 

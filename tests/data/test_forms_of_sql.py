@@ -129,3 +129,9 @@ def test_no_connection_stays(in_postgresql, postgres, form):
             "SELECT count(*) FROM pg_stat_activity WHERE datname = %s", [in_postgresql.rpartition("/")[2]]
         ).fetchone()
     assert count == (0,)
+
+
+@pytest.mark.parametrize("form", TABLES[1:])
+def test_two_columns_of_one_name_are_refused_and_not_mixed_up(uri, form):
+    with pytest.raises(DatabaseUnreadable, match="two columns of one name"):
+        read(clinic(uri, "SELECT age AS x, weight AS x FROM patients"), form, frozenset({"x"}))

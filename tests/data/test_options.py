@@ -123,8 +123,21 @@ def test_whatever_the_texts_are_there_is_a_dialect_or_an_error_with_a_name(optio
         assert found.told <= {name.lower() for name in options}
 
 
-@pytest.mark.parametrize("name", ["SEPARATOR", "ENCODNG", "NA_VALUE", "HEADER", "DTYPE", "DECIMAL_POINT"])
-def test_an_option_that_is_nearly_one_is_told_to_the_owner(name, capsys):
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("SEPARATOR", "SEP"), ("SEPERATOR", "SEP"), ("DECIMEL", "DECIMAL"), ("DECIMAL_POINT", "DECIMAL"),
+     ("ENCODNG", "ENCODING"), ("NA_VALUE", "NA_VALUES"), ("SKIPROW", "SKIPROWS")],
+)  # fmt: skip
+def test_an_option_that_is_nearly_one_is_refused(name, meant):
+    with pytest.raises(
+        DatabaseUnreadable, match=f"its option {name} is none of a csv file's; is {meant} meant"
+    ) as refused:
+        dialect(**{name: "hidden"})
+    assert "hidden" not in str(refused.value) + refused.value.detail
+
+
+@pytest.mark.parametrize("name", ["HEADER", "DTYPE"])
+def test_a_word_of_pandas_that_we_do_not_take_is_told_to_the_owner(name, capsys):
     dialect(**{name: "hidden"})
     told = capsys.readouterr().err
     assert f"database 'clinic': nothing is done with {name}; the options of a csv file are SEP," in told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +89,35 @@ def test_two_tables_come_by_their_labels(tmp_path):
             assert federation.run("joined", databases=databases, column="age") == [{"sum": 160}]
 
 
+@pytest.mark.parametrize("library", ["duckdb", "ibis"])
+def test_two_tables_of_an_engine_can_be_joined(tmp_path, library):
+    pl.DataFrame({"id": [1, 2], "age": [61, 38]}).write_csv(tmp_path / "patients.csv")
+    visits = pd.DataFrame({"patient": [1, 1, 2], "day": [3, 4, 5]})
+    with Federation([{"patients": tmp_path / "patients.csv", "visits": visits}], algorithm=IN_EVERY_FORM) as federation:
+        assert federation.run(f"joined_by_{library}", databases=["patients", "visits"]) == [160]
+
+
 def test_a_file_is_given_by_its_path(tmp_path):
     (tmp_path / "notes.txt").write_text("one\ntwo\n")
     with Federation([Database("default", str(tmp_path / "notes.txt"), "other")], algorithm=IN_EVERY_FORM) as federation:
         assert federation.run("lines") == [2]
+    missing = Database("default", str(tmp_path / "no.txt"), "other")
+    with (
+        Federation([missing], algorithm=IN_EVERY_FORM) as federation,
+        pytest.raises(RunsFailed, match="does not exist"),
+    ):
+        federation.run("lines")
+
+
+def test_a_database_is_named_as_in_a_task(tmp_path):
+    with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection, connection:
+        connection.execute("CREATE TABLE people (age INTEGER)")
+        connection.execute("INSERT INTO people VALUES (50), (71)")
+    asked = {"label": "default", "query": "select age from people where age < 60; -- the young"}
+    with Federation([tmp_path / "x.sqlite"], algorithm=IN_EVERY_FORM) as federation:
+        for form in FORMS:
+            for databases in (asked, [asked]):
+                assert federation.run(f"by_{form}", databases=databases, column="age") == [{"sum": 50, "count": 1}]
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])

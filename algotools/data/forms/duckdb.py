@@ -7,6 +7,7 @@ from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import duckdb
 
@@ -86,11 +87,21 @@ def of_pandas_on(connection: Any, frame: pd.DataFrame) -> Any:
 
 
 def connected(closing: ExitStack) -> Any:
-    """A connection to no database yet; what does not fit into memory goes to a temporary folder."""
+    """The run's connection, to no database yet; what does not fit into memory goes to a temporary folder.
+
+    It is one for all tables of a run, for DuckDB joins no two of different connections.
+    """
+    if (there := _CONNECTIONS.get(closing)) is not None:
+        return there
     folder = closing.enter_context(tempfile.TemporaryDirectory(prefix="algotools-"))
     connection = duckdb.connect(config={**_CONFIGURATION, "temp_directory": folder})
     closing.callback(connection.close)
+    _CONNECTIONS[closing] = connection
     return connection
+
+
+_CONNECTIONS: WeakKeyDictionary[ExitStack, Any] = WeakKeyDictionary()
+"""What is closed at the end of a run -> the run's connection."""
 
 
 _CONFIGURATION = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}

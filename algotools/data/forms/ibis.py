@@ -5,9 +5,11 @@ For files that is DuckDB, in this process; for SQL the database itself.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import ibis
 
@@ -22,13 +24,13 @@ if TYPE_CHECKING:
 def csv(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A CSV file, in DuckDB."""
     connection = duckdb.connected(closing)
-    return _expression(duckdb.csv_on(connection, database, columns, closing), connection)
+    return _expression(duckdb.csv_on(connection, database, columns, closing), connection, closing)
 
 
 def parquet(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A file or a partitioned folder of Parquet, in DuckDB."""
     connection = duckdb.connected(closing)
-    return _expression(duckdb.parquet_on(connection, database, columns, closing), connection)
+    return _expression(duckdb.parquet_on(connection, database, columns, closing), connection, closing)
 
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
@@ -42,11 +44,19 @@ def sql(database: Database, columns: Collection[str] | None, closing: ExitStack)
 def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> Any:
     """A frame without its index, in DuckDB."""
     connection = duckdb.connected(closing)
-    return _expression(Loaded(duckdb.of_pandas_on(connection, frame), None), connection).value
+    return _expression(Loaded(duckdb.of_pandas_on(connection, frame), None), connection, closing).value
 
 
-def _expression(loaded: Loaded, connection: Any) -> Loaded:
+def _expression(loaded: Loaded, connection: Any, closing: ExitStack) -> Loaded:
     """DuckDB's relation as Ibis sees it."""
     relation: Any = loaded.value
-    relation.create_view("data")
-    return Loaded(ibis.duckdb.from_connection(connection).table("data"), loaded.columns)
+    if (backend := _BACKENDS.get(closing)) is None:
+        backend = _BACKENDS[closing] = ibis.duckdb.from_connection(connection)
+    name = f"data_{next(_NUMBERS)}"
+    relation.create_view(name)
+    return Loaded(backend.table(name), loaded.columns)
+
+
+_NUMBERS = itertools.count()
+_BACKENDS: WeakKeyDictionary[ExitStack, Any] = WeakKeyDictionary()
+"""What is closed at the end of a run -> Ibis' way to the run's DuckDB: Ibis joins no two tables of different ones."""

@@ -26,7 +26,7 @@ def query_of(database: Database, quote: Callable[[str], str]) -> str:
         InputError: there is none.
     """
     if query := database.query or database.options.get("QUERY"):
-        return query.strip().rstrip("; \t\r\n")
+        return _ENDING.sub("", query.strip())
     if table := database.options.get("TABLE"):
         return f"SELECT * FROM {'.'.join(quote(name.strip()) for name in table.split('.'))}"  # noqa: S608  # the owner's
     raise InputError(
@@ -34,6 +34,10 @@ def query_of(database: Database, quote: Callable[[str], str]) -> str:
         'the database ({"label": …, "query": "SELECT …"}), or as the argument `query` of an extraction; or the node\'s '
         "owner configures one for all tasks, beside the database's URI, as `query`, or a whole table as `table`"
     )
+
+
+_ENDING = re.compile(r"(?:\s|;(?:\s*--[^\n'\"]*)?)+\Z")
+"""What ends a statement, and a comment after that."""
 
 
 def select(query: str, wanted: Iterable[str] = ("*",), rest: str = "") -> str:

@@ -9,7 +9,7 @@ from algotools.client import not_members
 from algotools.contract import Request
 from algotools.contract.platform import Task
 from algotools.errors import FederationError, PickleRefused
-from algotools.federation.client.calls import asked, called
+from algotools.federation.client.calls import called
 from algotools.federation.client.selection import (
     PAGES_OF_TWENTY,
     Item,
@@ -22,6 +22,7 @@ from algotools.federation.client.selection import (
     several,
 )
 from algotools.federation.client.view import TASK_STATUSES, View
+from algotools.federation.naming import asked
 from algotools.federation.posting import Asked, Posting, Texts
 from algotools.task import Database
 

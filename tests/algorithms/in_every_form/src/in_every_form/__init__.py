@@ -111,3 +111,19 @@ def grown_by_duckdb(data: duckdb.DuckDBPyRelation) -> duckdb.DuckDBPyRelation:
 @rpc(step="preprocessing")
 def grown_by_ibis(data: ibis.Table) -> ibis.Table:
     return data.filter(data.age > 40)
+
+
+@rpc
+def joined_by_duckdb(
+    patients: Annotated[duckdb.DuckDBPyRelation, Database("patients"), Columns.of("id", "age")],
+    visits: Annotated[duckdb.DuckDBPyRelation, Database("visits"), Columns.of("patient")],
+) -> int:
+    return patients.join(visits, "id = patient").aggregate("sum(age)::bigint").fetchall()[0][0]
+
+
+@rpc
+def joined_by_ibis(
+    patients: Annotated[ibis.Table, Database("patients"), Columns.of("id", "age")],
+    visits: Annotated[ibis.Table, Database("visits"), Columns.of("patient")],
+) -> int:
+    return patients.join(visits, patients.id == visits.patient).age.sum().to_pyarrow().as_py()
