@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from algotools.data.reading import NotAlike, Unfit
 from algotools.data.sql import duckdb, place, sqlite
-from algotools.data.sql.drivers import Driver, Rows, adbc, parts
+from algotools.data.sql.drivers import Driver, Rows, adbc, rows
 from algotools.data.sql.problems import naming
 from algotools.data.sql.statement import picked, query_of, quoted, renamed, select, single
 from algotools.task import Database
@@ -88,13 +88,13 @@ def _described(driver: Driver, query: str) -> list[tuple[str, Any]]:
 
 def _told_by_rows(connection: Connection, query: str, columns: Collection[str] | None) -> _Found:
     """As many rows are read ahead as it takes to know the type of every column."""
-    with connection.exec_driver_sql(query) as result:
-        names = [str(name) for name in result.keys()]  # noqa: SIM118  # it is no mapping
+    result = rows(connection, query)
+    names = [str(name) for name in result.keys()]  # noqa: SIM118  # it is no mapping
     asked = single(picked(names, columns))
     places = [names.index(name) for name in asked]
     seen: list[list[Any]] = []
     types: list[Any] = [pa.null()] * len(asked)
-    rest = ([[row[place] for row in rows] for place in places] for rows in parts(connection, query))
+    rest = ([[row[place] for row in part] for place in places] for part in result.partitions())
     while pa.null() in types and (part := next(rest, None)) is not None:
         seen.append(part)
         types = [_type(values) if kind == pa.null() else kind for values, kind in zip(part, types, strict=True)]

@@ -13,7 +13,7 @@ from algotools.data.sql import place, postgresql
 from algotools.data.sql.statement import select
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, CursorResult
     from sqlalchemy.engine import URL
 
 ROWS = 2**16
@@ -56,17 +56,17 @@ class Rows:
 
     def batches(self, query: str, schema: Any) -> Iterator[Any]:
         """See ``Driver``; the server keeps what is not read yet."""
-        for rows in parts(self._connection, query):
-            columns = zip(*rows, strict=True)
+        for part in rows(self._connection, query).partitions():
+            columns = zip(*part, strict=True)
             arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def parts(connection: Connection, query: str) -> Iterator[Any]:
-    """The rows of a query, some at a time."""
-    options = {"stream_results": True, "max_row_buffer": ROWS}
-    with connection.exec_driver_sql(query, execution_options=options) as result:
-        yield from result.partitions(ROWS)
+def rows(connection: Connection, query: str) -> CursorResult[Any]:
+    """The rows of a query, some at a time, until the connection is closed."""
+    return connection.exec_driver_sql(
+        query, execution_options={"stream_results": True, "max_row_buffer": ROWS, "yield_per": ROWS}
+    )
 
 
 class Adbc:

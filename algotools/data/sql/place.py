@@ -1,7 +1,8 @@
 """Which database a URI or a file is, and how it is reached: for reading only.
 
 A file of SQLite or DuckDB is opened so that it cannot be written. A query to PostgreSQL is one statement, which the
-server itself sees to, in a transaction that reads only. For other servers it is the user's rights that count.
+server itself sees to, in a transaction that reads only; MySQL and MariaDB have such transactions, too. For other
+servers it is the user's rights that count.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ READONLY = {"mode": "ro", "uri": "true"}
 _SQLITE = (".sqlite", ".db")
 _POSTGRESQL = ("postgresql", "postgres")
 """Schemes that name no driver: the image has psycopg, and SQLAlchemy before 2.1 would look for another."""
+
+
+_MARIADB = ("mysql", "mariadb")
 
 
 def duckdb_file(database: Database) -> Path | None:
@@ -83,6 +87,9 @@ def connected(url: URL, closing: ExitStack) -> Connection:
             arguments["prepare_threshold"] = 0  # what is prepared is one statement
     engine = sqlalchemy.create_engine(url, connect_args=arguments, poolclass=sqlalchemy.NullPool)
     connection = closing.enter_context(engine.connect())
+    if url.get_backend_name() in _MARIADB:
+        connection.exec_driver_sql("SET SESSION TRANSACTION READ ONLY")
+        connection.rollback()  # it counts from the next transaction on
     return connection.execution_options(no_parameters=True, postgresql_readonly=True)
 
 
