@@ -12,21 +12,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from algotools.data import Loaded
-from algotools.data.reading import Unfit, local, reading
+from algotools.data.files import parquet_path
+from algotools.data.reading import reading
 from algotools.errors import NotSerializable
-from algotools.payload import plain, tables
+from algotools.payload import path as places
+from algotools.payload import tables
 from algotools.task import Database
 
 
 def read(database: Database, columns: Collection[str] | None) -> Loaded:
     """The file or folder as ``pandas.read_parquet`` gives it, or the asked columns of it: see ``Source.read``."""
     with reading(database, "parquet"):
-        path = local(database.uri)
-        if path.is_file() and not path.stat().st_size:
-            raise Unfit("it is empty")
+        path = parquet_path(database)
         files = pq.ParquetDataset(path)
-        if not files.files:
-            raise Unfit("it is a folder without a parquet file")
         remarks = files.schema.pandas_metadata or {}
         index = {level for level in remarks.get("index_columns", ()) if isinstance(level, str)}
         names = [name for name in files.schema.names if name not in index]
@@ -75,7 +73,7 @@ def _made(table: Any) -> object:
     if package in tables.ENGINES:
         try:
             table = tables.worked_out(table, ())
-        except plain.Unfit as unfit:
+        except places.Unfit as unfit:
             raise unfit.error() from None
     return pa.Table.from_batches(tables.batches(table), table.schema) if hasattr(table, "read_all") else table
 

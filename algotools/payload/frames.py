@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from algotools.payload.path import Key, Path
-from algotools.payload.plain import Unfit
+from algotools.payload.path import Key, Path, Unfit
 
 Nested = Callable[[Any, Path], object]
 """Packs what a pandas object holds."""

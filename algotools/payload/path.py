@@ -1,9 +1,11 @@
-"""Where in a value something is, told without telling what is in the value."""
+"""Where in a value something is, told without telling what is in the value; and what has no form there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
+
+from algotools.errors import NotSerializable
 
 
 class Key(NamedTuple):
@@ -34,3 +36,18 @@ def show(path: Path, known: Collection[str] | None) -> str:
         else:
             steps.append(f"[key {step.position + 1}]")
     return "".join(steps)
+
+
+class Unfit(Exception):
+    """Something at ``path`` has no form in the encoding; ``why`` holds type names only."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(why)
+        self.path = path
+        self.why = why
+
+    def error(self, known: Iterable[str] = ()) -> NotSerializable:
+        """For the researcher the place and the type; for the owner the keys as well."""
+        return NotSerializable(
+            f"{show(self.path, frozenset(known))}: {self.why}", detail=f"{show(self.path, None)}: {self.why}"
+        )

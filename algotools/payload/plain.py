@@ -19,7 +19,7 @@ import msgspec
 
 from algotools.errors import NotSerializable, ResultTooLarge
 from algotools.payload import size
-from algotools.payload.path import Key, Path, show
+from algotools.payload.path import Key, Path, Unfit
 
 _SMALLEST_CELL = len('"0":0')
 """Bytes that a value of a table has in JSON, at least."""
@@ -30,21 +30,6 @@ class Plain(NamedTuple):
 
     data: bytes
     nulls: list[Path]
-
-
-class Unfit(Exception):
-    """Something at ``path`` has no form in the encoding; ``why`` holds type names only."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(why)
-        self.path = path
-        self.why = why
-
-    def error(self, known: Iterable[str] = ()) -> NotSerializable:
-        """For the researcher the place and the type; for the owner the keys as well."""
-        return NotSerializable(
-            f"{show(self.path, frozenset(known))}: {self.why}", detail=f"{show(self.path, None)}: {self.why}"
-        )
 
 
 def encode_plain(value: object, known: Iterable[str] = ()) -> Plain:

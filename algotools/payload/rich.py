@@ -23,8 +23,8 @@ from msgspec.msgpack import Ext
 
 from algotools.errors import NotSerializable, ProxyError
 from algotools.payload import size, tables
-from algotools.payload.path import Key, Path
-from algotools.payload.plain import Unfit, simplify
+from algotools.payload.path import Key, Path, Unfit
+from algotools.payload.plain import simplify
 
 RICH = b"algotools."
 """How encoded bytes begin; v3's readers take it for the name of a format, as ``json.`` is."""

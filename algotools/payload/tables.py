@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from algotools.errors import FunctionRaised
-from algotools.payload.path import Path
-from algotools.payload.plain import Unfit
+from algotools.payload.path import Path, Unfit
 
 ENGINES = ("duckdb", "_duckdb", "ibis")
 """Packages whose tables are worked out when they are looked at."""

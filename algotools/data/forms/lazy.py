@@ -12,7 +12,7 @@ from polars.io.plugins import register_io_source
 from algotools.data import Loaded
 from algotools.data.delimited import Delimited, look
 from algotools.data.files import parquet_path, picked, without_index
-from algotools.data.reading import reading
+from algotools.data.reading import Unfit, reading
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -70,11 +70,16 @@ def sql(database: Database, columns: Collection[str] | None, _closing: ExitStack
     return Loaded(register_io_source(rows, schema=schema), [*names])
 
 
-def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> pl.LazyFrame:
-    """A frame without its index."""
-    from algotools.data.forms import polars
+def of_pandas(frame: pd.DataFrame, _closing: ExitStack) -> pl.LazyFrame:
+    """A frame without its index.
 
-    return polars.of_pandas(frame, closing).lazy()
+    Raises:
+        Unfit: a column has no type.
+    """
+    try:
+        return pl.from_pandas(frame).lazy()
+    except Exception as error:  # of Polars, Arrow or Python, as the values are
+        raise Unfit("one of its columns has values of several kinds, for which Polars has no type", error) from None
 
 
 def csv_options(file: Delimited) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 from algotools.data import Loaded
 from algotools.data.delimited import Delimited, look
 from algotools.data.forms import lazy
-from algotools.data.reading import Unfit, reading
+from algotools.data.reading import reading
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -49,16 +49,9 @@ def sql(database: Database, columns: Collection[str] | None, closing: ExitStack)
         return Loaded(pl.DataFrame(stream.read_all()), [*names])
 
 
-def of_pandas(frame: pd.DataFrame, _closing: ExitStack) -> pl.DataFrame:
-    """A frame without its index.
-
-    Raises:
-        Unfit: a column has no type.
-    """
-    try:
-        return pl.from_pandas(frame)
-    except Exception as error:  # of Polars, Arrow or Python, as the values are
-        raise Unfit("one of its columns has values of several kinds, for which Polars has no type", error) from None
+def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> pl.DataFrame:
+    """See ``lazy``."""
+    return lazy.of_pandas(frame, closing).collect()
 
 
 def _read(file: Delimited, columns: Collection[str] | None, **more: Any) -> pl.DataFrame:
