@@ -21,7 +21,7 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
         if not os.fstat(file.fileno()).st_size:
             raise Unfit("it is empty")
         with pd.ExcelFile(file, engine="openpyxl") as book:
-            sheet = database.sheet_name or database.options.get("SHEET_NAME")
+            sheet = database.options.get("SHEET_NAME") if database.sheet_name is None else database.sheet_name
             if sheet is not None and sheet not in book.sheet_names:
                 raise Unfit(
                     f"it has no sheet {sheet[:60]!r}", detail=f"its sheets: {', '.join(map(str, book.sheet_names))}"
