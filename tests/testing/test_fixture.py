@@ -150,7 +150,7 @@ WRONGLY = """
         ("data/a.csv", {}, "of databases, give a list: federation(['data/a.csv'])"),
         ("nowhere.yaml", {}, "nowhere.yaml does not exist"),
         ([], {}, "needs a node at least"),
-        ([3], {}, "give a DataFrame, a path or a Database, not a int"),
+        ([3], {}, "a path or a Database, not a int"),
     ],
 )
 def test_wrongly(federation, nodes, options, says):
