@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from algotools.data.reading import NotAlike, Unfit
 from algotools.data.sql import duckdb, place, sqlite
-from algotools.data.sql.drivers import Driver, Rows, adbc, rows
+from algotools.data.sql.drivers import ROWS, Driver, Rows, adbc, rows
 from algotools.data.sql.problems import naming
 from algotools.data.sql.statement import picked, query_of, quoted, renamed, select, single
 from algotools.task import Database
@@ -94,7 +94,7 @@ def _told_by_rows(connection: Connection, query: str, columns: Collection[str] |
     places = [names.index(name) for name in asked]
     seen: list[list[Any]] = []
     types: list[Any] = [pa.null()] * len(asked)
-    rest = ([[row[place] for row in part] for place in places] for part in result.partitions())
+    rest = ([[row[place] for row in part] for place in places] for part in result.partitions(ROWS))
     while pa.null() in types and (part := next(rest, None)) is not None:
         seen.append(part)
         types = [_type(values) if kind == pa.null() else kind for values, kind in zip(part, types, strict=True)]

@@ -56,7 +56,7 @@ class Rows:
 
     def batches(self, query: str, schema: Any) -> Iterator[Any]:
         """See ``Driver``; the server keeps what is not read yet."""
-        for part in rows(self._connection, query).partitions():
+        for part in rows(self._connection, query).partitions(ROWS):
             columns = zip(*part, strict=True)
             arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
             yield pa.RecordBatch.from_arrays(arrays, schema=schema)
@@ -64,9 +64,7 @@ class Rows:
 
 def rows(connection: Connection, query: str) -> CursorResult[Any]:
     """The rows of a query, some at a time, until the connection is closed."""
-    return connection.exec_driver_sql(
-        query, execution_options={"stream_results": True, "max_row_buffer": ROWS, "yield_per": ROWS}
-    )
+    return connection.exec_driver_sql(query, execution_options={"stream_results": True, "max_row_buffer": ROWS})
 
 
 class Adbc:
