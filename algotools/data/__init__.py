@@ -33,9 +33,9 @@ FORMS = {
     ("pathlib", "Path"): "path",
     ("algotools", "Database"): "database",
 }
-"""Package and class of an annotation -> the form that it asks for: a module of ``forms``, or one of these three.
+"""Package and class of an annotation -> the form that it asks for.
 
-``pandas`` is what the sources themselves give.
+It is a module of ``forms``, ``pandas``, which the sources themselves give, or one of ``UNREAD``.
 """
 
 UNREAD = frozenset({"database", "path"})

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from algotools.data.compressed import kind_of, opened
+from algotools.data.files import picked
 from algotools.data.options import Dialect
 from algotools.data.reading import NotAlike, Unfit, path_of
 from algotools.task import Database
@@ -41,7 +42,7 @@ class Delimited(NamedTuple):
 
     def asked(self, columns: Collection[str] | None) -> list[str]:
         """The asked columns (None: all), in the file's own order."""
-        return [name for name in self.names if columns is None or name in columns]
+        return picked(self.names, columns)
 
 
 def look(database: Database, understood: AbstractSet[str], compressions: AbstractSet[str]) -> Delimited:

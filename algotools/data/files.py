@@ -1,4 +1,4 @@
-"""Parquet as files and folders, for every form alike."""
+"""What every form must know of the files of Parquet, and which columns of a file are asked for."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from algotools.data import Loaded
-from algotools.data.files import parquet_path
+from algotools.data.files import parquet_path, picked
 from algotools.data.reading import reading
 from algotools.errors import NotSerializable
 from algotools.payload import path as places
@@ -28,7 +28,7 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
         remarks = files.schema.pandas_metadata or {}
         index = {level for level in remarks.get("index_columns", ()) if isinstance(level, str)}
         names = [name for name in files.schema.names if name not in index]
-        asked = None if columns is None else [name for name in names if name in columns]
+        asked = None if columns is None else picked(names, columns)
         return Loaded(pd.read_parquet(path, columns=asked), names)
 
 

@@ -42,10 +42,13 @@ def parquet(database: Database, columns: Collection[str] | None, closing: ExitSt
     """A file or a partitioned folder of Parquet."""
     with reading(database, "parquet"):
         path = parquet_path(database)
-        source = parts(path) if path.is_dir() else closing.enter_context(single(path))
-        names = without_index(source.schema.names if path.is_dir() else source.schema_arrow.names)
-        read = source.to_table if path.is_dir() else source.read
-        return Loaded(read(columns=picked(names, columns)), [*names])
+        if path.is_dir():
+            folder = parts(path)
+            names = without_index(folder.schema.names)
+            return Loaded(folder.to_table(columns=picked(names, columns)), [*names])
+        file = closing.enter_context(single(path))
+        names = without_index(file.schema_arrow.names)
+        return Loaded(file.read(columns=picked(names, columns)), [*names])
 
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
@@ -81,12 +84,16 @@ _UNDERSTOOD = frozenset({"decimal", "encoding", "na_values", "parse_dates", "quo
 _COMPRESSIONS = frozenset({"bz2", "gzip", "zstd"})
 
 
-def csv_options(file: Delimited, columns: Collection[str] | None, block: int = 2**20) -> dict[str, Any]:
-    """What Arrow's readers are told of a CSV file; ``block`` is how many bytes they take at once."""
+BLOCK = 2**20
+"""How many bytes of a CSV file are read at once; of a stream the first so many decide on the columns' types."""
+
+
+def csv_options(file: Delimited, columns: Collection[str] | None) -> dict[str, Any]:
+    """What Arrow's readers are told of a CSV file."""
     dialect = file.dialect
     return {
         "read_options": pyarrow.csv.ReadOptions(
-            skip_rows=dialect.skiprows, encoding=dialect.encoding, block_size=block
+            skip_rows=dialect.skiprows, encoding=dialect.encoding, block_size=BLOCK
         ),
         "parse_options": pyarrow.csv.ParseOptions(
             delimiter=dialect.sep, quote_char=dialect.quotechar or False, newlines_in_values=True

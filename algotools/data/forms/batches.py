@@ -18,9 +18,6 @@ from algotools.task import Database
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK = 2**20
-"""How many bytes of a CSV file are read at once; the first so many decide on the columns' types."""
-
 ROWS = 2**16
 """How many rows of a Parquet file are read at once."""
 
@@ -30,7 +27,7 @@ def csv(database: Database, columns: Collection[str] | None, closing: ExitStack)
     with reading(database, "csv"):
         file = arrow.readable(database)
         stream = closing.enter_context(arrow.opened(file))
-        reader = pyarrow.csv.open_csv(stream, **arrow.csv_options(file, columns, BLOCK))
+        reader = pyarrow.csv.open_csv(stream, **arrow.csv_options(file, columns))
     return Loaded(pa.RecordBatchReader.from_batches(reader.schema, _named(reader, database, "csv")), [*file.names])
 
 
@@ -74,7 +71,8 @@ def _named(batches: Iterator[Any], database: Database, kind: str) -> Iterator[An
             if kind != "csv":
                 raise
             raise Unfit(
-                f"a value is not of the type that its column has in the file's first {BLOCK // 2**20} MiB, or a line "
-                "has another number of fields; ask for a pyarrow.Table, for which every row is looked at first",
+                "a value is not of the type that its column has in the file's first "
+                f"{arrow.BLOCK // 2**20} MiB, or a line has another number of fields; ask for a "
+                "pyarrow.Table, for which every row is looked at first",
                 error,
             ) from None

@@ -65,15 +65,15 @@ def parquet_on(connection: Any, database: Database, columns: Collection[str] | N
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """A query of a DuckDB database runs in it; the rows of any other are read up, for DuckDB to work on."""
-    from algotools.data.sql import arrow
+    from algotools.data.forms import arrow
     from algotools.data.sql import duckdb as files
 
     if files.is_file(database):
         relation, names = files.relation(database, columns, closing)
         return Loaded(relation, [*names])
-    stream, names = arrow.open(database, columns, closing)
+    loaded = arrow.sql(database, columns, closing)
     with reading(database, "sql"):
-        return Loaded(connected(closing).from_arrow(stream.read_all()), [*names])
+        return loaded._replace(value=connected(closing).from_arrow(loaded.value))
 
 
 def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> Any:

@@ -42,11 +42,11 @@ def parquet(database: Database, columns: Collection[str] | None, closing: ExitSt
 
 def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
     """The rows of a query, read up."""
-    from algotools.data.sql.arrow import open as opened
+    from algotools.data.forms import arrow
 
-    stream, names = opened(database, columns, closing)
+    loaded = arrow.sql(database, columns, closing)
     with reading(database, "sql"):
-        return Loaded(pl.DataFrame(stream.read_all()), [*names])
+        return loaded._replace(value=pl.from_arrow(loaded.value))
 
 
 def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> pl.DataFrame:
