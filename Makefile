@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-engine test-images test-tools test-peers test-rest base-image lint benchmark clean
+.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-rest base-image lint benchmark clean
 
 # The environment is made anew when the project's metadata change: the package, and then what its tests need.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -63,8 +63,12 @@ test-tools: $(VENV)/installed
 test-peers: $(VENV)/installed
 	$(BIN)/python -m pytest -q -m 'not docker' $(PEERS)
 
+# Half of the rest, for who has a processor left: with WITHOUT for the other half.
+test-data: $(VENV)/installed
+	$(BIN)/python -m pytest -q -m 'not docker' tests/contract tests/data tests/payload
+
 test-rest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%)
+	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%) $(WITHOUT:%=--ignore=%)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
