@@ -1,11 +1,11 @@
-# Two commands do everything on a fresh clone: `make demo` and `make test`. PYTHON chooses the interpreter.
+# On a fresh clone, start with `make demo` or `make test`. PYTHON chooses the interpreter.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-rest base-image lint benchmark clean
+.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-rest test-waits base-image lint benchmark clean
 
-# The environment is made anew when the project's metadata change: the package, and then what its tests need.
+# Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 $(VENV)/package: pyproject.toml
@@ -19,56 +19,64 @@ $(VENV)/installed: $(VENV)/package
 	$(PIP) --editable '.[adbc,duckdb,ibis,polars]' --group test --group lint --group docs
 	touch $@
 
-# The main job, without Docker: the manual's average over the organizations 2 and 3.
+# Run the manual's average over the organizations 2 and 3, without Docker.
 demo: $(VENV)/package
 	$(BIN)/algotools run master column_name=age --algorithm examples/average --organizations 2,3
 	$(BIN)/algotools run average_partial column_name=age --algorithm examples/average --organizations 2,3
 
-# The site, into site/: a warning is an error. The theme would speak of another program's future (its own switch).
+# Build the documentation into site/. A warning is an error. NO_MKDOCS_2_WARNING is the theme's switch for an unrelated notice.
 docs: $(VENV)/package
 	$(PIP) --group docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "the site is in site/index.html"
 
-# All of it is in PARTS, but for the folders that WITHOUT names.
-PARTS ?= test-engine test-images test-tools test-peers test-rest
+# The parts of the tests run in parallel, the longest part first. The first three parts mostly wait, for the engine or for a time
+# limit, so they start at once and do not queue for a job slot. WITHOUT names folders and files to leave out.
+PARTS ?= test-engine test-images test-waits test-data test-rest test-tools test-peers
 WITHOUT ?=
-PEERS := tests/peers tests/docs/test_from_vantage6.py
+PYTEST = $(BIN)/python -m pytest -q $(WITHOUT:%=--ignore=%)
 
-test: lint
+IMAGES := tests/runtime/sandbox tests/image
+DATA := tests/contract tests/data tests/payload
+TOOLS := tests/cli tests/docs tests/project
+PEERS := tests/peers tests/docs/test_from_vantage6.py
+WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
+
+test: $(VENV)/installed
+	$(MAKE) -j 2 lint $(if $(filter test-engine test-images,$(PARTS)),base-image)
 	$(MAKE) -j 4 $(PARTS)
 
-# Those that need a container engine wait for it most of the time. Tests of runs in containers count the federations'
-# containers, so they run one by one; tests of images and of confinement look at what is theirs alone.
-IMAGES := tests/confine tests/image
+# Tests that need a container engine are skipped without an engine. Tests of runs in containers count all containers of
+# federations, so they are in one part. Tests of images and of the sandbox check only their own containers.
+test-engine: $(VENV)/installed
+	$(PYTEST) -m docker $(IMAGES:%=--ignore=%)
 
-test-engine: base-image
-	$(BIN)/python -m pytest -q -m docker $(IMAGES:%=--ignore=%)
+test-images: $(VENV)/installed
+	$(PYTEST) -m docker $(filter-out $(WITHOUT),$(IMAGES))
 
-test-images: base-image
-	$(BIN)/python -m pytest -q -m docker $(filter-out $(WITHOUT),$(IMAGES)) $(WITHOUT:%=--ignore=%)
-
-# Made once, before both would make it; where there is no engine their tests are skipped.
+# Both parts above use the base image, so `make test` builds the base image first.
 base-image: $(VENV)/installed
 	$(BIN)/algotools build --base >/dev/null 2>&1 || true
 
-# What an author uses on the laptop, mostly as processes of their own.
-TOOLS := tests/check tests/cli tests/describe tests/docs tests/scaffold tests/testing
+# Reading and writing values and databases.
+test-data: $(VENV)/installed
+	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(DATA)) $(WAITS:%=--ignore=%)
 
+# The tools that an author uses on the laptop. Most of these tests start separate processes.
 test-tools: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS)) $(PEERS:%=--ignore=%)
+	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS)) $(PEERS:%=--ignore=%)
 	$(BIN)/python -m pytest -q examples/average
 
-# The first time, this installs the peers' packages under .peers: about a minute.
+# The first run installs the peers' packages in .peers, which takes about a minute.
 test-peers: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(PEERS)
-
-# Half of the rest, for who has a processor left: with WITHOUT for the other half.
-test-data: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' tests/contract tests/data tests/payload
+	$(PYTEST) -m 'not docker' $(PEERS)
 
 test-rest: $(VENV)/installed
-	$(BIN)/python -m pytest -q -m 'not docker' $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%) $(WITHOUT:%=--ignore=%)
+	$(PYTEST) -m 'not docker' $(DATA:%=--ignore=%) $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%) $(WAITS:%=--ignore=%)
+
+# Tests of peers that do not answer.
+test-waits: $(VENV)/installed
+	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(WAITS))
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

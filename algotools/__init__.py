@@ -1,7 +1,7 @@
 """algotools: write algorithms for federated analysis.
 
 Decorate functions with ``@rpc`` and ``@master``, run them over several nodes on a laptop, and ship the same
-functions as one image that any vantage6 node can run. Names are loaded when they are first used.
+functions as one image that any vantage6 node can run. A name's module is imported when the name is first used.
 """
 
 from __future__ import annotations
@@ -11,40 +11,42 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from algotools.arguments import Column, Columns, Organization
-    from algotools.client import AlgorithmClient
+    from algotools.declare.annotations import Argument, Column, Columns, Organization
+    from algotools.declare.functions import master, rpc
     from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, UserError
     from algotools.federation import Federation
-    from algotools.functions import master, rpc
-    from algotools.report import log, progress
+    from algotools.runtime.client import AlgorithmClient
+    from algotools.runtime.logs import log, progress
     from algotools.task import Database, RunInfo
 
-_HOMES = {
+_MODULES = {
     # Declaring functions.
-    "master": "functions",
-    "rpc": "functions",
-    # What a signature can ask for.
-    "AlgorithmClient": "client",
-    "Column": "arguments",
-    "Columns": "arguments",
+    "master": "declare.functions",
+    "rpc": "declare.functions",
+    # Annotations of a function's parameters.
+    "AlgorithmClient": "runtime.client",
+    "Argument": "declare.annotations",
+    "Column": "declare.annotations",
+    "Columns": "declare.annotations",
     "Database": "task",
-    "Organization": "arguments",
+    "Organization": "declare.annotations",
     "RunInfo": "task",
-    # What a function can say.
+    # Errors and log lines of a function.
     "AlgotoolsError": "errors",
     "PartialFailure": "errors",
     "UserError": "errors",
-    "log": "report",
-    "progress": "report",
+    "log": "runtime.logs",
+    "progress": "runtime.logs",
     # Running functions on this machine.
     "Federation": "federation",
     "RunsFailed": "errors",
 }
 
-__all__ = [  # noqa: RUF022 - in the order in which an author meets them
+__all__ = [  # noqa: RUF022 - in the order in which an author needs them
     "master",
     "rpc",
     "AlgorithmClient",
+    "Argument",
     "Column",
     "Columns",
     "Database",
@@ -61,11 +63,11 @@ __all__ = [  # noqa: RUF022 - in the order in which an author meets them
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module 'algotools' has no attribute {name!r}")
     import importlib
 
-    value = getattr(importlib.import_module(f"algotools.{_HOMES[name]}"), name)
+    value = getattr(importlib.import_module(f"algotools.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -2,13 +2,12 @@
 
 import gc
 import os
-import sys
 
 if __name__ == "__main__":
-    gc.disable()  # nothing that imports make is garbage; the worker turns it on again for the author's code
-    from algotools.container import main
+    gc.disable()  # imports leave no garbage; the worker enables it again for the author's code
+    from algotools.runtime.run import flush_streams, main, open_closed_streams
 
+    open_closed_streams()
     code = main(os.environ)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # all is written: taking the interpreter down in order would only take time
+    flush_streams()
+    os._exit(code)  # everything is written, and the interpreter's own shutdown would only take time

@@ -1,26 +1,33 @@
-"""Every error of algotools: what went wrong, its exit code, and who may read what.
+"""The errors of algotools, each with an exit code, a public message and a private detail.
 
-An error has two texts. ``message`` is for everybody: in a container it ends up in the run's log, which
-the researcher reads, so it never holds a value from a node's data. ``detail`` is for the owner of the
-node alone: the traceback, the list of columns, the path of a file.
+``message`` is public: in a container it is written to the run's log, which the researcher reads, so it never
+contains a value from a node's data. ``detail`` is only for the owner of the node: the traceback, the list of
+columns, the path of a file.
 
-A class states its exit code when it is declared; forgetting it, or taking a code twice, fails at import.
-``docs/exit-codes.md`` explains each of them.
+Each class declares its exit code. A missing code, or a code that two classes use, fails at import.
+``docs/exit-codes.md`` explains the codes.
 """
 
 from __future__ import annotations
 
-import inspect
+import enum
+import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
+from algotools._fields import convert_field, find_fields, is_constant_of
+
+PACKAGE = Path(__file__).parent
+"""The folder of the source of algotools. Its frames are removed from the tracebacks that an author reads."""
+
 CODES: dict[int, type[AlgotoolsError]] = {}
-"""Exit code -> the error that ends with it."""
+"""Exit code -> error class."""
 
 
 class Failure(NamedTuple):
-    """An error as plain data, as it crosses from one process to another."""
+    """An error as plain data, in the form in which processes exchange it."""
 
     exit_code: int
     message: str
@@ -28,71 +35,77 @@ class Failure(NamedTuple):
 
 
 class AlgotoolsError(Exception):
-    """Base of all errors that algotools raises on purpose."""
+    """Base class of all errors that algotools raises."""
 
     exit_code: ClassVar[int]
 
     def __init_subclass__(cls, *, exit_code: int, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        taken = CODES.setdefault(exit_code, cls)
-        if taken is not cls and taken.__qualname__ != cls.__qualname__:
-            raise TypeError(f"exit code {exit_code} of {cls.__name__} is taken by {taken.__name__}")
+        owner = CODES.setdefault(exit_code, cls)
+        # A notebook cell that runs twice declares its class twice, so the names are compared.
+        if owner is not cls and owner.__qualname__ != cls.__qualname__:
+            raise TypeError(f"exit code {exit_code} of {cls.__name__} already belongs to {owner.__name__}")
         cls.exit_code = exit_code
 
     def __init__(self, message: str, *, detail: str = "") -> None:
         super().__init__(message)
         self.message = message
         self.detail = detail
+        self._first_message = message
+
+    def is_changed(self) -> bool:
+        """Return whether other code has replaced the message after the error was made."""
+        return self.message != self._first_message
 
     def _render_traceback_(self) -> list[str]:
-        """How a notebook shows it: what went wrong, without the way through our own code."""
+        """Return the lines that a notebook shows: the message without the frames of algotools."""
         return f"{type(self).__name__} ({self.exit_code}): {self}".splitlines()
 
     def failure(self) -> Failure:
-        """The error as plain data."""
+        """Return the error as plain data."""
         return Failure(self.exit_code, self.message, self.detail)
 
 
-# The task as it arrives (10-19): mostly the researcher's to mend.
+# The task (10-19): errors that the researcher can fix.
 
 
 class ContractError(AlgotoolsError, RuntimeError, exit_code=10):
-    """The environment is not that of a node of any known generation, or lacks a part of it."""
+    """The environment variables are not those of a v3, v4 or v5 node, or a variable is missing or malformed."""
 
 
 class InputError(AlgotoolsError, ValueError, exit_code=11):
-    """The task's input is missing, empty, not JSON, or JSON of another shape."""
+    """The task's input is missing, empty, not JSON, or JSON of the wrong structure, or has an unfit query."""
 
 
 class PickleRefused(AlgotoolsError, ValueError, exit_code=12):
-    """The task's input is pickled: whoever posts such a task could run code at the node."""
+    """The task's input is a pickle. Unpickling could run any code at the node, so the input is not read."""
 
 
 class UnknownMethod(AlgotoolsError, LookupError, exit_code=13):
-    """No registered function has the method's name."""
+    """No function is registered under the name of the method."""
 
 
 class WrongRole(AlgotoolsError, LookupError, exit_code=14):
-    """The task asks for a master where the method is an rpc, or the other way round."""
+    """The task calls an rpc as a master, a master as an rpc, or a function of another step."""
 
 
 class ArgumentsError(AlgotoolsError, TypeError, exit_code=15):
-    """Arguments are missing, unknown or of another type than the function's signature says."""
+    """Arguments are missing or unknown, or do not have the type in the function's signature."""
 
 
 class UnknownColumn(AlgotoolsError, LookupError, exit_code=16):
-    """An argument names a column that the data does not have."""
+    """An argument names a column that the data does not contain."""
 
 
 class UnknownOrganization(AlgotoolsError, LookupError, exit_code=17):
     """An argument or a call names an organization that is not in the collaboration."""
 
 
-# The algorithm (20-29): the author's to mend.
+# The algorithm (20-29): errors that the author can fix.
 
 
 class AlgorithmNotFound(AlgotoolsError, LookupError, exit_code=20):
-    """No algorithm goes by that name here."""
+    """The algorithm does not exist, or registers no function."""
 
 
 class AlgorithmImportError(AlgotoolsError, ImportError, exit_code=21):
@@ -100,29 +113,34 @@ class AlgorithmImportError(AlgotoolsError, ImportError, exit_code=21):
 
 
 class DeclarationError(AlgotoolsError, TypeError, exit_code=22):
-    """A function is declared in a way that cannot work as a master or an rpc."""
+    """A function cannot be registered as it is declared, for instance because of ``*args``."""
+
+    def __init__(self, message: str, *, detail: str = "", rule: str = "declaration") -> None:
+        super().__init__(message, detail=detail)
+        self.rule = rule
+        """The rule of ``algotools check`` that the declaration breaks."""
 
 
 class PackagingError(AlgotoolsError, RuntimeError, exit_code=23):
-    """What an algorithm's project depends on cannot be told or installed, in the build of its image."""
+    """The build of an image cannot read or install the dependencies of the project."""
 
 
-# The node's databases (30-39): mostly the node owner's to mend.
+# The node's databases (30-39): errors that mostly the node's owner can fix.
 
 
 class UnknownLabel(AlgotoolsError, LookupError, exit_code=30):
-    """A database label that this node does not have, or that the task did not ask for."""
+    """A database label that the node does not have, or that the task does not request."""
 
 
 class DatabaseUnreadable(AlgotoolsError, RuntimeError, exit_code=31):
-    """A database is missing, empty, broken, or may not be read."""
+    """A database is missing, empty or corrupt, or reading it is not permitted."""
 
 
 class UnsupportedDatabase(AlgotoolsError, RuntimeError, exit_code=32):
-    """A type of database, or a form of data, that this version cannot read."""
+    """A type of database, or a form of data, that this version of algotools cannot read."""
 
 
-# The function while it runs (40-49).
+# The run of a function (40-49).
 
 
 class FunctionRaised(AlgotoolsError, RuntimeError, exit_code=40):
@@ -130,11 +148,14 @@ class FunctionRaised(AlgotoolsError, RuntimeError, exit_code=40):
 
 
 class UserError(AlgotoolsError, exit_code=41):
-    """What an author wants every reader to know: a constant text with declared fields.
+    """Base class for an author's own public messages: a constant text with declared fields.
 
-    Subclass it with a ``text`` and annotate its fields; an instance takes their values. Because the text
-    is a constant of the class, no value from the data can slip into it; what a field holds is the
-    author's decision, made where the field is declared.
+    Define a subclass with a ``text`` and annotate the fields of the text; pass the values of the fields to the
+    constructor. The text is a constant of the class, so it cannot contain a value from the data by accident.
+
+    A field is a number, a boolean, a ``Literal``, an enum, a ``Column`` or another string. When the error leaves a
+    function, each string must occur in the task or in the source of the functions that raised it; otherwise the
+    researcher reads only that the function failed. Numbers are not checked: the author decides about them.
 
     >>> class TooFewRows(UserError):
     ...     text = "fewer than {minimum} rows have a value"
@@ -144,40 +165,82 @@ class UserError(AlgotoolsError, exit_code=41):
     """
 
     text: ClassVar[str] = ""
+    _declared_text: ClassVar[str] = ""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        # Past AlgotoolsError's own hook: every UserError ends with the one code of UserError.
+        # Skips the hook of AlgotoolsError, because all subclasses share the exit code of UserError.
         super(AlgotoolsError, cls).__init_subclass__(**kwargs)
         if not cls.text:
-            raise TypeError(f"{cls.__name__} needs a class attribute `text`, the message that everybody may read")
+            raise TypeError(f"{cls.__name__} has no message; add a class attribute `text`")
+        cls._declared_text = cls.text
 
-    def __init__(self, **fields: bool | float | str) -> None:
-        declared = _declared_fields(type(self))
-        if type(self) is UserError or fields.keys() != set(declared):
-            names = ", ".join(declared) or "none"
-            raise TypeError(
-                f"{type(self).__name__} takes the fields it declares ({names}); subclass it to declare some"
-            )
+    def __init__(self, **fields: object) -> None:
+        if type(self) is UserError:
+            raise TypeError("UserError cannot be raised itself; raise a subclass with a `text` and annotated fields")
+        declared = find_fields(type(self), UserError)
+        if fields.keys() != declared.keys():
+            expected = ", ".join(declared) or "none"
+            raise TypeError(f"{type(self).__name__} requires exactly the fields that it declares ({expected})")
         for name, value in fields.items():
-            if not isinstance(value, (bool, int, float, str)):
-                raise TypeError(f"field {name} of {type(self).__name__} must be a text, a number or a boolean")
-            setattr(self, name, value)
-        super().__init__(self.text.format(**fields))
+            setattr(self, name, convert_field(type(self), name, declared[name], value))
+        super().__init__(_format_message(self))
 
 
-def _declared_fields(cls: type[UserError]) -> list[str]:
-    """The names annotated in subclasses of UserError."""
-    return [
-        name
-        for base in reversed(cls.__mro__)
-        if issubclass(base, UserError) and base is not UserError
-        for name in inspect.get_annotations(base)
-        if name != "text"
-    ]
+def make_public(error: UserError, known_texts: Container[str]) -> UserError:
+    """Return an error with the same message and nothing else of the author's object.
+
+    The message is formatted again, because the author's code may have changed the object or overridden its methods.
+
+    Raises:
+        ValueError: a string in a field is not among the known texts and not declared in the class. Or a running
+            function has made the class, and the text of the class is not among the known texts.
+        TypeError: a field has another type than the class declares.
+    """
+    kind = type(error)
+    # A module is imported before any data is read. A function can make a class with constants from the data.
+    is_declared = _is_in_module(kind) or _is_global(kind, error)
+    has_constants = is_declared and kind.text == kind._declared_text  # noqa: SLF001  # our own attribute
+    if not has_constants and kind.text not in known_texts:
+        raise ValueError("the text of the class is not in the source")
+    for name, annotation in find_fields(kind, UserError).items():
+        value = convert_field(kind, name, annotation, getattr(error, name, None))
+        is_constant = has_constants and is_constant_of(annotation, value)
+        text = value.value if isinstance(value, enum.Enum) else value
+        if isinstance(text, str) and not is_constant and text not in known_texts:
+            raise ValueError(f"the text in field {name} is neither in the task nor in the source")
+    public = UserError.__new__(UserError)
+    AlgotoolsError.__init__(public, _format_message(error))
+    return public
+
+
+def find_named_class(kind: type) -> type:
+    """Return the class, or its nearest base, that a module contains under its name.
+
+    A name in the source is constant, but code can make a class with any name, such as a value from the data.
+    """
+    return next(base for base in kind.__mro__ if base is object or _is_in_module(base))
+
+
+def _is_in_module(kind: type) -> bool:
+    match: object = sys.modules.get(kind.__module__)
+    for part in kind.__qualname__.split("."):
+        match = getattr(match, part, None)
+    return match is kind
+
+
+def _is_global(kind: type, error: BaseException) -> bool:
+    """Return whether a function that raised the error has the class as a global name, as in the cells of a doctest."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in frames)
+
+
+def _format_message(error: UserError) -> str:
+    values = {name: getattr(error, name) for name in find_fields(type(error), UserError)}
+    return str(type(error).text).format(**{n: v.value if isinstance(v, enum.Enum) else v for n, v in values.items()})
 
 
 class NotSerializable(AlgotoolsError, TypeError, exit_code=42):
-    """The function returned something that has no form in the task's answer."""
+    """The function returned a result, or passed an argument, that cannot be encoded."""
 
 
 class FunctionExited(AlgotoolsError, RuntimeError, exit_code=43):
@@ -185,77 +248,77 @@ class FunctionExited(AlgotoolsError, RuntimeError, exit_code=43):
 
 
 class WorkerKilled(AlgotoolsError, RuntimeError, exit_code=44):
-    """The process that ran the function was killed or crashed."""
+    """The process of the function was killed or crashed."""
 
 
 class TimedOut(AlgotoolsError, RuntimeError, exit_code=45):
-    """The run did not end within its time limit."""
+    """The run did not finish within its time limit."""
 
 
 class OutputError(AlgotoolsError, RuntimeError, exit_code=46):
-    """The answer cannot be written to the node's output file."""
+    """The result cannot be written to the node's output file."""
 
 
 class Stopped(AlgotoolsError, RuntimeError, exit_code=47):
-    """The run was asked to stop from outside (SIGTERM, SIGINT)."""
+    """The run was stopped by a signal (SIGTERM, SIGINT)."""
 
 
 class ConfinementError(AlgotoolsError, RuntimeError, exit_code=48):
-    """The image asks for the author's code to be confined, and that cannot be done."""
+    """The image requires that the author's code runs as another user, which is not possible."""
 
 
 class OutOfMemory(AlgotoolsError, MemoryError, exit_code=49):
-    """The function needed more memory than its run may use, or than there is."""
+    """The function needs more memory than the run's limit, or than the machine has free."""
 
 
 # A master and the other nodes (50-59).
 
 
 class TokenError(AlgotoolsError, RuntimeError, exit_code=50):
-    """The node's token is missing or is not what a node hands out."""
+    """The node's token is missing or malformed."""
 
 
 class ProxyError(AlgotoolsError, RuntimeError, exit_code=51):
-    """The node's proxy does not answer, or refuses."""
+    """The node's proxy does not respond, or refuses a request."""
 
 
 class PartialFailure(AlgotoolsError, RuntimeError, exit_code=52):
-    """Runs at other organizations failed and no quorum allows for it."""
+    """Runs at other organizations failed, and the quorum is not reached."""
 
 
 class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
-    """The function returned more bytes than one result may have on its way to who asked for it."""
+    """The function returned more bytes than a single result may contain, or sent more as arguments."""
 
 
-# On the laptop (60-69).
+# The author's machine (60-69).
 
 
 class FederationError(AlgotoolsError, ValueError, exit_code=60):
-    """The description of the local federation, or a call to it, cannot be right."""
+    """The configuration of the local federation, or a call to it, is invalid."""
 
 
 class RunsFailed(AlgotoolsError, RuntimeError, exit_code=61):
-    """Not every run of a task on a local federation completed.
+    """One or more runs of a task on a local federation failed.
 
-    As a text it is the message, and then what only the owner of a node sees: tracebacks, and what was printed. On a
-    laptop the author is the owner of every node.
+    ``str(error)`` contains the message and the details: tracebacks and the output of the functions. At a node only the
+    owner sees the details; on a local federation the author is the owner of every node.
     """
 
     def __init__(self, message: str, *, detail: str = "", failures: Mapping[int, Failure] | None = None) -> None:
         super().__init__(message, detail=detail)
         self.failures = dict(failures or {})
-        """Organization -> why there is no answer of it."""
+        """Organization id -> the failure of its run."""
 
     def __str__(self) -> str:
         return f"{self.message}\n\n{self.detail}" if self.detail else self.message
 
 
 class EngineError(AlgotoolsError, RuntimeError, exit_code=62):
-    """The container engine is not there, may not be used, has no room left, or went away."""
+    """The container engine does not run, denies access, has no space left, or stopped during a run."""
 
 
 class ImageNotFound(AlgotoolsError, LookupError, exit_code=63):
-    """There is no image of that name, here or in its registry."""
+    """The image does not exist, neither on this machine nor in its registry."""
 
 
 class ImageError(AlgotoolsError, RuntimeError, exit_code=64):
@@ -263,30 +326,50 @@ class ImageError(AlgotoolsError, RuntimeError, exit_code=64):
 
 
 class RegistryError(AlgotoolsError, RuntimeError, exit_code=65):
-    """A registry does not answer, wants a login, or refuses."""
+    """A registry does not respond, requires a login, or refuses the request."""
 
 
 class ScaffoldError(AlgotoolsError, ValueError, exit_code=66):
-    """A new project cannot be made as asked."""
+    """A new project cannot be created with these options."""
 
 
 class CheckFailed(AlgotoolsError, RuntimeError, exit_code=67):
-    """`algotools check` found what would fail at a node."""
+    """``algotools check`` found mistakes that would make a task fail at a node."""
 
 
 class MetadataError(AlgotoolsError, ValueError, exit_code=68):
-    """The algorithm store wants to know something that the project does not say."""
+    """The project lacks a value that the algorithm store requires."""
 
 
-# Ours (70).
+class MachineError(AlgotoolsError, RuntimeError, exit_code=69):
+    """This machine lacks threads, processes, file descriptors, memory, disk space or the working directory."""
+
+
+# Algotools itself (70).
 
 
 class InternalError(AlgotoolsError, RuntimeError, exit_code=70):
-    """A fault of algotools itself; please report it."""
+    """A bug in algotools; please report it."""
 
     @classmethod
-    def of(cls, error: BaseException) -> InternalError:
-        """The fault that an unexpected exception is; its traceback is for the owner."""
-        return cls(
-            f"algotools itself failed ({type(error).__name__})", detail="".join(traceback.format_exception(error))
-        )
+    def from_exception(cls, error: BaseException) -> InternalError:
+        """Wrap an unexpected exception; its traceback is the detail, for the owner."""
+        message = f"internal error in algotools ({type(error).__name__}); please report it"
+        return cls(message, detail=format_traceback(error))
+
+
+def list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, and the exceptions from which or during which it was raised, the last one first."""
+    visited = set[int]()  # the author's code can make a circle of causes
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception, as Python prints it."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as failure:  # an exception of the author's code has a class or attributes that raise
+        return f"the traceback cannot be shown ({type(failure).__name__})\n"

@@ -1,4 +1,4 @@
-"""A task as one node sees it: plain data, the same for every generation of the platform."""
+"""A task as plain data, the same for all generations of the platform."""
 
 from __future__ import annotations
 
@@ -11,34 +11,34 @@ from msgspec import Struct, field
 Role = Literal["master", "rpc"]
 Encoding = Literal["plain", "rich"]
 Step = Literal["compute", "data_extraction", "preprocessing"]
-"""What a function is for. Tables that the latter two return stay at their node, in a session, which only v5 has."""
+"""The purpose of a function. Tables from the last two steps stay at the node, in a session; only v5 has sessions."""
 
 
 class Database(Struct, frozen=True):
-    """One database of the node.
+    """A database of the node.
 
-    Also what an author writes in a signature: ``Annotated[pandas.DataFrame, Database("label")]`` asks for
-    the database of that label, a parameter annotated ``Database`` gets path, type and options, unread.
+    In a signature, ``Annotated[pandas.DataFrame, Database("label")]`` requests the database with that label. A
+    parameter annotated ``Database`` receives path, type and options, without the data.
     """
 
     label: str
     uri: str = ""
     """A path or a connection URI, as the node's owner configured it."""
     type: str | None = None
-    """``csv``, ``sql``, …; None if the node does not say."""
+    """``csv``, ``sql``, …; None if the node does not name a type."""
     options: Mapping[str, str] = {}
-    """What else the owner configured, by upper-case name."""
+    """Further settings of the owner, by upper-case name."""
     query: str | None = None
-    """The query that the task asks for, where the database takes one."""
+    """The query that the task requests, for databases that support queries."""
     sheet_name: str | None = None
     preprocessing: str | None = None
-    """JSON text of v4's list of preprocessing steps."""
+    """The preprocessing steps of a v4 task, as JSON."""
     group: int | None = None
-    """Databases of one number make up one argument, where a task groups them (v5)."""
+    """Databases with the same group number form one argument (v5)."""
 
 
 class Proxy(Struct, frozen=True):
-    """Where the node's proxy listens, and the token that it wants to see: in a file, or by itself (v5)."""
+    """The address of the node's proxy and the token for it: in a file, or as a string (v5)."""
 
     url: str
     token_file: Union[Path, None] = None
@@ -46,7 +46,7 @@ class Proxy(Struct, frozen=True):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Whom a run's token speaks for; ``task_id`` is the parent of every task it creates."""
+    """The ids in a run's token; ``task_id`` is the parent of every task that the run creates."""
 
     task_id: int
     node_id: int
@@ -54,25 +54,25 @@ class Identity(Struct, frozen=True, kw_only=True):
     collaboration_id: int
     image: str = ""
     databases: Union[str, list[Union[dict[str, object], list[dict[str, object]]]], None] = None
-    """The databases that the task asks for, in the generation's own words; subtasks use the same."""
+    """The databases of the task, in the generation's own format; subtasks use the same databases."""
     study_id: int | None = None
     store_id: int | None = None
     session_id: int | None = None
 
 
 class Task(Struct, frozen=True, kw_only=True):
-    """What a node asks of a container, whatever its generation."""
+    """A task that a node passes to a container."""
 
     method: str
     role: Role | None = None
-    """None where the generation does not tell (v4)."""
+    """None if the generation does not send a role (v4)."""
     step: Step = "compute"
     args: tuple[object, ...] = ()
     kwargs: Mapping[str, object] = {}
     encoding: Encoding = "plain"
-    """``rich`` is what our own master asks of our own rpc."""
+    """``rich`` between a master and an rpc that both use algotools."""
     databases: tuple[Database, ...] = ()
-    """The databases that the task asks for, in its order."""
+    """The databases that the task requests, in the order of the task."""
     configured: tuple[Database, ...] = ()
     """The node's other databases."""
     input_file: Path
@@ -80,19 +80,19 @@ class Task(Struct, frozen=True, kw_only=True):
     temporary_folder: Path | None = None
     proxy: Proxy | None = None
     identity: Identity | None = None
-    """Only where the environment tells (v5); else the token does, which is opened when a function asks."""
+    """From the environment (v5). Otherwise None: the token contains the ids and is decoded on demand."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """The node's own variables for algorithms."""
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
-    """Injected where a function annotates it: which run this is, and what the node lends it."""
+    """The current run: its ids, its temporary folder and the node's variables. Annotate a parameter to receive it."""
 
     task_id: int
     node_id: int
     organization_id: int
     collaboration_id: int
     temporary_folder: Path | None
-    """Shared by all runs of the same job (v5: session) at this node; None if the node lends none."""
+    """Shared by all runs of the same job (v5: session) at this node; None if the node provides no folder."""
     variables: Mapping[str, str]
     """The node's own variables for algorithms, decoded."""

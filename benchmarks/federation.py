@@ -1,35 +1,34 @@
-"""What a hundred nodes cost: our local federation beside the platform's own mock and Flower's simulation, in one run.
+"""Compare the local federation with the platform's mock and Flower's simulation, for 10 to 1,000 nodes, in one run.
 
     python benchmarks/federation.py [--nodes 10,100,1000] [--repeat N] [--quick] [--cache FOLDER] [--json FILE]
 
-Everybody computes the same: the average of one column over as many tables as there are nodes, each a CSV file of 100
-rows, read by pandas. The answers must agree. The contestants take turns, and each time is a process of its own:
+All contestants compute the same: the average of a column over one CSV file of 100 rows per node, read by pandas. The
+results must be equal. The contestants take turns, and each measurement is a separate process:
 
-* ``inline``, ``process``, ``container``: our runners. ``inline`` runs all nodes in one process; the others isolate each
-  run from all others.
-* ``mock``: ``MockAlgorithmClient`` of vantage6-algorithm-tools, in one process, one node after the other.
-* ``Flower``: its simulation with Ray's actors, ``num_cpus`` 1, so as many processes at once as there are processors,
-  each of them for many clients, one after the other. Its nearest relative here is ``process``.
+* ``inline``, ``process``, ``container``: the runners of algotools. ``inline`` runs all nodes in one process; the other
+  runners isolate each run.
+* ``mock``: ``MockAlgorithmClient`` of vantage6-algorithm-tools, in one process, one node after another.
+* ``Flower``: the simulation with Ray actors and ``num_cpus`` 1. The number of processes is the number of processors,
+  and each process runs many clients. The corresponding runner of algotools is ``process``.
 
-What the columns say, each as the median of all times (from the least to the most):
+The columns show the median of all measurements (minimum to maximum):
 
-* *the whole*: from the start of the interpreter to its end, when the answer has been asked for once: for what somebody
-  waits who calls a script. In ms, as all times.
-* *start to answer*: the part of it until the answer is there; the end of the processes and the removal of files is not
-  in it, for anybody.
-* *the task*: the part of it from the question, with the federation (client, simulation) made and its nodes known.
-* *once more*: the same question again in the same process, when all is imported and started.
-* *memory*: the most that all processes together had at one look (PSS: what several share counts once), in MB. Looking
-  takes time, so it is done in runs of their own. Containers are the engine's and not ours, so theirs is not known.
-* *main process*: the most that the first process had by itself (``VmHWM``), in MB.
+* *the whole*: from the start of the interpreter to its exit, for a single result. This is the time that the user of a
+  script waits. All times are in ms.
+* *start to answer*: the part until the result is available, without the exit of processes and the removal of files.
+* *the task*: the part from the creation of the task, after the federation (client, simulation) is ready.
+* *once more*: the same task again in the same process, when everything is imported and started.
+* *memory*: the maximum of all samples of the memory of all processes (PSS, which counts shared memory once), in MB.
+  Sampling takes time, so memory is measured in separate runs. The memory of containers is not known.
+* *main process*: the peak memory of the first process (``VmHWM``), in MB.
 
-After that, 40 nodes with 100,000 rows of 10 numbers each, given as frames: how much more memory all processes have at
-most than before the frames were made, by the size of the frames; and what lies in the folder for temporary files.
+Then 40 nodes get 100,000 rows of 10 numbers each as frames. The figures are the additional memory of all processes
+relative to the size of the frames, and the size of the temporary files.
 
-Whatever takes longer than a minute is measured once. Makes an environment for each side at the first use and keeps
-them, as ``dispatch.py`` does (ours and the mock's are the same ones). Needs a package index then; and for containers an
-engine, and what README's "Ship it" says where Docker Hub or the index cannot be reached from it; the example's image
-stays, as after any run in a container. Memory is known on Linux alone.
+A measurement that takes longer than a minute is not repeated. Like ``dispatch.py``, the script creates and keeps an
+environment for each side, which requires a package index. Containers require an engine; see "Ship it" in the README if
+the engine cannot reach Docker Hub or the index. The image of the example is not removed. Memory is measured only on
+Linux.
 """
 
 from __future__ import annotations
@@ -53,37 +52,37 @@ from dispatch import (
     Figures,
     Spread,
     Target,
-    cache_folder,
-    environment,
-    installed,
+    ensure_environment,
+    get_cache_folder,
+    log,
+    make_environ,
     make_environments,
-    progress,
-    say,
-    system,
+    read_version,
+    show_progress,
     write_table,
 )
 
 FLOWER = "flwr[simulation]"
-"""The newest that the index has when its environment is made."""
+"""The latest version on the index when the environment is created."""
 
 COLUMN = "age"
 FRAMES = (40, 100_000, 10)
 """Nodes, rows and columns of float64."""
 
 IN_CONTAINERS = (10, 100)
-"""As many nodes as containers are started for: a thousand would take a quarter of an hour and tell nothing more."""
+"""Numbers of nodes for runner container. A thousand nodes would take 15 minutes without new information."""
 
-LOOK = 0.05
-LOOK_AT_FRAMES = 0.01
-"""Seconds between two looks at the memory; frames come and go more quickly."""
+SAMPLING_INTERVAL = 0.05
+FRAMES_INTERVAL = 0.01
+"""Sampling intervals of the memory in seconds. Frames exist only for a short time."""
 
 LONG = 60_000
-"""Milliseconds: what takes longer is measured once."""
+"""Milliseconds. A longer measurement is not repeated."""
 
-PATIENCE = 900
-"""Seconds that anything may take: the first container waits for its image to be built."""
+TIMEOUT = 900
+"""Timeout of each run in seconds. The first run in a container waits for the build of the image."""
 
-COUNTED = {
+QUANTITIES = {
     "whole": ("the whole", "ms"),
     "answer": ("start to answer", "ms"),
     "task": ("the task", "ms"),
@@ -91,70 +90,70 @@ COUNTED = {
     "memory": ("memory", "MB"),
     "main": ("main process", "MB"),
 }
-"""What is measured of each, what it is called, and its unit."""
+"""Quantity -> heading and unit."""
 
 OURS = ("inline", "process", "container")
 PEERS = ("mock", "Flower")
 
 
 @dataclass
-class Way:
-    """One way to have the average computed."""
+class Simulation:
+    """A contestant: a script that computes the average over many nodes."""
 
     python: Path
     script: Path
     path: Sequence[Path] = ()
-    """Where it finds modules that are not installed."""
-    asked: Mapping[str, object] = field(default_factory=dict)
+    """Folders for imports."""
+    parameters: Mapping[str, object] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
 
-    def run(self, folder: Path, asked: Mapping[str, object], look: float = 0.0) -> dict[str, Any]:
-        """What it tells of one time, in a process of its own; ``look`` is the time between two looks at its memory.
+    def run(self, folder: Path, parameters: Mapping[str, object], interval: float = 0.0) -> dict[str, Any]:
+        """Run the script in a new process, and return its results. ``interval`` is for memory samples.
 
         Raises:
-            Trouble: it gave no answer.
+            SimulationFailed: the script has no result.
         """
         with tempfile.TemporaryDirectory(dir=folder, prefix="") as name:
-            at = Path(name)
-            question, told, log = at / "asked", at / "told", at / "log"
-            question.write_text(json.dumps({**self.asked, **asked}), encoding="utf-8")
-            (at / "t").mkdir()
-            # Where files are counted they have a folder of their own; else they are where each side puts them.
-            place = {"TMPDIR": str(at / "t")} if "frames" in asked else {}
-            done = subprocess.run(
-                [sys.executable, "-I", "-S", str(HERE / "children/sample.py"), str(log), str(look), str(PATIENCE),
-                 str(self.python), str(self.script), str(question), str(told)],
+            cwd = Path(name)
+            parameters_file, results_file, log_file = cwd / "parameters", cwd / "results", cwd / "log"
+            parameters_file.write_text(json.dumps({**self.parameters, **parameters}), encoding="utf-8")
+            (cwd / "t").mkdir()
+            # For frames, the temporary files are counted, so they are in a separate folder.
+            temporary = {"TMPDIR": str(cwd / "t")} if "frames" in parameters else {}
+            process = subprocess.run(
+                [sys.executable, "-I", "-S", str(HERE / "children/sample.py"), str(log_file), str(interval),
+                 str(TIMEOUT), str(self.python), str(self.script), str(parameters_file), str(results_file)],
                 env={
-                    **system(),
+                    **make_environ(),
                     **self.variables,
                     "PYTHONPATH": os.pathsep.join(map(str, [HERE / "children", *self.path])),
-                    **place,
+                    **temporary,
                 },
-                cwd=at,  # not the checkout: a stray import would find its sources
+                cwd=cwd,  # outside the checkout, so that its sources cannot be imported
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 check=True,
             )  # fmt: skip
-            seen: dict[str, Any] = json.loads(done.stdout)
-            if seen["exit_code"] != 0 or not told.exists():
-                how = "did not end in time" if seen["exit_code"] is None else f"ended with {seen['exit_code']}"
-                raise Trouble(how, log.read_text(encoding="utf-8", errors="replace"))
-            return {**seen, **json.loads(told.read_text(encoding="utf-8"))}
+            usage: dict[str, Any] = json.loads(process.stdout)
+            if usage["exit_code"] != 0 or not results_file.exists():
+                reason = "timeout" if usage["exit_code"] is None else f"exit code {usage['exit_code']}"
+                raise SimulationFailed(reason, log_file.read_text(encoding="utf-8", errors="replace"))
+            return {**usage, **json.loads(results_file.read_text(encoding="utf-8"))}
 
 
-class Trouble(Exception):
-    """A contestant that gave no answer: how it ended, and all that it printed."""
+class SimulationFailed(Exception):
+    """A contestant without a result: the reason and its complete output."""
 
-    def __init__(self, how: str, log: str) -> None:
-        super().__init__(f"{how}; it said:\n{log}")
-        self.told = next((line for line in reversed(log.splitlines()) if line.strip()), how)
-
-
-# --- Who takes part. ---
+    def __init__(self, reason: str, output: str) -> None:
+        super().__init__(f"{reason}; output:\n{output}")
+        self.last_line = next((line for line in reversed(output.splitlines()) if line.strip()), reason)
 
 
-def contestants(cache: Path) -> dict[str, Way]:
-    """Everybody who can take part on this machine, in environments that are made if need be."""
+# --- The contestants. ---
+
+
+def make_simulations(cache: Path) -> dict[str, Simulation]:
+    """Return all contestants that this machine can run, and create their environments if necessary."""
     ours, peer = make_environments(cache)
     child = HERE / "children/federated.py"
     engine = {
@@ -162,189 +161,189 @@ def contestants(cache: Path) -> dict[str, Way]:
         for name, text in os.environ.items()
         if name.startswith(("DOCKER_", "ALGOTOOLS_", "PIP_")) or name.lower().endswith("_proxy")
     }
-    found = {
-        runner: Way(
+    simulations = {
+        runner: Simulation(
             ours,
             child,
-            asked={"runner": runner, "algorithm": str(ROOT / "examples/average")},
+            parameters={"runner": runner, "algorithm": str(ROOT / "examples/average")},
             variables=engine if runner == "container" else {},
         )
         for runner in OURS
     }
-    found["mock"] = Way(peer, HERE / "peers/mock_federated.py", [HERE / "peers/vantage6_image"])
-    pandas = [f"{name}=={installed(ours, name)}" for name in ("pandas", "numpy")]
+    simulations["mock"] = Simulation(peer, HERE / "peers/mock_federated.py", [HERE / "peers/vantage6_image"])
+    pandas = [f"{name}=={read_version(ours, name)}" for name in ("pandas", "numpy")]
     try:
-        flower = environment(
+        flower = ensure_environment(
             cache / f"flower-{platform.python_version()}", f"{FLOWER} {pandas}", [FLOWER, *pandas], [FLOWER, "pandas"]
         )
     except SystemExit as error:
-        say(f"Flower is left out, for this Python it cannot be installed: {str(error).strip().splitlines()[-1]}")
-        return found
-    quiet = {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
-    found["Flower"] = Way(flower, HERE / "peers/flower_federated.py", variables=quiet)
-    return found
+        log(f"Flower is omitted, because it cannot be installed: {str(error).strip().splitlines()[-1]}")
+        return simulations
+    without_telemetry = {"FLWR_TELEMETRY_ENABLED": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+    simulations["Flower"] = Simulation(flower, HERE / "peers/flower_federated.py", variables=without_telemetry)
+    return simulations
 
 
-def warmed(ways: Mapping[str, Way], folder: Path, databases: Sequence[str]) -> dict[str, Way]:
-    """Those who answer: each is asked once and it is not counted, for it warms the disk's cache and builds an image."""
-    able = {}
-    for name, way in ways.items():
-        progress(f"warming up: {name}")
+def warm_up(simulations: Mapping[str, Simulation], folder: Path, databases: Sequence[str]) -> dict[str, Simulation]:
+    """Run each contestant once without measuring, to fill the disk cache and build an image; return those that work."""
+    working = {}
+    for name, simulation in simulations.items():
+        show_progress(f"warm-up: {name}")
         try:
-            way.run(folder, {"databases": databases, "column": COLUMN})
-        except Trouble as trouble:
+            simulation.run(folder, {"databases": databases, "column": COLUMN})
+        except SimulationFailed as failure:
             if name in ("inline", "process"):
-                raise SystemExit(f"{name} {trouble}") from None
-            say(f"{name} is left out: {trouble.told}")
+                raise SystemExit(f"{name}: {failure}") from None
+            log(f"{name} is omitted: {failure.last_line}")
         else:
-            able[name] = way
-    progress("")
-    return able
+            working[name] = simulation
+    show_progress("")
+    return working
 
 
 # --- The measurements. ---
 
 
-def measure(ways: Mapping[str, Way], folder: Path, counts: Sequence[int], repeat: int) -> Figures:
-    """Each of them over each number of nodes, so many times; times, and then memory."""
+def measure(simulations: Mapping[str, Simulation], folder: Path, counts: Sequence[int], repeat: int) -> Figures:
+    """Measure each contestant with each number of nodes: first times, then memory."""
     databases = [str(write_table(folder / f"node-{number}.csv", number)) for number in range(max(counts))]
-    ways = warmed(ways, folder, databases[: min(counts)])
+    simulations = warm_up(simulations, folder, databases[: min(counts)])
     samples: dict[str, list[float]] = {}
     answers: dict[int, dict[str, float]] = {}
-    troubled: set[tuple[int, str]] = set()
-    for count, name, kind in turns(ways, counts, repeat, samples):
-        if (count, name) in troubled:
+    failed: set[tuple[int, str]] = set()
+    for count, name, kind in list_turns(simulations, counts, repeat, samples):
+        if (count, name) in failed:
             continue
-        asked = {"databases": databases[:count], "column": COLUMN, "once": kind == "whole"}
+        parameters = {"databases": databases[:count], "column": COLUMN, "once": kind == "whole"}
         try:
-            told = ways[name].run(folder, asked, LOOK if kind == "memory" else 0.0)
-        except Trouble as trouble:
-            troubled.add((count, name))
-            say(f"{name} gives no answer of {count} nodes: {trouble.told}")
+            results = simulations[name].run(folder, parameters, SAMPLING_INTERVAL if kind == "memory" else 0.0)
+        except SimulationFailed as failure:
+            failed.add((count, name))
+            log(f"{name} has no result for {count} nodes: {failure.last_line}")
             continue
-        answers.setdefault(count, {})[name] = told["answer"]
-        for what, value in KINDS[kind](told).items():
-            samples.setdefault(f"{name}, {count}, {what}", []).append(value)
+        answers.setdefault(count, {})[name] = results["answer"]
+        for quantity, value in KINDS[kind](results).items():
+            samples.setdefault(f"{name}, {count}, {quantity}", []).append(value)
     for count, by_name in answers.items():
         if len(set(by_name.values())) > 1:
-            raise SystemExit(f"the answers of {count} nodes differ, so nothing can be compared: {by_name}")
-        print(f"All answer {next(iter(by_name.values()))} of {count} nodes.")
-    return {key: Spread(COUNTED[key.rpartition(", ")[2]][1], values) for key, values in samples.items()}
+            raise SystemExit(f"the results of {count} nodes differ, so a comparison is not possible: {by_name}")
+        print(f"All contestants return {next(iter(by_name.values()))} for {count} nodes.")
+    return {key: Spread(QUANTITIES[key.rpartition(", ")[2]][1], values) for key, values in samples.items()}
 
 
-def turns(
-    ways: Mapping[str, Way], counts: Sequence[int], repeat: int, samples: Mapping[str, list[float]]
+def list_turns(
+    simulations: Mapping[str, Simulation], counts: Sequence[int], repeat: int, samples: Mapping[str, list[float]]
 ) -> Iterator[tuple[int, str, str]]:
-    """Whose turn it is, over how many nodes, and what is measured then."""
+    """Yield number of nodes, contestant and kind of measurement of each turn."""
     for kind in KINDS:
         if kind == "memory" and sys.platform != "linux":
             continue
         for count in counts:
             for number in range(repeat):
-                for name in ways:
+                for name in simulations:
                     if name == "container" and (kind == "memory" or count not in IN_CONTAINERS):
                         continue
                     if number and max(samples.get(f"{name}, {count}, answer", [0])) > LONG:
                         continue
-                    progress(f"{count} nodes, {kind}, {number + 1} of {repeat}: {name}")
+                    show_progress(f"{count} nodes, {kind}, {number + 1} of {repeat}: {name}")
                     yield count, name, kind
-    progress("")
+    show_progress("")
 
 
-def of_time(told: Mapping[str, Any]) -> dict[str, float]:
-    """The times of one run, in ms."""
-    times = {"answer": (told["answered_ns"] - told["started_ns"]) / 1e6, "task": told["task_ms"]}
-    return times | ({"again": told["again_ms"]} if "again_ms" in told else {})
+def read_times(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the times of a run until the result, in ms."""
+    times = {"answer": (results["answered_ns"] - results["started_ns"]) / 1e6, "task": results["task_ms"]}
+    return times | ({"again": results["again_ms"]} if "again_ms" in results else {})
 
 
-def of_memory(told: Mapping[str, Any]) -> dict[str, float]:
-    """The memory of one run, in MB."""
-    return {"memory": max(mb for _, mb in told["samples"]), "main": told["main_mb"]}
+def read_memory(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the memory of a run, in MB."""
+    return {"memory": max(mb for _, mb in results["samples"]), "main": results["main_mb"]}
 
 
-def of_whole(told: Mapping[str, Any]) -> dict[str, float]:
-    """The time of a process, in ms."""
-    return {"whole": (told["ended_ns"] - told["started_ns"]) / 1e6}
+def read_whole_time(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the time of a process from start to exit, in ms."""
+    return {"whole": (results["ended_ns"] - results["started_ns"]) / 1e6}
 
 
-KINDS = {"time": of_time, "whole": of_whole, "memory": of_memory}
-"""What is measured in runs of their own, and how it is read from what a run tells."""
+KINDS = {"time": read_times, "whole": read_whole_time, "memory": read_memory}
+"""Kind of measurement, each in separate runs -> function that reads its quantities from the results of a run."""
 
 
-def measure_frames(ways: Mapping[str, Way], folder: Path, repeat: int) -> Figures:
-    """Memory beyond what all processes had before the frames were made, by the size of the frames."""
-    asked = {"frames": FRAMES, "settle": 20 * LOOK_AT_FRAMES, "column": "column_3"}
+def measure_frames(simulations: Mapping[str, Simulation], folder: Path, repeat: int) -> Figures:
+    """Measure the additional memory of all processes for the frames, relative to the size of the frames."""
+    parameters = {"frames": FRAMES, "settle": 20 * FRAMES_INTERVAL, "column": "column_3"}
     samples: dict[str, list[float]] = {}
     answers: dict[str, float] = {}
     for number in range(repeat if sys.platform == "linux" else 0):
         for name in ("inline", "process", "mock"):
-            progress(f"frames, {number + 1} of {repeat}: {name}")
-            if name not in ways:
+            show_progress(f"frames, {number + 1} of {repeat}: {name}")
+            if name not in simulations:
                 continue
             try:
-                told = ways[name].run(folder, asked, LOOK_AT_FRAMES)
-            except Trouble as trouble:
-                say(f"{name} gives no answer of the frames: {trouble.told}")
+                results = simulations[name].run(folder, parameters, FRAMES_INTERVAL)
+            except SimulationFailed as failure:
+                log(f"{name} has no result for the frames: {failure.last_line}")
                 continue
-            answers[name] = round(told["answer"], 12)  # they add up in different orders
-            before = [mb for moment, mb in told["samples"] if moment <= told["empty_ns"]][-1]
-            most = max(mb for moment, mb in told["samples"] if moment > told["empty_ns"])
-            samples.setdefault(f"{name}, frames", []).append((most - before) / told["data_mb"])
-            samples.setdefault(f"{name}, written", []).append(told["written_mb"] / told["data_mb"])
-    progress("")
+            answers[name] = round(results["answer"], 12)  # the order of the additions differs
+            before = [mb for moment, mb in results["samples"] if moment <= results["empty_ns"]][-1]
+            most = max(mb for moment, mb in results["samples"] if moment > results["empty_ns"])
+            samples.setdefault(f"{name}, frames", []).append((most - before) / results["data_mb"])
+            samples.setdefault(f"{name}, written", []).append(results["written_mb"] / results["data_mb"])
+    show_progress("")
     if len(set(answers.values())) > 1:
-        raise SystemExit(f"the answers of the frames differ, so nothing can be compared: {answers}")
+        raise SystemExit(f"the results for the frames differ, so a comparison is not possible: {answers}")
     return {key: Spread("", values) for key, values in samples.items()}
 
 
-# --- What comes out. ---
+# --- The output. ---
 
 
-def ratios(figures: Figures, counts: Iterable[int]) -> dict[str, float]:
-    """Ours by the peers', medians of the same run."""
+def compute_ratios(figures: Figures, counts: Iterable[int]) -> dict[str, float]:
+    """Return the medians of algotools divided by the medians of each peer."""
     return {
-        f"{ours} by {peer}, {count}, {what}": figures[f"{ours}, {count}, {what}"].median
-        / figures[f"{peer}, {count}, {what}"].median
+        f"{ours} by {peer}, {count}, {quantity}": figures[f"{ours}, {count}, {quantity}"].median
+        / figures[f"{peer}, {count}, {quantity}"].median
         for count in counts
         for ours in OURS
         for peer in PEERS
-        for what in COUNTED
-        if {f"{ours}, {count}, {what}", f"{peer}, {count}, {what}"} <= figures.keys()
+        for quantity in QUANTITIES
+        if {f"{ours}, {count}, {quantity}", f"{peer}, {count}, {quantity}"} <= figures.keys()
     }
 
 
-def targets(figures: Figures, by_peer: Mapping[str, float], counts: Sequence[int]) -> list[Target]:
-    """What we promise of these figures, as far as they were measured."""
+def make_targets(figures: Figures, by_peer: Mapping[str, float], counts: Sequence[int]) -> list[Target]:
+    """Return the targets of the measured figures."""
     nodes, rows, columns = FRAMES
-    found = []
+    targets = []
     if (ratio := by_peer.get("process by Flower, 100, whole")) is not None:
-        found.append(Target("100 isolated nodes, the whole, by Flower's", ratio, 0.2))
+        targets.append(Target("100 isolated nodes, the whole, relative to Flower", ratio, 0.2))
     for runner in ("inline", "process"):
         if (memory := figures.get(f"{runner}, frames")) is not None:
-            what = f"memory of {nodes} nodes with {rows:,} rows of {columns}, {runner}, by the data's size"
-            found.append(Target(what, memory.median, 1.3))
+            promise = f"memory of {nodes} nodes with {rows:,} rows of {columns}, {runner}, relative to the data's size"
+            targets.append(Target(promise, memory.median, 1.3))
     if (hundred := figures.get("inline, 100, answer")) is not None:
-        found.append(Target("100 nodes inline, start to answer", hundred.median / 1e3, 1, " s"))
+        targets.append(Target("100 nodes inline, start to answer", hundred.median / 1e3, 1, " s"))
     if 1000 in counts:
-        found.append(Target("1,000 nodes inline, without an answer", int("inline, 1000, answer" not in figures), 0))
-    return found
+        targets.append(Target("1,000 nodes inline without a result", int("inline, 1000, answer" not in figures), 0))
+    return targets
 
 
-def table(figures: Figures, by_peer: Mapping[str, float], counts: Iterable[int]) -> str:
-    """The figures as a person reads them: medians, and the smallest and largest value; ratios below them."""
+def format_table(figures: Figures, by_peer: Mapping[str, float], counts: Iterable[int]) -> str:
+    """Format a table of medians, minima and maxima, with the ratios below."""
     lines: list[tuple[str, ...]] = []
     for count in counts:
-        lines.append((f"{count:,} nodes", *(f"{text}, {unit}" for text, unit in COUNTED.values())))
+        lines.append((f"{count:,} nodes", *(f"{text}, {unit}" for text, unit in QUANTITIES.values())))
         for name in (*OURS, *PEERS):
-            cells = [figures.get(f"{name}, {count}, {what}") for what in COUNTED]
+            cells = [figures.get(f"{name}, {count}, {quantity}") for quantity in QUANTITIES]
             if any(cells):
-                lines.append((f"  {name}", *map(shown, cells)))
+                lines.append((f"  {name}", *map(format_figure, cells)))
         for pair in (f"{ours} / {peer}" for ours in OURS for peer in PEERS):
-            found = [by_peer.get(f"{pair.replace('/', 'by')}, {count}, {what}") for what in COUNTED]
-            if any(found):
-                lines.append((f"  {pair}", *("" if ratio is None else f"{ratio:.2g}" for ratio in found)))
-        lines.append(("",) * (1 + len(COUNTED)))
-    widths = [max(len(line[column]) for line in lines) for column in range(1 + len(COUNTED))]
+            ratios = [by_peer.get(f"{pair.replace('/', 'by')}, {count}, {quantity}") for quantity in QUANTITIES]
+            if any(ratios):
+                lines.append((f"  {pair}", *("" if ratio is None else f"{ratio:.2g}" for ratio in ratios)))
+        lines.append(("",) * (1 + len(QUANTITIES)))
+    widths = [max(len(line[column]) for line in lines) for column in range(1 + len(QUANTITIES))]
     return "\n".join(
         "  ".join(
             f"{cell:<{width}}" if not at else f"{cell:>{width}}" for at, (cell, width) in enumerate(pairs)
@@ -353,8 +352,8 @@ def table(figures: Figures, by_peer: Mapping[str, float], counts: Iterable[int])
     )
 
 
-def shown(figure: Spread | None) -> str:
-    """A figure in its cell: with its spread if it was measured more than once."""
+def format_figure(figure: Spread | None) -> str:
+    """Format a figure for a cell, with its spread if there are several samples."""
     if figure is None:
         return ""
     if len(figure.samples) == 1:
@@ -362,8 +361,8 @@ def shown(figure: Spread | None) -> str:
     return f"{figure.median:,.0f} ({min(figure.samples):,.0f} to {max(figure.samples):,.0f})"
 
 
-def frames_told(figures: Figures) -> Iterator[str]:
-    """The lines about frames."""
+def format_frames(figures: Figures) -> Iterator[str]:
+    """Yield the lines about frames."""
     nodes, rows, columns = FRAMES
     for name in ("inline", "process", "mock"):
         if (memory := figures.get(f"{name}, frames")) is not None:
@@ -372,73 +371,79 @@ def frames_told(figures: Figures) -> Iterator[str]:
             yield f"{nodes} nodes with {rows:,} rows of {columns}, {name}: {spread} times the data's size, {files}"
 
 
-def about(ways: Mapping[str, Way]) -> dict[str, object]:
-    """Where the figures come from: they mean nothing without."""
+def describe_origin(simulations: Mapping[str, Simulation]) -> dict[str, object]:
+    """Return the versions and the machine, without which the figures cannot be interpreted."""
     packages = {"inline": ["federated-algotools"], "mock": [PEER.partition("==")[0]], "Flower": ["flwr", "ray"]}
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors",
         **{
             "ours" if name == "inline" else name: {
-                package: installed(ways[name].python, package) for package in (*own, "pandas", "numpy")
+                package: read_version(simulations[name].python, package) for package in (*names, "pandas", "numpy")
             }
-            for name, own in packages.items()
-            if name in ways
+            for name, names in packages.items()
+            if name in simulations
         },
     }
 
 
-def as_json(
-    origin: Mapping[str, object], figures: Figures, by_peer: Mapping[str, float], promised: Iterable[Target]
+def format_json(
+    origin: Mapping[str, object], figures: Figures, by_peer: Mapping[str, float], targets: Iterable[Target]
 ) -> str:
-    """Everything, every single measurement included."""
+    """Format the figures with all samples as JSON."""
     content = {
         "about": origin,
         "figures": {name: {"median": figure.median, **asdict(figure)} for name, figure in figures.items()},
         "ratios": by_peer,
-        "targets": [{**asdict(target), "met": target.met} for target in promised],
+        "targets": [{**asdict(target), "met": target.met} for target in targets],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def numbers(text: str) -> list[int]:
-    """Numbers of nodes, as they are given on the command line."""
-    found = sorted({int(word) for word in text.split(",")})
-    if found[0] < 1:
+def parse_numbers(text: str) -> list[int]:
+    """Parse the numbers of nodes of the command line."""
+    numbers = sorted({int(word) for word in text.split(",")})
+    if numbers[0] < 1:
         raise ValueError(text)
-    return found
+    return numbers
 
 
 def main() -> None:
-    """Measure, print, and end well whether or not the targets are met: figures are judged by people."""
+    """Measure and print. The exit code is 0 even if a target is not met, because people judge the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--nodes", type=numbers, default=[10, 100, 1000], help="how many (default: 10,100,1000)")
-    parser.add_argument("--repeat", type=int, default=3, help="how often each is measured (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="10 and 100 nodes, once, to see whether it works")
-    parser.add_argument("--cache", type=Path, default=None, help="folder that keeps the environments")
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--nodes", type=parse_numbers, default=[10, 100, 1000], help="numbers of nodes (default: 10,100,1000)"
+    )
+    parser.add_argument("--repeat", type=int, default=3, help="number of measurements (default: %(default)s)")
+    parser.add_argument(
+        "--quick", action="store_true", help="10 and 100 nodes, one measurement, as a test of the benchmark"
+    )
+    parser.add_argument("--cache", type=Path, default=None, help="folder for the environments")
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures to this file")
     options = parser.parse_args()
     counts, repeat = ([10, 100], 1) if options.quick else (options.nodes, options.repeat)
     if repeat < 1:
         parser.error("--repeat must be at least 1")
-    cache = (options.cache or cache_folder()).absolute()
+    cache = (options.cache or get_cache_folder()).absolute()
     cache.mkdir(parents=True, exist_ok=True)
-    before = os.getloadavg()[0]  # with others at work, times that stand alone come out too high; ratios bear it
-    ways = contestants(cache)
-    origin = about(ways)
+    before = os.getloadavg()[0]  # load of other processes increases times, but hardly changes ratios
+    simulations = make_simulations(cache)
+    origin = describe_origin(simulations)
     print(*(f"{name}: {value}" for name, value in origin.items()), sep="\n")
-    with tempfile.TemporaryDirectory(prefix="bm-") as name:  # short: a socket's path has 100 characters at most
+    with tempfile.TemporaryDirectory(
+        prefix="bm-"
+    ) as name:  # short, because the path of a socket has at most 100 characters
         folder = Path(name)
-        figures = measure(ways, folder, counts, repeat)
-        figures |= measure_frames(ways, folder, repeat)
+        figures = measure(simulations, folder, counts, repeat)
+        figures |= measure_frames(simulations, folder, repeat)
     origin["load before and after"] = [round(load, 2) for load in (before, os.getloadavg()[0])]
-    by_peer = ratios(figures, counts)
+    by_peer = compute_ratios(figures, counts)
     print(f"load before and after: {origin['load before and after']}", "", sep="\n")
-    print(table(figures, by_peer, counts))
-    promised = targets(figures, by_peer, counts)
-    print(*frames_told(figures), "", *promised, sep="\n")
+    print(format_table(figures, by_peer, counts))
+    targets = make_targets(figures, by_peer, counts)
+    print(*format_frames(figures), "", *targets, sep="\n")
     if options.json:
-        options.json.write_text(as_json(origin, figures, by_peer, promised), encoding="utf-8")
+        options.json.write_text(format_json(origin, figures, by_peer, targets), encoding="utf-8")
 
 
 if __name__ == "__main__":

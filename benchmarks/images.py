@@ -1,20 +1,20 @@
-"""What an algorithm's image costs: algotools beside the platform's own tools, in one run.
+"""Compare size, build and start of an algorithm's image: algotools and the platform's own tools, in one run.
 
     python benchmarks/images.py [--python-image NAME] [--builds N] [--starts N] [--quick] [--json FILE]
 
-The same average twice, both from the same Python image: ours is ``examples/average`` and built with the command
-``algotools build``, theirs is ``peers/vantage6_image`` and built by the same engine. Both sides take turns, so that
-whatever else the machine and the network do weighs on both alike.
+Both images compute the same average and start from the same Python image. The image of algotools is built from
+``examples/average`` with the command ``algotools build``, the image of the peer from ``peers/vantage6_image`` with the
+same engine. Both sides take turns, so that other load on the machine and the network affects both equally.
 
-The peer's template begins with the platform's own base image, which is not to be had without its registry. So the
-peer stands here in two ways: from the Python image alone, as its template's steps are, and on a base that has its
-tools and pandas already, as the platform's base has. The second pays only its own code when that changes, and is
-what an author sees whose engine has the platform's base.
+The template of the peer starts from the platform's base image, which is only available in the platform's registry.
+Therefore the peer takes part twice: on the Python image with all steps of the template, and on a base that already
+contains its tools and pandas, like the platform's base. An author whose engine has the platform's base sees the second
+variant, in which a change of code only rebuilds the code.
 
-Debian's own Python will not do as the Python image: the peer's template installs without a virtual environment.
+Debian's own Python cannot be the Python image, because the peer's template installs without a virtual environment.
 
-Needs a container engine on this machine, a package index, ``docker-registry`` (Debian's package; or ``registry``) and
-an environment with algotools. Whatever it makes carries a name of its own, and is removed at the end.
+Requirements: a container engine on this machine, a package index, ``docker-registry`` (Debian's package; or
+``registry``) and an environment with algotools. All created images have unique names and are removed at the end.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import docker
-from dispatch import HERE, PEER, ROOT, Figures, Spread, Target, alternate, say, write_table
+from dispatch import HERE, PEER, ROOT, Figures, Spread, Target, alternate, log, write_table
 from docker.errors import DockerException
 
-from algotools import contract
 from algotools.errors import AlgotoolsError
+from algotools.federation import contract
 from algotools.image import base
-from algotools.image.context import Context, of_patterns
-from algotools.image.engine import fetched
-from algotools.image.steps import PATIENCE, build
+from algotools.image._steps import REMOVE_TIMEOUT, build_image
+from algotools.image.context import Context, collect_folder
+from algotools.image.engine import fetch_image
 from algotools.task import Database, Proxy, Task
 
 COMMAND = (sys.executable, "-c", "from algotools.cli import main; main()")
-"""``algotools``; the script of that name would do, but for where it finds the package."""
+"""The command ``algotools`` of this checkout; an installed script could import another copy of the package."""
 
 OF_ALGOTOOLS = ("algotools", "Dockerfile.base", ".dockerignore")
-"""What of the checkout makes images."""
+"""The files of the checkout that are used for images."""
 
 SIDES = ("ours", "peer", "peer on a base")
 COLUMN = "age"
 MOUNTED = Path("/mnt/data")
 OWN_CODE_KB = 50
-"""What a change of code may push: the code and its bytecode, the image's configuration with its labels, a manifest."""
+"""Limit for a push after a change of code: code, bytecode, configuration with labels, and manifest."""
 
 VERSIONS = """
 import json, os
@@ -72,36 +72,36 @@ print(json.dumps({**versions, "pip's own cache": f"{cached / 1e6:.0f} MB"}))
 
 
 class Registry(NamedTuple):
-    """A registry that runs for this benchmark."""
+    """A running registry for this benchmark."""
 
     address: str
     storage: Path
 
-    def blobs(self) -> dict[str, int]:
-        """Everything that it was ever sent: layers, configurations and manifests, by digest, with their bytes."""
+    def list_blobs(self) -> dict[str, int]:
+        """Return digest and size in bytes of all layers, configurations and manifests in the registry."""
         folder = self.storage / "docker/registry/v2/blobs"
-        return {found.parent.name: found.stat().st_size for found in folder.glob("*/*/*/data")}
+        return {path.parent.name: path.stat().st_size for path in folder.glob("*/*/*/data")}
 
 
 @contextlib.contextmanager
-def running_registry(folder: Path) -> Iterator[Registry]:
-    """Start a registry on a free port of this machine, with its storage in a folder."""
+def run_registry(folder: Path) -> Iterator[Registry]:
+    """Run a registry on a free port of this machine, with its storage in a folder."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     if program is None:
-        raise SystemExit("there is no registry on this machine to push to (Debian: apt install docker-registry)")
+        raise SystemExit("docker-registry is not installed (Debian: apt install docker-registry)")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    address, storage, log = f"127.0.0.1:{port}", folder / "storage", folder / "log"
+    address, storage, log_file = f"127.0.0.1:{port}", folder / "storage", folder / "log"
     folder.mkdir()
     settings = {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
         "storage": {"filesystem": {"rootdirectory": str(storage)}},
-        "http": {"addr": address, "secret": "of a benchmark"},
+        "http": {"addr": address, "secret": "benchmark"},
     }
     (folder / "registry.yml").write_text(json.dumps(settings), encoding="utf-8")  # JSON is YAML
-    with log.open("wb") as output:
+    with log_file.open("wb") as output:
         process = subprocess.Popen(
             [program, "serve", str(folder / "registry.yml")], stdin=subprocess.DEVNULL, stdout=output, stderr=output
         )
@@ -113,7 +113,7 @@ def running_registry(folder: Path) -> Iterator[Registry]:
                 break
             time.sleep(0.1)
         if process.poll() is not None:
-            raise SystemExit(f"the registry did not start:\n{log.read_text(encoding='utf-8', errors='replace')}")
+            raise SystemExit(f"the registry did not start:\n{log_file.read_text(encoding='utf-8', errors='replace')}")
         yield Registry(address, storage)
     finally:
         process.terminate()
@@ -121,7 +121,7 @@ def running_registry(folder: Path) -> Iterator[Registry]:
 
 
 class Names(NamedTuple):
-    """What the images of this run are called; removed in this order, so that none is removed below another."""
+    """The names of the images of this run, in the order of removal: an image before its base."""
 
     ours: str
     peer: str
@@ -132,10 +132,10 @@ class Names(NamedTuple):
 
 
 @contextlib.contextmanager
-def named(client: docker.DockerClient, registry: Registry, python_image: str) -> Iterator[Names]:
-    """Names that nobody else has, all at the registry: the Python image gets one, too, and with it our base.
+def make_names(client: docker.DockerClient, registry: Registry, python_image: str) -> Iterator[Names]:
+    """Create unique names in the registry, including a name for the Python image and thereby for the base of algotools.
 
-    So neither the base of an author who works on this machine is used, nor is it made anew.
+    So the benchmark neither uses nor rebuilds the base of an author who works on this machine.
     """
     project = f"{registry.address}/benchmark-{uuid.uuid4().hex[:8]}"
     python = f"{project}/python:1"
@@ -143,11 +143,11 @@ def named(client: docker.DockerClient, registry: Registry, python_image: str) ->
         ours=f"{project}/average:1",
         peer=f"{project}/vantage6:1",
         peer_on_base=f"{project}/vantage6-on-base:1",
-        our_base=base.reference(python),
+        our_base=base.make_name(python),
         peer_base=f"{project}/vantage6-base:1",
         python=python,
     )
-    image = fetched(client, python_image, say)
+    image = fetch_image(client, python_image, log)
     try:
         image.tag(*python.rsplit(":", 1))
         yield names
@@ -157,11 +157,11 @@ def named(client: docker.DockerClient, registry: Registry, python_image: str) ->
                 client.api.remove_image(name, force=True)
 
 
-# --- The two projects, and how each is built. ---
+# --- The two projects and their builds. ---
 
 
 class Projects:
-    """Copies of both projects and of what makes our images: an edit of the checkout meanwhile changes nothing here."""
+    """Copies of both projects and of algotools, so that edits of the checkout do not influence a running benchmark."""
 
     def __init__(self, client: docker.DockerClient, names: Names, folder: Path) -> None:
         self._client = client
@@ -169,51 +169,53 @@ class Projects:
         self._tools = folder / "algotools"
         self._tools.mkdir()
         for name in OF_ALGOTOOLS:
-            copy(ROOT / name, self._tools / name)
-        # Installed packages have their bytecode, whatever the environment of this benchmark says of writing any.
+            copy_source(ROOT / name, self._tools / name)
+        # Compile the copy like an installed package, even if PYTHONDONTWRITEBYTECODE is set.
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(self._tools / "algotools")], check=True)
-        self._ours = copy(ROOT / "examples/average", folder / "average")
-        self._peers = copy(HERE / "peers/vantage6_image", folder / "vantage6")
+        self._our_folder = copy_source(ROOT / "examples/average", folder / "average")
+        self._peer_folder = copy_source(HERE / "peers/vantage6_image", folder / "vantage6")
         self._changes = 0
 
     def make_peer_base(self) -> None:
-        """A base with the peer's tools, as the platform's own has them; without pip's cache, and without compilers."""
+        """Build a base with the tools of the peer, like the platform's base, but without pip's cache and compilers."""
         dockerfile = f"FROM {self._names.python}\nRUN python -m pip install --no-cache-dir {PEER}\n"
-        self._engine(Context(self._peers, ()), self._names.peer_base, dockerfile=dockerfile)
+        self._build_with_engine(Context(self._peer_folder, ()), self._names.peer_base, dockerfile=dockerfile)
 
-    def cold(self, side: str) -> float:
-        """Seconds of a build for which nothing is there but the Python image."""
+    def build_cold(self, side: str) -> float:
+        """Build an image when only the Python image exists; return the time in seconds."""
         if side == "ours":
-            return self._command("--no-cache")
-        return self._peer(self._names.peer, self._names.python, no_cache=True)
+            return self._run_command("--no-cache")
+        return self._build_peer(self._names.peer, self._names.python, no_cache=True)
 
-    def first_on_base(self, side: str) -> float:
-        """Seconds of a build for which the base is there, and nothing of the project."""
+    def build_on_base(self, side: str) -> float:
+        """Build an image for the first time when its base exists; return the time in seconds."""
         if side == "ours":
-            return self._command("--no-cache", "--build-arg", f"BASE_IMAGE={self._names.our_base}")
-        return self._peer(self._names.peer_on_base, self._names.peer_base, no_cache=True)
+            return self._run_command("--no-cache", "--build-arg", f"BASE_IMAGE={self._names.our_base}")
+        return self._build_peer(self._names.peer_on_base, self._names.peer_base, no_cache=True)
 
-    def changed(self, side: str) -> float:
-        """Seconds of a build after one line of one file has changed."""
+    def rebuild(self, side: str) -> float:
+        """Build an image after a line of a file has changed; return the time in seconds."""
         self._changes += 1
-        code = {"ours": self._ours / "src/average/algorithm.py"}.get(side, self._peers / "federated_average/partial.py")
+        code = {"ours": self._our_folder / "src/average/algorithm.py"}.get(
+            side, self._peer_folder / "federated_average/partial.py"
+        )
         with code.open("a", encoding="utf-8") as file:
-            file.write(f"# Changed for the {self._changes}. time.\n")
+            file.write(f"# Change {self._changes}.\n")
         if side == "ours":
-            return self._command()
+            return self._run_command()
         if side == "peer":
-            return self._peer(self._names.peer, self._names.python)
-        return self._peer(self._names.peer_on_base, self._names.peer_base)
+            return self._build_peer(self._names.peer, self._names.python)
+        return self._build_peer(self._names.peer_on_base, self._names.peer_base)
 
-    def tag(self, side: str) -> str:
-        """What the image of a side is called."""
+    def get_tag(self, side: str) -> str:
+        """Return the name of the image of a side."""
         return {"ours": self._names.ours, "peer": self._names.peer}.get(side, self._names.peer_on_base)
 
-    def _command(self, *options: str) -> float:
-        """The whole command, as its user waits for it: with its start, the trial of the image, and its labels."""
+    def _run_command(self, *options: str) -> float:
+        """Run the complete command, including its start, the test of the image and the labels."""
         started = time.perf_counter()
         with subprocess.Popen(
-            [*COMMAND, "build", str(self._ours), "--tag", self._names.ours, *options],
+            [*COMMAND, "build", str(self._our_folder), "--tag", self._names.ours, *options],
             env={**os.environ, "PYTHONPATH": str(self._tools), base.VARIABLE: self._names.python},
             cwd=self._tools,
             stdin=subprocess.DEVNULL,
@@ -224,32 +226,25 @@ class Projects:
             try:
                 _, errors = process.communicate()
             except KeyboardInterrupt:
-                process.wait(2 * PATIENCE)  # it was interrupted, too, and takes back what it has begun
+                process.wait(2 * REMOVE_TIMEOUT)  # the command was interrupted as well, and cleans up
                 raise
-        taken = time.perf_counter() - started
+        seconds = time.perf_counter() - started
         if process.returncode:
             raise SystemExit(f"algotools build failed:\n{errors}")
-        return taken
+        return seconds
 
-    def _peer(self, tag: str, beginning: str, *, no_cache: bool = False) -> float:
+    def _build_peer(self, tag: str, base_image: str, *, no_cache: bool = False) -> float:
         started = time.perf_counter()
-        context = of_patterns(self._peers, self._peers / ".dockerignore")
-        self._engine(context, tag, arguments={"BASE_IMAGE": beginning}, no_cache=no_cache)
+        context = collect_folder(self._peer_folder, self._peer_folder / ".dockerignore")
+        self._build_with_engine(context, tag, arguments={"BASE_IMAGE": base_image}, no_cache=no_cache)
         return time.perf_counter() - started
 
-    def _engine(self, context: Context, tag: str, *, dockerfile: str | None = None, **options: Any) -> None:
-        build(
-            self._client,
-            context.archive(dockerfile),
-            dockerfile="Dockerfile",
-            tag=tag,
-            tell=lambda _line: None,
-            **options,
-        )
+    def _build_with_engine(self, context: Context, tag: str, *, dockerfile: str | None = None, **options: Any) -> None:
+        build_image(self._client, context.make_archive(dockerfile), tag=tag, **options)
 
 
-def copy(source: Path, target: Path) -> Path:
-    """A copy of a file or folder, without what Python leaves there."""
+def copy_source(source: Path, target: Path) -> Path:
+    """Copy a file or folder without caches and virtual environments."""
     if source.is_file():
         shutil.copyfile(source, target)
     else:
@@ -261,32 +256,32 @@ def copy(source: Path, target: Path) -> Path:
 
 
 def measure_builds(projects: Projects, rounds: int) -> Figures:
-    """From nothing, and on a base that is there already."""
+    """Measure builds without and with an existing base."""
     turns = {
-        "cold, ours": partial(projects.cold, "ours"),
-        "cold, peer": partial(projects.cold, "peer"),
-        "on base, ours": partial(projects.first_on_base, "ours"),
-        "on base, peer on a base": partial(projects.first_on_base, "peer on a base"),
+        "cold, ours": partial(projects.build_cold, "ours"),
+        "cold, peer": partial(projects.build_cold, "peer"),
+        "on base, ours": partial(projects.build_on_base, "ours"),
+        "on base, peer on a base": partial(projects.build_on_base, "peer on a base"),
     }
-    taken: dict[str, list[float]] = {name: [] for name in turns}
+    seconds: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(rounds):
         for name, turn in turns.items():
-            taken[name].append(turn())
-            say(f"build {number + 1} of {rounds}, {name}: {taken[name][-1]:.1f} s")
-    return {name: Spread("s", values) for name, values in taken.items()}
+            seconds[name].append(turn())
+            log(f"build {number + 1} of {rounds}, {name}: {seconds[name][-1]:.1f} s")
+    return {name: Spread("s", values) for name, values in seconds.items()}
 
 
 def measure_sizes(client: docker.DockerClient, names: Names, projects: Projects) -> Figures:
-    """What an engine keeps on its disk, in how many layers, and what of it comes on top of the Python image."""
+    """Measure size and layers of the images on the disk, and the difference to the Python image."""
 
-    def facts(tag: str) -> tuple[float, int]:
+    def read_size(tag: str) -> tuple[float, int]:
         attributes = client.images.get(tag).attrs
         return attributes["Size"] / 1e6, len(attributes["RootFS"]["Layers"])
 
-    python_size, python_layers = facts(names.python)
+    python_size, python_layers = read_size(names.python)
     figures = {"size, Python": Spread("MB", [python_size]), "layers, Python": Spread("", [python_layers])}
     for side in SIDES:
-        size, layers = facts(projects.tag(side))
+        size, layers = read_size(projects.get_tag(side))
         figures |= {
             f"size, {side}": Spread("MB", [size]),
             f"layers, {side}": Spread("", [layers]),
@@ -299,25 +294,25 @@ def measure_sizes(client: docker.DockerClient, names: Names, projects: Projects)
 def measure_changes(
     client: docker.DockerClient, registry: Registry, projects: Projects, names: Names, rounds: int
 ) -> Figures:
-    """One line of code changes, the image is built and pushed: how long, and what the registry had not had before."""
+    """Measure the build after a change of a line of code, and the bytes that a push sends to the registry."""
 
-    def pushed(tag: str) -> float:
-        before = registry.blobs()
+    def push(tag: str) -> float:
+        known = registry.list_blobs()
         for message in client.api.push(tag, stream=True, decode=True):
             if "error" in message:
                 raise SystemExit(f"{tag} cannot be pushed: {message['error']}")
-        return sum(size for digest, size in registry.blobs().items() if digest not in before) / 1e3
+        return sum(size for digest, size in registry.list_blobs().items() if digest not in known) / 1e3
 
-    say("pushing all images for the first time")
-    pushed(names.python)
-    figures = {f"first push, {side}": Spread("MB", [pushed(projects.tag(side)) / 1e3]) for side in SIDES}
+    log("pushing all images for the first time")
+    push(names.python)
+    figures = {f"first push, {side}": Spread("MB", [push(projects.get_tag(side)) / 1e3]) for side in SIDES}
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     kilobytes: dict[str, list[float]] = {side: [] for side in SIDES}
     for number in range(rounds):
         for side in SIDES:
-            seconds[side].append(projects.changed(side))
-            kilobytes[side].append(pushed(projects.tag(side)))
-            say(f"change {number + 1} of {rounds}, {side}: {seconds[side][-1]:.1f} s, {kilobytes[side][-1]:.1f} kB")
+            seconds[side].append(projects.rebuild(side))
+            kilobytes[side].append(push(projects.get_tag(side)))
+            log(f"change {number + 1} of {rounds}, {side}: {seconds[side][-1]:.1f} s, {kilobytes[side][-1]:.1f} kB")
     return {
         **figures,
         **{f"rebuild, {side}": Spread("s", values) for side, values in seconds.items()},
@@ -325,8 +320,8 @@ def measure_changes(
     }
 
 
-class Node:
-    """A v4 node in small: starts a container for a task, waits for its end, and reads its output file."""
+class ContainerNode:
+    """A minimal v4 node: it starts a container for a task, waits for its exit, and reads its output file."""
 
     def __init__(self, client: docker.DockerClient, folder: Path) -> None:
         self._client = client
@@ -337,7 +332,7 @@ class Node:
         with table.open(newline="", encoding="utf-8") as file:
             values = [float(row[COLUMN]) for row in csv.DictReader(file) if row[COLUMN]]
         self.expected = {"sum": sum(values), "count": len(values)}
-        self._contract = contract.by_name("v4")
+        self._contract = contract.get_contract("v4")
         task = MOUNTED / "task"
         prepared = self._contract.prepare(
             Task(
@@ -347,7 +342,7 @@ class Node:
                 input_file=task / "input",
                 output_file=task / "output",
                 temporary_folder=MOUNTED / "tmp",
-                proxy=Proxy("http://127.0.0.1:9", task / "token"),  # as always there, and nobody asks it
+                proxy=Proxy("http://127.0.0.1:9", task / "token"),  # like at a node, but not used
             ),
             token="a.run's.token",
         )
@@ -356,60 +351,64 @@ class Node:
             (folder / path.relative_to(MOUNTED)).write_bytes(content)
 
     def run(self, image: str) -> float:
-        """Milliseconds from the creation of the container until its answer was read; the answer must be right."""
+        """Return the milliseconds from the creation of a container until its result is read and checked."""
         output = self._folder / "task/output"
         output.write_bytes(b"")
-        with self._container(image, None) as (taken, log):
+        with self._container(image, None) as (start, read_log):
             started = time.perf_counter()
-            code = taken()
+            code = start()
             data = output.read_bytes()
             seconds = time.perf_counter() - started
-            if code or self._contract.answer(data) != self.expected:
-                raise SystemExit(f"{image} ended with {code} and answered {data!r}, not {self.expected}:\n{log()}")
+            if code or self._contract.decode_output(data) != self.expected:
+                raise SystemExit(
+                    f"{image}: exit code {code}, result {data!r} instead of {self.expected}:\n{read_log()}"
+                )
         return 1e3 * seconds
 
     def run_nothing(self, image: str) -> float:
-        """The same of a Python that has nothing to do: what the engine itself takes."""
-        with self._container(image, ["python3", "-c", "pass"]) as (taken, log):
+        """Return the milliseconds for a Python that does nothing: the time of the engine itself."""
+        with self._container(image, ["python3", "-c", "pass"]) as (start, read_log):
             started = time.perf_counter()
-            if code := taken():
-                raise SystemExit(f"{image} ended with {code}:\n{log()}")
+            if code := start():
+                raise SystemExit(f"{image}: exit code {code}:\n{read_log()}")
             return 1e3 * (time.perf_counter() - started)
 
     @contextlib.contextmanager
     def _container(self, image: str, command: list[str] | None) -> Iterator[tuple[Any, Any]]:
-        """What creates a container, starts it and waits for its end, and what gives its log; removed after that."""
+        """Yield a function that runs a container and a function that returns its log. Finally remove the container."""
         api = self._client.api
         settings = api.create_host_config(binds={str(self._folder): {"bind": str(MOUNTED), "mode": "rw"}})
-        made: list[str] = []
+        containers: list[str] = []
 
         def run() -> int:
-            made.append(api.create_container(image, command, environment=self._variables, host_config=settings)["Id"])
-            api.start(made[0])
-            return int(api.wait(made[0])["StatusCode"])
+            containers.append(
+                api.create_container(image, command, environment=self._variables, host_config=settings)["Id"]
+            )
+            api.start(containers[0])
+            return int(api.wait(containers[0])["StatusCode"])
 
         try:
-            yield run, lambda: api.logs(made[0]).decode(errors="replace")
+            yield run, lambda: api.logs(containers[0]).decode(errors="replace")
         finally:
-            for container in made:
+            for container in containers:
                 api.remove_container(container, force=True, v=True)
 
 
 def measure_starts(client: docker.DockerClient, names: Names, projects: Projects, folder: Path, rounds: int) -> Figures:
-    """From a task that a node has to its answer: a container, an interpreter, the wrapper, pandas, the function."""
-    node = Node(client, folder)
+    """Measure the time from a task to its result: container, interpreter, wrapper, pandas and function."""
+    node = ContainerNode(client, folder)
     samples: dict[str, list[float]] = {name: [] for name in ("Python", *SIDES)}
 
     def turn(name: str) -> None:
-        samples[name].append(node.run_nothing(names.python) if name == "Python" else node.run(projects.tag(name)))
+        samples[name].append(node.run_nothing(names.python) if name == "Python" else node.run(projects.get_tag(name)))
 
-    say(f"starting containers, {rounds} times each")
+    log(f"starting containers, {rounds} times each")
     alternate(rounds, {name: partial(turn, name) for name in samples})
-    print(f"All answer {json.dumps(node.expected)}.")
+    print(f"All images return {json.dumps(node.expected)}.")
     return {f"start, {name}": Spread("ms", values[1:]) for name, values in samples.items()}
 
 
-# --- What comes out. ---
+# --- The output. ---
 
 ROWS = (
     ("image", "size"),
@@ -426,31 +425,31 @@ ROWS = (
 WITHOUT_PYTHON = "start beyond bare Python"
 
 
-def ratios(figures: Figures) -> dict[str, float]:
-    """Ours by the peer's, medians of the same run."""
-    found = {
-        f"{what}, {side}": figures[f"{what}, ours"].median / figures[f"{what}, {side}"].median
-        for _, what in ROWS
+def compute_ratios(figures: Figures) -> dict[str, float]:
+    """Return the medians of algotools divided by the medians of the peer."""
+    ratios = {
+        f"{quantity}, {side}": figures[f"{quantity}, ours"].median / figures[f"{quantity}, {side}"].median
+        for _, quantity in ROWS
         for side in SIDES[1:]
-        if f"{what}, {side}" in figures
+        if f"{quantity}, {side}" in figures
     }
-    floor = figures["start, Python"].median
-    beyond = {side: figures[f"start, {side}"].median - floor for side in SIDES}
-    return found | {f"{WITHOUT_PYTHON}, {side}": beyond["ours"] / beyond[side] for side in SIDES[1:]}
+    bare = figures["start, Python"].median
+    beyond = {side: figures[f"start, {side}"].median - bare for side in SIDES}
+    return ratios | {f"{WITHOUT_PYTHON}, {side}": beyond["ours"] / beyond[side] for side in SIDES[1:]}
 
 
-def targets(figures: Figures, by_peer: Mapping[str, float]) -> list[Target]:
-    """What we promise of these figures."""
+def make_targets(figures: Figures, by_peer: Mapping[str, float]) -> list[Target]:
+    """Return the targets of these figures."""
     return [
-        Target("size of the image, by the peer's", by_peer["size, peer"], 1),
-        Target("size of the image, by the peer's on a base", by_peer["size, peer on a base"], 1),
-        Target("build after a change of code, by the peer's", by_peer["rebuild, peer"], 0.10),
+        Target("size of the image, relative to the peer", by_peer["size, peer"], 1),
+        Target("size of the image, relative to the peer on a base", by_peer["size, peer on a base"], 1),
+        Target("build after a change of code, relative to the peer", by_peer["rebuild, peer"], 0.10),
         Target("pushed after a change of code", figures["pushed, ours"].median, OWN_CODE_KB, " kB"),
     ]
 
 
-def shown(figure: Spread | None) -> str:
-    """A figure in its cell: with its spread if it was measured more than once."""
+def format_figure(figure: Spread | None) -> str:
+    """Format a figure for a cell, with its spread if there are several samples."""
     if figure is None:
         return ""
     if len(figure.samples) > 1:
@@ -458,22 +457,22 @@ def shown(figure: Spread | None) -> str:
     return f"{figure.median:.1f} {figure.unit}" if figure.unit else f"{figure.median:.0f}"
 
 
-def table(figures: Figures, by_peer: Mapping[str, float]) -> str:
-    """The figures as a person reads them: medians, and the smallest and largest value."""
+def format_table(figures: Figures, by_peer: Mapping[str, float]) -> str:
+    """Format a table of medians, minima and maxima."""
     lines = [("median (min to max)", "algotools", "vantage6", "ratio", "vantage6 on a base", "ratio")]
-    for text, what in ROWS:
-        cells = [text, shown(figures[f"{what}, ours"])]
+    for text, quantity in ROWS:
+        cells = [text, format_figure(figures[f"{quantity}, ours"])]
         for side in SIDES[1:]:
-            ratio = by_peer.get(f"{what}, {side}")
+            ratio = by_peer.get(f"{quantity}, {side}")
             cells += [
-                shown(figures.get(f"{what}, {side}")),
+                format_figure(figures.get(f"{quantity}, {side}")),
                 "" if ratio is None else f"{ratio:.2f}" if ratio >= 0.01 else f"{ratio:.1g}",
             ]
         lines.append(tuple(cells))
     ratio = [f"{by_peer[f'{WITHOUT_PYTHON}, {side}']:.2f}" for side in SIDES[1:]]
     lines += [
         ("  of that beyond a bare Python", "", "", ratio[0], "", ratio[1]),
-        ("a bare Python, start to end", shown(figures["start, Python"]), "", "", "", ""),
+        ("a bare Python, start to end", format_figure(figures["start, Python"]), "", "", "", ""),
     ]
     widths = [max(len(line[column]) for line in lines) for column in range(6)]
     return "\n".join(
@@ -484,44 +483,46 @@ def table(figures: Figures, by_peer: Mapping[str, float]) -> str:
     )
 
 
-def about(client: docker.DockerClient, python_image: str, projects: Projects) -> dict[str, object]:
-    """Where the figures come from: they mean nothing without."""
+def describe_origin(client: docker.DockerClient, python_image: str, projects: Projects) -> dict[str, object]:
+    """Return the versions and the engine, without which the figures cannot be interpreted."""
     information = client.info()
 
-    def inside(side: str) -> object:
-        return json.loads(client.containers.run(projects.tag(side), ["python", "-c", VERSIONS], remove=True))
+    def read_versions(side: str) -> object:
+        return json.loads(client.containers.run(projects.get_tag(side), ["python", "-c", VERSIONS], remove=True))
 
     return {
         "Python image": python_image,
         "engine": f"{information['ServerVersion']}, {information['Driver']}, {information['NCPU']} processors",
         "peer": PEER,
-        **{f"in the image, {side}": inside(side) for side in SIDES},
+        **{f"in the image, {side}": read_versions(side) for side in SIDES},
     }
 
 
-def as_json(origin: Mapping[str, object], figures: Figures, by_peer: Mapping[str, float]) -> str:
-    """Everything, every single measurement included."""
+def format_json(origin: Mapping[str, object], figures: Figures, by_peer: Mapping[str, float]) -> str:
+    """Format the figures with all samples as JSON."""
     content = {
         "about": origin,
         "figures": {name: {"median": statistics.median(f.samples), **asdict(f)} for name, f in figures.items()},
         "ratios": by_peer,
-        "targets": [{**asdict(target), "met": target.met} for target in targets(figures, by_peer)],
+        "targets": [{**asdict(target), "met": target.met} for target in make_targets(figures, by_peer)],
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
-    """Measure, print, and end well whether or not the targets are met: figures are judged by people."""
+    """Measure and print. The exit code is 0 even if a target is not met, because people judge the figures."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument(
         "--python-image",
         default=os.environ.get(base.VARIABLE) or base.PYTHON_IMAGE,
-        help=f"what both begin with (default: %(default)s; {base.VARIABLE} in the environment names another)",
+        help=f"Python image of both sides (default: {base.VARIABLE} in the environment, otherwise %(default)s)",
     )
-    parser.add_argument("--builds", type=int, default=3, help="how often each is built (default: %(default)s)")
-    parser.add_argument("--starts", type=int, default=10, help="how often each is started (default: %(default)s)")
-    parser.add_argument("--quick", action="store_true", help="everything once, to see whether it works")
-    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures there")
+    parser.add_argument("--builds", type=int, default=3, help="number of builds (default: %(default)s)")
+    parser.add_argument("--starts", type=int, default=10, help="number of starts (default: %(default)s)")
+    parser.add_argument(
+        "--quick", action="store_true", help="one measurement of each figure, as a test of the benchmark"
+    )
+    parser.add_argument("--json", type=Path, default=None, metavar="FILE", help="write all figures to this file")
     options = parser.parse_args()
     builds, starts = (1, 1) if options.quick else (options.builds, options.starts)
     if min(builds, starts) < 1:
@@ -529,28 +530,28 @@ def main() -> None:
     try:
         client = docker.from_env(timeout=600)
     except DockerException as error:
-        raise SystemExit(f"there is no container engine: {error}") from None
-    before = os.getloadavg()[0]  # with others at work, times that stand alone come out too high; ratios bear it
+        raise SystemExit(f"the container engine cannot be reached: {error}") from None
+    before = os.getloadavg()[0]  # load of other processes increases times, but hardly changes ratios
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
-        # What a container wrote belongs to root.
+        # Files that a container wrote belong to root, so their removal can fail.
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-", ignore_cleanup_errors=True)))
-        registry = stack.enter_context(running_registry(folder / "registry"))
-        names = stack.enter_context(named(client, registry, options.python_image))
+        registry = stack.enter_context(run_registry(folder / "registry"))
+        names = stack.enter_context(make_names(client, registry, options.python_image))
         projects = Projects(client, names, folder)
-        say("making a base with the peer's tools")
+        log("building a base with the tools of the peer")
         projects.make_peer_base()
         figures = measure_builds(projects, builds)
         figures |= measure_sizes(client, names, projects)
-        origin = about(client, options.python_image, projects)
+        origin = describe_origin(client, options.python_image, projects)
         figures |= measure_starts(client, names, projects, folder / "node", starts)
         figures |= measure_changes(client, registry, projects, names, builds)
     origin["load before and after"] = [round(load, 2) for load in (before, os.getloadavg()[0])]
-    by_peer = ratios(figures)
+    by_peer = compute_ratios(figures)
     print(*(f"{name}: {value}" for name, value in origin.items()), "", sep="\n")
-    print(table(figures, by_peer), "", *targets(figures, by_peer), sep="\n")
+    print(format_table(figures, by_peer), "", *make_targets(figures, by_peer), sep="\n")
     if options.json:
-        options.json.write_text(as_json(origin, figures, by_peer), encoding="utf-8")
+        options.json.write_text(format_json(origin, figures, by_peer), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What ``data.py`` has measured, as a person reads it: its tables, and the page ``docs/performance.md`` around them.
+"""Format the figures of ``data.py`` as tables, and write the page ``docs/performance.md``.
 
-Nothing is measured here, and no number stands here but the targets: the rest comes from the stored figures. The page's
-words are in ``performance.md`` beside this.
+This module measures nothing. Its only numbers are the limits of the targets; all others come from the stored figures.
+The text of the page is the template ``performance.md`` in this folder.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ FORMS = {
     "duckdb": "`duckdb.DuckDBPyRelation`",
     "ibis": "`ibis.Table`",
 }
-"""How a function may be given its data -> what its author writes."""
+"""Form of the data -> annotation that the author writes."""
 
 BARE = {
     "csv": tuple(FORMS),
     "parquet": tuple(FORMS),
     "postgresql": ("pandas", "polars", "arrow", "batches", "ibis", "psycopg"),
 }
-"""The engines by themselves, by source; each but psycopg is the one that the form of its name has."""
+"""Source -> engines measured without algotools. Each engine except psycopg belongs to the form of the same name."""
 
 ENGINES = {
     "pandas": "pandas",
@@ -43,83 +43,94 @@ ENGINES = {
     "ibis": "Ibis",
     "psycopg": "`SELECT sum(…)`, psycopg",
 }
+"""Engine -> name in the tables."""
 
-RESULTS = {"peer": "vantage6 4.15, lists", "json": "bare JSON, with nothing between"}
-"""Whose lists ours are compared with."""
+RESULTS = {"peer": "vantage6 4.15, lists", "json": "bare JSON, without a network"}
+"""Contestants that send JSON lists -> name in the tables."""
 
 SOURCES = {"csv": "CSV", "parquet": "Parquet", "postgresql": "PostgreSQL"}
 USUAL = 1_000_000
 LARGE = 10_000_000
 FLAT = 1.25
-"""What counts as flat: ten times the rows, and no more than a quarter more memory."""
+"""Memory counts as flat if ten times the rows need at most a quarter more."""
 AS_WIDE = 1.25
-"""What counts as not growing with the width of rows: the spread of times is of this size."""
+"""Time counts as independent of the width if it grows by at most a quarter, which is the spread of the times."""
 
 INSIDE = ("ibis",)
 """Forms that compute inside a database."""
 OF_WIDTH = ("pandas", "lazy", "arrow", "ibis")
-"""Forms that are asked of wider and wider rows."""
+"""Forms that are measured with more and more columns."""
 INDEXED = {"width": "", "indexed": ", indexed"}
-"""Without an index on the asked column, and with one."""
+"""Part of the figures -> suffix in the tables: without an index on the column, and with an index."""
 OUT_OF_CORE = ("lazy", "batches", "duckdb", "ibis")
-"""Forms that need not have a file in memory."""
+"""Forms that do not need the whole file in memory."""
 WITHOUT_PANDAS = ("polars", "lazy", "arrow", "batches", "duckdb", "ibis", "csv")
 
+TO_VANTAGE6 = "relative to vantage6"
+TO_ENGINE = "relative to the bare engine"
 
-def key(part: str, rows: int, who: str, what: str | None = None) -> str:
-    """The name of a figure."""
-    return ", ".join((part, str(rows), who, *([what] if what else [])))
+
+def key(part: str, rows: int, contestant: str, quantity: str | None = None) -> str:
+    """Return the name of a figure."""
+    return ", ".join((part, str(rows), contestant, *([quantity] if quantity else [])))
 
 
 # --- The targets. ---
 
 
 def targets(figures: Figures) -> list[Target]:
-    """What we promised before we began, and what came out: of the parts that were measured.
+    """Compare the measured parts with the limits that were set before the first measurement.
 
-    A form that gave no answer has missed its target: it has measured infinity.
+    A form without a result has missed its target: its measured value is infinity.
     """
-    arrays = results.targets(results.ratios(found)) if (found := _of_results(figures)) else []
+    measured_results = _figures_of_results(figures)
+    arrays = results.make_targets(results.compute_ratios(measured_results)) if measured_results else []
     arrays = [replace(target, promise=f"Results, {target.promise}") for target in arrays]
-    return [*_of_csv(figures), *_of_parquet(figures), *_of_postgresql(figures), *_of_starts(figures), *arrays]
+    return [
+        *_csv_targets(figures),
+        *_parquet_targets(figures),
+        *_postgresql_targets(figures),
+        *_start_targets(figures),
+        *arrays,
+    ]
 
 
-def ratio(figures: Figures, one: str, other: str) -> float | None:
-    """Medians, one by the other; None if there is nothing to compare with, infinity if there is nothing to compare."""
-    if other not in figures:
+def ratio(figures: Figures, numerator: str, denominator: str) -> float | None:
+    """Divide two medians: None if the denominator was not measured, infinity if the numerator is missing."""
+    if denominator not in figures:
         return None
-    return figures[one].median / figures[other].median if one in figures else math.inf
+    return figures[numerator].median / figures[denominator].median if numerator in figures else math.inf
 
 
-def _grown(figures: Figures, there: str, more: str, less: str) -> float | None:
-    """One figure by another of the same contestant: None if that was not measured, of which ``there`` is a sign."""
-    if there not in figures:
+def _growth(figures: Figures, reference: str, larger: str, smaller: str) -> float | None:
+    """Divide two figures of one contestant: None if the part was not measured, which a missing ``reference`` shows."""
+    if reference not in figures:
         return None
-    return figures[more].median / figures[less].median if {more, less} <= figures.keys() else math.inf
+    return figures[larger].median / figures[smaller].median if {larger, smaller} <= figures.keys() else math.inf
 
 
-def _targets(found: Iterable[tuple[str, float | None, float]]) -> list[Target]:
-    return [Target(promise, measured, limit) for promise, measured, limit in found if measured is not None]
+def _targets(rows: Iterable[tuple[str, float | None, float]]) -> list[Target]:
+    return [Target(promise, measured, limit) for promise, measured, limit in rows if measured is not None]
 
 
-def _by(figures: Figures, part: str, rows: int, ours: str, theirs: str, what: str = "time") -> float | None:
-    return ratio(figures, key(part, rows, ours, what), key(part, rows, theirs, what))
+def _ratio_of(figures: Figures, part: str, rows: int, ours: str, theirs: str, quantity: str = "time") -> float | None:
+    return ratio(figures, key(part, rows, ours, quantity), key(part, rows, theirs, quantity))
 
 
-def _of_csv(figures: Figures) -> list[Target]:
-    def by(form: str, other: str, what: str = "time") -> float | None:
-        return _by(figures, "csv", USUAL, f"ours {form}", other, what)
+def _csv_targets(figures: Figures) -> list[Target]:
+    def relative(form: str, other: str, quantity: str = "time") -> float | None:
+        return _ratio_of(figures, "csv", USUAL, f"ours {form}", other, quantity)
 
     quick = ("polars", "lazy", "arrow", "batches", "duckdb")
     return _targets([
-        ("CSV, `pandas.DataFrame`: time, by vantage6 4.15's", by("pandas", "vantage6"), 0.40),
-        ("CSV, `pandas.DataFrame`: memory, by vantage6 4.15's", by("pandas", "vantage6", "memory"), 0.35),
-        *((f"CSV, {FORMS[form]}: time, by vantage6 4.15's", by(form, "vantage6"), 0.30) for form in quick),
-        *((f"CSV, {FORMS[form]}: time, by the bare engine's", by(form, f"bare {form}"), 1.3) for form in quick),
+        (f"CSV, `pandas.DataFrame`: time, {TO_VANTAGE6} 4.15", relative("pandas", "vantage6"), 0.40),
+        (f"CSV, `pandas.DataFrame`: memory, {TO_VANTAGE6} 4.15", relative("pandas", "vantage6", "memory"), 0.35),
+        *((f"CSV, {FORMS[form]}: time, {TO_VANTAGE6} 4.15", relative(form, "vantage6"), 0.30) for form in quick),
+        *((f"CSV, {FORMS[form]}: time, {TO_ENGINE}", relative(form, f"bare {form}"), 1.3) for form in quick),
         *(
             (
-                f"CSV, {FORMS[form]}: memory of {LARGE:,} rows, by that of {USUAL:,}",
-                _grown(
+                f"CSV, {FORMS[form]}: memory with {LARGE:,} rows, relative to {USUAL:,} rows",
+                _growth(
                     figures,
                     key("csv", LARGE, "vantage6", "time"),
                     *(key("csv", rows, f"ours {form}", "memory") for rows in (LARGE, USUAL)),
@@ -131,30 +142,31 @@ def _of_csv(figures: Figures) -> list[Target]:
     ])  # fmt: skip
 
 
-def _of_parquet(figures: Figures) -> list[Target]:
+def _parquet_targets(figures: Figures) -> list[Target]:
     return _targets(
         (
-            f"Parquet, {FORMS[form]}: time, by vantage6 4.15's",
-            _by(figures, "parquet", USUAL, f"ours {form}", "vantage6"),
+            f"Parquet, {FORMS[form]}: time, {TO_VANTAGE6} 4.15",
+            _ratio_of(figures, "parquet", USUAL, f"ours {form}", "vantage6"),
             0.25,
         )
         for form in FORMS
     )
 
 
-def _of_postgresql(figures: Figures) -> list[Target]:
-    def sent(form: str) -> float | None:
+def _postgresql_targets(figures: Figures) -> list[Target]:
+    def sent_rows(form: str) -> float | None:
         if key("postgresql", USUAL, "vantage6", "sent") not in figures:
             return None
-        found = figures.get(key("postgresql", USUAL, f"ours {form}", "sent"))
-        return found.median if found else math.inf
+        spread = figures.get(key("postgresql", USUAL, f"ours {form}", "sent"))
+        return spread.median if spread else math.inf
 
     return _targets([
-        *((f"PostgreSQL, {FORMS[form]}: rows that leave the server, of {USUAL:,}", sent(form), 10) for form in INSIDE),
+        *((f"PostgreSQL, {FORMS[form]}: rows sent by the server, of {USUAL:,}", sent_rows(form), 10)
+          for form in INSIDE),
         *(
             (
-                f"PostgreSQL, {FORMS[form]}{more}: time with 80 columns in a row, by that with 5",
-                _grown(
+                f"PostgreSQL, {FORMS[form]}{suffix}: time with 80 columns, relative to 5 columns",
+                _growth(
                     figures,
                     key(f"{part} 5", USUAL, "bare psycopg", "time"),
                     *(key(f"{part} {width}", USUAL, f"ours {form}", "time") for width in (80, 5)),
@@ -162,27 +174,27 @@ def _of_postgresql(figures: Figures) -> list[Target]:
                 AS_WIDE,
             )
             for form in INSIDE
-            for part, more in INDEXED.items()
+            for part, suffix in INDEXED.items()
         ),
     ])  # fmt: skip
 
 
-def _of_starts(figures: Figures) -> list[Target]:
-    def by(form: str) -> float | None:
-        return _by(figures, "start", 100, f"ours {form}", "vantage6")
+def _start_targets(figures: Figures) -> list[Target]:
+    def relative(form: str) -> float | None:
+        return _ratio_of(figures, "start", 100, f"ours {form}", "vantage6")
 
     return _targets([
-        ("100 rows, `pandas.DataFrame`: time, by vantage6 4.15's", by("pandas"), 0.85),
-        *((f"100 rows, {_form(form)}: time, by vantage6 4.15's", by(form), 0.25) for form in WITHOUT_PANDAS),
+        (f"100 rows, `pandas.DataFrame`: time, {TO_VANTAGE6} 4.15", relative("pandas"), 0.85),
+        *((f"100 rows, {_form_name(form)}: time, {TO_VANTAGE6} 4.15", relative(form), 0.25) for form in WITHOUT_PANDAS),
     ])  # fmt: skip
 
 
-def _of_results(figures: Figures) -> Figures:
-    """Those that ``results.py`` has measured."""
+def _figures_of_results(figures: Figures) -> Figures:
+    """Select the figures that ``results.py`` measured, under the names that ``results.py`` uses."""
     return {name.removeprefix("results, "): spread for name, spread in figures.items() if name.startswith("results, ")}
 
 
-def _form(form: str) -> str:
+def _form_name(form: str) -> str:
     return FORMS.get(form, "`Database`, and Python's `csv`")
 
 
@@ -190,20 +202,20 @@ def _form(form: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown, aligned, so that a terminal shows it as well; the first column is text, the rest numbers."""
+    """Format a Markdown table. The columns are aligned for terminals: first the text, then the numbers."""
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
 
-    def line(cells: Sequence[str]) -> str:
+    def format_line(cells: Sequence[str]) -> str:
         first, *numbers = cells
         return "| " + " | ".join([first.ljust(widths[0]), *map(str.rjust, numbers, widths[1:])]) + " |"
 
     rule = "| " + " | ".join(["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]) + " |"
-    return "\n".join([line(lines[0]), rule, *map(line, lines[1:])])
+    return "\n".join([format_line(lines[0]), rule, *map(format_line, lines[1:])])
 
 
 def seconds(spread: Spread | None, *, spreads: bool = True) -> str:
-    """The median, and the least and the most of it."""
+    """Format the median in seconds, by default with the minimum and the maximum."""
     if spread is None:
         return "-"
     median, least, most = (value / 1e3 for value in (spread.median, min(spread.samples), max(spread.samples)))
@@ -211,17 +223,17 @@ def seconds(spread: Spread | None, *, spreads: bool = True) -> str:
 
 
 def whole(spread: Spread | None) -> str:
-    """The median, without its decimals."""
+    """Format the median as a whole number."""
     return "-" if spread is None else f"{spread.median:,.0f}"
 
 
-def by(spread: Spread | None, other: Spread | None) -> str:
-    """How many times the other it is."""
+def relative(spread: Spread | None, other: Spread | None) -> str:
+    """Format the ratio of two medians."""
     return f"{spread.median / other.median:.2f}" if spread and other else "-"
 
 
 def contestants(part: str) -> dict[str, str]:
-    """Who takes part, in the order of the tables -> how a table calls it."""
+    """Return contestant -> name in the tables, in the order of the tables."""
     theirs = {"vantage6": "vantage6 4.15"}
     if part == "postgresql":
         theirs = {"vantage6": "vantage6 4.15, `SELECT *`", "vantage6 one column": "vantage6 4.15, `SELECT age`"}
@@ -233,65 +245,65 @@ def contestants(part: str) -> dict[str, str]:
 
 
 class Tables:
-    """The tables of some figures; each is an empty text if its part was not measured."""
+    """The tables of a set of figures. The table of a part that was not measured is an empty text."""
 
     def __init__(self, figures: Figures) -> None:
         self.figures = figures
 
-    def get(self, part: str, rows: int, who: str, what: str = "time") -> Spread | None:
-        """A figure, if it is there."""
-        return self.figures.get(key(part, rows, who, what))
+    def get(self, part: str, rows: int, contestant: str, quantity: str = "time") -> Spread | None:
+        """Return a figure, or None if it was not measured."""
+        return self.figures.get(key(part, rows, contestant, quantity))
 
     def sizes(self, part: str) -> list[int]:
-        """The numbers of rows that were measured."""
+        """Return the numbers of rows that were measured."""
         return sorted({int(name.split(", ")[1]) for name in self.figures if name.startswith(f"{part}, ")})
 
     def source(self, part: str, rows: int) -> str:
-        """One source at one size, everybody."""
+        """Format all contestants of one source at one size."""
         if rows not in self.sizes(part):
             return ""
-        peer = next((x for x in ("vantage6", "vantage6 one column") if self.get(part, rows, x)), "vantage6")
+        peer = next((name for name in ("vantage6", "vantage6 one column") if self.get(part, rows, name)), "vantage6")
         of_server = part == "postgresql"
         lines = []
-        for who, text in contestants(part).items():
-            if (time := self.get(part, rows, who)) is None:
-                if who.startswith("ours"):
-                    lines.append([text, "no answer", *["-"] * (4 + of_server)])
+        for contestant, text in contestants(part).items():
+            if (time := self.get(part, rows, contestant)) is None:
+                if contestant.startswith("ours"):
+                    lines.append([text, "no result", *["-"] * (4 + of_server)])
                 continue
-            memory = self.get(part, rows, who, "memory")
-            engine = self.get(part, rows, f"bare {who.removeprefix('ours ')}") if who.startswith("ours") else None
+            memory = self.get(part, rows, contestant, "memory")
+            form = contestant.removeprefix("ours ")
+            engine = self.get(part, rows, f"bare {form}") if contestant.startswith("ours") else None
             lines.append([
                 text,
                 seconds(time),
-                by(time, self.get(part, rows, peer)),
-                by(time, engine),
+                relative(time, self.get(part, rows, peer)),
+                relative(time, engine),
                 whole(memory),
-                by(memory, self.get(part, rows, peer, "memory")),
-                *([whole(self.get(part, rows, who, "sent"))] if of_server else []),
+                relative(memory, self.get(part, rows, peer, "memory")),
+                *([whole(self.get(part, rows, contestant, "sent"))] if of_server else []),
             ])  # fmt: skip
-        head = [f"{SOURCES[part]}, {rows:,} rows", "time, s", "by vantage6's", "by the bare engine's", "memory, MB",
-                "by vantage6's", *(["rows sent"] if of_server else [])]  # fmt: skip
-        return table(head, lines)
+        head = [f"{SOURCES[part]}, {rows:,} rows", "time, s", TO_VANTAGE6, TO_ENGINE, "memory, MB", TO_VANTAGE6]
+        return table([*head, *(["rows sent"] if of_server else [])], lines)
 
     def growth(self, part: str) -> str:
-        """One source at all sizes."""
+        """Format all contestants of one source at all sizes."""
         sizes = self.sizes(part)
         if len(sizes) < 2:
             return ""
         lines = [
             [
                 text,
-                *(seconds(self.get(part, rows, who), spreads=False) for rows in sizes),
-                *(whole(self.get(part, rows, who, "memory")) for rows in sizes),
+                *(seconds(self.get(part, rows, contestant), spreads=False) for rows in sizes),
+                *(whole(self.get(part, rows, contestant, "memory")) for rows in sizes),
             ]
-            for who, text in contestants(part).items()
-            if any(self.get(part, rows, who) for rows in sizes)
+            for contestant, text in contestants(part).items()
+            if any(self.get(part, rows, contestant) for rows in sizes)
         ]
         times = [f"{rows:,}: s" for rows in sizes]
-        return table([SOURCES[part], *times, *(f"{rows:,}: MB" for rows in sizes)], lines)
+        return table([f"{SOURCES[part]}, rows", *times, *(f"{rows:,}: MB" for rows in sizes)], lines)
 
     def width(self) -> str:
-        """Tables of more and more columns."""
+        """Format the times for tables with more and more columns."""
         widths = sorted({
             int(name.split(", ")[0].removeprefix("width ")) for name in self.figures if name.startswith("width ")
         })  # fmt: skip
@@ -300,89 +312,91 @@ class Tables:
         few, many = widths[0], widths[-1]
         names = {**{f"ours {form}": text for form, text in FORMS.items()}, "bare psycopg": f"bare {ENGINES['psycopg']}"}
         return table(
-            [f"{USUAL:,} rows", *(f"{width} columns, s" for width in widths), f"{many} by {few}"],
+            [f"{USUAL:,} rows", *(f"{width} columns, s" for width in widths), f"{many} relative to {few}"],
             [
                 [
-                    f"{text}{more}",
-                    *(seconds(self.get(f"{part} {width}", USUAL, who)) for width in widths),
-                    by(self.get(f"{part} {many}", USUAL, who), self.get(f"{part} {few}", USUAL, who)),
+                    f"{text}{suffix}",
+                    *(seconds(self.get(f"{part} {width}", USUAL, contestant)) for width in widths),
+                    relative(
+                        self.get(f"{part} {many}", USUAL, contestant), self.get(f"{part} {few}", USUAL, contestant)
+                    ),
                 ]
-                for part, more in INDEXED.items()
-                for who, text in names.items()
-                if self.get(f"{part} {few}", USUAL, who)
+                for part, suffix in INDEXED.items()
+                for contestant, text in names.items()
+                if self.get(f"{part} {few}", USUAL, contestant)
             ],
         )
 
     def sessions(self) -> str:
-        """v5's two steps."""
+        """Format the two steps of v5's sessions: extraction and computation."""
         lines = []
         for source, name in {**SOURCES, "start": "CSV"}.items():
             part = f"sessions {source}"
             for rows in self.sizes(part):
                 at = f"{name}, {rows:,} rows: "
-                extraction, theirs = (self.get(part, rows, f"{x} extraction") for x in ("ours", "vantage6"))
-                memory = (self.get(part, rows, f"{x} extraction", "memory") for x in ("ours", "vantage6"))
+                ours, theirs = (self.get(part, rows, f"{side} extraction") for side in ("ours", "vantage6"))
+                memory = (self.get(part, rows, f"{side} extraction", "memory") for side in ("ours", "vantage6"))
                 lines.append([
-                    f"{at}extract", seconds(extraction), seconds(theirs), by(extraction, theirs), by(*memory)
+                    f"{at}extract", seconds(ours), seconds(theirs), relative(ours, theirs), relative(*memory)
                 ])  # fmt: skip
                 for form, text in FORMS.items():
                     if (time := self.get(part, rows, f"ours {form}")) is not None:
                         theirs = self.get(part, rows, "vantage6")
-                        memory = (self.get(part, rows, x, "memory") for x in (f"ours {form}", "vantage6"))
-                        cells = [f"{at}compute, {text}", seconds(time), seconds(theirs), by(time, theirs), by(*memory)]
-                        lines.append(cells)
-        head = ["v5", "algotools, s", "vantage6 5.0, s", "time by vantage6's", "memory by vantage6's"]
+                        memory = (self.get(part, rows, side, "memory") for side in (f"ours {form}", "vantage6"))
+                        ratios = [relative(time, theirs), relative(*memory)]
+                        lines.append([f"{at}compute, {text}", seconds(time), seconds(theirs), *ratios])
+        head = ["v5", "algotools, s", "vantage6 5.0, s", f"time, {TO_VANTAGE6}", f"memory, {TO_VANTAGE6}"]
         return table(head, lines) if lines else ""
 
     def start(self) -> str:
-        """A hundred rows."""
+        """Format the cost of a start: a file with a hundred rows."""
         if not self.sizes("start"):
             return ""
-        who = {"vantage6": "vantage6 4.15", **{f"ours {form}": _form(form) for form in (*FORMS, "csv")}}
+        names = {"vantage6": "vantage6 4.15", **{f"ours {form}": _form_name(form) for form in (*FORMS, "csv")}}
         peer = self.get("start", 100, "vantage6")
         lines = []
-        for name, text in who.items():
-            time, memory = (self.get("start", 100, name, what) for what in ("time", "memory"))
-            engine = self.get("start", 100, f"bare {name.removeprefix('ours ')}")
-            lines.append([text, seconds(time), by(time, peer), by(time, engine), whole(memory)])
-        return table(["CSV, 100 rows", "time, s", "by vantage6's", "by the bare engine's", "memory, MB"], lines)
+        for contestant, text in names.items():
+            time, memory = (self.get("start", 100, contestant, quantity) for quantity in ("time", "memory"))
+            engine = self.get("start", 100, f"bare {contestant.removeprefix('ours ')}")
+            lines.append([text, seconds(time), relative(time, peer), relative(time, engine), whole(memory)])
+        return table(["CSV, 100 rows", "time, s", TO_VANTAGE6, TO_ENGINE, "memory, MB"], lines)
 
     def results(self) -> str:
-        """Arrays between rpc and master."""
-        found = _of_results(self.figures)
-        if not found:
+        """Format the transfer of arrays from an rpc to its master."""
+        figures = _figures_of_results(self.figures)
+        if not figures:
             return ""
-        shares = results.ratios(found)
+        shares = results.compute_ratios(figures)
         lines = [
             [
-                RESULTS.get(name) or f"ours: {name}",
-                f"{time.median:.2f} ({min(time.samples):.2f} to {max(time.samples):.2f})",
+                RESULTS.get(name) or f"algotools: {name}",
+                seconds(time),
                 _share(shares.get(f"time, {name}, by peer")),
-                whole(found[f"bytes, {name}"]),
+                whole(figures[f"bytes, {name}"]),
                 _share(shares.get(f"bytes, {name}, by peer")),
             ]
             for name in (*RESULTS, *results.OURS)
-            if (time := found.get(f"time, {name}"))
+            if (time := figures.get(f"time, {name}"))
         ]
-        return table([f"{results.SIZE:,} float64", "time, s", "by vantage6's", "MB", "by vantage6's"], lines)
+        return table([f"{results.SIZE:,} float64", "time, s", TO_VANTAGE6, "MB", TO_VANTAGE6], lines)
 
     def images(self) -> str:
-        """What is added to an image."""
-        found = {name.removeprefix("images, "): x for name, x in self.figures.items() if name.startswith("images, ")}
-        if not found:
+        """Format the disk space that each engine adds to an image."""
+        sizes = {name.removeprefix("images, "): x for name, x in self.figures.items() if name.startswith("images, ")}
+        if not sizes:
             return ""
-        base, peer = found.pop("base"), found.pop("vantage6")
+        base, peer = sizes.pop("base"), sizes.pop("vantage6")
         lines = [
-            ["libraries of every image of ours (pandas, Arrow, SQLAlchemy, …)", whole(base)],
-            *([f"and for {name}", f"+ {whole(size)}"] for name, size in found.items()),
-            ["vantage6 4.15's tools, to compare", whole(peer)],
+            ["libraries of every algotools image (pandas, Arrow, SQLAlchemy, …)", whole(base)],
+            *([f"additionally for {name}", f"+ {whole(size)}"] for name, size in sizes.items()),
+            ["vantage6 4.15's tools, for comparison", whole(peer)],
         ]
         return table(["on the disk", "MB"], lines)
 
     def targets(self) -> str:
-        """What was promised, met or missed."""
-        found = targets(self.figures)
-        lines = [[target.promise, _number(target.measured), f"{target.limit:g}", _state(target)] for target in found]
+        """Format the targets: the limit, the measured value, and whether the target is met."""
+        compared = targets(self.figures)
+        lines = [[target.promise, _number(target.measured), f"{target.limit:g}", _state(target)] for target in compared]
         return table(["target", "measured", "at most", ""], lines) if lines else ""
 
 
@@ -391,31 +405,31 @@ def _share(value: float | None) -> str:
 
 
 def _number(value: float) -> str:
-    return "no answer" if math.isinf(value) else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
+    return "no result" if math.isinf(value) else f"{value:.2f}" if value < 10 else f"{value:,.0f}"
 
 
 def _state(target: Target) -> str:
     return "met" if target.met else "**missed**"
 
 
-def figures_of(content: Mapping[str, Any]) -> Figures:
-    """The figures that were stored."""
+def load_figures(content: Mapping[str, Any]) -> Figures:
+    """Read the stored figures."""
     return {name: Spread(stored["unit"], stored["samples"]) for name, stored in content["figures"].items()}
 
 
 def tables(content: Mapping[str, Any]) -> str:
-    """All that was measured, without the page's words."""
-    shown = Tables(figures_of(content))
+    """Format all measured parts, without the text of the page."""
+    formatter = Tables(load_figures(content))
     parts = [
-        *(shown.source(part, rows) for part in SOURCES for rows in shown.sizes(part)),
-        *(shown.growth(part) for part in SOURCES),
-        shown.width(),
-        shown.sessions(),
-        shown.start(),
-        shown.results(),
-        shown.images(),
-        shown.targets(),
-        *(f"NO ANSWER: {name}: {told}" for name, told in content["failed"].items()),
+        *(formatter.source(part, rows) for part in SOURCES for rows in formatter.sizes(part)),
+        *(formatter.growth(part) for part in SOURCES),
+        formatter.width(),
+        formatter.sessions(),
+        formatter.start(),
+        formatter.results(),
+        formatter.images(),
+        formatter.targets(),
+        *(f"NO RESULT: {name}: {reason}" for name, reason in content["failed"].items()),
         machine(content),
     ]
     return "\n\n".join(part for part in parts if part)
@@ -425,59 +439,62 @@ def tables(content: Mapping[str, Any]) -> str:
 
 
 def machine(content: Mapping[str, Any]) -> str:
-    """Where the figures come from."""
+    """Describe the machine and the versions of the measurement, as the items of a list."""
     about = content["about"]
     versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
     lines = [
         f"{about['system']}, {about['processors']} processors, {about['memory']} of memory; Python {about['python']}.",
-        f"Ours and the bare engines: {versions}.",
-        f"Beside them: vantage6-algorithm-tools {about['peer']} with the same pandas.",
+        f"algotools and the bare engines: {versions}.",
+        f"vantage6: vantage6-algorithm-tools {about['peer']} with the same pandas.",
     ]
     if about["5"]:
         five = about["5"]
         lines.append(
-            f"For v5: vantage6-algorithm-tools {five['peer']} and ours, both on Python {five['python']} with pandas "
+            f"v5: vantage6-algorithm-tools {five['peer']} and algotools, both on Python {five['python']} with pandas "
             f"{five['pandas']}."
         )
     if about["postgresql"]:
         lines.append(f"PostgreSQL {about['postgresql']}, on the same machine.")
     load = " and ".join(str(value) for value in about["load before and after"])
-    lines.append(f"The machine's load before and after was {load}.")
-    return "\n".join(lines)
+    lines.append(f"The load of the machine before and after the measurement was {load}.")
+    return "\n".join(f"* {line}" for line in lines)
 
 
 def page(content: Mapping[str, Any]) -> str:
-    """The whole page, of figures that have all parts."""
-    shown = Tables(figures_of(content))
-    found = targets(shown.figures)
-    missed = sum(not target.met for target in found)
+    """Return the whole page. The figures must contain all parts."""
+    formatter = Tables(load_figures(content))
+    compared = targets(formatter.figures)
+    missed = sum(not target.met for target in compared)
     values = {
-        "beginning": beginning(shown),
-        "targets": shown.targets(),
-        "met": len(found) - missed,
-        "all": len(found),
+        "summary": summary(formatter),
+        "targets": formatter.targets(),
+        "met": len(compared) - missed,
+        "all": len(compared),
         "machine": machine(content),
-        **{name: shown.source(name, USUAL) for name in SOURCES},
-        **{f"{name}_growth": shown.growth(name) for name in SOURCES},
-        **{name: getattr(shown, name)() for name in ("width", "sessions", "start", "images")},
-        "results": shown.results(),
+        **{name: formatter.source(name, USUAL) for name in SOURCES},
+        **{f"{name}_growth": formatter.growth(name) for name in SOURCES},
+        **{name: getattr(formatter, name)() for name in ("width", "sessions", "start", "images")},
+        "results": formatter.results(),
         "large": f"{LARGE:,}",
-        "failed": "".join(f"No answer came from {name}.\n" for name in content["failed"]),
+        "failed": "".join(f"* No result from {name}.\n" for name in content["failed"]),
     }
     return (Path(__file__).parent / "performance.md").read_text(encoding="utf-8").format(**values).rstrip() + "\n"
 
 
-def beginning(shown: Tables) -> str:
-    """The first paragraph: what one average costs."""
-    peer, memory = (shown.get("csv", USUAL, "vantage6", what) for what in ("time", "memory"))
-
-    def share(form: str) -> str:
-        time = by(shown.get("csv", USUAL, f"ours {form}"), peer)
-        return f"{time} of the time and {by(shown.get('csv', USUAL, f'ours {form}', 'memory'), memory)} of the memory"
-
+def summary(formatter: Tables) -> str:
+    """Return the first paragraph and table: the cost of one average."""
+    peer, memory = (formatter.get("csv", USUAL, "vantage6", quantity) for quantity in ("time", "memory"))
+    lines = [
+        [
+            FORMS[form],
+            relative(formatter.get("csv", USUAL, f"ours {form}"), peer),
+            relative(formatter.get("csv", USUAL, f"ours {form}", "memory"), memory),
+        ]
+        for form in ("pandas", "lazy", "batches")
+    ]
     return (
         f"To average one column of a CSV file with {USUAL:,} rows and twenty columns, vantage6 4.15 takes "
-        f"{seconds(peer, spreads=False)} s and\n{whole(memory)} MB: it reads all twenty. A function here says which "
-        f"column it wants, and only that one is read. With {FORMS['pandas']}\nthat takes {share('pandas')}, with "
-        f"{FORMS['lazy']}\n{share('lazy')}, with {FORMS['batches']}\n{share('batches')}."
+        f"{seconds(peer, spreads=False)} s and\n{whole(memory)} MB, because it reads all twenty columns. A function of "
+        "algotools names the column that it needs, and only that\ncolumn is read:\n\n"
+        f"{table(['data parameter', f'time, {TO_VANTAGE6}', f'memory, {TO_VANTAGE6}'], lines)}"
     )

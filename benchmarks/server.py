@@ -1,4 +1,4 @@
-"""A PostgreSQL server of the benchmarks' own: Debian's binaries, a folder that is kept, a port that nobody else has."""
+"""A PostgreSQL server for the benchmarks: Debian's binaries, a persistent folder and a free port."""
 
 from __future__ import annotations
 
@@ -15,66 +15,66 @@ from collections.abc import Iterator
 from pathlib import Path
 
 USER = "postgres"
-"""Of the database; and of the system, where we are root, which the server refuses to be."""
+"""User of the database. Also the system user of the server if the benchmark runs as root, which PostgreSQL refuses."""
 
-PATIENCE = 60
-"""Seconds until it must answer."""
+START_TIMEOUT = 60
+"""Seconds until the server must respond."""
 
 
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, binaries: Path, port: int) -> None:
         self._binaries = binaries
         self.port = port
         self.uri = f"postgresql://{USER}@127.0.0.1:{port}/postgres"
 
-    def ask(self, sql: str, stdin: Path | None = None) -> str:
-        """What ``psql`` prints of it; ``stdin`` is a file for ``COPY … FROM STDIN``."""
+    def execute(self, sql: str, stdin: Path | None = None) -> str:
+        """Execute SQL, and return the output of ``psql``. ``stdin`` is a file for ``COPY … FROM STDIN``."""
         command = [str(self._binaries / "psql"), "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, self.uri]
         with stdin.open("rb") if stdin else contextlib.nullcontext(subprocess.DEVNULL) as file:
-            done = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise SystemExit(f"the database server refuses {sql[:200]!r}: {done.stderr}")
-        return done.stdout.strip()
+            process = subprocess.run(command, stdin=file, capture_output=True, text=True, check=False)
+        if process.returncode:
+            raise SystemExit(f"the database server refuses {sql[:200]!r}: {process.stderr}")
+        return process.stdout.strip()
 
-    def forget(self) -> None:
-        """From now on count anew what it sends."""
-        self.ask("SELECT pg_stat_statements_reset()")
+    def reset_counter(self) -> None:
+        """Start counting sent rows from zero."""
+        self.execute("SELECT pg_stat_statements_reset()")
 
-    def sent(self) -> int:
-        """How many rows of tables it has sent since; a driver's questions about types are not counted."""
+    def count_sent_rows(self) -> int:
+        """Return the number of rows sent since the reset, without the queries of drivers about types."""
         return int(
-            self.ask(
+            self.execute(
                 "SELECT coalesce(sum(rows), 0) FROM pg_stat_statements "
                 "WHERE query !~* 'pg_|information_schema|^(set|show|begin|commit|rollback|discard)'"
             )
         )
 
-    def version(self) -> str:
-        """Its version's number."""
-        return self.ask("SHOW server_version").split()[0]
+    def read_version(self) -> str:
+        """Return the version of the server."""
+        return self.execute("SHOW server_version").split()[0]
 
 
-def binaries() -> Path | None:
-    """Where the newest server's programs are; None if there is none."""
-    found = shutil.which("postgres")
+def find_binaries() -> Path | None:
+    """Return the folder of the latest server's programs; None if PostgreSQL is not installed."""
+    program = shutil.which("postgres")
     debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    return Path(found).resolve().parent if found else debian[-1] if debian else None
+    return Path(program).resolve().parent if program else debian[-1] if debian else None
 
 
 @contextlib.contextmanager
-def running(cache: Path) -> Iterator[Server | None]:
-    """A server, until the block ends; None where there is no PostgreSQL. Its tables are there the next time."""
-    programs = binaries()
+def run_server(cache: Path) -> Iterator[Server | None]:
+    """Run a server until the block exits; yield None if PostgreSQL is not installed. The tables are persistent."""
+    programs = find_binaries()
     if programs is None:
         yield None
         return
     user = USER if os.getuid() == 0 else None
-    folder = home(cache, user)
+    folder = make_data_folder(cache, user)
     if not (folder / "PG_VERSION").exists():
-        how = f"-U {USER} -A trust --no-sync -E UTF8 --locale=C".split()
-        command = [str(programs / "initdb"), "-D", str(folder), *how]
+        options = f"-U {USER} -A trust --no-sync -E UTF8 --locale=C".split()
+        command = [str(programs / "initdb"), "-D", str(folder), *options]
         subprocess.run(command, user=user, cwd="/", check=True, capture_output=True)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -83,34 +83,36 @@ def running(cache: Path) -> Iterator[Server | None]:
         "listen_addresses": "127.0.0.1",
         "port": port,
         "unix_socket_directories": "",
-        "shared_buffers": f"{memory // 4 // 2**20}MB",  # as its manual recommends
+        "shared_buffers": f"{memory // 4 // 2**20}MB",  # recommended by the manual
         "shared_preload_libraries": "pg_stat_statements",
         "max_wal_size": "4GB",
-        "fsync": "off",  # the tables can be made anew
+        "fsync": "off",  # the tables can be created again
     }
-    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
     with (cache / "postgresql.log").open("ab") as log:
         process = subprocess.Popen(
             [programs / "postgres", "-D", folder, *options], user=user, cwd="/", stdout=log, stderr=log
         )
     try:
         server = Server(programs, port)
-        await_answer(process, [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], log=Path(log.name))
-        server.ask("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+        wait_for_server(
+            process, [programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(port)], log=Path(log.name)
+        )
+        server.execute("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
         yield server
     finally:
-        process.send_signal(signal.SIGINT)  # PostgreSQL's word for: end now, and well
+        process.send_signal(signal.SIGINT)  # fast shutdown
         process.wait()
 
 
-def home(cache: Path, user: str | None) -> Path:
-    """The folder of its tables: in the cache, unless the user that it runs as cannot get there."""
+def make_data_folder(cache: Path, user: str | None) -> Path:
+    """Create the folder of the tables: in the cache, or in a temporary folder if the user cannot access the cache."""
     folder = cache / "postgresql"
     if user is None:
         folder.mkdir(exist_ok=True)
         return folder
-    able = subprocess.run(["test", "-x", cache], user=user, cwd="/", check=False).returncode == 0
-    if not able:
+    can_access = subprocess.run(["test", "-x", cache], user=user, cwd="/", check=False).returncode == 0
+    if not can_access:
         folder = Path(tempfile.gettempdir()) / "algotools-benchmarks-postgresql"
     folder.mkdir(exist_ok=True, mode=0o700)
     account = pwd.getpwnam(user)
@@ -118,10 +120,10 @@ def home(cache: Path, user: str | None) -> Path:
     return folder
 
 
-def await_answer(process: subprocess.Popen[bytes], question: list[str | Path], log: Path) -> None:
-    """Wait until it answers."""
-    deadline = time.monotonic() + PATIENCE
-    while subprocess.run(question, check=False).returncode:
+def wait_for_server(process: subprocess.Popen[bytes], command: list[str | Path], log: Path) -> None:
+    """Wait until the server responds to a command."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while subprocess.run(command, check=False).returncode:
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"the database server does not start; see {log}")
         time.sleep(0.1)

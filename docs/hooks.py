@@ -1,4 +1,7 @@
-"""What the site's build does besides: pages that are made from what they show, so that they cannot go stale."""
+"""Hooks of the site's build: pages that are generated, so that they always show the current code.
+
+The page of the command line contains the help of the commands. Each notebook becomes a page with its stored outputs.
+"""
 
 from __future__ import annotations
 
@@ -14,61 +17,62 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
-COMMANDS, PLACE = "reference/command-line.md", "<!-- commands -->"
+COMMANDS_PAGE, PLACEHOLDER = "reference/command-line.md", "<!-- commands -->"
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
-    """Give each notebook a page of its own name, with the outputs that are stored in it."""
+    """Add a page for each notebook, with the outputs that the notebook stores."""
     for file in [file for file in files if file.src_uri.endswith(".ipynb")]:
-        content = notebook(Path(str(file.abs_src_path)))
+        content = convert_notebook(Path(str(file.abs_src_path)))
         files.append(File.generated(config, file.src_uri.removesuffix(".ipynb") + ".md", content=content))
     return files
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: object) -> str:
-    """Put the commands where the page has room for them."""
-    return markdown.replace(PLACE, commands()) if page.file.src_uri == COMMANDS else markdown
+    """Replace the placeholder in the page of the command line, and link to the page of a notebook.
 
-
-def commands() -> str:
-    """Every command with its arguments and options, as Typer itself writes them down.
-
-    What is for a terminal's eyes, Rich's marks, becomes what a page has for it.
+    The pages link to the notebook itself, because only this link also works on GitHub.
     """
-    typer = [sys.executable, "-m", "typer", "algotools.cli", "utils", "docs", "--name", "algotools"]
-    ended = subprocess.run(typer, capture_output=True, text=True, check=True, env={**os.environ, "NO_COLOR": "1"})
-    text = ended.stdout.partition("\n")[2]  # the title is the page's
+    markdown = markdown.replace(".ipynb)", ".md)")
+    return markdown.replace(PLACEHOLDER, describe_commands()) if page.file.src_uri == COMMANDS_PAGE else markdown
+
+
+def describe_commands() -> str:
+    """Return the help of each command as Markdown, as Typer writes it, with Rich's markup replaced."""
+    typer = [sys.executable, "-m", "typer", "algotools.cli._app", "utils", "docs", "--name", "algotools"]
+    process = subprocess.run(typer, capture_output=True, text=True, check=True, env={**os.environ, "NO_COLOR": "1"})
+    text = process.stdout.partition("\n")[2]  # without the title, because the page has one
     text = re.sub(
         r"\*\*Commands\*\*:.*?(?=^## )", "", text, count=1, flags=re.MULTILINE | re.DOTALL
-    )  # they follow anyway
+    )  # without the list, because each command has a section
     text = re.sub(r"</?span[^>]*>", "", text)
     text = re.sub(r"\[bold\](.*?)\[/bold\]", r"**\1**", text)
     text = re.sub(r"\[/?dim\]", "", text)
     return re.sub(r"(?m)^algotools .+$", r"```console\n$ \g<0>\n```", text)
 
 
-def notebook(path: Path) -> str:
-    """A notebook as Markdown: its texts, its code, and what each cell gave; cells tagged ``hidden`` are left out."""
+def convert_notebook(path: Path) -> str:
+    """Return a notebook as Markdown: texts, code and outputs, without the cells tagged ``hidden``."""
     parts = []
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         source = "".join(cell["source"])
         if "hidden" in cell["metadata"].get("tags", ()):
             continue
         parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
-        parts += [shown(output) for output in cell.get("outputs", ())]
+        parts += [convert_output(output) for output in cell.get("outputs", ())]
     return "\n\n".join(parts) + "\n"
 
 
-def shown(output: dict[str, Any]) -> str:
-    """One output of a cell; HTML where there is some."""
+def convert_output(output: dict[str, Any]) -> str:
+    """Return the output of a cell as Markdown; as HTML if the output has an HTML form."""
     if output["output_type"] == "stream":
         text = "".join(output["text"])
     elif output["output_type"] == "error":
         text = f"{output['ename']}: {output['evalue']}"
     elif "text/html" in output["data"]:
         html = re.sub(r"<style.*?</style>", "", "".join(output["data"]["text/html"]), flags=re.DOTALL)
-        html = re.sub(r' (class="dataframe"|border="1"|style="[^"]*")', "", html)  # in the site's own dress
-        return "".join(line.strip() for line in html.splitlines())  # in one line: nothing of it is Markdown
+        html = re.sub(r' (class="dataframe"|border="1"|style="[^"]*")', "", html)  # the site has its own style
+        return "".join(line.strip() for line in html.splitlines())  # on one line, so that nothing is read as Markdown
     else:
         text = "".join(output["data"]["text/plain"])
     return f"``` {{.text .gives}}\n{text.rstrip()}\n```"

@@ -1,4 +1,4 @@
-"""What all rooms share: the algorithms under test, and a task that is run by hand as a container would."""
+"""Shared by all tests: the algorithms under test, the command line, and a node that starts one run by hand."""
 
 from __future__ import annotations
 
@@ -18,41 +18,54 @@ import pytest
 from docker.errors import DockerException
 from hypothesis import settings
 
-from algotools import functions
-from algotools.contract import Request, by_name, token, v5
-from algotools.contract.environment import from_image
 from algotools.data import load, parquet
+from algotools.declare import functions
+from algotools.federation.contract import Request, get_contract
+from algotools.federation.contract.rest import make_token
 from algotools.image import base
-from algotools.image.project import build_project
+from algotools.image.build import build_project
+from algotools.runtime.contract import v5
+from algotools.runtime.contract.environment import is_image_variable
 from algotools.task import Database, Identity, Task
 
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = Path(__file__).parent / "algorithms"
 AVERAGE = ROOT / "examples" / "average"
 
-settings.register_profile("any machine", deadline=None)  # a machine that is busy is no failure
-settings.load_profile("any machine")
+FEW_EXAMPLES = "ALGOTOOLS_TEST_FEW_EXAMPLES" in os.environ
+"""Set by .ci/run if another version of Python has already tested all examples."""
 
-for asked, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
-    if signal.getsignal(asked) == signal.SIG_IGN:  # of a shell, in its background; commands under test would inherit it
-        signal.signal(asked, handler)
+
+def examples(number: int) -> int:
+    """Return the number of examples of a property test, a tenth if FEW_EXAMPLES is set."""
+    return max(number // 10, 5) if FEW_EXAMPLES else number
+
+
+# No deadline, because a slow machine is not a failure.
+settings.register_profile("algotools", deadline=None, max_examples=examples(100))
+settings.load_profile("algotools")
+
+# A shell ignores these signals in background jobs, and the commands under test would inherit that.
+for stop_signal, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(stop_signal) == signal.SIG_IGN:
+        signal.signal(stop_signal, handler)
 
 SECRET = "Jane-Doe-4711"
-"""A value from the data: it may stand in no log that a researcher reads."""
+"""A value from the data, which must not appear in any log that a researcher reads."""
 
 COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
-"""The command line; the script of that name would do, but for where it finds the package."""
+"""The command line of this checkout; an installed script could import another copy of the package."""
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For the command line in a pipe."""
+    """Return the environment variables for a command whose output is a pipe."""
     return {**os.environ, "COLUMNS": "200", "NO_COLOR": "1", **(variables or {})}
 
 
 def algotools(
     *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end; what is written to its standard input is ``text``, and nothing else."""
+    """Run the command line with ``text`` as standard input, and wait for its exit."""
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,
@@ -66,8 +79,8 @@ def algotools(
 
 
 @dataclass
-class Ended:
-    """How a run by hand ended."""
+class CompletedRun:
+    """Exit code, logs and output file of a run."""
 
     code: int
     stdout: str
@@ -81,8 +94,8 @@ class Ended:
 
 
 @dataclass
-class ByHand:
-    """Starts ``python -m algotools`` as a node does, on files in a folder of its own."""
+class ManualNode:
+    """Start ``python -m algotools`` like a node, with files in a separate folder."""
 
     folder: Path
     databases: Mapping[str, Path] = field(default_factory=dict)
@@ -90,22 +103,24 @@ class ByHand:
     def environment(
         self,
         algorithm: Path,
-        posted: bytes | Request,
+        content: bytes | Request,
         contract: str = "v4",
         requested: tuple[str, ...] = ("default",),
         variables: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Prepare files and variables for a task; v5 must be told what is called beside the input, by a request."""
-        generation = by_name(contract)
-        request = posted if isinstance(posted, Request) else Request(posted)
-        there = {label: Database(label, str(path), "csv") for label, path in self.databases.items()}
-        databases = tuple(there.get(label, Database(label)) for label in requested)
-        configured = tuple(database for label, database in there.items() if label not in requested)
+        """Prepare the files of a task and return its variables. On v5, ``content`` is a request with the method."""
+        generation = get_contract(contract)
+        request = content if isinstance(content, Request) else Request(content)
+        by_label = {label: Database(label, str(path), "csv") for label, path in self.databases.items()}
+        databases = tuple(by_label.get(label, Database(label)) for label in requested)
+        configured = tuple(database for label, database in by_label.items() if label not in requested)
         temporary = self.folder / "tmp"
         if generation.has_sessions:
             self.session.mkdir(exist_ok=True)
-            temporary, configured = self.session / v5.JOBS, ()  # no real node makes this folder
-            databases = tuple(map(self._source if request.step == "data_extraction" else self._table, databases))
+            temporary, configured = self.session / v5.JOB_FOLDER, ()  # a real node does not create this folder
+            databases = tuple(
+                map(self._make_source if request.step == "data_extraction" else self._extract_table, databases)
+            )
         else:
             temporary.mkdir(exist_ok=True)
         task = Task(
@@ -123,12 +138,14 @@ class ByHand:
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
         )
         if generation.has_sessions:
-            identity = msgspec.structs.replace(identity, databases=generation.databases(list(databases)), session_id=1)
-        made = token.make(identity, b"k" * 32)
-        task = generation.hand_over(task, "http://127.0.0.1:1", identity, made, self.folder)
-        prepared = generation.prepare(task, made, request.data)
+            identity = msgspec.structs.replace(
+                identity, databases=generation.name_databases(list(databases)), session_id=1
+            )
+        token = make_token(identity, b"k" * 32)
+        task = generation.add_proxy(task, "http://127.0.0.1:1", identity, token, self.folder)
+        prepared = generation.prepare(task, token, request.data)
         prepared.write()
-        inherited = {name: value for name, value in os.environ.items() if from_image(name)}
+        inherited = {name: value for name, value in os.environ.items() if is_image_variable(name)}
         return {**inherited, **prepared.environment, "ALGOTOOLS_ALGORITHM": str(algorithm)}
 
     @property
@@ -136,19 +153,19 @@ class ByHand:
         """The folder of a v5 session."""
         return self.folder.parent / "session-1"
 
-    def _source(self, database: Database) -> Database:
-        """A database as a v5 node tells one to a function that extracts."""
+    def _make_source(self, database: Database) -> Database:
+        """Return a database in the form in which a v5 node passes it to a function that extracts a table."""
         return Database(v5.SOURCE, database.uri, database.type)
 
-    def _table(self, database: Database) -> Database:
-        """A database as a v5 node has extracted it."""
+    def _extract_table(self, database: Database) -> Database:
+        """Return a database in the form in which a v5 node stores it in a session."""
         path = self.session / f"{database.label}{v5.TABLE}"
         if not path.exists():
             path.write_bytes(parquet.encode(load(database, "pandas", None).value))
         return Database(database.label, str(path), "parquet")
 
     def start(self, environment: Mapping[str, str]) -> subprocess.Popen[str]:
-        """Start the container's entry point."""
+        """Start the entry point of a container."""
         return subprocess.Popen(
             [sys.executable, "-m", "algotools"],
             env=dict(environment),
@@ -159,33 +176,33 @@ class ByHand:
             text=True,
         )
 
-    def run(self, environment: Mapping[str, str], timeout: float = 60) -> Ended:
-        """Run it to its end."""
+    def run(self, environment: Mapping[str, str], timeout: float = 60) -> CompletedRun:
+        """Start the entry point, and wait for its exit."""
         with self.start(environment) as process:
             stdout, stderr = process.communicate(timeout=timeout)
         output = self.folder / "output"
-        return Ended(process.returncode, stdout, stderr, output.read_bytes() if output.exists() else b"")
+        return CompletedRun(process.returncode, stdout, stderr, output.read_bytes() if output.exists() else b"")
 
 
 @pytest.fixture
 def patients(tmp_path: Path) -> Path:
-    """A database with a secret in it."""
-    return patients_in(tmp_path)
+    """A database that contains the secret."""
+    return write_patients(tmp_path)
 
 
-def patients_in(folder: Path) -> Path:
-    """A database with a secret in it, in a folder."""
+def write_patients(folder: Path) -> Path:
+    """Create a database that contains the secret."""
     path = folder / "patients.csv"
     path.write_text(f"name,age\n{SECRET},71\nJohn-Roe,58\n", encoding="utf-8")
     return path
 
 
 @pytest.fixture
-def by_hand(tmp_path: Path, patients: Path) -> ByHand:
-    """A task's folder, with one database."""
+def by_hand(tmp_path: Path, patients: Path) -> ManualNode:
+    """A node with one database, in the folder of a task."""
     folder = tmp_path / "task-000000001"
     folder.mkdir()
-    return ByHand(folder, {"default": patients})
+    return ManualNode(folder, {"default": patients})
 
 
 @pytest.fixture
@@ -195,13 +212,13 @@ def misbehaving() -> Path:
 
 @pytest.fixture
 def survey() -> Path:
-    """The folder of an algorithm as authors write them."""
+    """The folder of a typical algorithm."""
     return ALGORITHMS / "survey"
 
 
 @pytest.fixture
 def nothing_registered(tmp_path: Path) -> Iterator[None]:
-    """An empty registry, and afterwards no trace of what a test registers and imports."""
+    """Start with an empty registry, and remove afterwards all functions and modules that a test adds."""
     registry, path = dict(functions._registry), list(sys.path)
     functions._registry.clear()
     yield
@@ -215,7 +232,7 @@ def nothing_registered(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def hatchling_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the build backend, to be put on PYTHONPATH."""
+    """A folder with the build backend, for PYTHONPATH."""
     tools = tmp_path_factory.mktemp("tools")
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", str(tools)]
     subprocess.run([*pip, "hatchling>=1.27", "editables"], check=True)
@@ -224,7 +241,7 @@ def hatchling_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def hatchling(hatchling_tools: Path) -> Callable[..., Path]:
-    """Builds a distribution of a checkout, as the index's tools do; gives the file."""
+    """Return a function that builds a distribution of a checkout and returns the file."""
 
     def build(folder: Path, kind: str, out: Path) -> Path:
         subprocess.run(
@@ -234,8 +251,8 @@ def hatchling(hatchling_tools: Path) -> Callable[..., Path]:
             env={**os.environ, "PYTHONPATH": str(hatchling_tools)},
             capture_output=True,
         )
-        [found] = out.iterdir()
-        return found
+        [distribution] = out.iterdir()
+        return distribution
 
     return build
 
@@ -247,31 +264,38 @@ def source_distribution(tmp_path_factory: pytest.TempPathFactory, hatchling: Cal
 
 @pytest.fixture(scope="session")
 def engine() -> Iterator[docker.DockerClient]:
-    """The container engine; tests that need one are skipped where there is none."""
-    client, why = None, ""
+    """The container engine. Without an engine, tests that need it are skipped."""
+    client, reason = None, ""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)  # docker-py closes no socket that it could not connect
+        warnings.simplefilter("ignore", ResourceWarning)  # docker-py does not close a socket whose connection failed
         try:
             client = docker.from_env(timeout=60)
         except DockerException as error:
-            why = str(error)
+            reason = str(error)
         gc.collect()
     if client is None:
-        pytest.skip(f"no container engine: {why}")
+        pytest.skip(f"no container engine: {reason}")
     yield client
     client.close()
 
 
 @pytest.fixture(scope="session")
 def base_image(engine: docker.DockerClient) -> str:
-    """The base of algorithms' images, by name. It stays, as it does after any `algotools build`."""
-    return base.ensure(engine, lambda _line: None)
+    """The name of the base image. The image is not removed, like after `algotools build`."""
+    return base.ensure_base(engine, lambda _line: None)
 
 
 @pytest.fixture(scope="session")
 def average_image(engine: docker.DockerClient) -> Iterator[str]:
-    """The example's image, by name."""
+    """The name of the image of the example."""
     tag = f"algotools-test/average:{os.getpid()}"
     build_project(engine, AVERAGE, tag, lambda _line: None)
     yield tag
     engine.images.remove(tag)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Set a longer timeout for tests of containers, because the first test builds images on a busy machine."""
+    for item in items:
+        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(600))

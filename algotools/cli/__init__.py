@@ -1,73 +1,67 @@
-"""The command line: thin commands, each over one room of the package."""
+"""The command line interface. Each command is a thin layer over one package."""
 
 from __future__ import annotations
 
+import os
 import sys
-from typing import Annotated
 
-import typer
-from rich.console import Console
-from rich.markup import escape
+from algotools.cli import _streams
+from algotools.errors import AlgotoolsError, InternalError, MachineError
+from algotools.runtime.unexpected import convert_unexpected
 
-from algotools import __version__
-from algotools.cli.build import EXAMPLES as BUILD_EXAMPLES
-from algotools.cli.build import build
-from algotools.cli.check import EXAMPLES as CHECK_EXAMPLES
-from algotools.cli.check import check
-from algotools.cli.describe import describe
-from algotools.cli.inspect import KEYS, inspect
-from algotools.cli.new import EXAMPLES as NEW_EXAMPLES
-from algotools.cli.new import new
-from algotools.cli.push import push
-from algotools.cli.run import EXAMPLES, run
-from algotools.errors import AlgotoolsError
+__all__ = ["main"]
 
-app = typer.Typer(
-    name="algotools",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-app.command(epilog=NEW_EXAMPLES)(new)
-app.command(epilog=EXAMPLES)(run)
-app.command()(describe)
-app.command(epilog=CHECK_EXAMPLES)(check)
-app.command(epilog=BUILD_EXAMPLES)(build)
-app.command()(push)
-app.command(epilog=KEYS)(inspect)
-
-
-def _version(asked: bool) -> None:
-    if asked:
-        typer.echo(f"algotools {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def algotools(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    """Write algorithms for federated analysis, and run them over several nodes on this machine.
-
-    [dim]Decorate functions with @rpc and @master, then: [/dim]algotools run METHOD name=value
-    """
-    del version
+_INTERRUPTED = 130
+"""The shell's exit code for SIGINT."""
 
 
 def main() -> None:
-    """The command ``algotools``: a user's mistake ends with a message and its exit code, never with a traceback."""
+    """Run the command ``algotools``. A failure is reported as a message with its exit code, not as a traceback."""
+    code = 0
     try:
+        _streams.prepare()
+        try:
+            code = _run()
+        finally:
+            sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    except BaseException as error:
+        failure = error if isinstance(error, AlgotoolsError) else convert_unexpected(error)
+        code = failure.exit_code
+        _report(failure)
+    _streams.discard_unwritten()
+    sys.exit(code)
+
+
+def _run() -> int:
+    """Run the command and return its exit code."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        reason = f"the working directory cannot be used ({error.strerror}); change to another folder"
+        raise MachineError(reason) from None
+    try:
+        # Here, so that Ctrl-C and missing resources during the import are reported as well.
+        from algotools.cli._app import app
+
         app()
-    except AlgotoolsError as error:
-        _complain(error)
-        sys.exit(error.exit_code)
+    except SystemExit as request:
+        if request.code is None or isinstance(request.code, int):
+            return request.code or 0
+        raise InternalError(f"a command ended with {request.code!r}") from request
+    return 0
 
 
-def _complain(error: AlgotoolsError) -> None:
-    console = Console(stderr=True, highlight=False)
-    console.print(f"[red]error[/red] ({error.exit_code}): {escape(error.message)}", soft_wrap=True)
-    if error.detail:
-        console.print(escape(error.detail.rstrip()), style="dim", soft_wrap=True)
+def _report(failure: AlgotoolsError) -> None:
+    """Write a failure to standard error, with colours if possible."""
+    try:
+        from rich.console import Console
+        from rich.markup import escape
+
+        console = Console(stderr=True, highlight=False)
+        console.print(f"[red]error[/red] ({failure.exit_code}): {escape(failure.message)}", soft_wrap=True)
+        if failure.detail and not isinstance(failure, MachineError):
+            console.print(escape(failure.detail.rstrip()), style="dim", soft_wrap=True)
+    except Exception:  # without memory or descriptors, rich cannot be imported
+        sys.stderr.write(f"error ({failure.exit_code}): {failure.message}\n")

@@ -1,7 +1,8 @@
-"""A node's database -> what a function asked for.
+"""Read a node's database in the form that a function requests.
 
-A *form* is what the author annotated (a pandas DataFrame, the database itself); a *source* is a type of
-database. There is one module a source, imported when a function needs it.
+A *form* is the type that the author annotated (a pandas DataFrame, the database itself). A *source* is a type of
+database. Each source has a module in this folder, each form has a module in ``forms``. A module is imported when a task
+needs it.
 """
 
 from __future__ import annotations
@@ -9,13 +10,23 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from algotools.data.held import HELD
-from algotools.errors import UnsupportedDatabase
+from algotools.data import _options
+from algotools.data.names import RequestedNames, find_renames, select_columns
+from algotools.data.reading import (
+    PARQUET_SUFFIXES,
+    Loaded,
+    NeedsPandas,
+    Unreadable,
+    find_path,
+    name_errors,
+    refuse_pipe,
+)
+from algotools.errors import InputError, UnsupportedDatabase
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -28,151 +39,243 @@ FORMS = {
     ("pyarrow", "Table"): "arrow",
     ("pyarrow", "RecordBatchReader"): "batches",
     ("duckdb", "DuckDBPyRelation"): "duckdb",
-    ("_duckdb", "DuckDBPyRelation"): "duckdb",  # where it says it is, in DuckDB 1.4 and 1.5
+    ("_duckdb", "DuckDBPyRelation"): "duckdb",  # the class's package in DuckDB 1.4 and 1.5
     ("ibis", "Table"): "ibis",
     ("pathlib", "Path"): "path",
     ("algotools", "Database"): "database",
 }
-"""Package and class of an annotation -> the form that it asks for.
+"""Package and class of an annotation -> the form that it requests.
 
-It is a module of ``forms``, ``pandas``, which the sources themselves give, or one of ``UNREAD``.
+A form is a module of ``forms``, ``pandas``, which the sources themselves return, or one of ``UNREAD``.
 """
 
 UNREAD = frozenset({"database", "path"})
-"""The forms in which nothing is read, and no column known."""
+"""The forms that read nothing, so that the names of the columns are unknown."""
 
 SOURCES = {kind: f"algotools.data.{kind}" for kind in ("csv", "excel", "frame", "omop", "parquet", "sparql", "sql")}
-"""Type of a database -> the module that reads it."""
+"""Type of a database -> its module with ``Source.read``. The module of ``omop`` converts to type ``sql``."""
 
-ENDINGS = {
-    ".csv": "csv", ".frame": "frame", ".parquet": "parquet", ".xlsx": "excel", ".xls": "excel",
-    ".sqlite": "sql", ".db": "sql", ".duckdb": "sql",
+_QUERYABLE = frozenset({"omop", "sparql", "sql"})
+"""The types of databases that answer queries."""
+
+_SUFFIXES = {
+    ".csv": "csv", ".frame": "frame", ".parquet": "parquet", ".parq": "parquet", ".pq": "parquet", ".xlsx": "excel",
+    ".xlsm": "excel", ".xls": "excel", ".xlsb": "excel", ".ods": "excel", ".sqlite": "sql", ".db": "sql",
+    ".duckdb": "sql", ".feather": "feather", ".arrow": "feather",
 }  # fmt: skip
-"""How a file's name ends -> its type, where the node does not say."""
+"""Suffix of a file's name -> the default type. Some types and files are only refused, but never taken for CSV."""
 
 
-class Loaded(NamedTuple):
-    """What was read, and the columns that the database has, read or not; None if that was not looked at."""
+class FrameInMemory(NamedTuple):
+    """A DataFrame of the local federation that is in memory instead of in a file."""
 
-    value: object
-    columns: list[object] | None
+    frame: pd.DataFrame
+    write_file: Callable[[], object]
+    """Writes the file for a function that requests a path."""
+
+
+FRAMES_IN_MEMORY: dict[Path, FrameInMemory] = {}
+"""Path of the ``.frame`` file -> the frame, in the federation's process and its copies; empty at a node.
+
+The dictionary is here and not in ``frame``, because a lookup must not import pandas.
+"""
 
 
 class Source(Protocol):
-    """What a module under this folder offers."""
+    """Interface of a source's module."""
 
     def read(self, database: Database, columns: Collection[str] | None) -> Loaded:
-        """Those of the asked columns (None: all) that the database has, in its own order.
+        """Return the requested columns (None: all) as a DataFrame, in the order of the database.
+
+        Columns that the database does not have are left out.
 
         Raises:
-            DatabaseUnreadable: the database is missing, broken, or may not be read.
+            DatabaseUnreadable: the database is missing or broken, or permission is denied.
         """
 
 
-def form_of(annotation: object) -> str | None:
-    """The form that an annotation asks for; None if it is no form of data."""
+def find_form(annotation: object) -> str | None:
+    """Return the form that an annotation requests; None if the annotation is not a form of data."""
     if not isinstance(annotation, type):
         return None
     return FORMS.get((annotation.__module__.partition(".")[0], annotation.__name__))
 
 
-def type_of(database: Database) -> str:
-    """The type of a database: what the node says, else what its URI tells, else csv."""
+def detect_type(database: Database) -> str:
+    """Return the type of a database: as configured by the node, otherwise derived from the URI, otherwise csv."""
     if database.type:
         return database.type.lower()
     scheme, separator, _ = database.uri.partition("://")
     if separator and scheme != "file":
         return "sql"
-    kind = ENDINGS.get(PurePosixPath(database.uri).suffix.lower())
+    kind = _SUFFIXES.get(PurePosixPath(database.uri).suffix.lower())
     return kind or ("parquet" if _is_partitioned(database.uri) else "csv")
 
 
 def _is_partitioned(uri: str) -> bool:
-    """Whether it is a folder with a table in parts."""
+    """Whether the URI is a folder with Parquet files."""
     with contextlib.suppress(OSError):
-        return uri != "" and Path(uri).is_dir() and next(Path(uri).rglob("*.parquet"), None) is not None
+        files = Path(uri).rglob("*") if uri and Path(uri).is_dir() else ()
+        return any(file.suffix.lower() in PARQUET_SUFFIXES for file in files)
     return False
 
 
-def load(database: Database, form: str, columns: Collection[str] | None, closing: ExitStack | None = None) -> Loaded:
-    """Give a database in the form that a function asks for.
+def load(
+    database: Database,
+    form: str,
+    columns: Collection[str] | None,
+    stack: ExitStack | None = None,
+    names: Collection[str] = (),
+) -> Loaded:
+    """Return a database in the form that a function requests.
 
-    ``closing`` is closed when the function has returned: a lazy form is read until then.
+    A requested column is found by the normal form of its name, and has the requested name in the table; see ``names``.
+    ``names`` are names that the function uses although it reads all columns.
+
+    The caller closes ``stack`` after the function has returned, because a lazy form is read until then.
 
     Raises:
-        UnsupportedDatabase: this version does not read such a database.
-        InputError, UnknownColumn: the task asks for preprocessing that cannot be done.
+        UnsupportedDatabase: algotools cannot read this type of database in this form.
+        InputError, UnknownColumn: the task requests a query or preprocessing that is not possible.
         DatabaseUnreadable: see ``Source.read``.
     """
-    if form in UNREAD:
-        place(database)
-        return Loaded(database if form == "database" else _path(database), None)
-    kind = type_of(database)
+    if form in UNREAD and (in_memory := FRAMES_IN_MEMORY.get(Path(database.uri))) is not None:
+        in_memory.write_file()
+    if form == "database":  # its function can use the query
+        return Loaded(database, None)
+    kind = detect_type(database)
+    _check_query(database, kind)
+    if form == "path":
+        return Loaded(_require_path(database), None)
     if kind not in SOURCES:
         raise UnsupportedDatabase(
-            f"database {database.label!r} is of type {kind!r}, which cannot be read as a table; "
-            f"types that can: {', '.join(sorted(SOURCES))}; or annotate the parameter `Path` or `Database` and read it "
-            "yourself"
+            f"database {database.label!r} has a type that cannot be read as a table (readable types: "
+            f"{', '.join(sorted(SOURCES))}); annotate the parameter with `Path` or `Database` and read the "
+            "database in the function",
+            detail=f"its type is {kind!r}",
         )
-    if kind == "omop":  # which is SQL, of whichever form
-        database, kind = importlib.import_module(SOURCES[kind]).as_sql(database), "sql"
+    with name_errors(database, kind):
+        refuse_pipe(database.uri)
+        _options.check_names(database, kind)
+    if kind == "omop":
+        database, kind = importlib.import_module(SOURCES[kind]).convert_to_sql(database), "sql"
+    stack = ExitStack() if stack is None else stack
+    loaded = _load_table(database, kind, form, None if columns is None else RequestedNames(columns), stack)
+    with name_errors(database, kind):
+        renames = find_renames(loaded.columns or (), {*(columns or ()), *names})
+    if not renames:
+        return loaded
     if form == "pandas":
-        return _as_pandas(database, kind, columns)
-    from algotools.data import reading
+        table: object = cast("pd.DataFrame", loaded.value).rename(columns=renames)
+    else:
+        table = _import_form(form).rename_columns(loaded.value, renames)
+    return Loaded(table, [renames.get(str(name), name) for name in loaded.columns or ()])
 
-    closing = ExitStack() if closing is None else closing
-    library = _module(form)
-    if not database.preprocessing and (own := getattr(library, kind, None)) is not None:
-        with contextlib.suppress(reading.NotAlike):
-            return cast("Loaded", own(database, columns, closing))
-    loaded = _as_pandas(database, kind, columns)
-    with reading.reading(database, kind):
+
+def _load_table(database: Database, kind: str, form: str, columns: Collection[str] | None, stack: ExitStack) -> Loaded:
+    """Return the requested columns of a table, with the names of the database."""
+    if form == "pandas":
+        return _load_pandas(database, kind, columns)
+    library = _import_form(form)
+    # A library's own reader is faster than the way through pandas. The reader raises NeedsPandas if the library would
+    # understand this database differently. The steps of a task's preprocessing work on DataFrames only.
+    if not database.preprocessing and (read_natively := getattr(library, f"read_{kind}", None)) is not None:
+        with contextlib.suppress(NeedsPandas):
+            return cast("Loaded", read_natively(database, columns, stack))
+    loaded = _load_pandas(database, kind, columns)
+    with name_errors(database, kind):
         if not cast("pd.DataFrame", loaded.value).columns.is_unique:
-            raise reading.Unfit("it has two columns of one name, which only pandas can tell apart; give each its own")
-        return loaded._replace(value=library.of_pandas(loaded.value, closing))
+            raise Unreadable("it has two columns with the same name, which only pandas supports; rename one of them")
+        frame = cast("pd.DataFrame", loaded.value)
+        _check_values(frame)
+        if sparse := {name: dtype.subtype for name, dtype in frame.dtypes.items() if str(dtype).startswith("Sparse[")}:
+            frame = frame.astype(sparse)  # DuckDB has no sparse columns
+        return loaded._replace(value=library.convert_frame(frame, stack))
 
 
-def _as_pandas(database: Database, kind: str, columns: Collection[str] | None) -> Loaded:
+def _check_values(frame: pd.DataFrame) -> None:
+    """Refuse columns of Python objects that a library would change: DuckDB and Arrow round integers of over 64 bits.
+
+    A column of objects of one type, such as lists, is for the library, and so is a column of integers and floats.
+
+    Raises:
+        Unreadable: a column has such values.
+    """
+    for position in range(frame.shape[1]):
+        column = frame.iloc[:, position]
+        if str(column.dtype).startswith(("period[", "interval[", "complex")):
+            raise Unreadable(
+                f"a column has the type {column.dtype}, which only pandas supports; convert it to numbers or texts"
+            )
+        if column.dtype != "object":
+            continue
+        values = column.dropna()
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**64 for value in values):
+            raise Unreadable("a column has integers of more than 64 bits, which only pandas supports; read it as text")
+        types = {float if type(value) is int else type(value) for value in values}
+        if len(types) > 1:
+            raise Unreadable("a column has values of several types, which only pandas supports; give it one type")
+
+
+def _check_query(database: Database, kind: str) -> None:
+    """Refuse a query or a sheet for a type of database that would ignore it.
+
+    A node may set the variable of a query although the task has none: then the query is empty, or the text ``None``.
+    """
+    if kind not in SOURCES:
+        return
+    if _is_given(database.query) and kind not in _QUERYABLE:
+        raise InputError(
+            f"the task has a query for database {database.label!r} of type {kind!r}, but only types "
+            f"{', '.join(sorted(_QUERYABLE))} have queries; remove the query, or request another database"
+        )
+    if _is_given(database.sheet_name) and kind != "excel":
+        raise InputError(
+            f"the task names a sheet of database {database.label!r} of type {kind!r}, but only databases of type excel "
+            "have sheets; remove the name of the sheet, or request another database"
+        )
+
+
+def _is_given(text: str | None) -> bool:
+    return (text or "").strip() not in ("", "None")
+
+
+def _load_pandas(database: Database, kind: str, columns: Collection[str] | None) -> Loaded:
     source = cast("Source", importlib.import_module(SOURCES[kind]))
-    return _preprocessed(source, database, columns) if database.preprocessing else source.read(database, columns)
+    if not database.preprocessing:
+        return source.read(database, columns)
+    from algotools.data import _preprocessing  # here: few tasks request it
+
+    steps = _preprocessing.read_steps(database)
+    # The steps may use columns that the function does not request.
+    step_columns = {name for step in steps for name in step.columns}
+    loaded = source.read(database, None if columns is None else RequestedNames({*columns, *step_columns}))
+    frame = cast("pd.DataFrame", loaded.value)
+    with name_errors(database, kind):
+        renames = find_renames(list(frame.columns), step_columns)
+    frame = _preprocessing.apply_steps(steps, frame.rename(columns=renames), database)
+    restored = {new: old for old, new in renames.items()}
+    return loaded._replace(value=select_columns(frame.rename(columns=restored), columns).value)
 
 
-def _module(form: str) -> Any:
+def _import_form(form: str) -> Any:
     try:
         return importlib.import_module(f"algotools.data.forms.{form}")
     except ModuleNotFoundError as error:
         raise UnsupportedDatabase(
-            f"the image lacks the package {error.name}, which data in the form {form!r} need; put it into the "
+            f"the image lacks the package {error.name}, which the data form {form!r} needs; add the package to the "
             "algorithm's dependencies"
         ) from error
 
 
-def _path(database: Database) -> Path:
-    from algotools.data.reading import path_of, reading
-
-    if (path := path_of(database.uri)) is None:
+def _require_path(database: Database) -> Path:
+    """Return the path of a file or folder that exists."""
+    if (path := find_path(database.uri)) is None:
         raise UnsupportedDatabase(
-            f"database {database.label!r} is no file or folder, so it has no path; annotate the parameter `Database`, "
-            "which has its URI"
+            f"database {database.label!r} is not a file or folder, so it has no path; annotate the parameter with "
+            "`Database` to get the URI"
         )
     if not os.path.exists(path):
-        with reading(database, "folder"):
+        with name_errors(database, "folder"):
             raise FileNotFoundError(path)
     return Path(path)
-
-
-def place(database: Database) -> None:
-    """See to it that a frame that is held is in its file, too, for who cannot see it here."""
-    if (path := Path(database.uri)) in HELD:
-        importlib.import_module(SOURCES["frame"]).place(path)
-
-
-def _preprocessed(source: Source, database: Database, columns: Collection[str] | None) -> Loaded:
-    """What is left after the steps that a v4 task asks for, which may work on columns that nobody else needs."""
-    from algotools.data import preprocessing, reading  # here: few tasks ask for it
-
-    steps = preprocessing.steps(database)
-    needed = None if columns is None else {*columns, *(name for step in steps for name in step.columns)}
-    whole = source.read(database, needed)
-    frame = preprocessing.apply(steps, cast("pd.DataFrame", whole.value), database)
-    return whole._replace(value=reading.loaded(frame, columns).value)

@@ -1,91 +1,207 @@
-"""CSV files, through pandas."""
+"""CSV files, through pandas, and what pandas would read wrongly without a message."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from algotools.data import Loaded
-from algotools.data.compressed import opened
-from algotools.data.options import Dialect
-from algotools.data.reading import Unfit, path_of, reading
+from algotools.data._csv_format import ASCII_BASED, Dialect, open_decompressed
+from algotools.data._csv_head import check_shape, read_head
+from algotools.data._csv_scan import scan
+from algotools.data._csv_selection import ColumnSelection, is_worthwhile, read_selection
+from algotools.data._csv_widths import TOO_LONG, has_long_rows
+from algotools.data.reading import Loaded, NeedsPandas, Unreadable, find_path, name_errors
 from algotools.task import Database
 
 LARGE = 1 << 22
-"""Bytes from which on it pays to keep the columns that nobody asks for away from pandas' parser."""
+"""Bytes of a file from which splitting the rows with Arrow saves time."""
 
 
 def read(database: Database, columns: Collection[str] | None) -> Loaded:
-    """The file as ``pandas.read_csv`` gives it, or the asked columns of it: see ``Source.read``."""
-    seen: list[object] = []
+    """Return the requested columns of the file, as ``pandas.read_csv`` reads them; see ``Source.read``."""
+    names_in_file: list[object] = []
 
-    def asked(name: object) -> bool:
-        seen.append(name)
+    def is_requested(name: object) -> bool:
+        names_in_file.append(name)  # pandas calls this function with each name of the header
         return columns is None or name in columns
 
-    with reading(database, "csv"):
-        dialect = Dialect.of(database)
-        words = _words(dialect)
-        large = columns is not None and _size(database.uri) >= LARGE
-        if large or dialect.parse_dates:
-            with _source(database.uri) as source:
-                names = list(pd.read_csv(**source, **words, nrows=0).columns)
-            words |= _dates(dialect, names, columns)
-            if large and (frame := _narrow(database.uri, dialect, names, columns or (), words)) is not None:
-                return Loaded(frame, names)
-        with _source(database.uri) as source:
-            frame = pd.read_csv(**source, **words, usecols=None if columns is None else asked)
-    return Loaded(frame, list(frame.columns) if columns is None else list(dict.fromkeys(seen)))
+    with name_errors(database, "csv"):
+        dialect = Dialect.from_database(database)
+        options = _make_pandas_options(dialect)
+        path = _find_file(database.uri)
+        if path is not None:
+            _check_file(path, dialect)
+        is_large = columns is not None and path is not None and path.stat().st_size >= LARGE
+        if is_large or dialect.parse_dates or dialect.dtype:
+            with _open_source(database.uri) as source:
+                names = list(pd.read_csv(**source, **options, nrows=0).columns)
+            dialect = dialect.find_columns(names)
+            options = _make_pandas_options(dialect)
+            if dates := [name for name in dialect.parse_dates if columns is None or name in columns]:
+                options["parse_dates"] = dates
+            if is_large and path is not None:
+                positions = [position for position, name in enumerate(names) if name in (columns or ())]
+                selection = ColumnSelection(path, dialect, names, positions)
+                if is_worthwhile(selection) and (frame := read_selection(selection, options)) is not None:
+                    return Loaded(_restore_integers(database.uri, frame, options), names)
+        if columns is not None and path is not None:
+            _check_widths(path, dialect, database.uri, options)
+        # `usecols` is a function instead of a list. If rows are longer than the header, pandas uses the first column
+        # as the index, but not if a list contains all names. With a list, the values of a column would depend on which
+        # other columns are requested.
+        frame = _read_file(database.uri, usecols=None if columns is None else is_requested, **options)
+        frame = _restore_integers(database.uri, frame, options)
+    return Loaded(frame, list(frame.columns) if columns is None else list(dict.fromkeys(names_in_file)))
 
 
-def _words(dialect: Dialect) -> dict[str, Any]:
-    """How a file is written, in pandas' words. Which columns are dates can only be said of columns that are read."""
-    words = {name: getattr(dialect, name) for name in dialect.told - {"quotechar", "parse_dates", "na_values"}}
+def read_parts(database: Database, names: Collection[str], dtypes: dict[str, str], size: int) -> Iterator[pd.DataFrame]:
+    """Yield those of the file's columns that have a dtype, ``size`` rows at a time."""
+    dialect = Dialect.from_database(database)
+    options = _make_pandas_options(dialect) | {"dtype": dtypes}
+    is_requested = None if len(dtypes) == len(names) else (lambda name: name in dtypes)
+    if is_requested is not None and (path := _find_file(database.uri)) is not None:
+        _check_widths(path, dialect, database.uri, options)
+    with (
+        _open_source(database.uri) as source,
+        pd.read_csv(**source, **options, usecols=is_requested, chunksize=size) as parts,
+    ):
+        for part in parts:
+            yield part[list(dtypes)]
+
+
+def _check_file(path: Path, dialect: Dialect) -> None:
+    """Refuse a file that pandas reads wrongly without a message, whichever columns are requested.
+
+    Raises:
+        Unreadable: see ``check_shape`` and ``scan``.
+    """
+    with contextlib.suppress(NeedsPandas):
+        head = read_head(path, dialect, _FIRST_ROWS)
+        if len(head.names) == 1 or len(head.rows[0] if head.rows else head.names) > len(head.names):
+            check_shape(read_head(path, dialect), dialect)
+    if dialect.encoding in ASCII_BASED:
+        scan(path, dialect, blank_lines=False, quoted_newlines=False)
+
+
+_FIRST_ROWS = 1 << 16
+"""Bytes that contain the first row."""
+
+
+def _check_widths(path: Path, dialect: Dialect, uri: str, options: dict[str, Any]) -> None:
+    """Refuse a file with a row that has too many fields: pandas does so only if all columns are requested.
+
+    Raises:
+        Unreadable: a row has too many fields.
+        ParserError: pandas cannot split the rows.
+    """
+    try:
+        head = read_head(path, dialect, _FIRST_ROWS)
+        is_long = has_long_rows(path, dialect, max(len(row) for row in (head.names, *head.rows[:1])))
+    except NeedsPandas:
+        is_long = None
+    if is_long:
+        raise Unreadable(TOO_LONG)
+    if is_long is None:  # pandas splits all rows, without deriving types
+        options = {name: option for name, option in options.items() if name != "parse_dates"} | {"dtype": object}
+        with (
+            _name_long_rows(),
+            _open_source(uri) as source,
+            pd.read_csv(**source, **options, chunksize=_CHECKED_ROWS) as parts,
+        ):
+            for _ in parts:
+                pass
+
+
+_CHECKED_ROWS = 10_000
+
+
+@contextlib.contextmanager
+def _name_long_rows() -> Iterator[None]:
+    """Give pandas' error for a row with too many fields the reason that all forms have."""
+    try:
+        yield
+    except pd.errors.ParserError as error:
+        if "saw" not in str(error):  # Expected 4 fields in line 7, saw 5
+            raise
+        raise Unreadable(TOO_LONG, error) from None
+
+
+def _read_file(uri: str, **options: Any) -> pd.DataFrame:
+    """Return the file as pandas reads it, with one type for each column.
+
+    pandas reads a large file in parts. A column can have numbers in one part and texts in another, and pandas then
+    mixes them, with a warning. If this happens, the whole column decides the type, at the cost of more memory.
+    """
+    for low_memory in (True, False):
+        with _name_long_rows(), _open_source(uri) as source, warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.DtypeWarning)
+            try:
+                frame: pd.DataFrame = pd.read_csv(**source, low_memory=low_memory, **options)
+                break
+            except pd.errors.DtypeWarning:
+                continue
+            except ValueError as error:
+                if "dtype" not in options or isinstance(error, (pd.errors.ParserError, UnicodeError)):
+                    raise
+                raise Unreadable("a value does not have the type that its option DTYPE sets", error) from None
+    return frame
+
+
+def _restore_integers(uri: str, frame: pd.DataFrame, options: dict[str, Any]) -> pd.DataFrame:
+    """Return the frame with the exact values of large integers.
+
+    A column of integers with a missing value has the dtype float64 in pandas. This rounds integers above 2**53, such as
+    the numbers of some registries. These columns are read again, with the dtype Int64.
+    """
+    # Dates are of other columns, and a type that the owner set stays.
+    options = {name: option for name, option in options.items() if name != "parse_dates"}
+    for name in frame.columns[frame.dtypes == "float64"] if frame.columns.is_unique else ():
+        values = frame[name].dropna()
+        is_whole = (values.abs() <= 2.0**63).all() and (values.abs() >= 2.0**53).any() and (values % 1 == 0).all()
+        if not is_whole or name in options.get("dtype", ()):
+            continue
+        only_name = {"usecols": lambda other, name=name: other == name, "dtype": {name: "Int64"}}
+        with _open_source(uri) as source, contextlib.suppress(ValueError, TypeError):  # they are written as floats
+            column = pd.read_csv(**source, **{**options, **only_name})[name]
+            if any(exact != int(rounded) for exact, rounded in zip(column.dropna(), values, strict=True)):
+                frame = frame.assign(**{name: column.set_axis(frame.index)})
+    return frame
+
+
+def _make_pandas_options(dialect: Dialect) -> dict[str, Any]:
+    """Return the dialect as arguments of ``pandas.read_csv``, except ``parse_dates``.
+
+    ``parse_dates`` may contain only columns that are read.
+    """
+    plain = dialect.differences - {"quotechar", "parse_dates", "na_values", "dtype"}
+    options = {name: getattr(dialect, name) for name in plain}
+    if dialect.dtype:
+        options["dtype"] = dict(dialect.dtype)
     if dialect.na_values:
-        words["na_values"] = list(dialect.na_values)
-    if dialect.quotechar:
-        return words | {"quotechar": dialect.quotechar}
-    return words | {"quoting": csv.QUOTE_NONE}
+        options["na_values"] = list(dialect.na_values)
+    return options | ({"quotechar": dialect.quotechar} if dialect.quotechar else {"quoting": csv.QUOTE_NONE})
 
 
-def _dates(dialect: Dialect, names: Sequence[object], columns: Collection[str] | None) -> dict[str, Any]:
-    if missing := [name for name in dialect.parse_dates if name not in names]:
-        raise Unfit(
-            f"its option PARSE_DATES names {len(missing)} column(s) that it does not have", detail=", ".join(missing)
-        )
-    dates = [name for name in dialect.parse_dates if columns is None or name in columns]
-    return {"parse_dates": dates} if dates else {}
-
-
-@contextmanager
-def _source(uri: str) -> Iterator[dict[str, Any]]:
-    """A file as pandas is to be told of it: it would go by its name to see whether it is compressed."""
-    if (path := path_of(uri)) is None:
+@contextlib.contextmanager
+def _open_source(uri: str) -> Iterator[dict[str, Any]]:
+    """Yield the file as arguments of ``pandas.read_csv``, which would detect a compression by the file's name only."""
+    if (path := find_path(uri)) is None:
         yield {"filepath_or_buffer": uri}
-    elif (stream := opened(Path(path))) is None:
+    elif (stream := open_decompressed(Path(path))) is None:
         yield {"filepath_or_buffer": path, "compression": None}
     else:
         with stream:
             yield {"filepath_or_buffer": stream}
 
 
-def _size(uri: str) -> int:
-    """Bytes of a file; -1 for what is none, or has no end."""
-    path = path_of(uri)
-    return os.path.getsize(path) if path is not None and os.path.isfile(path) else -1
-
-
-def _narrow(
-    uri: str, dialect: Dialect, names: list[Any], columns: Collection[str], words: dict[str, Any]
-) -> pd.DataFrame | None:
-    from algotools.data import narrow  # here: of small files Arrow need not see anything
-
-    asked = [position for position, name in enumerate(names) if name in columns]
-    file = narrow.Narrow(Path(path_of(uri) or uri), dialect, names, asked)
-    return narrow.read(file, words) if narrow.fits(file) else None
+def _find_file(uri: str) -> Path | None:
+    """Return the path of a regular file; None if the URI names anything else."""
+    path = find_path(uri)
+    return Path(path) if path is not None and os.path.isfile(path) else None

@@ -1,20 +1,19 @@
-"""OMOP's common data model: a database that takes a query, as nodes are configured for OHDSI's own tools.
+"""OMOP's common data model: a SQL database, with the options that a node has for OHDSI's tools.
 
-Those are R's, with drivers of Java: a URI of JDBC's, and beside it ``USER``, ``PASSWORD``, ``CDM_SCHEMA`` and others.
-Here the same words reach the same PostgreSQL without either, and a query finds the model's tables by their names.
+OHDSI's tools are written in R and use Java drivers. They need a JDBC URI and options such as ``USER``, ``PASSWORD`` and
+``CDM_SCHEMA``. This module translates the options to a URI of the same PostgreSQL server, without R and Java. A query
+can use the model's tables without a schema.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from algotools.data import Loaded, sql
-from algotools.data.reading import Unfit
-from algotools.data.sql.problems import naming
+from algotools.data._sql_errors import name_sql_errors
+from algotools.data.reading import Unreadable
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -24,60 +23,57 @@ _JDBC = {
     "sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey",
     "connectTimeout": "connect_timeout", "ApplicationName": "application_name",
 }  # fmt: skip
-"""What JDBC's driver of PostgreSQL may be told in a URI, and means the same to libpq."""
+"""Options of a JDBC URI for PostgreSQL -> libpq's options with the same meaning."""
 
 
-def read(database: Database, columns: Collection[str] | None) -> Loaded:
-    """What ``sql`` reads there: see ``Source.read``."""
-    return sql.read(as_sql(database), columns)
+def convert_to_sql(database: Database) -> Database:
+    """Return the database with the type ``sql``.
 
-
-def as_sql(database: Database) -> Database:
-    """The same as a database of type ``sql``.
-
-    On PostgreSQL names without a schema are looked up in ``CDM_SCHEMA`` and then in ``RESULTS_SCHEMA``.
-    ``CDM_DATABASE`` is the database where the URI names none. A URI that is not JDBC's, or a file, is taken as ``sql``
-    takes it.
+    PostgreSQL looks up names without a schema in ``CDM_SCHEMA``, then in ``RESULTS_SCHEMA``. ``CDM_DATABASE`` is the
+    default for a URI without a database. Files and other URIs than JDBC's work as with the type ``sql``.
 
     Raises:
-        DatabaseUnreadable: it is on a system for which the image has only JDBC's address.
+        DatabaseUnreadable: the URI is a JDBC URI of another system than PostgreSQL.
     """
     if "://" not in database.uri:
         return msgspec.structs.replace(database, type="sql")
-    with naming(database):
-        url = _url(database)
+    with name_sql_errors(database):
+        url = _translate_url(database)
         return msgspec.structs.replace(database, type="sql", uri=url.render_as_string(hide_password=False))
 
 
-def _url(database: Database) -> URL:
+def _translate_url(database: Database) -> URL:
     from sqlalchemy.engine import make_url
 
     options = database.options
-    java = database.uri.startswith("jdbc:")
+    is_jdbc = database.uri.startswith("jdbc:")
     url = make_url(database.uri.removeprefix("jdbc:"))
-    if java and url.get_backend_name() != "postgresql":
-        raise Unfit(
-            f"JDBC's URIs are understood of PostgreSQL only, not of {url.get_backend_name()[:40]}; give the URI that "
-            "SQLAlchemy takes, and its driver in the algorithm's dependencies"
+    if is_jdbc and url.get_backend_name() != "postgresql":
+        raise Unreadable(
+            f"JDBC URIs are supported for PostgreSQL only, not for {url.get_backend_name()[:40]}; configure "
+            "SQLAlchemy's URI and add its driver to the algorithm's dependencies"
         )
-    told = {name: str(value) for name, value in url.query.items()}
+    parameters = {name: str(value) for name, value in url.query.items()}
     url = url.set(
-        username=options.get("USER") or url.username or (told.get("user") if java else None),
-        password=options.get("PASSWORD") or url.password or (told.get("password") if java else None),
+        username=options.get("USER") or url.username or (parameters.get("user") if is_jdbc else None),
+        password=options.get("PASSWORD") or url.password or (parameters.get("password") if is_jdbc else None),
         database=url.database or options.get("CDM_DATABASE"),
     )
-    if java:
-        url = url.set(query={_JDBC[name]: value for name, value in told.items() if name in _JDBC})
-    named = [options.get("CDM_SCHEMA") or (told.get("currentSchema") if java else None), options.get("RESULTS_SCHEMA")]
-    schemas = [_schema(name) for name in named if name]
+    if is_jdbc:
+        url = url.set(query={_JDBC[name]: value for name, value in parameters.items() if name in _JDBC})
+    schema_options = [
+        options.get("CDM_SCHEMA") or (parameters.get("currentSchema") if is_jdbc else None),
+        options.get("RESULTS_SCHEMA"),
+    ]
+    schemas = [_quote_schema(name) for name in schema_options if name]
     if url.get_backend_name() == "postgresql" and schemas:
-        path = re.sub(r"([\\ ])", r"\\\1", ",".join(schemas))  # as libpq has a blank in an option
-        before = f"{told['options']} " if "options" in told and not java else ""
-        url = url.update_query_dict({"options": f"{before}-csearch_path={path}"})
+        path = re.sub(r"([\\ ])", r"\\\1", ",".join(schemas))  # libpq's escape for a space in an option
+        existing_options = f"{parameters['options']} " if "options" in parameters and not is_jdbc else ""
+        url = url.update_query_dict({"options": f"{existing_options}-csearch_path={path}"})
     return url
 
 
-def _schema(name: str) -> str:
-    """A schema as a query has it, in any case unless it has other characters; OHDSI may name its database before it."""
+def _quote_schema(name: str) -> str:
+    """Return the name of a schema for SQL, quoted if necessary. OHDSI's tools also accept ``database.schema``."""
     name = name.rpartition(".")[2]
     return name if re.fullmatch(r"\w+", name) else '"' + name.replace('"', '""') + '"'

@@ -1,109 +1,158 @@
-"""Endpoints of SPARQL: a query by the protocol's own POST, its answer as CSV, through pandas."""
+"""SPARQL endpoints: send the query as a POST request, read the CSV response with pandas."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Collection
-from http.client import HTTPException
+import socket
+from collections.abc import Collection, Iterable
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.error import HTTPError, URLError
 from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import HTTPHandler, HTTPRedirectHandler, HTTPSHandler, Request, build_opener
 
 import msgspec
 import pandas as pd
 
-from algotools.data import Loaded
-from algotools.data.reading import Unfit, reading
+from algotools.data._sql_errors import list_encodings, remove_secrets
+from algotools.data.reading import Loaded, Unreadable, name_errors
+from algotools.data.time_limit import keep_alive
 from algotools.errors import InputError
 from algotools.task import Database
 
-PATIENCE = 600
-"""Seconds that an endpoint may be silent."""
+CONNECT_TIMEOUT = 30
+"""Timeout in seconds for connecting to the endpoint, also through a proxy."""
+
+TIMEOUT = 600
+"""Seconds that the endpoint may be silent, because a query can take long."""
 
 
 def read(database: Database, columns: Collection[str] | None) -> Loaded:
-    """The answer as ``pandas.read_csv`` takes it, or the asked columns of it: see ``Source.read``.
+    """Return the requested columns of the response, as ``pandas.read_csv`` reads them; see ``Source.read``.
 
-    The query is the task's, else the owner's ``QUERY``. The owner may also configure ``USER`` and ``PASSWORD``, else
-    those of the URI are shown to the endpoint, and ``DEFAULT_GRAPH``.
+    The query is the task's, otherwise the owner's option ``QUERY``. The owner can also configure ``DEFAULT_GRAPH``,
+    ``USER`` and ``PASSWORD``; the URI can also contain user and password.
 
     Raises:
-        InputError: neither the task nor the node's configuration gives a query.
+        InputError: neither the task nor the owner specifies a query.
     """
     query = database.query or database.options.get("QUERY")
     if not query:
         raise InputError(
-            f"database {database.label!r} is of type 'sparql' and the task gives no query for it; give one: with the "
-            'label of the database ({"label": …, "query": "SELECT …"}), or as the argument `query` of an extraction; '
-            "or the node's owner configures one for all tasks, beside the database's URI, as `query`"
+            f"database {database.label!r} of type 'sparql' needs a query, which the task does not specify; add the "
+            'query to the label of the database ({"label": …, "query": "SELECT …"}) or to the arguments of an '
+            "extraction (`query`), or ask the node's owner to configure a `query` next to the database's URI"
         )
-    seen: list[object] = []
+    names_in_response: list[object] = []
 
-    def asked(name: object) -> bool:
-        seen.append(name)
+    def is_requested(name: object) -> bool:
+        names_in_response.append(name)
         return columns is None or name in columns
 
-    address, login = _address(database)
-    request = _request(database, address, login, query)
-    shown = msgspec.structs.replace(database, uri=address.partition("?")[0])
-    with reading(shown, "sparql"):
-        answer = _answer(request)
+    address, login = _split_uri(database)
+    request = _make_request(database, address, login, query)
+    database_without_secrets = msgspec.structs.replace(database, uri=address.partition("?")[0])
+    with name_errors(database_without_secrets, "sparql"):
+        response = _send(request, list_encodings({login, login.partition(":")[2]} if login else ()))
         try:
-            frame = pd.read_csv(io.BytesIO(answer), usecols=None if columns is None else asked)
+            frame = pd.read_csv(io.BytesIO(response), usecols=None if columns is None else is_requested)
         except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-            raise Unfit(f"its answer is no table{_SELECT}", error) from None
-    return Loaded(frame, list(frame.columns) if columns is None else list(dict.fromkeys(seen)))
+            raise Unreadable(f"its response is not a table{_ADVICE}", error) from None
+    return Loaded(frame, list(frame.columns) if columns is None else list(dict.fromkeys(names_in_response)))
 
 
-def _address(database: Database) -> tuple[str, str | None]:
-    """Where the endpoint is, without what may be secret; user and password apart."""
-    with reading(msgspec.structs.replace(database, uri=""), "sparql"):
+def _split_uri(database: Database) -> tuple[str, str | None]:
+    """Return the endpoint's address without secrets, and ``user:password``."""
+    with name_errors(msgspec.structs.replace(database, uri=""), "sparql"):
         try:
             parts = urlsplit(database.uri)
             host, port = parts.hostname, parts.port
         except ValueError:
             host = None
         if not host or parts.scheme not in ("http", "https"):
-            raise Unfit("its URI is not that of an endpoint: http:// or https://")
-        where = f"[{host}]" if ":" in host else host
-        address = urlunsplit(parts._replace(netloc=where if port is None else f"{where}:{port}", fragment=""))
+            raise Unreadable("its URI is not an http:// or https:// address")
+        netloc = f"[{host}]" if ":" in host else host
+        address = urlunsplit(parts._replace(netloc=netloc if port is None else f"{netloc}:{port}", fragment=""))
         user = database.options.get("USER") or unquote(parts.username or "")
         password = database.options.get("PASSWORD") or unquote(parts.password or "")
         return address, f"{user}:{password}" if user else None
 
 
-def _request(database: Database, address: str, login: str | None, query: str) -> Request:
+def _make_request(database: Database, address: str, login: str | None, query: str) -> Request:
     graph = database.options.get("DEFAULT_GRAPH")
     body = urlencode({"query": query, **({"default-graph-uri": graph} if graph else {})}).encode()
     headers = {"Accept": "text/csv", "User-Agent": "algotools"}
     if login is not None:
         headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-    return Request(address, body, headers)  # noqa: S310  # `_address` has seen to it that it is HTTP
+    return Request(address, body, headers)  # noqa: S310  # `_split_uri` has checked the scheme
 
 
-class _Stay(HTTPRedirectHandler):
-    """No other place gets to see the query and the password."""
+class _NoRedirect(HTTPRedirectHandler):
+    """Refuse redirects, so that no other host receives the query and the password."""
 
     def redirect_request(self, *_: object, **__: object) -> None:
-        """None."""
+        """Return None, so that the redirect is an error."""
 
 
-_SELECT = ": is the query a SELECT, and the URI that of the endpoint?"
+class _HttpConnection(HTTPConnection):
+    """A connection that is made within CONNECT_TIMEOUT."""
+
+    def connect(self) -> None:
+        super().connect()
+        _wait_for_response(self.sock)
 
 
-def _answer(request: Request) -> bytes:
-    """The whole answer: of one that is read bit by bit nobody would notice that its end is missing."""
+class _HttpsConnection(HTTPSConnection):
+    """An encrypted connection that is made within CONNECT_TIMEOUT."""
+
+    def connect(self) -> None:
+        super().connect()
+        _wait_for_response(self.sock)
+
+
+def _wait_for_response(connection: socket.socket) -> None:
+    connection.settimeout(TIMEOUT)
+    keep_alive(connection)
+
+
+class _LimitedHandler(HTTPHandler, HTTPSHandler):
+    """Use the connections above."""
+
+    def http_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_HttpConnection, req)
+
+    def https_open(self, req: Request) -> HTTPResponse:
+        return self.do_open(_HttpsConnection, req)
+
+
+_ADVICE = "; check that the query is a SELECT and that the URI is the address of the endpoint"
+
+
+def _send(request: Request, secrets: Iterable[str]) -> bytes:
+    """Send the request and return the response.
+
+    The whole response is read before it is parsed. Otherwise a response that breaks off would look complete.
+    """
     try:
-        with build_opener(_Stay).open(request, timeout=PATIENCE) as response:
+        with build_opener(_NoRedirect, _LimitedHandler).open(request, timeout=CONNECT_TIMEOUT) as response:
             if (kind := response.headers.get_content_type()) != "text/csv":
-                raise Unfit(f"its answer is {kind[:60]}, not CSV{_SELECT}")
+                raise Unreadable(f"its response is {kind[:60]}, not CSV{_ADVICE}")
             return bytes(response.read())
     except HTTPError as error:
         with error:
-            told = error.read(2000).decode(errors="replace")
-        why = "wants another user or password" if error.code in (401, 403) else "refuses the task's query"
-        raise Unfit(f"the endpoint {why} (HTTP {error.code})", told) from None
+            message = remove_secrets(error.read(2000).decode(errors="replace"), secrets)
+        refused_input = "user or password" if error.code in (401, 403) else "task's query"
+        raise Unreadable(f"the endpoint refuses the {refused_input} (HTTP {error.code})", message) from None
     except (URLError, HTTPException, OSError) as error:
         cause = getattr(error, "reason", None) or error
-        raise Unfit(f"the endpoint cannot be reached, or breaks off ({type(cause).__name__})", error) from None
+        message = remove_secrets(str(error), secrets)
+        if isinstance(cause, TimeoutError):
+            seconds = CONNECT_TIMEOUT if isinstance(error, URLError) else TIMEOUT
+            raise Unreadable(
+                f"the endpoint does not answer within {seconds} s; check that it runs, and that no firewall or proxy "
+                "blocks it",
+                message,
+            ) from None
+        raise Unreadable(
+            f"the endpoint cannot be reached or closes the connection early ({type(cause).__name__})", message
+        ) from None

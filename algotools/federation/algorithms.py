@@ -1,201 +1,269 @@
-"""The algorithms of a federation: which one an image's name stands for, what it speaks, and what runs it."""
+"""The algorithms of a federation: the algorithm for each image name, its platform generation, and its runner."""
 
 from __future__ import annotations
 
+import enum
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Union, get_args
 
-from algotools import contract as contracts
-from algotools import locate
-from algotools.contract import Contract
-from algotools.errors import FederationError
+from algotools.declare import locate
+from algotools.declare.functions import Algorithm
+from algotools.errors import AlgorithmNotFound, AlgotoolsError, FederationError, ImageNotFound
+from algotools.federation import contract as contracts
+from algotools.federation.contract import NodeContract
 from algotools.federation.runners import Runner
-from algotools.functions import Algorithm
+from algotools.image.names import parse_reference
+from algotools.payload import has_arrays
 
 if TYPE_CHECKING:
-    from algotools.federation.generation import Generation
+    from algotools.federation._generation import Generation
 
 RunnerName = Literal["inline", "process", "container", "as-node"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
 
-IN_CONTAINERS = ("container", "as-node")
-"""The runners that run images; a folder is made into one first."""
 
-What = Union[str, Path, Iterable[Callable[..., object]]]
+class RunnerChoice(str, enum.Enum):
+    """The runners on the command line; Python callers give a ``RunnerName``."""
+
+    INLINE = "inline"
+    PROCESS = "process"
+    CONTAINER = "container"
+    AS_NODE = "as-node"
+
+
+IN_CONTAINERS = ("container", "as-node")
+"""The runners that run images. From a folder they build an image first."""
+
+AlgorithmSource = Union[str, Path, Iterable[Callable[..., object]]]
 """An algorithm: a folder, an entry point's name, a module, an image, or decorated functions."""
 
 
 class Algorithms:
-    """Those of one federation.
+    """The algorithms of one federation, and their runners.
 
     Args:
-        own: the algorithm that tasks run, whatever image they name, unless ``images`` knows that.
-        images: name of an image -> an algorithm.
-        runner: the name of the runner for all of them.
-        contract: the generation that somebody says they speak.
-        python: the interpreter in which they are installed, if it is another than this one.
-        memory: what a run may use, in bytes or as ``512m`` or ``4g``.
+        default: the algorithm that runs for every image name that is not in ``images``.
+        images: name of an image -> the algorithm that runs for it.
+        runner: the name of the runner for all algorithms.
+        contract: the generation that the caller chose; None detects it.
+        python: the interpreter in which the algorithms are installed, if it is not this interpreter.
+        memory: the memory limit of a run, in bytes or as ``512m`` or ``4g``.
+        confined: whether each run is in a sandbox (runner ``process``).
 
     Raises:
-        FederationError: what is asked for cannot be right.
-        AlgorithmNotFound: there is no such algorithm.
+        FederationError: the arguments are invalid or do not fit together.
+        AlgorithmNotFound: the algorithm does not exist.
     """
 
     def __init__(
         self,
-        own: What | None,
+        default: AlgorithmSource | None,
         *,
         images: Mapping[str, str],
         runner: RunnerName,
         contract: str | None,
         python: str | Path | None,
         memory: int | str | None,
+        confined: bool = False,
     ) -> None:
         if runner not in RUNNERS:
-            raise FederationError(f"there is no runner {runner!r}; there are {', '.join(RUNNERS)}")
+            raise FederationError(f"unknown runner {runner!r} (choose from {', '.join(RUNNERS)})")
         if python is not None and runner != "process":
-            raise FederationError(f"an interpreter of its own (python=) is for runner process, not for {runner}")
-        self._memory = None if memory is None else _bytes(memory)
-        self.holds_frames = False
+            raise FederationError(f"another interpreter (python=) needs runner process, not {runner}")
+        self._memory = None if memory is None else _parse_memory(memory)
+        self.has_frames_in_memory = False
         """Whether nodes' data are frames of this process."""
         if memory is not None and (runner in ("inline", "as-node") or python is not None):
             raise FederationError(
-                "memory= is for the runners process and container: runs inline share this process, and a real node "
-                "(as-node) and an interpreter of its own set no limit"
+                "memory= needs runner process or container: inline runs share this process, and runner as-node and "
+                "another interpreter (python=) have no memory limit"
             )
+        if confined and (runner != "process" or python is not None):
+            raise FederationError(
+                "confined=True (--confined) needs runner process without another interpreter; runner container is "
+                "always confined, and the others never are"
+            )
+        self._confined = confined
         self.runner_name = runner
-        self._told = contract
+        self._chosen_contract = contract
         self._python = None if python is None else Path(python).expanduser().absolute()
         self._images = images
         self._lock = threading.RLock()
         self._runners: dict[str, Runner] = {}
         self._generations: dict[str, Generation | None] = {}
-        if own is not None and not callable(own) and not isinstance(own, (str, Path)):
-            own = tuple(own)
-        self.own = own
-        self._found = self._generation(own) if own is not None else None
+        if default is not None and not callable(default) and not isinstance(default, (str, Path)):
+            default = tuple(default)
+        self.default = default
+        self._default_generation = self._find_generation(default) if default is not None else None
 
     @property
-    def contract(self) -> Contract:
-        """The generation to act like: what somebody says, else what the algorithm speaks, else v4."""
-        return contracts.by_name(self._told or (self._found.contract if self._found else "v4"))
+    def contract(self) -> NodeContract:
+        """The generation of the federation: the caller's choice, otherwise the default algorithm's, otherwise v4."""
+        detected = self._default_generation.name if self._default_generation else "v4"
+        return contracts.get_contract(self._chosen_contract or detected)
 
     @property
-    def plain_frames(self) -> bool:
-        """Whether frames must be CSV, because other tools than ours read them."""
-        return self._found is not None and not self._found.ours
+    def needs_csv(self) -> bool:
+        """Whether frames must be CSV files, because the default algorithm is made with other tools."""
+        return self._default_generation is not None and not self._default_generation.uses_algotools
 
     @property
-    def in_containers(self) -> bool:
-        """Whether runs speak to the API from containers."""
+    def uses_containers(self) -> bool:
+        """Whether runs use the API from containers."""
         return self.runner_name in IN_CONTAINERS
 
-    def runner(self, image: str, contract: Contract, api: Callable[[], Path]) -> Runner | None:
-        """What runs an image: the algorithm that it is the name of, else the federation's own, else itself.
+    def find_runner(self, image: str, contract: NodeContract, api: Callable[[], Path]) -> Runner | None:
+        """Return the runner for an image's name; None if no algorithm belongs to the name.
 
-        ``api`` gives the folder of the socket on which the federation's API listens.
+        The algorithm is the entry in ``images``, otherwise the default algorithm, otherwise the image itself.
+        ``api`` returns the folder of the socket on which the federation's API listens.
 
         Raises:
-            AlgotoolsError: whatever keeps it from running.
+            AlgotoolsError: the algorithm cannot run.
         """
-        what = self._images.get(image, self.own)
-        if what is None and self.in_containers:
-            what = image
-        if what is None:
+        algorithm = self._images.get(image, self.default)
+        if algorithm is None and self.uses_containers:
+            algorithm = image
+        if algorithm is None:
             return None
-        key = what if isinstance(what, str) else ""
+        key = algorithm if isinstance(algorithm, str) else ""
         with self._lock:
             if key not in self._runners:
-                self._runners[key] = self._make_runner(what, contract, api)
+                self._runners[key] = self._make_runner(algorithm, contract, api)
             return self._runners[key]
 
-    def roles(self) -> Mapping[str, str]:
-        """Method -> role of the federation's own algorithm.
+    def find_roles(self) -> Mapping[str, str]:
+        """Return method -> role of the federation's default algorithm.
 
         Raises:
-            FederationError: it has none of its own.
-            AlgotoolsError: whatever keeps it from being loaded.
+            FederationError: the federation has no default algorithm.
+            AlgotoolsError: the algorithm cannot be loaded.
         """
-        what = self.own
-        if what is None:
-            raise FederationError("this federation has no algorithm of its own; give it one with algorithm=")
-        if (found := self._generation(what)) is not None:
-            return {method: endpoint.role for method, endpoint in found.functions.items() if endpoint.role}
-        algorithm = _algorithm(what)
-        loaded = algorithm if isinstance(algorithm, Algorithm) else locate.load(algorithm)
-        return {method: function.role for method, function in loaded.functions.items()}
+        if self.default is None:
+            raise FederationError("this federation has no algorithm; create it with algorithm=")
+        if (generation := self._find_generation(self.default)) is not None:
+            return {method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role}
+        return {method: function.role for method, function in _load(self.default).functions.items()}
 
-    def wake(self) -> None:
-        """Something is about to run, and nothing runs yet."""
+    def pack_arguments(self, method: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+        """Return arguments with arrays encoded, if this process can load the algorithm and its method declares arrays.
+
+        Otherwise the arguments are unchanged, and arrays are sent as lists.
+        """
+        if self.default is None or not has_arrays(arguments):
+            return arguments
+        try:
+            is_ours = self._find_generation(self.default) is None
+            function = _load(self.default).functions.get(method) if is_ours else None
+        except AlgotoolsError:  # the run reports the reason
+            return arguments
+        return arguments if function is None else function.specification.pack(arguments, method)
+
+    def prepare_runners(self) -> None:
+        """Let the runners prepare for a run, when no run executes yet."""
         with self._lock:
             for runner in self._runners.values():
-                runner.wake()
+                runner.start()
 
-    def rest(self) -> None:
-        """Nothing runs."""
+    def release_runners(self) -> None:
+        """Let the runners stop the threads and processes that only runs need, when no run executes any longer."""
         with self._lock:
             for runner in self._runners.values():
-                runner.rest()
+                runner.stop()
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """Cancel everything that still runs."""
         for runner in list(self._runners.values()):
             runner.close()
 
-    def _make_runner(self, what: What, contract: Contract, api: Callable[[], Path]) -> Runner:
-        found = self._generation(what) if self._python is not None or self._told is None else None
-        if found is not None and found.contract != contract.name and not found.ours:
+    def _make_runner(self, source: AlgorithmSource, contract: NodeContract, api: Callable[[], Path]) -> Runner:
+        must_detect = self._python is not None or self._chosen_contract is None
+        generation = self._find_generation(source) if must_detect else None
+        if generation is not None and generation.name != contract.name and not generation.uses_algotools:
             raise FederationError(
-                f"{what} speaks {found.contract}, but this federation {contract.name}; give it "
-                f"contract={found.contract!r} (--contract {found.contract})"
+                f"{source} is made for {generation.name}, but this federation imitates {contract.name}; create it "
+                f"with contract={generation.name!r} (--contract {generation.name})"
             )
-        if self.in_containers:
-            from algotools.federation.runners.images import make
+        if self.uses_containers:
+            from algotools.federation.runners.container import make_runner
 
-            return make(what, api(), as_node=self.runner_name == "as-node", memory=self._memory)
-        if self._python is not None and found is not None:
-            from algotools.federation.package import package_of
+            return make_runner(source, api(), as_node=self.runner_name == "as-node", memory=self._memory)
+        if self._python is not None and generation is not None:
+            from algotools.federation._package import find_package
             from algotools.federation.runners.foreign import ForeignRunner
 
-            return ForeignRunner(self._python, package_of(str(what)), found)
-        algorithm = _algorithm(what)
+            return ForeignRunner(self._python, find_package(str(source)), generation)
+        algorithm = locate_algorithm(source)
         if self.runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner
 
-            return ProcessRunner(algorithm, self._memory, holds_frames=self.holds_frames)
+            return ProcessRunner(
+                algorithm, self._memory, holds_frames=self.has_frames_in_memory, confined=self._confined
+            )
         from algotools.federation.runners.inline import InlineRunner
 
         if isinstance(algorithm, Algorithm):
             return InlineRunner(lambda: algorithm)
         return InlineRunner(functools.cache(lambda: locate.load(algorithm)))
 
-    def _generation(self, what: What) -> Generation | None:
-        """What was found out about an algorithm that is not imported here; None for one that is."""
-        if not isinstance(what, (str, Path)):
+    def _find_generation(self, source: AlgorithmSource) -> Generation | None:
+        """Detect the generation of an image or of a package for another interpreter; None for our own packages.
+
+        A package that this interpreter imports needs algotools, and so works with every generation.
+        """
+        if not isinstance(source, (str, Path)):
             if self._python is not None:
-                raise FederationError("with python=, the algorithm is the name of a module there, or a folder")
+                raise FederationError("with python=, algorithm= must be the name of a module there, or a folder")
             return None
-        if self._python is None and (not self.in_containers or Path(what).is_dir()):
+        if self._python is None and (not self.uses_containers or Path(source).is_dir()):
             return None
-        from algotools.federation import generation
+        from algotools.federation import _generation
 
         with self._lock:
-            if str(what) not in self._generations:
-                self._generations[str(what)] = generation.of(what, self._python, self._told)
-            return self._generations[str(what)]
+            if str(source) not in self._generations:
+                self._generations[str(source)] = _generation.detect(source, self._python, self._chosen_contract)
+            return self._generations[str(source)]
 
 
-def _algorithm(what: What) -> locate.Place | Algorithm:
-    if callable(what):
-        return Algorithm.of([what])
-    return locate.locate(what) if isinstance(what, (str, Path)) else Algorithm.of(what)
+def _load(source: AlgorithmSource) -> Algorithm:
+    algorithm = locate_algorithm(source)
+    return algorithm if isinstance(algorithm, Algorithm) else locate.load(algorithm)
 
 
-def _bytes(memory: int | str) -> int:
-    """An amount of memory, as the engine's own command line takes it."""
+def locate_algorithm(source: AlgorithmSource) -> locate.Location | Algorithm:
+    """Find an algorithm that runs without a container.
+
+    Raises:
+        AlgorithmNotFound: no algorithm has this name.
+        DeclarationError: a function is not decorated.
+    """
+    if callable(source):
+        return Algorithm.from_functions([source])
+    if not isinstance(source, (str, Path)):
+        return Algorithm.from_functions(source)
+    try:
+        return locate.locate(source)
+    except AlgorithmNotFound as error:
+        if not _looks_like_image(str(source)) or Path(source).is_dir():
+            raise
+        hint = "to run an image, use runner='container' (--runner container)"
+        raise AlgorithmNotFound(f"{error.message}; {hint}") from None
+
+
+def _looks_like_image(name: str) -> bool:
+    """Whether a name is valid for an image, and has a tag or a registry."""
+    try:
+        parse_reference(name)
+    except ImageNotFound:
+        return False
+    return ":" in name or "/" in name
+
+
+def _parse_memory(memory: int | str) -> int:
+    """Return an amount of memory in bytes. The formats are those of Docker's command line."""
     from docker.errors import DockerException  # here, because few federations set a limit
     from docker.utils import parse_bytes
 
@@ -204,5 +272,5 @@ def _bytes(memory: int | str) -> int:
     except DockerException:
         size = 0
     if size <= 0:
-        raise FederationError(f"{memory!r} is no amount of memory; write 512m or 4g, or a number of bytes")
+        raise FederationError(f"{memory!r} is not an amount of memory; write 512m or 4g, or a number of bytes")
     return size

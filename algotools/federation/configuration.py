@@ -1,104 +1,144 @@
-"""``federation.yaml``: a collaboration on this machine, described as a node's configuration is."""
+"""The description of a federation, read from frames, paths and databases as Python objects; see also ``yaml_file``."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Union
+from typing import TYPE_CHECKING, Any, Union
 
 import msgspec
 
+from algotools.data import detect_type, find_form
 from algotools.errors import FederationError
+from algotools.federation._frames import add_frame
 from algotools.task import Database
+
+if TYPE_CHECKING:
+    import pandas as pd  # half a second of import time, only for callers that bring frames
+    import polars as pl
+    import pyarrow as pa
 
 
 class Member(msgspec.Struct, frozen=True):
-    """One organization of the collaboration, and what its node has."""
+    """One organization of the collaboration, and the databases and variables of its node."""
 
     name: str
     databases: Mapping[str, Database] = {}
     variables: Mapping[str, str] = {}
-    """The node's own variables for algorithms."""
+    """The environment variables that the node sets for algorithms."""
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """A collaboration: its members in order, and which algorithm an image's name stands for."""
+    """A collaboration: its members in order, and ``images``, the algorithm for each image name."""
 
     members: tuple[Member, ...]
     collaboration: str = "collaboration"
     images: Mapping[str, str] = {}
 
 
-class _Database(msgspec.Struct, forbid_unknown_fields=False):
-    uri: str
-    type: Union[str, None] = None
-
-
-class _Organization(msgspec.Struct, forbid_unknown_fields=True):
-    name: str
-    databases: dict[str, Union[str, dict[str, Union[str, int, float, bool]]]] = {}
-    algorithm_env: dict[str, Union[str, int, float, bool]] = {}
-
-
-class _File(msgspec.Struct, forbid_unknown_fields=True):
-    organizations: list[_Organization]
-    collaboration: str = "collaboration"
-    images: dict[str, str] = {}
-
-
-def read_file(path: Path) -> Configuration:
-    """Read a ``federation.yaml``; paths in it are relative to it.
-
-    Raises:
-        FederationError: it is missing, not YAML, or not such a description; says where and what is expected.
-    """
-    import yaml  # here, because federations of frames and paths need none
-
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FederationError(f"{path} does not exist; describe the organizations and their databases there") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise FederationError(f"{path} cannot be read: {error}") from None
-    except yaml.YAMLError as error:
-        raise FederationError(f"{path} is not valid YAML: {error}") from None
-    try:
-        file = msgspec.convert(content, _File)
-    except msgspec.ValidationError as error:
-        raise FederationError(f"{path}: {error}") from None
-    names = [organization.name for organization in file.organizations]
-    if not names:
-        raise FederationError(f"{path}: it names no organization")
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise FederationError(f"{path}: two organizations are called {', '.join(sorted(twice))}")
-    folder = path.parent.resolve()
-    members = tuple(
-        Member(
-            organization.name,
-            {label: _database(path, folder, label, told) for label, told in organization.databases.items()},
-            {name: _text(value) for name, value in organization.algorithm_env.items()},
-        )
-        for organization in file.organizations
-    )
-    images = {name: str(folder / what) if (folder / what).is_dir() else what for name, what in file.images.items()}
-    return Configuration(members, file.collaboration, images)
-
-
-def _database(path: Path, folder: Path, label: str, told: str | dict[str, str | int | float | bool]) -> Database:
-    if isinstance(told, str):
-        return Database(label, locate(told, folder))
-    try:
-        known = msgspec.convert(told, _Database)
-    except msgspec.ValidationError as error:
-        raise FederationError(f"{path}: database {label!r}: {error}") from None
-    options = {name.upper(): _text(value) for name, value in told.items() if name not in ("uri", "type")}
-    return Database(label, locate(known.uri, folder), known.type, options)
-
-
 def locate(uri: str, folder: Path) -> str:
-    """A URI as it is; a path made absolute, relative to a folder."""
+    """Return a URI unchanged, or the absolute path of a file; a relative path is relative to *folder*."""
     return uri if "://" in uri else str((folder / Path(uri).expanduser()).absolute())
 
 
-def _text(value: str | float | bool) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+Source = Union["pd.DataFrame", "pl.DataFrame", "pa.Table", str, Path, Database]
+"""A database of a node: a table in memory, a path, a URI, or a full description."""
+
+Nodes = Union[Mapping[str, Union[Source, Mapping[str, Source]]], Sequence[Union[Source, Mapping[str, Source]]]]
+"""Organization -> the databases of its node (one, or a mapping label -> database); or a sequence of these databases."""
+
+
+TABLES = frozenset({"pandas", "polars", "arrow"})
+"""The forms of data that are tables in memory."""
+
+
+def read_nodes(nodes: Nodes, folder: Path, *, as_csv: bool = False) -> Configuration:
+    """Return the configuration for nodes that are described with Python objects.
+
+    The files of frames are in ``folder``. With ``as_csv`` they are CSV files, which all tools can read, but which lose
+    types that CSV cannot represent.
+
+    Raises:
+        FederationError: an object is not a valid source.
+    """
+    if not isinstance(nodes, Mapping):
+        nodes = {f"organization_{position}": node for position, node in enumerate(nodes, start=2)}
+    return Configuration(
+        tuple(
+            Member(
+                name,
+                {
+                    label: _make_database(label, source, folder / str(position), as_csv)
+                    for label, source in _list_sources(node)
+                },
+            )
+            for position, (name, node) in enumerate(nodes.items())
+        )
+    )
+
+
+def add_types(configuration: Configuration) -> Configuration:
+    """Return the configuration with a type for each database, because other tools rely on the type."""
+
+    def add_types_to_member(member: Member) -> Member:
+        databases = {
+            label: msgspec.structs.replace(database, type=detect_type(database))
+            for label, database in member.databases.items()
+        }
+        return msgspec.structs.replace(member, databases=databases)
+
+    return msgspec.structs.replace(configuration, members=tuple(map(add_types_to_member, configuration.members)))
+
+
+def _list_sources(node: Source | Mapping[str, Source]) -> Iterable[tuple[str, Source]]:
+    return node.items() if isinstance(node, Mapping) else [("default", node)]
+
+
+def _format_options(label: str, options: Mapping[str, object]) -> dict[str, str]:
+    """Return options as a node passes them to a container: upper-case names, and texts or JSON as values."""
+    texts: dict[str, str] = {}
+    for name, value in options.items():
+        if name.upper() in texts:
+            raise FederationError(f"database {label!r} has the option {name.upper()} twice; keep one of the two")
+        try:
+            texts[name.upper()] = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        except TypeError:
+            raise FederationError(
+                f"the option {name!r} of database {label!r} must be a text, a number, or a list or dict of them"
+            ) from None
+    return texts
+
+
+def _make_database(label: str, source: Source, folder: Path, as_csv: bool) -> Database:
+    """Return a database of a node.
+
+    A frame gets the path of a file, too, so that nodes and runners handle only paths. For runs that can see the memory
+    of this process, the file is never written; see ``_frames``.
+    """
+    if isinstance(source, Database):
+        return Database(label, source.uri, source.type, _format_options(label, source.options))
+    if isinstance(source, (str, Path)):
+        return Database(label, locate(str(source), Path.cwd()))
+    form = next(filter(None, map(find_form, type(source).__mro__)), None)
+    table: Any = source
+    if form not in TABLES:
+        raise FederationError(
+            f"database {label!r} must be a table (of pandas, Polars or Arrow), a path or a Database, not a "
+            f"{type(source).__name__}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    if as_csv:
+        frame = table if form == "pandas" else table.to_pandas()
+        path = folder / f"{label}.csv"
+        frame.to_csv(path, index=False)
+        return Database(label, str(path), "csv")
+    if form == "pandas":
+        path = folder / f"{label}.frame"
+        add_frame(table, path)
+        return Database(label, str(path), "frame")
+    import pyarrow.parquet
+
+    path = folder / f"{label}.parquet"
+    pyarrow.parquet.write_table(table.to_arrow() if form == "polars" else table, path)
+    return Database(label, str(path), "parquet")

@@ -1,1 +1,1 @@
-"""Images: the base, an algorithm's own, pushing them, and looking into them."""
+"""Container images: build the base and the image of an algorithm, push an image, and inspect one."""

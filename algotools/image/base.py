@@ -1,111 +1,113 @@
-"""The base image of every algorithm: made from ``Dockerfile.base`` when it is first needed, tagged by our version."""
+"""The base image of all algorithms.
+
+It is built from ``Dockerfile.base`` when it is first needed. Its tag is the version of algotools.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import docker
 
-import algotools
 from algotools import __version__
-from algotools.errors import ImageError
-from algotools.image import context, labels
-from algotools.image.engine import fetched, labels_of
-from algotools.image.reference import parse
-from algotools.image.steps import Tell, build
+from algotools.errors import PACKAGE, ImageError
+from algotools.image import context
+from algotools.image._steps import build_image
+from algotools.image.engine import Log, fetch_image, read_labels
+from algotools.image.names import Label, parse_reference
 
 NAME = "algotools-base"
 PYTHON_IMAGE = "python:3.13-slim"
-"""As in ``Dockerfile.base``; the build argument of that name takes another one."""
+"""The default in ``Dockerfile.base``. The build argument of that name changes it."""
 
 VARIABLE = "ALGOTOOLS_PYTHON_IMAGE"
-"""The environment variable that takes another one for good: a mirror, or another version."""
+"""The environment variable that changes the Python image for all builds: a mirror, or another version."""
 
-ARGUMENTS = ("PYTHON_IMAGE", "PIP_INDEX_URL")
-"""The build arguments of the base; those of a project are its own."""
+_ARGUMENTS = ("PYTHON_IMAGE", "PIP_INDEX_URL")
+"""The build arguments of the base. All other build arguments are for the Dockerfile of a project."""
 
 
-def files() -> tuple[context.Context, str]:
-    """What the base is built from, and its Dockerfile: those of the checkout, or those in the installed package."""
-    package = Path(algotools.__file__).parent
-    beside = package.parent if (package.parent / "Dockerfile.base").is_file() else package / "image"
-    if not (beside / "Dockerfile.base").is_file():
-        raise ImageError("this installation of algotools has no Dockerfile.base; install it anew")
+def read_sources() -> tuple[context.Context, str]:
+    """Return the sources of the base and the text of its Dockerfile, from the checkout or the installed package."""
+    folder = PACKAGE.parent if (PACKAGE.parent / "Dockerfile.base").is_file() else PACKAGE / "image"
+    if not (folder / "Dockerfile.base").is_file():
+        raise ImageError("this installation of algotools has no Dockerfile.base; reinstall algotools")
     return (
-        context.of_patterns(package.parent, beside / ".dockerignore"),
-        (beside / "Dockerfile.base").read_text(encoding="utf-8"),
+        context.collect_folder(PACKAGE.parent, folder / ".dockerignore"),
+        (folder / "Dockerfile.base").read_text(encoding="utf-8"),
     )
 
 
-def reference(python_image: str | None = None, platform: str | None = None) -> str:
-    """How the base is called: by our version, and by what else was asked for."""
-    more = [re.sub(r"[^A-Za-z0-9_.-]+", "-", part) for part in (python_image, platform) if part]
-    return f"{NAME}:{'-'.join([__version__, *more])[:128]}"
+def make_name(python_image: str | None = None, platform: str | None = None) -> str:
+    """Return the default name of the base. Its tag is our version, followed by the Python image and the platform."""
+    parts = [re.sub(r"[^A-Za-z0-9_.-]+", "-", part) for part in (python_image, platform) if part]
+    return f"{NAME}:{'-'.join([__version__, *parts])[:128]}"
 
 
-def ensure(
+def ensure_base(
     client: docker.DockerClient,
-    tell: Tell,
+    log: Log,
     *,
     arguments: dict[str, str] | None = None,
     platform: str | None = None,
     no_cache: bool = False,
     tag: str | None = None,
 ) -> str:
-    """The name of a base that is made from what is here; built if there is none.
+    """Return the name of a base with the current sources. Build the base if the engine does not have it.
+
+    The label ``Label.CONTEXT`` holds a digest of the sources, so that a base with the current sources is recognized.
 
     Raises:
-        ImageError: it cannot be built.
-        ImageNotFound: the tag is no image's name.
-        EngineError: see ``engine.engine``.
+        ImageError: the build fails.
+        ImageNotFound: the tag is not the name of an image.
+        EngineError: see ``engine.open_engine``.
     """
-    own = {name: value for name, value in (arguments or {}).items() if name in ARGUMENTS}
+    base_arguments = {name: value for name, value in (arguments or {}).items() if name in _ARGUMENTS}
     if VARIABLE in os.environ:
-        own.setdefault("PYTHON_IMAGE", os.environ[VARIABLE])
-    python_image = own.get("PYTHON_IMAGE")
-    if "@" in urlsplit(own.get("PIP_INDEX_URL", "")).netloc:
-        tell("careful: there is a login in PIP_INDEX_URL, and whoever gets the image can read its build arguments")
-    tag = tag or reference(python_image, platform)
-    parse(tag)
-    sources, dockerfile = files()
-    digest = sources.digest(dockerfile, python_image or PYTHON_IMAGE, platform or "")
-    if not no_cache and labels_of(client, tag).get(labels.CONTEXT) == digest:
+        base_arguments.setdefault("PYTHON_IMAGE", os.environ[VARIABLE])
+    python_image = base_arguments.get("PYTHON_IMAGE")
+    if "@" in urlsplit(base_arguments.get("PIP_INDEX_URL", "")).netloc:
+        log("warning: PIP_INDEX_URL contains a login, and everybody who gets the image can read its build arguments")
+    tag = tag or make_name(python_image, platform)
+    parse_reference(tag)
+    sources, dockerfile = read_sources()
+    digest = sources.compute_digest(dockerfile, python_image or PYTHON_IMAGE, platform or "")
+    if not no_cache and read_labels(client, tag).get(Label.CONTEXT) == digest:
         return tag
-    tell(f"making the base image {tag} from {python_image or PYTHON_IMAGE}")
-    build(
+    log(f"building the base image {tag} from {python_image or PYTHON_IMAGE}")
+    build_image(
         client,
-        sources.archive(dockerfile),
-        dockerfile="Dockerfile",
+        sources.make_archive(dockerfile),
         tag=tag,
-        tell=tell,
-        arguments=own,
-        labels={labels.CONTEXT: digest},
+        log=log,
+        arguments=base_arguments,
+        labels={Label.CONTEXT: digest},
         platform=platform,
         no_cache=no_cache,
-        way_out=f"give one that it can get, with --build-arg PYTHON_IMAGE=… or {VARIABLE} in the environment",
+        hint=f"name another image with --build-arg PYTHON_IMAGE=… or the environment variable {VARIABLE}",
     )
     return tag
 
 
-def check_version(client: docker.DockerClient, base: str, tell: Tell) -> None:
-    """Refuse a base that somebody names if it is none, or one of another version than ours.
+def check_version(client: docker.DockerClient, base: str, log: Log) -> None:
+    """Check that an image is a base of our version.
 
     Raises:
-        ImageError: says which version it is.
-        ImageNotFound: it is neither here nor in its registry, or no image can have that name.
+        ImageError: the image is not a base, or is a base of another version.
+        ImageNotFound: the image is neither on this machine nor in its registry, or its name is malformed.
     """
-    parse(base)
-    found = fetched(client, base, tell).labels.get(labels.VERSION)
-    if found is None:
+    parse_reference(base)
+    version = fetch_image(client, base, log).labels.get(Label.VERSION)
+    if version is None:
         raise ImageError(
-            f"{base} was not made from Dockerfile.base: it has no label {labels.VERSION}; build on a base that "
-            "`algotools build --base --tag NAME` made, or leave BASE_IMAGE out"
+            f"{base} is not a base image of algotools: it has no label {Label.VERSION}; build a base with "
+            "`algotools build --base --tag NAME`, or omit BASE_IMAGE"
         )
-    if found != __version__:
+    if version != __version__:
         raise ImageError(
-            f"{base} has algotools {found}, and you test with {__version__}: the image would not behave as it does "
-            f"here; install federated-algotools {found}, or make a base of {__version__} with `algotools build --base`"
+            f"{base} has algotools {version}, but version {__version__} is installed here, so the image would behave "
+            f"differently; install federated-algotools {version}, or build a base of {__version__} with "
+            "`algotools build --base`"
         )

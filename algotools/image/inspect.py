@@ -1,93 +1,91 @@
-"""What there is to know of an image without running it: from the engine, or from its registry."""
+"""Inspect an image without running it: read its configuration and labels from the engine or from its registry."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import docker
 import msgspec
 
 from algotools.errors import EngineError, ImageNotFound, RegistryError
-from algotools.image import finding, labels, reference
-from algotools.image.engine import engine, naming_trouble
-from algotools.image.reference import HUB, Reference
+from algotools.image._registry import read_image
+from algotools.image.engine import Log, fetch_image, find_image, open_engine, translate_errors
+from algotools.image.names import HUB, Label, Reference, parse_reference
 
 T = TypeVar("T")
 
 
-class Database(msgspec.Struct, frozen=True, kw_only=True):
-    """A database that a function reads; without a label it is the one that the task asks for."""
-
-    parameter: str
-    form: str
-    label: str | None = None
-
-
-class Arguments(msgspec.Struct, frozen=True, kw_only=True):
-    """JSON Schema of a function's arguments, as far as it must be so for the rest to be read."""
+class _LabelArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """JSON Schema of a function's arguments, limited to the keys that other code uses."""
 
     type: Literal["object"] = "object"
     properties: dict[str, dict[str, Any]] = {}
     required: list[str] = []
 
 
-class Function(msgspec.Struct, frozen=True, kw_only=True):
-    """A function as the label describes it."""
+class _LabelDatabase(msgspec.Struct, frozen=True, kw_only=True):
+    parameter: str
+    form: str
+    label: str | None = None
 
+
+class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     role: str
     step: str = "compute"
     description: str = ""
-    databases: list[Database] = []
-    arguments: Arguments = Arguments()
+    databases: list[_LabelDatabase] = []
+    arguments: _LabelArguments = _LabelArguments()
 
 
-class Description(msgspec.Struct, frozen=True, kw_only=True):
-    """The form that a label must have to be an algorithm's description."""
+class _LabelDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """The structure of a description. A label with another structure is ignored."""
 
     algorithm: str
-    functions: list[Function]
+    functions: list[_LabelFunction]
 
 
-class Base(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image is built on."""
+class _BaseInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """The base of an image."""
 
     name: str | None
     digest: str | None
 
 
-class Image(msgspec.Struct, frozen=True, kw_only=True):
-    """An image. Its fields are the keys of ``algotools inspect --json``; what is not known is null."""
+class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """An image as ``algotools inspect --json`` shows it: the fields are the keys, and unknown values are null."""
 
     reference: str
-    """The name that was asked for."""
+    """The name in the request."""
 
     where: Literal["local", "registry"]
+    """Whether the image was read on this machine or in its registry."""
+
     kind: Literal["algorithm", "base", "other"]
-    """Made by ``algotools build`` from a project, the base of such images, or something else."""
+    """``algorithm``: built from a project with ``algotools build``; ``base``: a base of such images."""
 
     id: str
     """Digest of its configuration."""
 
     digests: tuple[str, ...]
-    """``name@sha256:…`` in registries; first what the name stands for, which is an index if there are ``platforms``."""
+    """``name@sha256:…`` in registries; first the digest of the name, of an index if there are ``platforms``."""
 
     platform: str
-    """``linux/amd64``."""
+    """The platform of the image, such as ``linux/amd64``."""
 
     platforms: tuple[str, ...] = ()
-    """In a registry: all platforms that the name has an image for, if it is an index."""
+    """In a registry: all platforms of the index; empty if the name belongs to a single image."""
 
     created: str | None
-    """RFC 3339."""
+    """Time of creation, as RFC 3339 defines it."""
 
     size: int
-    """Bytes: unpacked for a local image, compressed for one in a registry."""
+    """Size in bytes: unpacked for a local image, compressed for an image in a registry."""
 
     layers: int
     user: str
-    """Empty: root."""
+    """The user that the image's command runs as; empty: root."""
 
     entrypoint: tuple[str, ...]
     command: tuple[str, ...]
@@ -96,24 +94,24 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     details: str | None
     licenses: str | None
     version: str | None
-    """The algorithm's."""
+    """The version of the algorithm."""
 
     algotools: str | None
     """The version of algotools in the image."""
 
     context: str | None
-    """Digest of what a base image was made from."""
+    """Digest of the sources of a base image."""
 
-    base: Base | None
+    base: _BaseInfo | None
     revision: str | None
     clean: bool | None
-    """Whether the project's folder held just what the revision does."""
+    """Whether the files in the image are identical to those of the revision."""
 
     packages: dict[str, str] | None
-    """Name -> version, with ``python`` among them."""
+    """Name -> version of each package and of ``python``."""
 
     description: dict[str, Any] | None
-    """As ``algotools describe --json`` shows it."""
+    """The description of the algorithm, as in ``algotools describe --json``."""
 
     labels: dict[str, str]
     """All other labels."""
@@ -121,129 +119,158 @@ class Image(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-def inspect(name: str) -> Image:
-    """An image of this machine or, if there is none of that name, in its registry.
+class RunnableImage(NamedTuple):
+    """An image that a runner can start."""
+
+    id: str
+    roles: Mapping[str, str]
+    """Method -> ``master`` or ``rpc``. Empty if the image has no description."""
+    has_algotools_labels: bool = True
+    command: tuple[str, ...] = ()
+    """The entry point and command that a node starts."""
+    variables: Mapping[str, str] = {}
+    """The environment variables of the image."""
+
+
+def inspect(name: str) -> ImageInfo:
+    """Inspect an image of this machine. If this machine does not have the image, read it in its registry.
 
     Raises:
-        EngineError: there is no engine, and the name has no registry to look in.
-        ImageNotFound: it is neither here nor there, or no image's name.
-        RegistryError: the registry does not answer, wants a login, or refuses.
+        EngineError: no engine answers, and the name has no registry.
+        ImageNotFound: the image is neither on this machine nor in its registry, or the name is malformed.
+        RegistryError: the registry does not answer, requires a login, or refuses.
     """
-    parsed = reference.parse(name)
+    reference = parse_reference(name)
     try:
-        with engine() as client:
-            return local(client, name)
+        with open_engine() as client:
+            return inspect_local(client, name)
     except EngineError as error:
-        if not parsed.registry:
+        if not reference.registry:
             raise
-        absent = f"no container engine was asked: {error.message}"
+        local_problem = f"the image was not searched on this machine: {error.message}"
     except ImageNotFound as error:
-        if not parsed.registry:
+        if not reference.registry:
             raise ImageNotFound(
-                f"{error.message}; as the name has no registry, none was asked (Docker's own: {HUB}/{name})"
+                f"{error.message}; the name has no registry, so no registry was searched (Docker's own: {HUB}/{name})"
             ) from None
-        absent = error.message
+        # Only similar names can help here: the registry has yet to be searched.
+        problem, _, suggestion = error.message.partition("; ")
+        local_problem = error.message if suggestion.startswith("similar: ") else problem
     try:
-        return in_registry(parsed)
+        return _inspect_in_registry(reference)
     except (ImageNotFound, RegistryError) as error:
-        raise type(error)(error.message, detail="\n".join(filter(None, (error.detail, absent)))) from None
+        raise type(error)(error.message, detail="\n".join(filter(None, (error.detail, local_problem)))) from None
 
 
-def local(client: docker.DockerClient, name: str) -> Image:
-    """An image that the engine has, by its name or id.
+def inspect_local(client: docker.DockerClient, name: str) -> ImageInfo:
+    """Inspect an image of the engine by its name or id.
 
     Raises:
-        EngineError: the engine went away.
-        ImageNotFound: it has none of that name; lists some that it has.
+        EngineError: the connection to the engine is lost.
+        ImageNotFound: the engine does not have the image. The message lists similar images.
     """
-    with naming_trouble():
-        told = finding.find(client, name)
-    digests = [str(digest) for digest in told.get("RepoDigests") or ()]
-    own = name.partition("@")[0]
-    return _image(
-        told.get("Config"),
-        told,
+    with translate_errors():
+        attributes = find_image(client, name)
+    requested = name.partition("@")[0]
+    # The digest in the registry of the requested name comes first.
+    digests = sorted(
+        (str(digest) for digest in attributes.get("RepoDigests") or ()),
+        key=lambda digest: not requested.startswith(digest.partition("@")[0]),
+    )
+    return _make_image_info(
+        attributes,
         reference=name,
         where="local",
-        id=str(told["Id"]),
-        digests=tuple(sorted(digests, key=lambda digest: not own.startswith(digest.partition("@")[0]))),
-        size=int(told.get("Size") or 0),
-        layers=len((told.get("RootFS") or {}).get("Layers") or ()),
+        id=str(attributes["Id"]),
+        digests=tuple(digests),
+        size=int(attributes.get("Size") or 0),
+        layers=len((attributes.get("RootFS") or {}).get("Layers") or ()),
     )
 
 
-def in_registry(asked: Reference) -> Image:
-    """An image in its registry, which is not pulled for it.
+def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> RunnableImage:
+    """Read an image by name or id. If the engine does not have it, pull it from its registry.
 
     Raises:
-        ImageNotFound: the registry has none of that name.
-        RegistryError: it does not answer, wants a login, refuses, or has something else under that name.
+        ImageNotFound: the image is neither on this machine nor in its registry.
     """
-    from algotools.image import registry  # here: dxf is of no use to those who look at what is local
-
-    found = registry.read(asked)
-    tag, digest = f":{asked.tag}" if asked.tag else "", f"@{asked.digest}" if asked.digest else ""
-    return _image(
-        found.configuration.get("config"),
-        found.configuration,
-        reference=f"{asked.name}{tag}{digest}",
-        where="registry",
-        id=found.id,
-        digests=found.digests,
-        platforms=found.platforms,
-        size=found.size,
-        layers=found.layers,
-        warnings=found.warnings,
+    image = fetch_image(client, name, log)
+    try:
+        functions = msgspec.json.decode(image.labels.get(Label.DESCRIPTION) or "{}").get("functions", [])
+        roles = {str(function["method"]): str(function["role"]) for function in functions}
+    except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        roles = {}  # the label of another tool
+    configuration = image.attrs.get("Config") or {}
+    return RunnableImage(
+        str(image.id),
+        roles,
+        has_algotools_labels=bool({Label.VERSION, Label.DESCRIPTION} & image.labels.keys()),
+        command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),
+        variables=dict(pair.split("=", 1) for pair in configuration.get("Env") or () if "=" in pair),
     )
 
 
-def _image(settings: object, told: Mapping[str, Any], *, warnings: tuple[str, ...] = (), **known: Any) -> Image:
-    """Read what engine and registry tell in the same form, but for the case of some keys.
+def _inspect_in_registry(reference: Reference) -> ImageInfo:
+    image = msgspec.structs.asdict(read_image(reference))
+    tag, digest = f":{reference.tag}" if reference.tag else "", f"@{reference.digest}" if reference.digest else ""
+    return _make_image_info(
+        image.pop("configuration"),
+        reference=f"{reference.name}{tag}{digest}",
+        where="registry",
+        **image,
+    )
 
-    Whoever made the image may have written anything there.
+
+def _make_image_info(attributes: Mapping[str, Any], *, warnings: tuple[str, ...] = (), **fields: Any) -> ImageInfo:
+    """Interpret the attributes of an image from the engine or from a registry, which differ only in the case of keys.
+
+    Every value is checked, because an image can be made by any tool.
     """
-    settings = settings if isinstance(settings, Mapping) else {}
-    written = settings.get("Labels")
-    rest = {str(k): v for k, v in written.items() if isinstance(v, str)} if isinstance(written, Mapping) else {}
-    rest.pop(labels.MADE_FROM, None)  # the builder's own
-    described, version = labels.DESCRIPTION in rest, rest.pop(labels.VERSION, None) or None
+    lower = {key.lower(): value for key, value in attributes.items()}
+    settings = config if isinstance(config := lower.get("config"), Mapping) else {}
+    labels = settings.get("Labels")
+    # Each label that has a field of its own is removed from `others`.
+    others = {str(k): v for k, v in labels.items() if isinstance(v, str)} if isinstance(labels, Mapping) else {}
+    others.pop(Label.MADE_FROM, None)  # only `algotools build` uses it
+    has_description, version = Label.DESCRIPTION in others, others.pop(Label.VERSION, None) or None
     problems: list[str] = list(warnings)
-    description = _json(rest, labels.DESCRIPTION, dict[str, Any], problems, form=Description)
-    packages = _json(rest, labels.PACKAGES, dict[str, str], problems)
-    lower = {key.lower(): value for key, value in told.items()}
+    description = _decode_label(others, Label.DESCRIPTION, dict[str, Any], problems, form=_LabelDescription)
+    packages = _decode_label(others, Label.PACKAGES, dict[str, str], problems)
 
-    def text(label: str) -> str | None:
-        return rest.pop(label, None) or None
+    def pop_label(label: str) -> str | None:
+        return others.pop(label, None) or None
 
-    base = Base(name=text(labels.BASE), digest=text(labels.BASE_DIGEST))
+    base = _BaseInfo(name=pop_label(Label.BASE), digest=pop_label(Label.BASE_DIGEST))
     created = lower.get("created")
-    return Image(
-        kind="algorithm" if description else "base" if version and not described else "other",
+    return ImageInfo(
+        kind="algorithm" if description else "base" if version and not has_description else "other",
         platform="/".join(str(lower[key]) for key in ("os", "architecture", "variant") if lower.get(key)),
         created=created if isinstance(created, str) and created[:4] not in {"", "0001"} else None,
         user=str(settings.get("User") or ""),
-        entrypoint=_words(settings.get("Entrypoint")),
-        command=_words(settings.get("Cmd")),
-        title=text(labels.TITLE),
-        details=text(labels.DETAILS),
-        licenses=text(labels.LICENSES),
-        version=text(labels.ALGORITHM_VERSION),
+        entrypoint=_split_command(settings.get("Entrypoint")),
+        command=_split_command(settings.get("Cmd")),
+        title=pop_label(Label.TITLE),
+        details=pop_label(Label.DETAILS),
+        licenses=pop_label(Label.LICENSES),
+        version=pop_label(Label.ALGORITHM_VERSION),
         algotools=version,
-        context=text(labels.CONTEXT),
+        context=pop_label(Label.CONTEXT),
         base=base if base.name or base.digest else None,
-        revision=text(labels.REVISION),
-        clean={"true": True, "false": False}.get(rest.pop(labels.CLEAN, "")),
+        revision=pop_label(Label.REVISION),
+        clean={"true": True, "false": False}.get(others.pop(Label.CLEAN, "")),
         packages=packages,
         description=description,
-        labels=rest,
+        labels=others,
         warnings=tuple(problems),
-        **known,
+        **fields,
     )
 
 
-def _json(rest: dict[str, str], label: str, kind: type[T], problems: list[str], *, form: Any = None) -> T | None:
-    """What a label holds as JSON; None, with a word why, if it is not of the form that ours have."""
-    content = rest.pop(label, None)
+def _decode_label(
+    labels: dict[str, str], label: str, kind: type[T], problems: list[str], *, form: Any = None
+) -> T | None:
+    """Remove a label and return its JSON value. If the value has another structure, return None and add a warning."""
+    content = labels.pop(label, None)
     if content is None:
         return None
     try:
@@ -251,11 +278,12 @@ def _json(rest: dict[str, str], label: str, kind: type[T], problems: list[str], 
             msgspec.json.decode(content, type=form)
         return msgspec.json.decode(content, type=kind)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        problems.append(f"the label {label} is not as `algotools build` writes it, and is left out ({error})")
+        problems.append(f"the label {label} is ignored, because `algotools build` did not write it ({error})")
         return None
 
 
-def _words(value: object) -> tuple[str, ...]:
+def _split_command(value: object) -> tuple[str, ...]:
+    """Return the parts of a command, which can be a list or a single string."""
     if isinstance(value, str):
         return (value,)
     return tuple(map(str, value)) if isinstance(value, Sequence) else ()

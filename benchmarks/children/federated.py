@@ -1,15 +1,15 @@
-"""Our local federation, for ``federation.py``: the average of a column, by ``examples/average``."""
+"""The local federation of algotools for ``federation.py``: the average of a column with ``examples/average``."""
 
-from answering import ASKED, ask, frames
+from timing import PARAMETERS, make_frames, measure_task
 
 from algotools import Federation
 
 
 def main() -> None:
-    """Make the federation of files or of frames, and ask its master."""
-    nodes = frames() if "frames" in ASKED else ASKED["databases"]
-    with Federation(nodes, algorithm=ASKED["algorithm"], runner=ASKED["runner"]) as federation:
-        ask(lambda: federation.ask("master", column_name=ASKED["column"], timeout=None)["average"])
+    """Create the federation from files or frames, and run its master."""
+    nodes = make_frames() if "frames" in PARAMETERS else PARAMETERS["databases"]
+    with Federation(nodes, algorithm=PARAMETERS["algorithm"], runner=PARAMETERS["runner"]) as federation:
+        measure_task(lambda: federation.ask("master", column_name=PARAMETERS["column"], timeout=None)["average"])
 
 
 main()

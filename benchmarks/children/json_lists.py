@@ -1,7 +1,7 @@
-"""Numbers as JSON lists, without a network: what any road for them takes at least.
+"""Encode and decode numbers as JSON lists without a network: the lower limit of the time for JSON.
 
-Standard input: JSON with ``size``. Standard output: JSON with ``seconds`` from Python's list to Python's list, by way
-of the text and its base64, and ``bytes`` of that.
+Standard input: JSON with ``size``. Standard output: JSON with ``seconds`` from a Python list to a Python list through
+JSON and base64, and ``bytes`` of the encoded list.
 """
 
 import base64
@@ -12,15 +12,15 @@ import time
 
 
 def main() -> None:
-    """There and back again."""
+    """Encode, decode and compare."""
     size = json.load(sys.stdin)["size"]
     values = [random.random() for _ in range(size)]
-    began = time.perf_counter()
+    started = time.perf_counter()
     sent = base64.b64encode(json.dumps({"values": values}).encode())
-    found = json.loads(base64.b64decode(sent))["values"]
-    seconds = time.perf_counter() - began
-    if found != values:
-        raise ValueError("other numbers came than were sent")
+    received = json.loads(base64.b64decode(sent))["values"]
+    seconds = time.perf_counter() - started
+    if received != values:
+        raise ValueError("the received numbers differ from the sent numbers")
     json.dump({"seconds": seconds, "bytes": len(sent)}, sys.stdout)
 
 

@@ -1,7 +1,7 @@
-"""Run a command to its end, its output into a file; print when it started and what it took, as JSON.
+"""Run a command with its output in a file, and print its start time, duration and peak memory as JSON.
 
-Arguments: the file, then the command. A process of its own, started without site-packages and importing next to
-nothing, because the kernel's figure for a process's peak memory begins with the size of the one that started it.
+Arguments: the file, then the command. This script is a separate process without site-packages and with few imports,
+because the kernel's figure for the peak memory of a process starts with the size of its parent.
 """
 
 import os
@@ -15,9 +15,9 @@ output = [
 ]
 started = time.monotonic_ns()
 _, status, usage = os.wait4(os.posix_spawn(command[0], command, os.environ, file_actions=output), 0)
-ended = time.monotonic_ns()
+finished = time.monotonic_ns()
 unit = 1 if sys.platform == "darwin" else 1024
 print(
-    f'{{"started_ns": {started}, "wall_ms": {(ended - started) / 1e6}, "peak_mb": {usage.ru_maxrss * unit / 1e6},'
+    f'{{"started_ns": {started}, "wall_ms": {(finished - started) / 1e6}, "peak_mb": {usage.ru_maxrss * unit / 1e6},'
     f' "exit_code": {os.waitstatus_to_exitcode(status)}}}'
 )

@@ -1,8 +1,8 @@
-"""Prepare a run as a node does; runs in our environment, so that the driver needs nothing but Python.
+"""Prepare a run like a node. Runs in the environment of algotools, so that the driver needs only Python.
 
 Standard input: JSON with ``folder``, ``contract`` (v4 or v5), ``method``, ``kwargs``, ``database`` (``uri``, ``type``,
-``query``), ``reads_data`` (whether the task asks for the database) and ``step`` (v5). Standard output: JSON with the
-variables.
+``query``), ``reads_data`` (whether the task requests the database) and ``step`` (v5). Standard output: JSON with the
+environment variables.
 """
 
 import json
@@ -10,40 +10,40 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from algotools.contract.v4 import CONTRACT as V4
-from algotools.contract.v5 import CONTRACT as V5
-from algotools.contract.v5 import JOBS, SOURCE
+from algotools.federation.contract.v4 import CONTRACT as V4
+from algotools.federation.contract.v5 import CONTRACT as V5
+from algotools.runtime.contract.v5 import JOB_FOLDER, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
 
-def of_v4(asked: dict[str, Any], folder: Path) -> Task:
-    """A task with the database, or with none where it is only there."""
-    database = Database("default", **asked["database"])
-    wanted = bool(asked["reads_data"])
+def make_v4_task(parameters: dict[str, Any], folder: Path) -> Task:
+    """Create a task that requests the database, or a task for which the database is only configured."""
+    database = Database("default", **parameters["database"])
+    is_requested = bool(parameters["reads_data"])
     return Task(
-        method=asked["method"],
-        kwargs=asked["kwargs"],
-        databases=(database,) if wanted else (),
-        configured=() if wanted else (database,),
+        method=parameters["method"],
+        kwargs=parameters["kwargs"],
+        databases=(database,) if is_requested else (),
+        configured=() if is_requested else (database,),
         input_file=folder / "input",
         output_file=folder / "output",
         temporary_folder=folder,
-        proxy=Proxy("http://127.0.0.1:9", folder / "token"),  # named, as always, and nobody listens there
+        proxy=Proxy("http://127.0.0.1:9", folder / "token"),  # like at a node, but no server listens there
     )
 
 
-def of_v5(asked: dict[str, Any], folder: Path) -> Task:
-    """A step of a session: what extracts has the database, what computes the table ``default``."""
-    jobs = folder / "session" / JOBS
+def make_v5_task(parameters: dict[str, Any], folder: Path) -> Task:
+    """Create a step of a session: an extraction from the database, or a computation on the table ``default``."""
+    jobs = folder / "session" / JOB_FOLDER
     jobs.mkdir(parents=True)
-    extracts = asked["step"] == "data_extraction"
+    extracts = parameters["step"] == "data_extraction"
     table = Database("default", str(jobs.parent / "default.parquet"), "parquet")
     return Task(
-        method=asked["method"],
+        method=parameters["method"],
         role="rpc",
-        step=asked["step"],
-        kwargs=asked["kwargs"],
-        databases=(Database(SOURCE, **asked["database"]) if extracts else table,),
+        step=parameters["step"],
+        kwargs=parameters["kwargs"],
+        databases=(Database(SOURCE, **parameters["database"]) if extracts else table,),
         input_file=folder / "input",
         output_file=folder / "output",
         temporary_folder=jobs,
@@ -53,11 +53,11 @@ def of_v5(asked: dict[str, Any], folder: Path) -> Task:
 
 
 def main() -> None:
-    """Write the run's files and print its variables."""
-    asked = json.load(sys.stdin)
-    contract, task = (V4, of_v4) if asked["contract"] == "v4" else (V5, of_v5)
-    token = "a.run's.token" if contract is V4 else ""  # none of the functions opens it
-    prepared = contract.prepare(task(asked, Path(asked["folder"])), token=token)
+    """Write the files of the run, and print its environment variables."""
+    parameters = json.load(sys.stdin)
+    contract, task = (V4, make_v4_task) if parameters["contract"] == "v4" else (V5, make_v5_task)
+    token = "a.run's.token" if contract is V4 else ""  # the functions do not read the token
+    prepared = contract.prepare(task(parameters, Path(parameters["folder"])), token=token)
     prepared.write()
     json.dump(prepared.environment, sys.stdout)
 

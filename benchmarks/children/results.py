@@ -1,8 +1,8 @@
-"""Ask one master of a local federation once; runs in our environment, a process of its own each time.
+"""Run a master of a local federation once. Runs in the environment of algotools, in a new process each time.
 
-Standard input: JSON with ``algorithm`` (a module), ``root`` (its folder, which is on our path too), ``python`` (the
-peer's, or null), ``runner``, ``contract``, ``method``, ``size`` and ``table``. Standard output: JSON with ``seconds``
-from the rpc's return until its master has the numbers, and ``bytes`` of all answers that the node's proxy has given.
+Standard input: JSON with ``algorithm`` (a module), ``root`` (its folder, which is also on the path), ``python`` (of
+vantage6, or null), ``runner``, ``contract``, ``method``, ``size`` and ``table``. Standard output: JSON with ``seconds``
+from the return of the rpc until the master has the numbers, and ``bytes`` of all responses of the node's proxy.
 """
 
 import json
@@ -10,30 +10,32 @@ import sys
 from typing import Any
 
 from algotools import Federation
-from algotools.federation.api import _PortHandler
+from algotools.federation._api import _PortHandler
 
 
 def main() -> None:
-    """Ask, and count the bytes."""
-    asked = json.load(sys.stdin)
+    """Run the master, and count the bytes."""
+    parameters = json.load(sys.stdin)
     sent: list[int] = []
-    tell = _PortHandler.send_header
+    send_header = _PortHandler.send_header
 
-    def counting(handler: Any, name: str, value: str) -> None:
+    def count_bytes(handler: Any, name: str, value: str) -> None:
         if name == "Content-Length":
             sent.append(int(value))
-        tell(handler, name, value)
+        send_header(handler, name, value)
 
-    _PortHandler.send_header = counting  # type: ignore[method-assign]
+    _PortHandler.send_header = count_bytes  # type: ignore[method-assign]
     with Federation(
-        [asked["table"]],
-        algorithm=f"{asked['root']}/{asked['algorithm']}" if asked["python"] else asked["algorithm"],
-        runner=asked["runner"],
-        contract=asked["contract"],
-        python=asked["python"],
+        [parameters["table"]],
+        algorithm=f"{parameters['root']}/{parameters['algorithm']}"
+        if parameters["python"]
+        else parameters["algorithm"],
+        runner=parameters["runner"],
+        contract=parameters["contract"],
+        python=parameters["python"],
     ) as federation:
-        answer = federation.ask(asked["method"], size=asked["size"], timeout=None)
-    json.dump({"seconds": answer["seconds"], "bytes": sum(sent)}, sys.stdout)
+        result = federation.ask(parameters["method"], size=parameters["size"], timeout=None)
+    json.dump({"seconds": result["seconds"], "bytes": sum(sent)}, sys.stdout)
 
 
 main()

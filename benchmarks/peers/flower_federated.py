@@ -1,22 +1,22 @@
-"""Flower's simulation, for ``federation.py``: the average of a column over clients, in a pool of Ray's actors."""
+"""Flower's simulation for ``federation.py``: the average of a column over clients, in a pool of Ray actors."""
 
 import time
 
 import pandas as pd
-from answering import ASKED, ask
 from flwr.app import Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.simulation import run_simulation
+from timing import PARAMETERS, measure_task
 
-DATABASES, COLUMN = ASKED["databases"], ASKED["column"]
+DATABASES, COLUMN = PARAMETERS["databases"], PARAMETERS["column"]
 client_app = ClientApp()
 server_app = ServerApp()
 
 
 @client_app.query()
 def average_partial(message: Message, context: Context) -> Message:
-    """Sum and count of one numeric column at one client."""
+    """Return sum and count of a numeric column at one client."""
     values = pd.read_csv(DATABASES[int(context.node_config["partition-id"])])[COLUMN].dropna()
     record = MetricRecord({"sum": float(values.sum()), "count": int(values.size)})
     return Message(RecordDict({"partial": record}), reply_to=message)
@@ -24,17 +24,17 @@ def average_partial(message: Message, context: Context) -> Message:
 
 @server_app.main()
 def main(grid: Grid, context: Context) -> None:
-    """Ask all clients; it is timed from when all of them are known."""
+    """Run the query at all clients. The time starts when all clients are registered."""
     del context
-    while len(everyone := list(grid.get_node_ids())) < len(DATABASES):
+    while len(clients := list(grid.get_node_ids())) < len(DATABASES):
         time.sleep(0.01)
 
     def average() -> float:
-        messages = [Message(RecordDict(), message_type="query", dst_node_id=node) for node in everyone]
+        messages = [Message(RecordDict(), message_type="query", dst_node_id=node) for node in clients]
         partials = [reply.content["partial"] for reply in grid.send_and_receive(messages)]
         return float(sum(partial["sum"] for partial in partials) / sum(partial["count"] for partial in partials))
 
-    ask(average)
+    measure_task(average)
 
 
 run_simulation(

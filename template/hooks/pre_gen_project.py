@@ -1,6 +1,7 @@
-"""What the answers may be. Plain ``cookiecutter`` runs this file as a hook, ``algotools new`` calls its functions.
+"""Rules for the answers. Plain ``cookiecutter`` runs this file as a hook; ``algotools new`` calls its functions.
 
-It needs nothing but Python, because the first may have nothing else; and it holds no braces that Jinja would take.
+cookiecutter renders this file with Jinja and may run it without algotools. So the file imports only the standard
+library, and contains no double braces except the last line's.
 """
 
 import importlib.util
@@ -9,7 +10,7 @@ import keyword
 import re
 import sys
 
-TAKEN = {
+RESERVED_MODULES = {
     "algotools",
     "conftest",
     "docker",
@@ -23,73 +24,73 @@ TAKEN = {
     "tests",
     "wrapt",
 }
-"""Modules that a project has, or that algotools needs at a node."""
+"""Modules that a project contains, or that algotools needs at a node."""
 
-LONGEST = 40
-"""Characters of a package's name: more make lines that no formatter leaves alone."""
+MAX_LENGTH = 40
+"""Characters of a package's name. With longer names a formatter would change lines of the template."""
 
 REGISTRY = re.compile(r"([a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?\.)*[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?(:[0-9]+)?")
 IMAGE = re.compile(r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*")
 
 
-def line_problem(text: str) -> str:
-    """Why a text cannot stand in a line of its own; empty if it can."""
+def find_line_fault(text: str) -> str:
+    """Return the reason why a text is not one printable line; empty if it is valid."""
     if not text.strip():
-        return "it is empty"
-    return "" if text.isprintable() and text == text.strip() else "it must be one line of printable characters"
+        return "must not be empty"
+    return "" if text.isprintable() and text == text.strip() else "must be one line of printable characters"
 
 
-def package_problem(package: str) -> str:
-    """Why no package can have a name; empty if one can."""
+def find_package_fault(package: str) -> str:
+    """Return the reason why a package cannot have a name; empty if the name is valid."""
     if not (package.isidentifier() and package.isascii()) or keyword.iskeyword(package):
-        return f"{package!r} can be no package's name: it must begin with a letter, and be no word of Python's own"
-    if len(package) > LONGEST:
-        return f"{package!r} is long; folder, package and image are called so, in at most {LONGEST} characters"
-    if package in TAKEN:
-        return f"{package!r} would shadow a module that every algorithm has or needs"
+        return f"{package!r} is not a valid package name: begin with a letter, and avoid the keywords of Python"
+    if len(package) > MAX_LENGTH:
+        return f"{package!r} is too long: folder, package and image have this name, in at most {MAX_LENGTH} characters"
+    if package in RESERVED_MODULES:
+        return f"{package!r} would shadow a module of the project or of algotools"
     if package in sys.stdlib_module_names:
-        return f"{package!r} would shadow a module of Python's standard library"
-    found = importlib.util.find_spec(package)
-    if found is not None and found.origin is not None:
-        return f"{package!r} would shadow a module that is installed here ({found.origin})"
+        return f"{package!r} would shadow a module of the standard library"
+    installed = importlib.util.find_spec(package)
+    if installed is not None and installed.origin is not None:
+        return f"{package!r} would shadow an installed module ({installed.origin})"
     return ""
 
 
-def registry_problem(registry: str) -> str:
-    """Why a text is no registry's address; empty if it is one."""
+def find_registry_fault(registry: str) -> str:
+    """Return the reason why a text is not the address of a registry; empty if it is valid."""
     host = registry.partition(":")[0]
     if not REGISTRY.fullmatch(registry):
-        return "it must be a host name, with or without a port, and no https:// before it"
+        return "must be a host name, optionally with a port, without https://"
     if "." not in host and host == registry and host != "localhost":
-        return "a registry's name has a dot or a port; what comes after the registry belongs to the image's name"
+        return "must contain a dot or a port; the parts after the registry belong to the image name"
     return ""
 
 
-def image_problem(name: str) -> str:
-    """Why a text is no image's name in a registry; empty if it is one."""
+def find_image_fault(name: str) -> str:
+    """Return the reason why a text is not the name of an image in a registry; empty if it is valid."""
     if IMAGE.fullmatch(name):
         return ""
-    return "it must be of lower-case letters and digits, with . _ - within and / between its parts; tags come later"
+    return "must consist of lower-case letters and digits, with . _ - inside and / between its parts, without a tag"
 
 
-def problem(question: str, answer: str, package: str = "") -> str:
-    """Why an answer cannot be taken; empty if it can. ``package`` is the name that follows from the title."""
-    if why := line_problem(answer):
-        return why
+def find_answer_fault(question: str, answer: str, package: str = "") -> str:
+    """Return the reason why an answer is invalid; empty if it is valid. ``package`` is derived from the title."""
+    if fault := find_line_fault(answer):
+        return fault
     if question == "title":
-        return package_problem(package)
-    checks = {"registry": registry_problem, "image_name": image_problem}
+        return find_package_fault(package)
+    checks = {"registry": find_registry_fault, "image_name": find_image_fault}
     return checks[question](answer) if question in checks else ""
 
 
 def main(answers: "dict[str, str]") -> int:
-    """Say all that is wrong with the answers; the exit code that cookiecutter expects."""
-    asked = ["title", "description", "author", "registry", "image_name"]
-    problems = [(name, problem(name, answers[name], answers["__package"])) for name in asked]
-    for name, why in problems:
-        if why:
-            sys.stderr.write(f"error: {name} {answers[name]!r}: {why}\n")
-    return 1 if any(why for _, why in problems) else 0
+    """Report all faults of the answers; return the exit code for cookiecutter."""
+    questions = ["title", "description", "author", "registry", "image_name"]
+    faults = [(name, find_answer_fault(name, answers[name], answers["__package"])) for name in questions]
+    for name, fault in faults:
+        if fault:
+            sys.stderr.write(f"error: {name} {answers[name]!r}: {fault}\n")
+    return 1 if any(fault for _, fault in faults) else 0
 
 
 if __name__ == "__main__":

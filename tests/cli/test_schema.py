@@ -1,4 +1,4 @@
-"""A schema, which any image may bring, reads as the annotation that ours was made from."""
+"""A JSON Schema is formatted as the Python annotation from which it was created."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import enum
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algotools import Column, Organization, rpc
-from algotools.arguments import describe as annotation_in_words
-from algotools.arguments import specify
-from algotools.cli.schema import in_words
+from algotools import Argument, Column, Organization, rpc
+from algotools.cli._describe import format_type
+from algotools.declare.annotations import format_annotation
+from algotools.declare.arguments import specify
 
 
-class Unit(enum.Enum):
+class CountUnit(enum.Enum):
     PERSONS = "persons"
     VISITS = "visits"
 
 
 @dataclass
-class Group:
+class NestedGroup:
     column: Column
-    inner: Group | None = None
+    inner: NestedGroup | None = None
 
 
 @pytest.mark.usefixtures("nothing_registered")
@@ -33,11 +35,12 @@ class Group:
     "annotation",
     [
         int, float, str, bool, list, dict, Any, int | None, Column, list[Column], list[Organization] | None,
-        Literal["a", "b"], Literal[1, 2], Unit, Group, list[Group], dict[str, float], dict[str, list[int]],
-        tuple[int, str], datetime.date,
+        Literal["a", "b"], Literal[1, 2], CountUnit, NestedGroup, list[NestedGroup], dict[str, float],
+        dict[str, list[int]],
+        tuple[int, str], datetime.date, np.ndarray, list[np.ndarray] | None, pd.Series, Argument[pd.DataFrame],
     ],
 )  # fmt: skip
-def test_it_reads_as_the_annotation(annotation: Any) -> None:
+def test_a_schema_is_formatted_as_its_annotation(annotation: Any) -> None:
     def function(argument: int) -> None:
         del argument
 
@@ -46,7 +49,7 @@ def test_it_reads_as_the_annotation(annotation: Any) -> None:
     properties, definitions = schema["properties"], schema.get("$defs", {})
     assert isinstance(properties, dict)
     assert isinstance(definitions, dict)
-    assert in_words(properties["argument"], definitions) == annotation_in_words(annotation)
+    assert format_type(properties["argument"], definitions) == format_annotation(annotation)
 
 
 _KEYS = ["type", "anyOf", "items", "prefixItems", "enum", "$ref", "title", "additionalProperties", "format", "const"]
@@ -58,5 +61,5 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES, st.dictionaries(st.sampled_from(["a", "b"]), _VALUES))
-def test_whatever_an_image_brings_has_words(schema: object, definitions: dict[str, object]) -> None:
-    assert in_words(schema, definitions)
+def test_any_schema_of_an_image_can_be_formatted(schema: object, definitions: dict[str, object]) -> None:
+    assert format_type(schema, definitions)

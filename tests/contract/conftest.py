@@ -1,4 +1,4 @@
-"""A small server behind a node's proxy: two organizations, and the task of a master at each of them."""
+"""A small server behind a node's proxy, with three organizations and the task of a master at two of them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from algotools.client import Connection
-from algotools.contract import Contract, by_name, token
-from algotools.contract.platform import Task as TaskRecord
-from algotools.federation.api import Api
-from algotools.federation.store import Store
+from algotools.federation._api import Api
+from algotools.federation._store import Store
+from algotools.federation.contract import NodeContract, get_contract
+from algotools.federation.contract.rest import TaskRecord, make_token
+from algotools.runtime.client import Connection
+from algotools.runtime.contract.environment import read_token
 from algotools.task import Identity, Proxy, Task
 
 DATABASES: dict[str, Any] = {
@@ -26,9 +27,9 @@ MORE: dict[str, Any] = {"v5": {"method": "env", "role": "master", "session_id": 
 
 
 class Server:
-    """The store, and its API as the run of the master at organization 2 sees it through its node's proxy."""
+    """The store, and the API of organization 2's proxy as the master's run uses it."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: NodeContract) -> None:
         self.contract = contract
         self.store = Store("collab1", ["orgA", "orgB", "orgC"], lambda run: None, lambda run, line: None)
         self.master = self.store.create(
@@ -49,39 +50,39 @@ class Server:
             session_id=self.master.session_id,
         )
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
-        self.troubles: list[tuple[int, object]] = []
-        """Answers that come before the store's own."""
-        self.api = Api(self.answer)
+        self.failures: list[tuple[int, object]] = []
+        """Responses that are sent before those of the store."""
+        self.api = Api(self.respond, lambda token: True)
         self.connections: list[Connection] = []
 
-    def answer(self, text: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
-        """What the node's proxy answers."""
+    def respond(self, text: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
+        """Return the response of the node's proxy."""
         self.requests.append((method, path, query))
-        if self.troubles:
-            return self.troubles.pop(0)
-        caller = token.read(text)
+        if self.failures:
+            return self.failures.pop(0)
+        caller = read_token(text)
         assert caller == self.caller
         return self.contract.respond(method, path, query, body, caller, self.store)
 
-    def ask(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, Any]:
-        """Status and JSON, as they go over the wire."""
+    def send(self, method: str, path: str, body: object = None, **query: str) -> tuple[int, Any]:
+        """Send a request, and return the status and the decoded JSON of the response."""
         data = b"" if body is None else json.dumps(body).encode()
         status, content = self.contract.respond(method, path, query, data, self.caller, self.store)
         return status, json.loads(msgspec.json.encode(content))
 
     def connect(self, url: str | None = None) -> Connection:
-        """The container's side."""
+        """Return a connection of the container to the server."""
         task = Task(
             method="master",
             input_file=Path("/input"),
             output_file=Path("/output"),
             proxy=Proxy(url or self.api.url, Path("/token")),
         )
-        self.connections.append(self.contract.connect(task, token.make(self.caller, b"k" * 32)))
+        self.connections.append(self.contract.connect(task, make_token(self.caller, b"k" * 32)))
         return self.connections[-1]
 
-    def subtask(self, organizations: int = 2) -> TaskRecord:
-        """A subtask that the master has created."""
+    def create_subtask(self, organizations: int = 2) -> TaskRecord:
+        """Create a subtask of the master."""
         return self.store.create_subtask(
             self.caller, "subtask", "a part", {o: f"to {o}".encode() for o in range(2, 2 + organizations)}
         )
@@ -89,11 +90,11 @@ class Server:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[[str], Server]]:
-    """Gives a server of the generation that is named."""
+    """Starts a server of a generation."""
     servers: list[Server] = []
 
     def start(name: str) -> Server:
-        servers.append(Server(by_name(name)))
+        servers.append(Server(get_contract(name)))
         return servers[-1]
 
     yield start
@@ -104,7 +105,7 @@ def serve() -> Iterator[Callable[[str], Server]]:
 
 
 class Clock:
-    """Stands in for the module ``time``: nobody waits, and one can see how long it would have been."""
+    """Replaces the module ``time``: ``sleep`` returns at once and advances the clock."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -119,6 +120,6 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    found = Clock()
-    monkeypatch.setattr("algotools.client.http.time", found)
-    return found
+    replacement = Clock()
+    monkeypatch.setattr("algotools.runtime.client.http.time", replacement)
+    return replacement

@@ -1,11 +1,12 @@
-"""The generation of a node is told from the environment alone."""
+"""The generation of a node is detected from the environment alone."""
 
 from __future__ import annotations
 
 import pytest
 
-from algotools.contract import by_name, detect
 from algotools.errors import ContractError
+from algotools.federation.contract import get_contract
+from algotools.runtime.contract import detect
 
 PATH = "/mnt/data/task-000000001/input"
 ENCODED = "F5WW45BPMRQXIYJPORQXG2ZNGAYDAMBQGAYDAMJPNFXHA5LU"
@@ -23,15 +24,15 @@ ENCODED = "F5WW45BPMRQXIYJPORQXG2ZNGAYDAMBQGAYDAMJPNFXHA5LU"
         ({"INPUT_FILE": PATH, "DB_LABELS": '["default"]'}, "v3"),
         ({"INPUT_FILE": PATH, "DATABASE_URI": "/mnt/data/default.csv"}, "v3"),
         ({"INPUT_FILE": PATH}, "v3"),
-        ({"INPUT_FILE": PATH, "FUNCTION_ACTION": "set by the image alone"}, "v3"),
+        ({"INPUT_FILE": PATH, "FUNCTION_ACTION": "set only by the image"}, "v3"),
     ],
 )
-def test_the_first_sign_decides(environment, name):
+def test_the_variables_decide_the_generation(environment, name):
     assert detect(environment).name == name
 
 
 @pytest.mark.parametrize(
-    ("environment", "told"),
+    ("environment", "message"),
     [
         ({}, "INPUT_FILE is missing"),
         ({"PATH": "/bin", "HOME": "/home/me"}, "INPUT_FILE is missing"),
@@ -42,16 +43,16 @@ def test_the_first_sign_decides(environment, name):
         ({"INPUT_FILE": "ÄÖÜ"}, "neither"),
     ],
 )
-def test_an_environment_of_no_known_generation_is_refused(environment, told):
-    with pytest.raises(ContractError, match=told):
+def test_an_environment_of_an_unknown_generation_is_refused(environment, message):
+    with pytest.raises(ContractError, match=message):
         detect(environment)
 
 
-def test_a_generation_goes_by_its_name():
-    assert [by_name(name).name for name in ("v3", "v4", "v5")] == ["v3", "v4", "v5"]
+def test_a_generation_is_found_by_its_name():
+    assert [get_contract(name).name for name in ("v3", "v4", "v5")] == ["v3", "v4", "v5"]
 
 
 @pytest.mark.parametrize("name", ["v2", "V3", "", "base", "v3_http"])
-def test_a_generation_of_another_name_is_refused(name):
-    with pytest.raises(ContractError, match="there are v3, v4"):
-        by_name(name)
+def test_an_unknown_generation_is_refused(name):
+    with pytest.raises(ContractError, match=r"\(choose from v3, v4"):
+        get_contract(name)

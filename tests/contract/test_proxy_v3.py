@@ -1,4 +1,4 @@
-"""v3's proxy: what it answers, and what a master's side makes of it."""
+"""The proxy of v3: its responses, and the records that a master gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def server(serve):
     return serve("v3")
 
 
-def body(**more):
+def make_body(**fields):
     return {
         "name": "subtask",
         "image": "harbor.example/probe:1",
@@ -38,12 +38,12 @@ def body(**more):
         "description": "task from container on node_id=1",
         "organizations": [{"id": 3, "input": base64.b64encode(b"x").decode()}],
         "database": "default",
-        **more,
+        **fields,
     }
 
 
 def test_a_subtask_is_created_with_status_200(server):
-    status, task = server.ask("POST", "task", body())
+    status, task = server.send("POST", "task", make_body())
 
     assert status == 200
     assert task.keys() == TASK_KEYS
@@ -55,19 +55,19 @@ def test_a_subtask_is_created_with_status_200(server):
 
 
 def test_times_have_an_offset(server):
-    _, task = server.ask("GET", "task/1")
+    _, task = server.send("GET", "task/1")
 
     assert datetime.datetime.fromisoformat(task["created_at"]).utcoffset() == datetime.timedelta(0)
 
 
 def test_a_task_names_its_subtasks(server):
-    server.subtask()
+    server.create_subtask()
 
-    assert [child["id"] for child in server.ask("GET", "task/1")[1]["children"]] == [2]
+    assert [child["id"] for child in server.send("GET", "task/1")[1]["children"]] == [2]
 
 
-def test_results_come_in_the_order_of_their_creation_and_refer_to_others_by_number(server):
-    status, results = server.ask("GET", "task/1/result")
+def test_results_are_sorted_by_creation_and_refer_to_records_by_id(server):
+    status, results = server.send("GET", "task/1/result")
 
     assert status == 200
     assert [(r["id"], r["organization"], r["task"]) for r in results] == [(1, 3, 1), (2, 2, 1)]
@@ -76,11 +76,11 @@ def test_results_come_in_the_order_of_their_creation_and_refer_to_others_by_numb
     assert (results[0]["result"], results[0]["status"], results[0]["finished_at"]) == (None, "pending", None)
 
 
-def test_a_result_is_base64_once_its_run_has_ended(server):
+def test_a_result_is_base64_after_its_run_has_finished(server):
     run = server.store.run(1)
-    server.store.started(run)
-    server.store.ended(run, "completed", b"json.1")
-    status, result = server.ask("GET", "result/1")
+    server.store.mark_started(run)
+    server.store.finish(run, "completed", b"json.1")
+    status, result = server.send("GET", "result/1")
 
     assert status == 200
     assert base64.b64decode(result["result"]) == b"json.1"
@@ -89,29 +89,29 @@ def test_a_result_is_base64_once_its_run_has_ended(server):
     assert result["finished_at"].endswith("+00:00")
 
 
-def test_a_task_is_complete_when_all_of_its_runs_have_ended(server):
-    server.store.ended(server.store.run(1), "completed", b"json.1")
-    assert server.ask("GET", "task/1")[1]["complete"] is False
+def test_a_task_is_complete_after_all_runs_have_finished(server):
+    server.store.finish(server.store.run(1), "completed", b"json.1")
+    assert server.send("GET", "task/1")[1]["complete"] is False
 
-    server.store.ended(server.store.run(2), "crashed")
-    task = server.ask("GET", "task/1")[1]
+    server.store.finish(server.store.run(2), "crashed")
+    task = server.send("GET", "task/1")[1]
     assert (task["complete"], task["status"]) == (True, "failed")
     assert task["finished_at"]
 
 
 def test_organizations_are_those_of_the_collaboration(server):
     for path in ("collaboration/1/organization", "organization"):
-        status, found = server.ask("GET", path)
-        assert (status, [(o["id"], o["name"]) for o in found]) == (200, [(2, "orgA"), (3, "orgB"), (4, "orgC")])
-        assert all(o.keys() == ORGANIZATION_KEYS for o in found)
-    assert server.ask("GET", "organization/3")[1]["name"] == "orgB"
-    assert server.ask("GET", "collaboration/1")[1]["name"] == "collab1"
-    assert server.ask("GET", "vpn/algorithm/addresses") == (200, {"addresses": []})
+        status, organizations = server.send("GET", path)
+        assert (status, [(o["id"], o["name"]) for o in organizations]) == (200, [(2, "orgA"), (3, "orgB"), (4, "orgC")])
+        assert all(o.keys() == ORGANIZATION_KEYS for o in organizations)
+    assert server.send("GET", "organization/3")[1]["name"] == "orgB"
+    assert server.send("GET", "collaboration/1")[1]["name"] == "collab1"
+    assert server.send("GET", "vpn/algorithm/addresses") == (200, {"addresses": []})
 
 
 @pytest.mark.parametrize("organizations", [[], None])
-def test_a_subtask_for_nobody_is_refused_openly(server, organizations):
-    answer = server.ask("POST", "task", body(organizations=organizations))
+def test_a_subtask_without_organizations_is_refused_with_a_reason(server, organizations):
+    answer = server.send("POST", "task", make_body(organizations=organizations))
 
     assert answer == (400, {"msg": "Organizations missing from input"})
 
@@ -130,16 +130,16 @@ def test_a_subtask_for_nobody_is_refused_openly(server, organizations):
         ("DELETE", "task/1", None),
         ("POST", "result", {}),
         ("POST", "task", []),
-        ("POST", "task", body(image="another:1")),
-        ("POST", "task", body(organizations=[{"id": 99, "input": ""}])),
-        ("POST", "task", body(organizations=[{"id": 3, "input": "not base64"}])),
-        ("POST", "task", body(organizations=[{"id": 3}])),
-        ("POST", "task", body(organizations=3)),
-        ("POST", "task", body(organizations=["x"])),
+        ("POST", "task", make_body(image="another:1")),
+        ("POST", "task", make_body(organizations=[{"id": 99, "input": ""}])),
+        ("POST", "task", make_body(organizations=[{"id": 3, "input": "not base64"}])),
+        ("POST", "task", make_body(organizations=[{"id": 3}])),
+        ("POST", "task", make_body(organizations=3)),
+        ("POST", "task", make_body(organizations=["x"])),
     ],
 )
-def test_whatever_else_fails_is_masked(server, method, path, content):
-    assert server.ask(method, path, content) == MASKED
+def test_other_failures_are_masked(server, method, path, content):
+    assert server.send(method, path, content) == MASKED
     assert server.store.task(2) is None
 
 
@@ -148,16 +148,16 @@ def test_a_subtask_that_is_not_json_is_masked(server, content):
     assert server.contract.respond("POST", "task", {}, content, server.caller, server.store) == MASKED
 
 
-def test_a_master_learns_who_is_in_the_collaboration_and_who_was_asked(server):
+def test_a_master_reads_the_members_and_the_recipients_of_its_task(server):
     connection = server.connect()
 
     assert connection.identity == server.caller
-    assert connection.organizations() == {2: "orgA", 3: "orgB", 4: "orgC"}
-    assert connection.asked() == [3, 2]
+    assert connection.list_organizations() == {2: "orgA", 3: "orgB", 4: "orgC"}
+    assert connection.list_recipients() == [3, 2]
 
 
-def test_a_master_creates_a_subtask_that_asks_for_rich_answers_in_json(server):
-    created = server.connect().create("average_partial", {4: {"column_name": "age"}, 2: {"column_name": "ü"}})
+def test_a_master_creates_a_subtask_that_requests_rich_results_in_json(server):
+    created = server.connect().create_task("average_partial", {4: {"column_name": "age"}, 2: {"column_name": "ü"}})
     task = server.store.task(created["id"])
 
     assert (task.parent_id, task.job_id, task.image, task.databases) == (1, 1, server.master.image, "default")
@@ -171,45 +171,45 @@ def test_a_master_creates_a_subtask_that_asks_for_rich_answers_in_json(server):
     }
 
 
-def test_a_master_sees_how_the_runs_are_doing_and_their_results(server):
+def test_a_master_reads_the_states_and_results_of_runs(server):
     connection = server.connect()
-    task = server.subtask(3)
+    task = server.create_subtask(3)
     done, failed, empty = task.runs
-    server.store.said(failed, "what went wrong")
-    server.store.ended(done, "completed", server.contract.output(b"algotools.\x01"))
-    server.store.ended(failed, "crashed")
+    server.store.log(failed, "the reason")
+    server.store.finish(done, "completed", server.contract.wrap_result(b"algotools.\x01"))
+    server.store.finish(failed, "crashed")
 
-    states = {run.organization_id: run for run in connection.runs(task.id)}
-    assert {o: (s.run_id, s.status, s.finished) for o, s in states.items()} == {
+    states = {run.organization_id: run for run in connection.read_run_states(task.id)}
+    assert {o: (s.run_id, s.status, s.is_finished) for o, s in states.items()} == {
         2: (done.id, "completed", True),
         3: (failed.id, "crashed", True),
         4: (empty.id, "pending", False),
     }
-    assert states[3].log == "what went wrong\n"
-    assert all(state.node_online for state in states.values())
-    assert connection.results(task.id) == {done.id: b"algotools.\x01"}
+    assert states[3].log == "the reason\n"
+    assert all(state.is_node_online for state in states.values())
+    assert connection.read_outputs(task.id) == {done.id: b"algotools.\x01"}
 
 
-def test_a_refusal_of_the_proxy_is_told(server, clock):
+def test_a_refusal_of_the_proxy_is_reported(server, clock):
     with pytest.raises(ProxyError, match=r"refuses POST task: status 400 \(Organizations missing from input\)"):
-        server.connect().create("average_partial", {})
+        server.connect().create_task("average_partial", {})
 
 
-def test_a_subtask_that_the_server_refuses_is_given_up_after_a_few_attempts(server, clock):
-    with pytest.raises(ProxyError, match="does not fulfil POST task: status 500"):
-        server.connect().create("average_partial", {99: {}})
+def test_a_subtask_that_the_server_refuses_fails_after_a_few_attempts(server, clock):
+    with pytest.raises(ProxyError, match="could not answer POST task: status 500"):
+        server.connect().create_task("average_partial", {99: {}})
 
     assert [path for _, path, _ in server.requests] == ["task"] * 3
 
 
-def test_a_master_whose_task_has_ended_creates_no_subtask(server):
+def test_a_master_whose_task_has_finished_cannot_create_a_subtask(server):
     for run in server.master.runs:
-        server.store.ended(run, "completed", b"json.1")
-    assert server.ask("POST", "task", body()) == (500, {"msg": "Request failed, see node logs"})
+        server.store.finish(run, "completed", b"json.1")
+    assert server.send("POST", "task", make_body()) == (500, {"msg": "Request failed, see node logs"})
 
 
 @pytest.mark.parametrize(("node", "online"), [("online", True), ("offline", False), (None, False)])
-def test_a_node_that_never_came_counts_as_offline(server, node, online):
+def test_a_node_that_never_connected_is_offline(server, node, online):
     item = {"id": 1, "organization": 2, "node": {"status": node}}
-    server.troubles = [(200, [item])]
-    assert [run.node_online for run in server.connect().runs(1)] == [online]
+    server.failures = [(200, [item])]
+    assert [run.is_node_online for run in server.connect().read_run_states(1)] == [online]

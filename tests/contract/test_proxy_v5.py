@@ -1,4 +1,4 @@
-"""v5's proxy: what differs from v4's. Shapes are those that were seen of a real one."""
+"""The proxy of v5: the differences from v4. The formats are those of a real server."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algotools.contract import token, v5_http
-from algotools.contract.platform import Dataframe, Session
 from algotools.errors import Failure
-from algotools.report import read_failure
+from algotools.federation.contract import v5
+from algotools.federation.contract.rest import DataframeRecord, SessionRecord, make_token
+from algotools.runtime.contract import _proxy
+from algotools.runtime.contract.environment import read_token
+from algotools.runtime.logs import read_failure
 from algotools.task import Identity
 
 TASK_KEYS = {
@@ -32,7 +34,7 @@ def server(serve):
     return serve("v5")
 
 
-def body(**more):
+def make_body(**fields):
     return {
         "name": "subtask",
         "image": "harbor.example/probe:1",
@@ -43,12 +45,12 @@ def body(**more):
         "session_id": 1,
         "method": "partial",
         "action": "federated_compute",
-        **more,
+        **fields,
     }
 
 
 def test_a_subtask_is_created_in_the_session_of_its_parent(server):
-    status, task = server.ask("POST", "task", body())
+    status, task = server.send("POST", "task", make_body())
 
     assert (status, task.keys()) == (201, TASK_KEYS)
     assert (task["id"], task["parent"]["id"], task["status"]) == (2, 1, "awaiting")
@@ -59,29 +61,29 @@ def test_a_subtask_is_created_in_the_session_of_its_parent(server):
     assert server.store.run(3).input == b'{"column_name": "age"}'
 
 
-def test_a_subtask_for_nobody_is_refused_openly(server):
-    assert server.ask("POST", "task", body(organizations=[])) == (
+def test_a_subtask_without_organizations_is_refused_with_a_reason(server):
+    assert server.send("POST", "task", make_body(organizations=[])) == (
         400,
         {"msg": "Organizations missing from input arguments"},
     )
 
 
 @pytest.mark.parametrize(
-    ("ends", "status"),
+    ("statuses", "status"),
     [([], "awaiting"), (["completed"], "awaiting"), (["crashed"], "failed"), (["completed"] * 2, "completed")],
 )
-def test_a_task_awaits_its_runs_is_completed_or_has_failed(server, ends, status):
-    for run, end in zip(server.master.runs, ends, strict=False):
-        server.store.ended(run, end)
+def test_the_status_of_a_task_is_awaiting_completed_or_failed(server, statuses, status):
+    for run, run_status in zip(server.master.runs, statuses, strict=False):
+        server.store.finish(run, run_status)
 
-    assert server.ask("GET", "task/1/status") == (200, {"status": status})
-    assert server.ask("GET", "task/1")[1]["status"] == status
+    assert server.send("GET", "task/1/status") == (200, {"status": status})
+    assert server.send("GET", "task/1")[1]["status"] == status
 
 
-def test_runs_and_results_come_newest_first_and_tell_what_they_do(server):
-    server.store.ended(server.master.runs[1], "completed", b"null")
-    runs = server.ask("GET", "run", task_id="1")[1]["data"]
-    results = server.ask("GET", "result", task_id="1")[1]["data"]
+def test_runs_and_results_are_newest_first_and_have_an_action(server):
+    server.store.finish(server.master.runs[1], "completed", b"null")
+    runs = server.send("GET", "run", task_id="1")[1]["data"]
+    results = server.send("GET", "result", task_id="1")[1]["data"]
 
     assert [(run["id"], run["organization"]["id"], run["action"]) for run in runs] == [
         (2, 2, "central_compute"),
@@ -90,35 +92,35 @@ def test_runs_and_results_come_newest_first_and_tell_what_they_do(server):
     assert all(run.keys() == RUN_KEYS for run in runs)
     assert base64.b64decode(runs[0]["arguments"]) == b"to two"
     assert runs[0]["node"].keys() == {"id", "name", "status", "keycloak_id", "keycloak_client_id"}
-    assert server.ask("GET", "run/2")[1] == runs[0]
+    assert server.send("GET", "run/2")[1] == runs[0]
     assert all(result.keys() == RESULT_KEYS for result in results)
     assert [result["result"] for result in results] == ["bnVsbA==", None]
 
 
-def test_what_v4_has_is_still_there_but_for_the_vpn(server):
-    assert [o["name"] for o in server.ask("GET", "organization", collaboration_id="1")[1]["data"]] == [
+def test_the_other_endpoints_of_v4_exist_except_the_vpn(server):
+    assert [o["name"] for o in server.send("GET", "organization", collaboration_id="1")[1]["data"]] == [
         "orgA",
         "orgB",
         "orgC",
     ]
-    assert server.ask("GET", "collaboration/1")[1]["session_restrict_to_same_image"] is False
-    assert server.ask("GET", "blobstream/status") == (200, {"blob_store_enabled": False})
-    assert server.ask("GET", "vpn/algorithm/addresses")[0] == 500
-    assert server.ask("GET", "result/1")[0] == 500
+    assert server.send("GET", "collaboration/1")[1]["session_restrict_to_same_image"] is False
+    assert server.send("GET", "blobstream/status") == (200, {"blob_store_enabled": False})
+    assert server.send("GET", "vpn/algorithm/addresses")[0] == 500
+    assert server.send("GET", "result/1")[0] == 500
 
 
 def test_a_master_creates_a_subtask_with_the_tables_of_its_own_task(server):
     posted = []
     answer = server.contract.respond
 
-    class Spy:
+    class RecordingContractV5:
         def respond(self, method, path, query, data, *rest):
             posted.append(data)
             return answer(method, path, query, data, *rest)
 
     connection = server.connect()
-    server.contract = Spy()
-    created = connection.create("partial", {4: {"column_name": "age"}, 2: {"limit": float("inf")}})
+    server.contract = RecordingContractV5()
+    created = connection.create_task("partial", {4: {"column_name": "age"}, 2: {"limit": float("inf")}})
     task = server.store.task(created["id"])
 
     content = json.loads(posted[-1])
@@ -129,22 +131,22 @@ def test_a_master_creates_a_subtask_with_the_tables_of_its_own_task(server):
     assert json.loads(task.runs[1].input) == {"limit": float("inf"), "algotools:output_format": "algotools"}
 
 
-def test_a_master_sees_how_the_runs_are_doing_and_their_results(server):
+def test_a_master_reads_the_states_and_results_of_runs(server):
     connection = server.connect()
-    done, failed, waiting = server.subtask(3).runs
-    server.store.said(failed, "what went wrong")
-    server.store.ended(done, "completed", server.contract.output(b"algotools.\x01"))
-    server.store.ended(failed, "dataframe not found")
+    done, failed, waiting = server.create_subtask(3).runs
+    server.store.log(failed, "the reason")
+    server.store.finish(done, "completed", server.contract.wrap_result(b"algotools.\x01"))
+    server.store.finish(failed, "dataframe not found")
 
-    states = {run.organization_id: run for run in connection.runs(done.task_id)}
-    assert {o: (s.run_id, s.status, s.finished) for o, s in states.items()} == {
+    states = {run.organization_id: run for run in connection.read_run_states(done.task_id)}
+    assert {o: (s.run_id, s.status, s.is_finished) for o, s in states.items()} == {
         2: (done.id, "completed", True),
         3: (failed.id, "dataframe not found", True),
         4: (waiting.id, "pending", False),
     }
-    assert states[3].log == "what went wrong"
-    assert connection.results(done.task_id) == {done.id: b"algotools.\x01"}
-    assert connection.asked() == [3, 2]
+    assert states[3].log == "the reason"
+    assert connection.read_outputs(done.task_id) == {done.id: b"algotools.\x01"}
+    assert connection.list_recipients() == [3, 2]
 
 
 FAILURE = 'algotools.failure {"code": 40, "message": "KeyError in \\"partial\\" — line 3"}'
@@ -161,43 +163,77 @@ HEADING = "LOGS of POD vantage6-run-7-x2x (created by job vantage6-run-7) \n\n "
     ],
     ids=["plain", "of a pod", "of a pod, as 5.0.3 stores it", "of two pods"],
 )
-def test_why_a_run_failed_is_read_from_the_log_as_a_node_stores_it(server, log):
-    run = server.subtask(1).runs[0]
-    server.store.said(run, log)
-    server.store.ended(run, "crashed")
+def test_a_failure_is_read_from_the_log_as_a_node_stores_it(server, log):
+    run = server.create_subtask(1).runs[0]
+    server.store.log(run, log)
+    server.store.finish(run, "crashed")
 
-    (state,) = server.connect().runs(run.task_id)
+    (state,) = server.connect().read_run_states(run.task_id)
     assert read_failure(state.log) == Failure(40, 'KeyError in "partial" — line 3')
 
 
 @given(st.text())
-def test_any_log_is_read(text):
-    assert isinstance(v5_http.written(text), str)
+def test_any_log_can_be_cleaned(text):
+    assert isinstance(_proxy.clean_log(text), str)
 
 
-def test_a_token_has_its_identity_and_nothing_else():
+def test_a_token_contains_only_its_identity():
     identity = Identity(
         task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i", databases=[[{}]], session_id=5
     )
-    claims = json.loads(base64.urlsafe_b64decode(token.make(identity, b"k").split(".")[1] + "=="))
+    claims = json.loads(base64.urlsafe_b64decode(make_token(identity, b"k").split(".")[1] + "=="))
 
     assert claims.keys() == {"sub"}
     assert claims["sub"]["vantage6_client_type"] == "container"
-    assert token.read(token.make(identity, b"k")) == identity
+    assert read_token(make_token(identity, b"k")) == identity
 
 
-def test_sessions_and_their_tables_are_shown_as_they_were_seen(server):
-    made = Dataframe(id=1, session_id=1, name="df1", label="default", tasks=[1])
-    shown = v5_http.dataframe(made, {1: server.master}, server.store)
+def test_sessions_and_tables_have_the_format_of_a_real_server(server):
+    table = DataframeRecord(id=1, session_id=1, name="df1", label="default", tasks=[1])
+    item = v5.CONTRACT.show_dataframe(table, {1: server.master}, server.store)
 
-    assert shown.keys() == {
+    assert item.keys() == {
         *("session", "tasks", "last_session_task", "ready", "organizations_ready", "columns", "name", "db_label", "id"),
     }
-    assert (shown["ready"], shown["organizations_ready"]) == (False, [])
-    server.store.ended(server.master.runs[0], "completed")
-    assert v5_http.dataframe(made, {1: server.master}, server.store)["organizations_ready"] == [3]
-    session = Session(id=1, name="s1", scope="own", created_at="2026-11-23T00:00:00")
-    assert v5_http.session(session, [made], {1: server.master}).keys() == {
+    assert (item["ready"], item["organizations_ready"]) == (False, [])
+    server.store.finish(server.master.runs[0], "completed")
+    assert v5.CONTRACT.show_dataframe(table, {1: server.master}, server.store)["organizations_ready"] == [3]
+    session = SessionRecord(id=1, name="s1", scope="own", created_at="2026-11-23T00:00:00")
+    assert v5.CONTRACT.show_session(session, [table], {1: server.master}).keys() == {
         *("owner", "collaboration", "tasks", "study", "scope", "dataframes", "ready", "name", "created_at"),
         *("last_used_at", "image", "id"),
     }
+
+
+def test_a_master_reads_how_long_runs_of_other_masters_took(server):
+    connection = server.connect()
+    own = connection.create_task("partial", {3: {}})
+    other = server.store.create_subtask(server.caller, "subtask", "", {2: b"{}", 3: b"{}"}, "partial")
+    another_method = server.store.create_subtask(server.caller, "subtask", "", {2: b"{}"}, "other")
+    for task in (server.store.task(own["id"]), other, another_method):
+        for run in task.runs:
+            server.store.mark_started(run)
+            run.started_at = "2026-01-01T12:00:00.250000"
+    assert connection.read_durations("partial") == []
+    server.store.finish(other.runs[0], "completed", b"1")
+    server.store.finish(other.runs[1], "crashed")
+    other.runs[0].finished_at = "2026-01-01T12:00:02.750000"
+    assert connection.read_durations("partial") == [2.5]
+    server.failures[:] = [(500, {})]
+    assert connection.read_durations("partial") == []
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seconds"),
+    [
+        ("2026-01-01T12:00:00", "2026-01-01T12:00:01.500000", 1.5),
+        ("2026-01-01T12:00:00+00:00", "2026-01-01T12:00:01.500000", 1.5),
+        ("2026-01-01T12:00:02", "2026-01-01T12:00:01", 0.0),
+        ("2026-01-01T12:00:00+02:00", "2026-01-01T12:00:01", None),
+        (None, "2026-01-01T12:00:01", None),
+        ("2026-01-01T12:00:00", None, None),
+        (3, "soon", None),
+    ],
+)
+def test_the_duration_of_a_run_is_known_if_its_times_are(start, end, seconds):
+    assert _proxy.measure_duration({"started_at": start, "finished_at": end}) == seconds

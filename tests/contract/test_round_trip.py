@@ -1,4 +1,4 @@
-"""What a node prepares a container reads: the same task, in every generation that can express it."""
+"""A container reads the same task that a node prepared, in every generation that can express the task."""
 
 from __future__ import annotations
 
@@ -11,30 +11,34 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from algotools.contract import Contract, Prepared, by_name, detect
-from algotools.contract.v3 import V3
-from algotools.contract.v4 import V4
-from algotools.contract.v5 import ACTIONS, JOBS, OUTPUT_FORMAT, SOURCE, V5
-from algotools.errors import ContractError
+from algotools.errors import ContractError, NotSerializable
+from algotools.federation.contract import NodeContract, PreparedRun, get_contract
+from algotools.federation.contract.v3 import V3Node
+from algotools.federation.contract.v4 import V4Node
+from algotools.federation.contract.v5 import V5Node
+from algotools.runtime.contract import detect
+from algotools.runtime.contract.v5 import ACTIONS, JOB_FOLDER, OUTPUT_FORMAT, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
-CONTRACTS = {"v3": V3(), "v4": V4(), "v4 plain": V4(encoded=False), "v5": V5()}
+CONTRACTS = {"v3": V3Node(), "v4": V4Node(), "v4 plain": V4Node(encoded=False), "v5": V5Node()}
 each_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 WITH_DATABASES = {name: contract for name, contract in CONTRACTS.items() if not contract.has_sessions}
 each_with_databases = pytest.mark.parametrize("contract", WITH_DATABASES.values(), ids=WITH_DATABASES)
-quietly = settings(max_examples=120, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+without_health_checks = settings(
+    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+)
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 json_values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
 )
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"))
-"""What an environment can hold."""
+"""Texts that an environment variable can contain."""
 printable = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")) | st.sampled_from(" \t\n"))
 look_alikes = st.sampled_from(
     ["", "ABCDEFGH", "ZZZZZZZZ", "MFRGG!!!", "MFRGGZDF", "!!!!!!!!", "None", "/mnt/data", "json.", "=", "[]", "a,b"]
 )
-"""Values that could be taken for encoded ones, or for part of the contract."""
+"""Values that look like encoded values, or like a part of the contract."""
 uris = st.sampled_from(["/mnt/data/default.csv", "postgresql://u:p@dbhost:5432/x", "/mnt/fold"]) | look_alikes
 types = st.none() | st.sampled_from(["csv", "sql", "excel", "ABCDEFGH"])
 letters = string.ascii_letters + "_"
@@ -63,16 +67,16 @@ BAD_URLS = [
     ),
     *("http://h:1#", "http://h:1/\n", " http://h:1", "//h:1", "http://:1", "http://h:-1", "http://h:٣"),
 ]
-"""Addresses that host, port and path do not make up again, letter by letter."""
+"""URLs that differ from the URL that a container would join from host, port and path."""
 options = st.dictionaries(st.text(string.ascii_uppercase + "_", min_size=1, max_size=8), texts, max_size=3)
 
 
-def by_upper(database: Database) -> str:
+def get_upper_label(database: Database) -> str:
     return database.label.upper()
 
 
-def call(draw: Any, folder: Path, roles: list[Any]) -> dict[str, Any]:
-    """What every generation can express: the call, the files, the proxy."""
+def draw_call(draw: Any, folder: Path, roles: list[Any]) -> dict[str, Any]:
+    """Draw the fields that every generation can express: the call, the files and the proxy."""
     return {
         "method": draw(st.text()),
         "role": draw(st.sampled_from(roles)),
@@ -86,7 +90,7 @@ def call(draw: Any, folder: Path, roles: list[Any]) -> dict[str, Any]:
     }
 
 
-def of_v3(draw: Any, folder: Path) -> Task:
+def draw_v3_task(draw: Any, folder: Path) -> Task:
     databases = draw(
         st.lists(
             st.builds(
@@ -96,40 +100,41 @@ def of_v3(draw: Any, folder: Path) -> Task:
                 types,
             ),
             max_size=4,
-            unique_by=by_upper,
+            unique_by=get_upper_label,
         )
     )
     requested = draw(st.integers(0, min(1, len(databases))))
-    asked = [
+    requested_databases = [
         Database(d.label, d.uri, d.type, query=draw(st.none() | st.text()), sheet_name=draw(st.none() | st.text()))
         for d in databases[:requested]
     ]
     return Task(
-        databases=tuple(asked),
+        databases=tuple(requested_databases),
         configured=tuple(databases[requested:]),
         variables=draw(st.dictionaries(variable_names, texts | look_alikes, max_size=4)),
-        **call(draw, folder, ["master", "rpc"]),
+        **draw_call(draw, folder, ["master", "rpc"]),
     )
 
 
-def of_v4(draw: Any, folder: Path, values: st.SearchStrategy[str]) -> Task:
+def draw_v4_task(draw: Any, folder: Path, values: st.SearchStrategy[str]) -> Task:
     databases = draw(
         st.lists(
             st.builds(Database, identifiers, uris | texts, types, options),
             max_size=4,
-            unique_by=by_upper,
+            unique_by=get_upper_label,
         )
     )
     requested = draw(st.integers(0, len(databases)))
-    some = st.none() | look_alikes | texts
-    asked = [
-        Database(d.label, d.uri, d.type, d.options, draw(some), draw(some), draw(some)) for d in databases[:requested]
+    queries = st.none() | look_alikes | texts
+    requested_databases = [
+        Database(d.label, d.uri, d.type, d.options, draw(queries), draw(queries), draw(queries))
+        for d in databases[:requested]
     ]
     return Task(
-        databases=tuple(asked),
+        databases=tuple(requested_databases),
         configured=tuple(databases[requested:]),
         variables=draw(st.dictionaries(variable_names, values | look_alikes, max_size=4)),
-        **call(draw, folder, ["master", "rpc", None]),
+        **draw_call(draw, folder, ["master", "rpc", None]),
     )
 
 
@@ -137,8 +142,8 @@ IDS = {"task_id": 7, "node_id": 1, "organization_id": 2, "collaboration_id": 1}
 table_names = st.text(st.characters(codec="utf-8", exclude_characters="\0,;/"), min_size=1, max_size=8)
 
 
-def tables(draw: Any, session: Path) -> tuple[Database, ...]:
-    """Some arguments of one table, and some of several."""
+def draw_tables(draw: Any, session: Path) -> tuple[Database, ...]:
+    """Draw the tables of several arguments, with one or several tables each."""
     groups = draw(st.lists(st.lists(table_names, min_size=1, max_size=3), max_size=4))
     return tuple(
         Database(name, str(session / f"{name}.parquet"), "parquet", group=number if len(group) > 1 else None)
@@ -147,19 +152,19 @@ def tables(draw: Any, session: Path) -> tuple[Database, ...]:
     )
 
 
-def of_v5(draw: Any, folder: Path) -> Task:
+def draw_v5_task(draw: Any, folder: Path) -> Task:
     role, step = draw(st.sampled_from(list(ACTIONS.values())))
     session = draw(st.sampled_from([folder, folder / "session", Path("/app/vantage6/task/session")]))
     source = st.builds(Database, st.just(SOURCE), uris.filter(bool) | texts.filter(bool), types, options)
     token = draw(texts) if role == "master" else ""
     return Task(
         **{
-            **call(draw, folder, [role]),
+            **draw_call(draw, folder, [role]),
             "step": step,
             "method": draw(texts),
             "args": (),
-            "databases": (draw(source),) if step == "data_extraction" else tables(draw, session),
-            "temporary_folder": session / JOBS,
+            "databases": (draw(source),) if step == "data_extraction" else draw_tables(draw, session),
+            "temporary_folder": session / JOB_FOLDER,
             "proxy": draw(st.none() | st.builds(Proxy, proxies, st.none(), st.just(token))),
             "identity": draw(st.none() | st.just(Identity(**IDS))),
             "variables": draw(st.dictionaries(variable_names, printable | look_alikes, max_size=4)),
@@ -167,17 +172,17 @@ def of_v5(draw: Any, folder: Path) -> Task:
     )
 
 
-def ordinary(draw: Any, contract: Contract, folder: Path) -> Task:
-    """A task that the generation can express."""
-    if isinstance(contract, V3):
-        return of_v3(draw, folder)
-    if isinstance(contract, V5):
-        return of_v5(draw, folder)
-    return of_v4(draw, folder, printable if contract.encoded else texts)
+def draw_task(draw: Any, contract: NodeContract, folder: Path) -> Task:
+    """Draw a task that the generation can express."""
+    if isinstance(contract, V3Node):
+        return draw_v3_task(draw, folder)
+    if isinstance(contract, V5Node):
+        return draw_v5_task(draw, folder)
+    return draw_v4_task(draw, folder, printable if contract.encoded else texts)
 
 
-def awkward(draw: Any, folder: Path) -> Task:
-    """A task of which every part may be beyond a generation."""
+def draw_awkward_task(draw: Any, folder: Path) -> Task:
+    """Draw a task in which every part may exceed the limits of a generation."""
     anything = st.text(max_size=6) | st.text(st.characters(), max_size=3) | look_alikes
     labels = anything | identifiers | st.sampled_from(["default", "DEFAULT", "DEFAULT_QUERY", "A_DB_PARAM_B", "ß"])
     maybe = st.none() | anything
@@ -202,7 +207,7 @@ def awkward(draw: Any, folder: Path) -> Task:
         ]
     )
     paths = st.sampled_from([folder / "input", folder / "output", folder / "token", folder / "a\0b", folder / "\udcff"])
-    relative = st.sampled_from([Path("relative"), Path(), Path(JOBS), folder / JOBS])
+    relative = st.sampled_from([Path("relative"), Path(), Path(JOB_FOLDER), folder / JOB_FOLDER])
     urls = proxies | anything | st.sampled_from(BAD_URLS)
     return Task(
         method=draw(st.text()),
@@ -227,17 +232,17 @@ def awkward(draw: Any, folder: Path) -> Task:
 BOTH = Identity(**IDS, session_id=1)
 
 
-def one_part_awkward(draw: Any, contract: Contract, folder: Path) -> Task:
-    """A task that the generation can express, but for one part."""
+def draw_task_with_an_awkward_part(draw: Any, contract: NodeContract, folder: Path) -> Task:
+    """Draw a task that the generation can express, except for one part."""
     import msgspec
 
-    task, other = ordinary(draw, contract, folder), awkward(draw, folder)
+    task, awkward = draw_task(draw, contract, folder), draw_awkward_task(draw, folder)
     field = draw(st.sampled_from(Task.__struct_fields__))
-    return msgspec.structs.replace(task, **{field: getattr(other, field)})
+    return msgspec.structs.replace(task, **{field: getattr(awkward, field)})
 
 
-def check(contract: Contract, task: Task, prepared: Prepared) -> None:
-    """The environment is one that a process can have, its container knows its generation, and reads the task."""
+def check_prepared(contract: NodeContract, task: Task, prepared: PreparedRun) -> None:
+    """Check that a process can have the environment, and that a container detects the generation and reads the task."""
     for name, value in prepared.environment.items():
         assert name
         assert not set("=\0") & set(name)
@@ -253,44 +258,48 @@ def check(contract: Contract, task: Task, prepared: Prepared) -> None:
 
 @each_contract
 @given(data=st.data())
-@quietly
-def test_a_task_that_the_generation_can_express_is_read_as_it_was_prepared(contract, data, tmp_path):
-    task = ordinary(data.draw, contract, tmp_path)
+@without_health_checks
+def test_a_task_within_the_limits_is_read_as_it_was_prepared(contract, data, tmp_path):
+    task = draw_task(data.draw, contract, tmp_path)
 
-    check(contract, task, contract.prepare(task, "token"))
+    check_prepared(contract, task, contract.prepare(task, "token"))
 
 
 @each_contract
-@pytest.mark.parametrize("how", ["in one part", "in every part"])
+@pytest.mark.parametrize("kind", ["in one part", "in every part"])
 @given(data=st.data())
-@quietly
-def test_any_task_is_refused_or_read_as_it_was_prepared(contract, how, data, tmp_path):
+@without_health_checks
+def test_any_task_is_refused_or_read_as_it_was_prepared(contract, kind, data, tmp_path):
     draw = data.draw
-    task = awkward(draw, tmp_path) if how == "in every part" else one_part_awkward(draw, contract, tmp_path)
+    task = (
+        draw_awkward_task(draw, tmp_path)
+        if kind == "in every part"
+        else draw_task_with_an_awkward_part(draw, contract, tmp_path)
+    )
     try:
         prepared = contract.prepare(task, "token")
     except ContractError:
         return
-    check(contract, task, prepared)
+    check_prepared(contract, task, prepared)
 
 
 @each_contract
 @given(posted=st.binary(min_size=1))
-@quietly
-def test_an_input_that_is_posted_is_passed_on_unread(contract, posted, tmp_path):
-    task = a_task(tmp_path, method="", temporary_folder=tmp_path / JOBS)
+@without_health_checks
+def test_a_posted_input_is_passed_on_unread(contract, posted, tmp_path):
+    task = make_task(tmp_path, method="", temporary_folder=tmp_path / JOB_FOLDER)
 
     assert contract.prepare(task, posted=posted).files[task.input_file] == posted
 
 
-def a_task(folder: Path, **more: Any) -> Task:
+def make_task(folder: Path, **fields: Any) -> Task:
     return Task(
         **{
             "method": "average",
             "role": "rpc",
             "input_file": folder / "input",
             "output_file": folder / "output",
-            **more,
+            **fields,
         }
     )
 
@@ -321,8 +330,8 @@ REFUSED_BY_V5 = {
     "without a role": {"role": None},
     "a master for the step preprocessing": {"role": "master", "step": "preprocessing"},
     "by position": {"args": (1,)},
-    "the name is its own": {"kwargs": {OUTPUT_FORMAT: "x"}},
-    "does not ask for": {"configured": (Database("a", "x"),)},
+    "the name is reserved": {"kwargs": {OUTPUT_FORMAT: "x"}},
+    "does not request": {"configured": (Database("a", "x"),)},
     "temporary folder": {"temporary_folder": None},
     "in a session's folder": {"temporary_folder": Path("/mnt/tmp")},
     "token in a file": {"proxy": Proxy("http://h:1", Path("/token"))},
@@ -334,7 +343,7 @@ REFUSED_BY_V5 = {
     "without URI": {**EXTRACTION, "databases": (Database(SOURCE),)},
     "option 'user'": {**EXTRACTION, "databases": (Database(SOURCE, "x", "csv", {"user": "me"}),)},
     "called 'a,b'": {"databases": (Database("a,b", "x", "parquet"),)},
-    "elsewhere": {"databases": (Database("a", "/elsewhere/a.parquet", "parquet"),)},
+    "outside its session": {"databases": (Database("a", "/elsewhere/a.parquet", "parquet"),)},
     "'CONTAINER_TOKEN'": {"variables": {"CONTAINER_TOKEN": "x"}},
     "'DB_PARAM_X'": {"variables": {"DB_PARAM_X": "x"}},
 }
@@ -344,9 +353,9 @@ REFUSED_BY_V5 = {
 @pytest.mark.parametrize(
     ("name", "parts"), {**REFUSED_BY_ALL, **REFUSED_BY_BOTH}.items(), ids={**REFUSED_BY_ALL, **REFUSED_BY_BOTH}
 )
-def test_what_no_generation_with_databases_can_express_is_refused_by_name(contract, name, parts, tmp_path):
+def test_a_task_beyond_the_limits_of_v3_and_v4_is_refused(contract, name, parts, tmp_path):
     with pytest.raises(ContractError) as caught:
-        contract.prepare(a_task(tmp_path, **parts))
+        contract.prepare(make_task(tmp_path, **parts))
 
     assert name in caught.value.message
 
@@ -354,21 +363,21 @@ def test_what_no_generation_with_databases_can_express_is_refused_by_name(contra
 @pytest.mark.parametrize(
     ("name", "parts"), {**REFUSED_BY_ALL, **REFUSED_BY_V5}.items(), ids={**REFUSED_BY_ALL, **REFUSED_BY_V5}
 )
-def test_what_v5_cannot_express_is_refused_by_name(name, parts, tmp_path):
+def test_a_task_beyond_the_limits_of_v5_is_refused(name, parts, tmp_path):
     if "proxy" in parts and parts["proxy"].token_file and name == "scheme://host:port":
         parts = {"proxy": Proxy(parts["proxy"].url)}
     with pytest.raises(ContractError) as caught:
-        CONTRACTS["v5"].prepare(a_task(tmp_path, **{"temporary_folder": tmp_path / JOBS, **parts}))
+        CONTRACTS["v5"].prepare(make_task(tmp_path, **{"temporary_folder": tmp_path / JOB_FOLDER, **parts}))
 
     assert name in caught.value.message
 
 
 @each_contract
 @pytest.mark.parametrize("url", BAD_URLS)
-def test_an_address_that_its_parts_do_not_give_back_is_refused(contract, url, tmp_path):
+def test_a_url_that_its_parts_do_not_restore_is_refused(contract, url, tmp_path):
     token_file = None if contract.has_sessions else tmp_path / "token"
     with pytest.raises(ContractError, match="scheme://host:port"):
-        contract.prepare(a_task(tmp_path, temporary_folder=tmp_path / JOBS, proxy=Proxy(url, token_file)))
+        contract.prepare(make_task(tmp_path, temporary_folder=tmp_path / JOB_FOLDER, proxy=Proxy(url, token_file)))
 
 
 REFUSED_BY_V3 = {
@@ -388,63 +397,69 @@ REFUSED_BY_V4 = {
 
 @pytest.mark.parametrize(
     ("contract", "name", "parts"),
-    [(by_name("v3"), *item) for item in REFUSED_BY_V3.items()]
-    + [(by_name("v4"), *item) for item in REFUSED_BY_V4.items()],
+    [(get_contract("v3"), *item) for item in REFUSED_BY_V3.items()]
+    + [(get_contract("v4"), *item) for item in REFUSED_BY_V4.items()],
     ids=[*REFUSED_BY_V3, *REFUSED_BY_V4],
 )
-def test_what_one_generation_cannot_express_is_refused_by_name(contract, name, parts, tmp_path):
+def test_a_task_beyond_the_limits_of_one_generation_is_refused(contract, name, parts, tmp_path):
     with pytest.raises(ContractError) as caught:
-        contract.prepare(a_task(tmp_path, **parts))
+        contract.prepare(make_task(tmp_path, **parts))
 
     assert name in caught.value.message
 
 
-def test_control_characters_in_a_variable_are_refused_where_values_are_encoded(tmp_path):
-    task = a_task(tmp_path, variables={"FOO": "\x1b[31m"})
+def test_control_characters_in_an_encoded_variable_are_refused(tmp_path):
+    task = make_task(tmp_path, variables={"FOO": "\x1b[31m"})
 
     with pytest.raises(ContractError, match="'FOO'"):
         CONTRACTS["v4"].prepare(task)
-    check(CONTRACTS["v4 plain"], task, CONTRACTS["v4 plain"].prepare(task))
+    check_prepared(CONTRACTS["v4 plain"], task, CONTRACTS["v4 plain"].prepare(task))
 
 
 @each_contract
-def test_the_result_that_a_container_writes_is_the_one_that_the_researcher_gets(contract):
+def test_the_researcher_gets_the_result_that_a_container_writes(contract):
     for encoded, value in [
         (b'{"average":1.5}', {"average": 1.5}),
         (b"null", None),
         (b"[1,null]", [1, None]),
         (b'"a"', "a"),
     ]:
-        assert contract.answer(contract.output(encoded)) == value
+        assert contract.decode_output(contract.wrap_result(encoded)) == value
 
 
 @each_contract
-def test_no_output_is_no_answer_and_what_is_not_json_stays_bytes(contract):
-    assert contract.answer(b"") is None
+def test_an_empty_output_is_none_and_an_output_that_is_not_json_stays_bytes(contract):
+    assert contract.decode_output(b"") is None
     for output in [b"\x80\x04N.", b"json.{", b"json.\xff", b"json." + b"[" * 100_000, b"<html>"]:
-        assert contract.answer(output) == output
+        assert contract.decode_output(output) == output
 
 
 @each_contract
-def test_nan_from_images_made_with_other_tools_is_taken_as_the_platforms_own_clients_do(contract):
-    prefix = b"json." if isinstance(contract, V3) else b""
+def test_nan_and_infinity_of_other_tools_are_accepted(contract):
+    prefix = b"json." if isinstance(contract, V3Node) else b""
 
-    assert repr(contract.answer(prefix + b'{"a": NaN, "b": [-Infinity]}')) == "{'a': nan, 'b': [-inf]}"
-
-
-@given(st.binary())
-def test_a_rich_result_comes_back_from_the_output_as_it_was(content):
-    for contract in CONTRACTS.values():
-        assert contract.result(contract.output(b"algotools." + content)) == b"algotools." + content
-
-
-def test_a_plain_result_comes_back_from_the_output_as_it_was():
-    for contract in CONTRACTS.values():
-        assert contract.result(contract.output(b'{"sum": 3}')) == b'{"sum": 3}'
+    assert repr(contract.decode_output(prefix + b'{"a": NaN, "b": [-Infinity]}')) == "{'a': nan, 'b': [-inf]}"
 
 
 @given(st.binary())
-def test_an_output_is_always_json_behind_its_prefix(content):
+def test_a_rich_result_is_read_unchanged(content):
     for contract in CONTRACTS.values():
-        document = contract.output(b"algotools." + content).removeprefix(b"json.")
+        assert contract.unwrap_result(contract.wrap_result(b"algotools." + content)) == b"algotools." + content
+
+
+def test_a_plain_result_is_read_unchanged():
+    for contract in CONTRACTS.values():
+        assert contract.unwrap_result(contract.wrap_result(b'{"sum": 3}')) == b'{"sum": 3}'
+
+
+@given(st.binary())
+def test_an_output_is_json_after_its_prefix(content):
+    for contract in CONTRACTS.values():
+        document = contract.wrap_result(b"algotools." + content).removeprefix(b"json.")
         assert json.loads(document.decode())[0] == "algotools."
+
+
+@pytest.mark.parametrize("name", ["v3", "v4", "v5"])
+def test_an_argument_without_a_json_form_is_named(name):
+    with pytest.raises(NotSerializable, match="the argument 'names' of 'count': a set has no JSON form; pass a sorted"):
+        get_contract(name).encode_input({"method": "count", "kwargs": {"limit": 1, "names": {"a"}}})

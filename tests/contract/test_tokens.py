@@ -1,4 +1,4 @@
-"""A run's token: read as real ones are, and refused where it is none."""
+"""The token of a run is read like real tokens, and refused if it is malformed."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from algotools.contract import token
 from algotools.errors import TokenError
+from algotools.federation.contract.rest import make_token
+from algotools.runtime.contract.environment import read_token, read_token_file
 from algotools.task import Identity
 
 numbers = st.integers(0, 2**63 - 1)
@@ -30,8 +31,8 @@ identities = st.builds(
 )
 
 
-def signed(claims: object, encode=base64.urlsafe_b64encode) -> str:
-    """A token with such claims, as the platform writes them."""
+def sign(claims: object, encode=base64.urlsafe_b64encode) -> str:
+    """Return a token with these claims, as the platform writes it."""
     body = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
     return f"eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.{encode(body).rstrip(b'=').decode()}.c2lnbmF0dXJl"
 
@@ -69,15 +70,15 @@ OTHER_CLAIMS = {"csrf": "e0589e2a", "client_type": "container", "roles": []}
 
 
 @given(identities)
-def test_a_token_that_is_made_is_read(identity):
-    text = token.make(identity, b"k" * 32)
+def test_a_token_of_ours_is_read(identity):
+    text = make_token(identity, b"k" * 32)
 
-    assert token.read(text) == identity
+    assert read_token(text) == identity
     assert text.isascii()
 
 
 def test_the_recorded_token_of_v4_is_read():
-    identity = token.read(signed({**CLAIMS, "sub": V4_SUBJECT, **OTHER_CLAIMS}))
+    identity = read_token(sign({**CLAIMS, "sub": V4_SUBJECT, **OTHER_CLAIMS}))
 
     assert identity == Identity(
         task_id=2,
@@ -90,21 +91,21 @@ def test_the_recorded_token_of_v4_is_read():
 
 
 @pytest.mark.parametrize("claim", ["sub", "identity"])
-def test_a_token_of_v3_is_read_also_from_before_3_3(claim):
-    identity = token.read(signed({**CLAIMS, claim: V3_SUBJECT, **OTHER_CLAIMS}))
+def test_a_token_of_v3_is_read_with_the_claims_of_all_versions(claim):
+    identity = read_token(sign({**CLAIMS, claim: V3_SUBJECT, **OTHER_CLAIMS}))
 
     assert (identity.task_id, identity.databases, identity.study_id) == (2, "default", None)
 
 
-def test_the_signature_is_the_servers_to_check():
-    text = token.make(Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i"), b"k" * 32)
+def test_the_signature_is_not_checked():
+    text = make_token(Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i"), b"k" * 32)
     changed = text[:-4] + "AAAA"
 
-    assert token.read(changed) == token.read(text)
+    assert read_token(changed) == read_token(text)
 
 
-def test_what_is_made_is_a_jwt_with_an_object_as_its_subject():
-    text = token.make(
+def test_a_token_of_ours_is_a_jwt_with_an_object_as_subject():
+    text = make_token(
         Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i", databases="default"), b"k"
     )
     head, body, _ = (
@@ -150,26 +151,26 @@ def test_what_is_made_is_a_jwt_with_an_object_as_its_subject():
 )
 def test_claims_of_another_shape_are_refused(claims):
     with pytest.raises(TokenError):
-        token.read(signed(claims))
+        read_token(sign(claims))
 
 
 @pytest.mark.parametrize("text", ["", ".", "..", "a.b", "a.b.c.d", "ü.ü.ü"])
-def test_what_is_no_token_is_refused(text):
+def test_a_malformed_token_is_refused(text):
     with pytest.raises(TokenError):
-        token.read(text)
+        read_token(text)
 
 
-def test_a_token_that_no_header_can_hold_is_refused():
-    good = token.make(Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i"), b"k")
+def test_a_token_that_does_not_fit_into_a_header_is_refused():
+    good = make_token(Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="i"), b"k")
 
     for character in "\n\r\0ü":
         with pytest.raises(TokenError):
-            token.read(f"{good}{character}a")
+            read_token(f"{good}{character}a")
 
 
-def only_refused(text: str) -> None:
+def check_read_or_refused(text: str) -> None:
     try:
-        identity = token.read(text)
+        identity = read_token(text)
     except TokenError:
         return
     assert isinstance(identity, Identity)
@@ -177,8 +178,8 @@ def only_refused(text: str) -> None:
 
 @given(st.text() | st.lists(st.text(), min_size=3, max_size=3).map(".".join))
 @example("a.é.b")
-def test_arbitrary_text_is_refused_as_a_token_and_as_nothing_else(text):
-    only_refused(text)
+def test_arbitrary_text_raises_only_token_errors(text):
+    check_read_or_refused(text)
 
 
 json_values = st.recursive(
@@ -189,26 +190,26 @@ json_values = st.recursive(
 
 
 @given(st.binary() | st.dictionaries(st.sampled_from(["sub", "identity"]), json_values))
-def test_arbitrary_claims_are_refused_as_a_token_and_as_nothing_else(claims):
-    only_refused(signed(claims))
+def test_arbitrary_claims_raise_only_token_errors(claims):
+    check_read_or_refused(sign(claims))
 
 
 @given(st.dictionaries(st.sampled_from([*V4_SUBJECT, "database"]), json_values, min_size=1))
-def test_claims_with_parts_exchanged_are_refused_as_a_token_and_as_nothing_else(parts):
-    only_refused(signed({"sub": {**V4_SUBJECT, **parts}}))
+def test_claims_with_replaced_parts_raise_only_token_errors(parts):
+    check_read_or_refused(sign({"sub": {**V4_SUBJECT, **parts}}))
 
 
 def test_the_token_is_read_from_its_file(tmp_path):
     (tmp_path / "token").write_bytes(b"a.b.c\n")
 
-    assert token.read_token_file(tmp_path / "token") == "a.b.c"
+    assert read_token_file(tmp_path / "token") == "a.b.c"
 
 
-def test_a_missing_or_unreadable_token_file_is_told_apart(tmp_path):
+def test_missing_and_unreadable_token_files_have_different_messages(tmp_path):
     with pytest.raises(TokenError, match="gave this run no token"):
-        token.read_token_file(tmp_path / "token")
+        read_token_file(tmp_path / "token")
     with pytest.raises(TokenError, match="IsADirectoryError"):
-        token.read_token_file(tmp_path)
+        read_token_file(tmp_path)
     (tmp_path / "token").write_bytes(b"\xff")
     with pytest.raises(TokenError, match="UnicodeDecodeError"):
-        token.read_token_file(tmp_path / "token")
+        read_token_file(tmp_path / "token")

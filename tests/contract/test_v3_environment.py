@@ -1,4 +1,4 @@
-"""The environment that a real v3 node was seen to make, and what older or broken ones make of it."""
+"""The environment of a real v3 node, and of older or broken nodes."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from algotools.contract import by_name, detect
 from algotools.errors import ContractError, InputError
+from algotools.federation.contract.v3 import V3Node
+from algotools.runtime.contract import detect, get_contract
 from algotools.task import Database, Proxy, Task
 
-V3 = by_name("v3")
+V3 = get_contract("v3")
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """As recorded in a container, with the task's folder elsewhere."""
+    """The environment that was recorded in a container, with another folder for the task."""
     (tmp_path / "input").write_bytes(b'json.{"method": "avg", "kwargs": {"column_name": "age"}}')
     return {
         "PATH": "/usr/local/bin:/usr/bin",
@@ -57,34 +58,34 @@ def test_a_recorded_environment_is_read(recorded, tmp_path):
     )
 
 
-def test_what_is_prepared_for_it_is_what_was_recorded(recorded):
+def test_the_recorded_environment_is_prepared(recorded):
     task = V3.read(recorded)
     image = {"PATH", "HOME", "HOSTNAME", "PKG_NAME"}
 
-    assert V3.prepare(task).environment == {name: text for name, text in recorded.items() if name not in image}
+    assert V3Node().prepare(task).environment == {name: text for name, text in recorded.items() if name not in image}
 
 
-def test_a_label_that_the_node_does_not_have_is_not_told(recorded):
+def test_without_a_requested_label_no_database_is_requested(recorded):
     del recorded["USER_REQUESTED_DATABASE_LABEL"], recorded["DATABASE_URI"]
 
     assert V3.read(recorded).databases == ()
     assert [database.label for database in V3.read(recorded).configured] == ["default", "Second_db"]
 
 
-def test_before_3_8_the_requested_database_is_found_by_its_file(recorded):
+def test_nodes_before_3_8_identify_the_requested_database_by_its_file(recorded):
     del recorded["USER_REQUESTED_DATABASE_LABEL"]
 
     assert V3.read(recorded).databases == (Database("default", "/mnt/data/dataA.csv", "csv"),)
 
 
-def test_the_oldest_nodes_tell_one_database_without_a_label(recorded):
+def test_the_oldest_nodes_have_one_database_without_a_label(recorded):
     for name in ("USER_REQUESTED_DATABASE_LABEL", "DB_LABELS", "DEFAULT_DATABASE_TYPE"):
         del recorded[name]
 
     assert V3.read(recorded).databases == (Database("default", "/mnt/data/dataA.csv"),)
 
 
-def test_a_type_of_the_text_none_is_no_type(recorded):
+def test_the_type_with_the_text_none_means_no_type(recorded):
     recorded["DEFAULT_DATABASE_TYPE"] = "None"
 
     assert V3.read(recorded).databases[0].type is None
@@ -93,7 +94,7 @@ def test_a_type_of_the_text_none_is_no_type(recorded):
 @pytest.mark.parametrize(
     ("flag", "role"), [("true", "master"), ("1", "master"), ("false", "rpc"), ("null", "rpc"), ("0", "rpc")]
 )
-def test_the_input_says_whether_a_master_is_meant(recorded, tmp_path, flag, role):
+def test_the_input_has_the_role(recorded, tmp_path, flag, role):
     (tmp_path / "input").write_text(f'json.{{"method": "avg", "master": {flag}}}')
 
     assert V3.read(recorded).role == role
@@ -107,7 +108,7 @@ def test_query_and_sheet_name_belong_to_the_requested_database(recorded, tmp_pat
     )
 
 
-def test_a_query_that_is_no_text_is_refused(recorded, tmp_path):
+def test_a_query_that_is_not_text_is_refused(recorded, tmp_path):
     (tmp_path / "input").write_text('json.{"method": "avg", "query": 1}')
 
     with pytest.raises(InputError, match="`query` must be a text"):
@@ -115,10 +116,10 @@ def test_a_query_that_is_no_text_is_refused(recorded, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("asked", "encoding"), [('"json"', "plain"), ('"pickle"', "plain"), ("1", "plain"), ('"algotools"', "rich")]
+    ("output_format", "encoding"), [('"json"', "plain"), ('"pickle"', "plain"), ("1", "plain"), ('"algotools"', "rich")]
 )
-def test_only_our_own_master_is_given_the_rich_encoding(recorded, tmp_path, asked, encoding):
-    (tmp_path / "input").write_text(f'json.{{"method": "avg", "output_format": {asked}}}')
+def test_only_our_own_output_format_selects_the_rich_encoding(recorded, tmp_path, output_format, encoding):
+    (tmp_path / "input").write_text(f'json.{{"method": "avg", "output_format": {output_format}}}')
 
     assert V3.read(recorded).encoding == encoding
 
@@ -129,7 +130,7 @@ def test_without_host_or_token_there_is_no_proxy(recorded):
 
 
 @pytest.mark.parametrize("name", ["INPUT_FILE", "OUTPUT_FILE"])
-def test_a_missing_variable_is_named(recorded, name):
+def test_a_missing_variable_is_reported(recorded, name):
     del recorded[name]
 
     with pytest.raises(ContractError, match=f"{name} is missing"):
@@ -137,12 +138,12 @@ def test_a_missing_variable_is_named(recorded, name):
 
 
 @pytest.mark.parametrize("labels", ["default", "{}", '"default"', "[1]", "[" * 20_000])
-def test_labels_that_are_no_list_of_texts_are_refused(recorded, labels):
+def test_labels_that_are_not_a_list_of_texts_are_refused(recorded, labels):
     with pytest.raises(ContractError, match="DB_LABELS"):
         V3.read({**recorded, "DB_LABELS": labels})
 
 
-def test_values_that_could_be_base32_stay_as_they_are(recorded):
+def test_values_that_look_like_base32_are_unchanged(recorded):
     task = V3.read({**recorded, "FOO": "ABCDEFGH", "BAR": "MFRGG!!!", "BAZ": "ZZZZZZZZ"})
 
     assert {task.variables[name] for name in ("FOO", "BAR", "BAZ")} == {"ABCDEFGH", "MFRGG!!!", "ZZZZZZZZ"}

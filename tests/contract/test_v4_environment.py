@@ -1,4 +1,4 @@
-"""The environment that a real v4 node was seen to make, its encoding, and variables that only look encoded."""
+"""The environment of a real v4 node, its encoding, and variables that only look encoded."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algotools.contract import by_name, detect, environment
 from algotools.errors import ContractError
+from algotools.federation.contract.prepare import encode_value
+from algotools.runtime.contract import detect, environment, get_contract
 from algotools.task import Database, Proxy, Task
 
-V4 = by_name("v4")
+V4 = get_contract("v4")
 
 TABLE = {
     "": "",
@@ -29,42 +30,42 @@ TABLE = {
 
 
 @pytest.mark.parametrize(("plain", "encoded"), TABLE.items(), ids=TABLE)
-def test_values_are_encoded_as_the_platform_was_seen_to(plain, encoded):
-    assert environment.encode(plain) == encoded
-    assert environment.decode("NAME", encoded) == plain
-    assert environment.decode_if_encoded(encoded) == plain
+def test_values_are_encoded_as_by_the_platform(plain, encoded):
+    assert encode_value(plain) == encoded
+    assert environment.read_variables({"NAME": encoded}, ["NAME"]) == {"NAME": plain}
+    assert environment.read_node_variables({"NAME": encoded}, ()) == {"NAME": plain}
 
 
 @given(st.text())
-def test_every_text_survives_encoding(text):
-    encoded = environment.encode(text)
+def test_every_text_is_decoded_unchanged(text):
+    encoded = encode_value(text)
 
-    assert environment.decode("NAME", encoded) == text
+    assert environment.read_variables({"NAME": encoded}, ["NAME"]) == {"NAME": text}
     assert encoded.isascii()
     assert "=" not in encoded
 
 
 @given(st.text() | st.text("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567!="))
-def test_a_value_of_any_kind_is_decoded_or_refused_by_name(text):
-    if environment.is_encoded(text):
-        assert isinstance(environment.decode("SOME_NAME", text), str)
+def test_any_value_is_decoded_or_refused_with_its_name(text):
+    if environment.decode(text) is not None:
+        assert isinstance(environment.read_variables({"SOME_NAME": text}, ["SOME_NAME"])["SOME_NAME"], str)
     else:
-        assert environment.decode_if_encoded(text) == text
+        assert environment.read_node_variables({"SOME_NAME": text}, ()) == {"SOME_NAME": text}
         with pytest.raises(ContractError, match="SOME_NAME"):
-            environment.decode("SOME_NAME", text)
+            environment.read_variables({"SOME_NAME": text}, ["SOME_NAME"])
 
 
 @pytest.fixture
 def recorded(tmp_path):
-    """As recorded in a container of 4.15.2, with the task's folder elsewhere."""
+    """The environment that was recorded in a container of 4.15.2, with another folder for the task."""
     (tmp_path / "input").write_bytes(b'{"method": "env_raw", "args": [1], "kwargs": {"a": 2}}')
     return {
         "PATH": "/usr/local/bin:/usr/bin",
         "PYTHON_VERSION": "3.11.9",
         "LANG": "C.UTF-8",
-        "INPUT_FILE": environment.encode(f"{tmp_path}/input"),
-        "OUTPUT_FILE": environment.encode(f"{tmp_path}/output"),
-        "TOKEN_FILE": environment.encode(f"{tmp_path}/token"),
+        "INPUT_FILE": encode_value(f"{tmp_path}/input"),
+        "OUTPUT_FILE": encode_value(f"{tmp_path}/output"),
+        "TOKEN_FILE": encode_value(f"{tmp_path}/token"),
         "TEMPORARY_FOLDER": "F5WW45BPORWXA!!!",
         "HOST": "NB2HI4B2F4XXA4TPPB4XGZLSOZSXE!!!",
         "PORT": "GE4DANBR",
@@ -107,12 +108,12 @@ def test_a_recorded_environment_is_read(recorded, tmp_path):
 def test_the_recorded_path_of_an_input_is_decoded():
     encoded = "F5WW45BPMRQXIYJPORQXG2ZNGAYDAMBQGAYDAMRPNFXHA5LU"
 
-    assert environment.decode("INPUT_FILE", encoded) == "/mnt/data/task-000000002/input"
+    assert environment.decode(encoded) == "/mnt/data/task-000000002/input"
 
 
-def test_before_4_2_values_are_plain(recorded, tmp_path):
+def test_values_of_nodes_before_4_2_are_plain(recorded, tmp_path):
     image = {"PATH", "PYTHON_VERSION", "LANG", "RUN_CONTEXT_FILE", "PKG_NAME"}
-    plain = {n: v if n in image else environment.decode(n, v) for n, v in recorded.items()}
+    plain = {n: v if n in image else environment.decode(v) for n, v in recorded.items()}
 
     assert detect(plain) is V4
     assert V4.read(plain) == V4.read(recorded)
@@ -121,32 +122,32 @@ def test_before_4_2_values_are_plain(recorded, tmp_path):
 @pytest.mark.parametrize(
     "value", ["ABCDEFGH", "ZZZZZZZZ", "hello world", "/opt/x", "abc", "MFRGG===x", "ü", "AA!!!!!!"]
 )
-def test_a_variable_that_no_node_encoded_stays_as_it_is(recorded, value):
+def test_a_variable_that_is_not_encoded_is_unchanged(recorded, value):
     assert V4.read({**recorded, "FOO": value}).variables["FOO"] == value
 
 
-def test_the_squids_variables_are_decoded_like_all_others(recorded):
-    recorded["HTTP_PROXY"] = environment.encode("http://squid:3128")
+def test_the_variables_of_the_squid_proxy_are_decoded(recorded):
+    recorded["HTTP_PROXY"] = encode_value("http://squid:3128")
 
     assert V4.read(recorded).variables["HTTP_PROXY"] == "http://squid:3128"
 
 
-def test_requested_databases_come_in_the_order_of_the_request(recorded):
-    recorded["USER_REQUESTED_DATABASE_LABELS"] = environment.encode("fold,default")
+def test_requested_databases_have_the_order_of_the_request(recorded):
+    recorded["USER_REQUESTED_DATABASE_LABELS"] = encode_value("fold,default")
     task = V4.read(recorded)
 
     assert [database.label for database in task.databases] == ["fold", "default"]
     assert [database.label for database in task.configured] == ["other_csv", "Second_db"]
 
 
-def test_a_requested_database_that_the_node_does_not_have_is_named_without_a_place(recorded):
-    recorded["USER_REQUESTED_DATABASE_LABELS"] = environment.encode("nowhere")
+def test_a_requested_database_that_the_node_does_not_have_has_no_uri(recorded):
+    recorded["USER_REQUESTED_DATABASE_LABELS"] = encode_value("nowhere")
 
     assert V4.read(recorded).databases == (Database("nowhere"),)
 
 
 @pytest.mark.parametrize("flag", [True, False, None])
-def test_the_role_is_told_only_by_a_flag(recorded, tmp_path, flag):
+def test_only_the_flag_master_decides_the_role(recorded, tmp_path, flag):
     text = {True: ', "master": true', False: ', "master": false', None: ""}[flag]
     (tmp_path / "input").write_text(f'{{"method": "a"{text}}}')
 
@@ -154,10 +155,10 @@ def test_the_role_is_told_only_by_a_flag(recorded, tmp_path, flag):
 
 
 @pytest.mark.parametrize("name", ["INPUT_FILE", "OUTPUT_FILE"])
-@pytest.mark.parametrize("how", ["missing", "empty"])
-def test_a_missing_variable_is_named(recorded, name, how):
+@pytest.mark.parametrize("problem", ["missing", "empty"])
+def test_a_missing_variable_is_reported(recorded, name, problem):
     del recorded[name]
-    if how == "empty":
+    if problem == "empty":
         recorded[name] = ""
 
     with pytest.raises(ContractError, match=f"{name} is missing"):
@@ -168,7 +169,7 @@ def test_a_missing_variable_is_named(recorded, name, how):
     "name", ["OUTPUT_FILE", "DB_LABELS", "DEFAULT_DATABASE_TYPE", "OTHER_CSV_DB_PARAM_USER", "PORT"]
 )
 @pytest.mark.parametrize("value", ["plain", "ABCDEFGH", "/mnt/tmp", "ü"])
-def test_a_variable_of_the_contract_that_cannot_be_decoded_is_named_and_not_shown(recorded, name, value):
+def test_an_undecodable_variable_is_reported_without_its_value(recorded, name, value):
     with pytest.raises(ContractError, match=f"the variable {name} is not encoded") as caught:
         V4.read({**recorded, name: value})
 

@@ -1,4 +1,4 @@
-"""What the tests of the forms share: any of them as plain lists, so that all can be compared."""
+"""Tables of any form as plain lists, so that the tests can compare all forms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from algotools.task import Database
 TABLES = ["pandas", "arrow", "batches", "polars", "lazy", "duckdb", "ibis"]
 
 
-def lists(form: str, value: Any) -> dict[str, list[object]]:
-    """The columns of a table as lists of Python's own values; None for a missing one, whatever the library has."""
+def to_lists(form: str, value: Any) -> dict[str, list[object]]:
+    """Return the columns of a table as lists of Python values; None for every kind of missing value."""
     if form == "pandas":
         columns = {str(name): value.iloc[:, i].tolist() for i, name in enumerate(value.columns)}
     elif form == "polars":
@@ -26,13 +26,14 @@ def lists(form: str, value: Any) -> dict[str, list[object]]:
     elif form == "arrow":
         columns = value.to_pydict()
     elif form == "duckdb":
-        columns = {name: [row[i] for row in value.fetchall()] for i, name in enumerate(value.columns)}
+        rows = value.fetchall()
+        columns = {name: [row[i] for row in rows] for i, name in enumerate(value.columns)}
     else:
         columns = value.to_pyarrow().to_pydict()
-    return {name: [None if _missing(item) else item for item in items] for name, items in columns.items()}
+    return {name: [None if _is_missing(item) else item for item in items] for name, items in columns.items()}
 
 
-def _missing(value: object) -> bool:
+def _is_missing(value: object) -> bool:
     return (
         value is None
         or type(value).__name__ in {"NAType", "NaTType"}
@@ -41,6 +42,6 @@ def _missing(value: object) -> bool:
 
 
 def read(database: Database, form: str, columns: Collection[str] | None = None) -> dict[str, list[object]]:
-    """What a function that asks for this form sees, while it runs."""
-    with ExitStack() as closing:
-        return lists(form, data.load(database, form, columns, closing).value)
+    """Read a database in a form and return the columns as lists."""
+    with ExitStack() as stack:
+        return to_lists(form, data.load(database, form, columns, stack).value)

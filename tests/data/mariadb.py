@@ -1,4 +1,4 @@
-"""A real MariaDB server, in a folder of its own: a database that nothing here knows more of than SQLAlchemy does."""
+"""A real MariaDB server in a temporary folder, as an example of a database without special support."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ USER = "bob"
 
 
 def connect(port: int) -> pymysql.Connection[Any]:
-    """A connection that may write, and commits what it does."""
+    """Open a connection that can write and commits each statement."""
     return pymysql.connect(
         host="127.0.0.1", port=port, user=USER, password=PASSWORD, database="clinic", autocommit=True, charset="utf8mb4"
     )
 
 
-def program(name: str) -> str | None:
-    """A program of the server's; Debian has some of them off a user's PATH."""
+def find_program(name: str) -> str | None:
+    """Return the path of one of the server's programs. Debian installs some of them outside of a user's PATH."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 @contextmanager
-def server() -> Iterator[int]:
-    """The port of a server that keeps nothing, with an empty database; without one here the test is skipped."""
-    daemon, install = program("mariadbd"), program("mariadb-install-db")
+def start_server() -> Iterator[int]:
+    """Start a server with an empty database and yield its port. Without MariaDB the test is skipped."""
+    daemon, install = find_program("mariadbd"), find_program("mariadb-install-db")
     if daemon is None or install is None:
         pytest.skip("no MariaDB is installed here (Debian's package: mariadb-server-core)")
-    folder = Path(tempfile.mkdtemp(prefix="maria-"))  # a socket's path may have some hundred characters at most
+    folder = Path(tempfile.mkdtemp(prefix="maria-"))  # short, because a socket's path has a limit of about 100 bytes
     try:
         account = f"--user={getpass.getuser()}"
-        made = [
+        command = [
             install,
             "--no-defaults",
             account,
             f"--datadir={folder / 'data'}",
             "--auth-root-authentication-method=normal",
         ]
-        subprocess.run(made, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/")
         (folder / "start.sql").write_text(
             "CREATE DATABASE clinic CHARACTER SET utf8mb4;\n"
             f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%';\n",
             encoding="utf-8",
         )
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
         options = [
             "--no-defaults", account, f"--datadir={folder / 'data'}", f"--socket={folder / 's'}", f"--port={port}",
             "--bind-address=127.0.0.1", f"--init-file={folder / 'start.sql'}", f"--pid-file={folder / 'pid'}",
@@ -66,7 +66,7 @@ def server() -> Iterator[int]:
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen([daemon, *options], stdout=log, stderr=log, cwd="/")
         try:
-            _wait(port, process, folder / "log")
+            _wait_until_ready(port, process, folder / "log")
             yield port
         finally:
             process.terminate()
@@ -75,15 +75,15 @@ def server() -> Iterator[int]:
         shutil.rmtree(folder)
 
 
-def _wait(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while not _answers(port):
-        if process.poll() is not None or time.monotonic() > until:
+def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not _is_ready(port):
+        if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(log.read_text(errors="replace"))
         time.sleep(0.1)
 
 
-def _answers(port: int) -> bool:
+def _is_ready(port: int) -> bool:
     try:
         connect(port).close()
     except pymysql.Error:

@@ -1,4 +1,4 @@
-"""A CSV file is what pandas makes of it, value for value; only the asked columns are read."""
+"""CSV files are read exactly as pandas reads them, and only the requested columns are read."""
 
 import csv
 import io
@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 
 from algotools import data
 from algotools.data import csv as csv_files
+from algotools.data.reading import Loaded
 from algotools.errors import DatabaseUnreadable
 from algotools.task import Database
 
-from .conftest import same
+from .conftest import assert_same
 
 
-def load(path: Path, columns: frozenset[str] | None = None) -> data.Loaded:
+def load(path: Path, columns: frozenset[str] | None = None) -> Loaded:
     return data.load(Database("default", str(path), "csv"), "pandas", columns)
 
 
@@ -38,7 +39,7 @@ names = st.one_of(
 
 @st.composite
 def files(draw: st.DrawFn) -> str:
-    """The text of a file: awkward cells, names twice or none, rows too short, perhaps none at all."""
+    """The text of a file with unusual cells, repeated or empty names, short rows, or no rows."""
     header = draw(st.lists(names, min_size=1, max_size=5))
     rows = draw(st.lists(st.lists(cells, min_size=len(header), max_size=len(header)), max_size=5))
     if rows and draw(st.booleans()):
@@ -46,7 +47,7 @@ def files(draw: st.DrawFn) -> str:
     text = io.StringIO()
     quoting = draw(st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL, csv.QUOTE_NONNUMERIC]))
     if any("\r" in name for name in header):
-        quoting = csv.QUOTE_ALL  # or the header would end there, and be shorter than the rows: see below
+        quoting = csv.QUOTE_ALL  # otherwise the header would end at the return and be shorter than the rows; see below
     csv.writer(text, quoting=quoting, lineterminator=draw(st.sampled_from(["\n", "\r\n"]))).writerows([header, *rows])
     return text.getvalue()
 
@@ -60,24 +61,24 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(text=files(), choice=st.data())
-def test_whatever_is_in_the_file_it_is_what_pandas_reads(folder, text, choice):
+def test_any_file_is_read_as_pandas_reads_it(folder, text, choice):
     path = folder / f"{next(_numbers)}.csv"
     path.write_text(text, encoding="utf-8", newline="")
     try:
-        whole = pd.read_csv(path)
+        whole_frame = pd.read_csv(path)
     except (ValueError, pd.errors.ParserError):
         with pytest.raises(DatabaseUnreadable):
             load(path)
         return
     everything = load(path)
-    same(everything.value, whole)
-    assert everything.columns == list(whole.columns)
+    assert_same(everything.value, whole_frame)
+    assert everything.columns == list(whole_frame.columns)
 
-    chosen = choice.draw(st.lists(st.sampled_from(list(whole.columns)), min_size=1, unique=True))
+    chosen = choice.draw(st.lists(st.sampled_from(list(whole_frame.columns)), min_size=1, unique=True))
     part = load(path, frozenset([*chosen, "no such column"]))
-    same(part.value, pd.read_csv(path, usecols=chosen))
-    same(part.value, whole.loc[:, [name in chosen for name in whole.columns]])
-    assert part.columns == list(whole.columns)
+    assert_same(part.value, pd.read_csv(path, usecols=chosen))
+    assert_same(part.value, whole_frame.loc[:, [name in chosen for name in whole_frame.columns]])
+    assert part.columns == list(whole_frame.columns)
 
 
 EXAMPLES = {
@@ -99,32 +100,32 @@ EXAMPLES = {
 
 @pytest.mark.parametrize("large", [False, True], ids=["", "as if it were large"])
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES)
-def test_every_choice_of_columns_is_what_pandas_reads(tmp_path, text, large, monkeypatch):
+def test_any_selection_of_columns_is_read_as_pandas_reads_it(tmp_path, text, large, monkeypatch):
     monkeypatch.setattr(csv_files, "LARGE", 0 if large else csv_files.LARGE)
     path = tmp_path / "database.csv"
     path.write_text(text, encoding="utf-8", newline="")
-    whole = pd.read_csv(path)
-    same(load(path).value, whole)
-    labels = list(whole.columns)
+    whole_frame = pd.read_csv(path)
+    assert_same(load(path).value, whole_frame)
+    labels = list(whole_frame.columns)
     for count in range(1, len(labels) + 1):
         for chosen in itertools.combinations(labels, count):
             loaded = load(path, frozenset(chosen))
-            same(loaded.value, pd.read_csv(path, usecols=list(chosen)))
-            same(loaded.value, whole[list(chosen)])
+            assert_same(loaded.value, pd.read_csv(path, usecols=list(chosen)))
+            assert_same(loaded.value, whole_frame[list(chosen)])
             assert loaded.columns == labels
 
 
-def test_what_is_in_a_column_does_not_depend_on_which_others_are_asked(tmp_path):
-    """Where rows are longer than the header, pandas takes the first for the index, but not if all names are listed."""
+def test_a_column_does_not_depend_on_the_other_requested_columns(tmp_path):
+    """If rows are longer than the header, pandas uses the first column as index, unless ``usecols`` has all names."""
     path = tmp_path / "database.csv"
     path.write_text("a,b\n1,2,3\n4,5,6\n")
-    whole = pd.read_csv(path)
-    assert not whole.equals(pd.read_csv(path, usecols=["a", "b"]))
+    whole_frame = pd.read_csv(path)
+    assert not whole_frame.equals(pd.read_csv(path, usecols=["a", "b"]))
     for chosen in (["a"], ["b"], ["a", "b"]):
-        same(load(path, frozenset(chosen)).value, whole[chosen])
+        assert_same(load(path, frozenset(chosen)).value, whole_frame[chosen])
 
 
-def test_only_the_asked_columns_are_read(tmp_path):
+def test_only_the_requested_columns_are_read(tmp_path):
     path = tmp_path / "database.csv"
     path.write_text("name,age,sex\nJane,71,f\nJohn,58,m\n")
     loaded = load(path, frozenset({"sex", "age"}))
@@ -132,7 +133,7 @@ def test_only_the_asked_columns_are_read(tmp_path):
     assert loaded.columns == ["name", "age", "sex"]
 
 
-def test_columns_that_are_not_there_are_left_to_the_caller(tmp_path):
+def test_a_requested_column_that_is_missing_is_left_out(tmp_path):
     path = tmp_path / "database.csv"
     path.write_text("name,age\nJane,71\n")
     loaded = load(path, frozenset({"height"}))
@@ -140,29 +141,45 @@ def test_columns_that_are_not_there_are_left_to_the_caller(tmp_path):
     assert loaded.columns == ["name", "age"]
 
 
-def test_a_large_file_of_mixed_types_is_what_pandas_reads(tmp_path):
+def test_a_large_file_of_mixed_types_is_read_as_pandas_reads_it(tmp_path):
     path = tmp_path / "database.csv"
     lines = [f"{i},{i if i < 150_000 else 'x'},{i % 7}" for i in range(200_000)]
     path.write_text("a,b,c\n" + "\n".join(lines) + "\n")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", pd.errors.DtypeWarning)
-        same(load(path, frozenset("b")).value, pd.read_csv(path, usecols=["b"]))
-        same(load(path).value, pd.read_csv(path))
+        assert_same(load(path, frozenset("b")).value, pd.read_csv(path, usecols=["b"]))
+        assert_same(load(path).value, pd.read_csv(path))
 
 
-def test_a_compressed_file_is_read_whatever_it_is_called(tmp_path):
+def test_a_compressed_file_is_read_with_any_name(tmp_path):
     frame = pd.DataFrame({"a": [1, 2], "b": ["x", "y"]})
     for compression in ("gzip", "bz2", "xz", "zip"):
         frame.to_csv(tmp_path / "default.csv", index=False, compression=compression)
-        same(load(tmp_path / "default.csv", frozenset("a")).value, frame[["a"]])
-        same(load(tmp_path / "default.csv").value, frame)
+        assert_same(load(tmp_path / "default.csv", frozenset("a")).value, frame[["a"]])
+        assert_same(load(tmp_path / "default.csv").value, frame)
     frame.to_csv(tmp_path / "default.csv.gz", index=False, compression=None)
-    same(load(tmp_path / "default.csv.gz").value, frame)
+    assert_same(load(tmp_path / "default.csv.gz").value, frame)
 
 
-def test_a_broken_compressed_file_is_named(tmp_path):
+def test_a_broken_compressed_file_is_refused(tmp_path):
     path = tmp_path / "default.csv"
     pd.DataFrame({"a": range(1000)}).to_csv(path, compression="gzip")
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DatabaseUnreadable, match="database 'default': it is a gzip file that is broken or incomplete"):
         load(path)
+
+
+def test_large_integers_keep_their_values_beside_dates(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,day\n9007199254740993,2024-01-02\n,2024-01-03\n", encoding="utf-8")
+    database = Database("clinic", str(path), "csv", options={"PARSE_DATES": "day"})
+    frame = data.load(database, "pandas", None).value
+    assert frame["id"].dropna().tolist() == [9007199254740993]
+    assert str(frame["day"].dtype).startswith("datetime64")
+
+
+def test_large_integers_of_a_configured_float_stay_floats(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,age\n9007199254740993,1\n,2\n", encoding="utf-8")
+    database = Database("clinic", str(path), "csv", options={"DTYPE": '{"id": "float"}'})
+    assert str(data.load(database, "pandas", None).value["id"].dtype) == "float64"

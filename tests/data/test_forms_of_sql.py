@@ -1,4 +1,4 @@
-"""Every form of a query holds the same values; a lazy one leaves to the database what the database can do."""
+"""Every form of a query has the same values. Lazy forms are computed in the database as far as possible."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from algotools.errors import AlgotoolsError, DatabaseUnreadable, InputError
 from algotools.task import Database
 
 from ..conftest import SECRET
-from .forms import TABLES, lists, read
+from .forms import TABLES, read, to_lists
 from .postgres import Postgres
 
 STATEMENTS = [
@@ -58,71 +58,71 @@ def uri(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
-def clinic(uri: str, query: str | None = WHOLE, **more: Any) -> Database:
-    return Database("clinic", uri, "sql", query=query, **more)
+def clinic(uri: str, query: str | None = WHOLE, **options: Any) -> Database:
+    return Database("clinic", uri, "sql", query=query, **options)
 
 
 @pytest.mark.parametrize("form", TABLES)
 class TestEveryForm:
-    def test_holds_the_same_values(self, uri, form):
+    def test_has_the_same_values(self, uri, form):
         assert read(clinic(uri), form) == EXPECTED
 
-    def test_has_the_asked_columns_in_the_order_of_the_query(self, uri, form):
-        with ExitStack() as closing:
-            loaded = data.load(clinic(uri), form, frozenset({"name", "age", "no such column"}), closing)
-            assert lists(form, loaded.value) == {name: EXPECTED[name] for name in ("age", "name")}
+    def test_has_the_requested_columns_in_the_order_of_the_query(self, uri, form):
+        with ExitStack() as stack:
+            loaded = data.load(clinic(uri), form, frozenset({"name", "age", "no such column"}), stack)
+            assert to_lists(form, loaded.value) == {name: EXPECTED[name] for name in ("age", "name")}
             assert loaded.columns == list(EXPECTED)
 
-    def test_takes_the_query_of_the_nodes_owner(self, uri, form):
+    def test_uses_the_query_of_the_nodes_owner(self, uri, form):
         with_query = clinic(uri, None, options={"QUERY": "SELECT age FROM patients WHERE age > 50 ORDER BY age;"})
         assert read(with_query, form) == {"age": [61, 70]}
         assert read(clinic(uri, None, options={"TABLE": "patients"}), form) == EXPECTED
 
-    def test_without_a_query_says_how_to_give_one(self, uri, form):
-        with pytest.raises(InputError, match="the task gives no query for it"):
+    def test_without_a_query_explains_how_to_specify_it(self, uri, form):
+        with pytest.raises(InputError, match="needs a query, which the task does not specify"):
             read(clinic(uri, None), form)
 
-    def test_of_a_query_that_fails_quotes_nothing(self, uri, form):
-        with pytest.raises(DatabaseUnreadable, match="refuses the task's query") as failed:
+    def test_does_not_quote_a_query_that_fails(self, uri, form):
+        with pytest.raises(DatabaseUnreadable, match="refuses the task's query") as excinfo:
             read(clinic(uri, f"SELECT '{SECRET}' FROM nowhere"), form)
-        assert SECRET not in str(failed.value)
+        assert SECRET not in str(excinfo.value)
 
     @pytest.mark.parametrize(
         "query", ["DELETE FROM patients", "DELETE FROM patients; COMMIT", "CREATE TABLE y (a INT)"]
     )
-    def test_writes_nothing(self, uri, form, query):
+    def test_cannot_write(self, uri, form, query):
         with pytest.raises(AlgotoolsError):
             read(clinic(uri, query), form)
         assert read(clinic(uri), "pandas") == EXPECTED
 
 
-def test_an_expression_runs_in_the_server_and_no_row_leaves_it(in_postgresql, postgres):
-    with postgres.statements() as asked, ExitStack() as closing:
-        table: Any = data.load(clinic(in_postgresql), "ibis", {"age"}, closing).value
+def test_an_expression_is_computed_in_the_server(in_postgresql, postgres):
+    with postgres.statements() as statements, ExitStack() as stack:
+        table: Any = data.load(clinic(in_postgresql), "ibis", {"age"}, stack).value
         assert table.aggregate(sum=table.age.sum(), count=table.age.count()).to_pyarrow().to_pylist() == [
             {"sum": 176, "count": 3}
         ]
-    of_rows = [statement for statement in asked if "patients" in statement and "LIMIT 0" not in statement]
-    assert len(of_rows) == 1
-    assert "SUM(" in of_rows[0]
-    assert "COUNT(" in of_rows[0]
+    queries = [statement for statement in statements if "patients" in statement and "LIMIT 0" not in statement]
+    assert len(queries) == 1
+    assert "SUM(" in queries[0]
+    assert "COUNT(" in queries[0]
 
 
-def test_of_a_lazy_frame_only_what_is_collected_leaves_the_database(in_postgresql, postgres):
-    with ExitStack() as closing:
-        frame: Any = data.load(clinic(in_postgresql), "lazy", None, closing).value
-        with postgres.statements() as asked:
-            found = frame.filter(pl.col("age") > 50).select(pl.col("weight").sum()).collect().item()
-        assert found == 134.5
-        assert frame.head(1).collect().height == 1  # and it can be collected again
-    of_rows = [s for s in asked if "patients" in s and "LIMIT 0" not in s]
-    assert of_rows
-    assert not [statement for statement in of_rows if '"name"' in statement]
-    assert all('"age"' in statement and '"weight"' in statement for statement in of_rows)
+def test_a_lazy_frame_queries_only_the_collected_columns(in_postgresql, postgres):
+    with ExitStack() as stack:
+        frame: Any = data.load(clinic(in_postgresql), "lazy", None, stack).value
+        with postgres.statements() as statements:
+            weight = frame.filter(pl.col("age") > 50).select(pl.col("weight").sum()).collect().item()
+        assert weight == 134.5
+        assert frame.head(1).collect().height == 1  # a lazy frame can be collected again
+    queries = [s for s in statements if "patients" in s and "LIMIT 0" not in s]
+    assert queries
+    assert not [statement for statement in queries if '"name"' in statement]
+    assert all('"age"' in statement and '"weight"' in statement for statement in queries)
 
 
 @pytest.mark.parametrize("form", TABLES)
-def test_no_connection_stays(in_postgresql, postgres, form):
+def test_the_connection_is_closed(in_postgresql, postgres, form):
     read(clinic(in_postgresql), form)
     with postgres.connect() as connection:
         count = connection.execute(
@@ -132,6 +132,6 @@ def test_no_connection_stays(in_postgresql, postgres, form):
 
 
 @pytest.mark.parametrize("form", TABLES[1:])
-def test_two_columns_of_one_name_are_refused_and_not_mixed_up(uri, form):
-    with pytest.raises(DatabaseUnreadable, match="two columns of one name"):
+def test_two_columns_with_the_same_name_are_refused(uri, form):
+    with pytest.raises(DatabaseUnreadable, match="two columns with the same name"):
         read(clinic(uri, "SELECT age AS x, weight AS x FROM patients"), form, frozenset({"x"}))

@@ -1,4 +1,4 @@
-"""OMOP: what a node is configured with for OHDSI's tools reaches the model's tables, in every form."""
+"""OMOP: a node's configuration for OHDSI's tools gives access to the model's tables, in every form."""
 
 from __future__ import annotations
 
@@ -52,18 +52,18 @@ WHERE c.condition_concept_id = 201826 ORDER BY p.person_id
 
 @pytest.fixture(scope="module")
 def clinic(postgres: Postgres) -> str:
-    """A database with the model in one schema, and results in another."""
+    """A database with the model in a schema and results in another schema."""
     name = postgres.new_database()
     with postgres.connect(name) as connection:
         connection.execute(f"CREATE SCHEMA cdm; SET search_path = cdm; {TABLES}".encode())
         connection.execute('CREATE SCHEMA "my results"; CREATE TABLE "my results".cohort AS SELECT 3 AS subject_id')
-        connection.execute("CREATE TABLE public.person AS SELECT 'the wrong one' AS person_id")
+        connection.execute("CREATE TABLE public.person AS SELECT 'the wrong table' AS person_id")
     return name
 
 
 @pytest.fixture
 def configured(postgres: Postgres, clinic: str) -> Database:
-    """As the documentation of v4's nodes has it."""
+    """A database with the options that the documentation of v4's nodes recommends."""
     options = {
         "USER": USER, "PASSWORD": PASSWORD, "DBMS": "postgresql", "CDM_DATABASE": clinic, "CDM_SCHEMA": "cdm",
         "RESULTS_SCHEMA": "my results",
@@ -72,8 +72,8 @@ def configured(postgres: Postgres, clinic: str) -> Database:
 
 
 def load(database: Database, form: str = "pandas", columns: Any = None) -> Any:
-    with ExitStack() as closing:
-        value: Any = data.load(database, form, columns, closing).value
+    with ExitStack() as stack:
+        value: Any = data.load(database, form, columns, stack).value
         match form:
             case "duckdb":
                 return value.fetchall()
@@ -82,9 +82,11 @@ def load(database: Database, form: str = "pandas", columns: Any = None) -> Any:
         return value
 
 
-def asking(database: Database, query: str | None = None, uri: str | None = None, **options: str | None) -> Database:
-    kept = {name: value for name, value in {**database.options, **options}.items() if value is not None}
-    return Database("omop", uri or database.uri, database.type, kept, query)
+def reconfigure(
+    database: Database, query: str | None = None, uri: str | None = None, **options: str | None
+) -> Database:
+    new_options = {name: value for name, value in {**database.options, **options}.items() if value is not None}
+    return Database("omop", uri or database.uri, database.type, new_options, query)
 
 
 def test_a_query_finds_the_tables_of_the_model(configured):
@@ -94,7 +96,7 @@ def test_a_query_finds_the_tables_of_the_model(configured):
     assert pd.to_datetime(frame["condition_start_date"]).dt.year.tolist() == [2019, 2020]
 
 
-def test_every_form(configured):
+def test_the_model_can_be_read_in_every_form(configured):
     assert load(configured, "arrow", frozenset(["person_id"])).to_pydict() == {"person_id": [1, 3]}
     assert load(configured, "polars").shape == (2, 3)
     assert load(configured, "duckdb", frozenset(["year_of_birth"])) == [(1953,), (1980,)]
@@ -102,22 +104,22 @@ def test_every_form(configured):
     assert load(configured, "database") == configured
 
 
-def test_results_have_a_schema_of_their_own(configured):
-    assert (
-        load(asking(configured, "SELECT * FROM cohort JOIN person ON subject_id = person_id"))["person_id"].item() == 3
-    )
+def test_results_are_in_another_schema(configured):
+    query = "SELECT * FROM cohort JOIN person ON subject_id = person_id"
+    assert load(reconfigure(configured, query))["person_id"].item() == 3
 
 
-def test_a_table_may_be_configured(configured):
-    assert load(asking(configured, TABLE="person"), columns=frozenset(["person_id"]))["person_id"].tolist() == [1, 2, 3]
+def test_the_owner_can_configure_a_table(configured):
+    frame = load(reconfigure(configured, TABLE="person"), columns=frozenset(["person_id"]))
+    assert frame["person_id"].tolist() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("schema", ["CDM", '"cdm"', "clinic.cdm"])
-def test_a_schema_is_written_as_in_a_query(configured, schema):
-    assert len(load(asking(configured, DIABETES, CDM_SCHEMA=schema.strip('"')))) == 2
+def test_the_name_of_a_schema_has_the_format_of_a_query(configured, schema):
+    assert len(load(reconfigure(configured, DIABETES, CDM_SCHEMA=schema.strip('"')))) == 2
 
 
-def test_other_addresses_of_the_same(postgres, clinic, configured):
+def test_other_uris_of_the_same_database(postgres, clinic, configured):
     port = f"127.0.0.1:{postgres.port}"
     for uri, options in [
         (f"jdbc:postgresql://{port}/", {}),
@@ -129,49 +131,47 @@ def test_other_addresses_of_the_same(postgres, clinic, configured):
             {"USER": None, "PASSWORD": None, "CDM_SCHEMA": None},
         ),
     ]:
-        assert len(load(asking(configured, DIABETES, uri, **options))) == 2
+        assert len(load(reconfigure(configured, DIABETES, uri, **options))) == 2
 
 
-def test_nothing_is_written(postgres, clinic, configured):
+def test_a_query_cannot_write(postgres, clinic, configured):
     for query in ("DELETE FROM person", "DROP TABLE cohort"):
         with pytest.raises(DatabaseUnreadable, match="ReadOnlySqlTransaction"):
-            load(asking(configured, query))
+            load(reconfigure(configured, query))
     with postgres.connect(clinic) as connection:
         assert connection.execute("SELECT count(*) FROM cdm.person").fetchall() == [(3,)]
 
 
-def test_a_file_of_sqlite(tmp_path):
+def test_a_sqlite_file_can_contain_the_model(tmp_path):
     path = tmp_path / "cdm.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(TABLES)
     assert load(Database("omop", str(path), "omop", query=DIABETES))["person_id"].tolist() == [1, 3]
 
 
-def test_other_systems_want_another_address():
+def test_a_jdbc_uri_of_another_system_is_refused():
     uri = f"jdbc:sqlserver://host:1433;password={PASSWORD}"
-    with pytest.raises(
-        DatabaseUnreadable, match=r"its URI cannot be understood|JDBC's URIs are understood of PostgreSQL only"
-    ):
+    with pytest.raises(DatabaseUnreadable, match=r"its URI is not valid|JDBC URIs are supported for PostgreSQL only"):
         load(Database("omop", uri, "omop", {"PASSWORD": PASSWORD}, "SELECT 1"))
     with pytest.raises(
-        DatabaseUnreadable, match="JDBC's URIs are understood of PostgreSQL only, not of redshift"
-    ) as failed:
+        DatabaseUnreadable, match="JDBC URIs are supported for PostgreSQL only, not for redshift"
+    ) as excinfo:
         load(Database("omop", f"jdbc:redshift://bob:{PASSWORD.partition('@')[0]}@host/db", "omop", {}, "SELECT 1"))
-    assert "hunter2" not in str(failed.value) + failed.value.detail
+    assert "hunter2" not in str(excinfo.value) + excinfo.value.detail
 
 
 @pytest.mark.parametrize("form", ["pandas", "arrow", "ibis"])
-def test_no_password_is_told(configured, form):
-    with pytest.raises(DatabaseUnreadable, match="it cannot be reached") as failed:
-        load(asking(configured, DIABETES, PASSWORD=f"{PASSWORD}x"), form)
+def test_an_error_contains_no_password(configured, form):
+    with pytest.raises(DatabaseUnreadable, match="it cannot be reached") as excinfo:
+        load(reconfigure(configured, DIABETES, PASSWORD=f"{PASSWORD}x"), form)
     for secret in (PASSWORD, "hunter2", "4711"):
-        assert secret not in str(failed.value) + failed.value.detail
+        assert secret not in str(excinfo.value) + excinfo.value.detail
 
 
-def test_without_a_query_it_is_said_how_to_give_one(configured):
-    with pytest.raises(InputError, match="gives no query"):
-        load(asking(configured))
+def test_a_missing_query_is_explained(configured):
+    with pytest.raises(InputError, match="needs a query, which the task does not specify"):
+        load(reconfigure(configured))
 
 
-def test_what_the_owner_wrote_is_what_the_author_may_see(configured):
-    assert omop.as_sql(configured).options == configured.options
+def test_the_options_are_unchanged_for_the_author(configured):
+    assert omop.convert_to_sql(configured).options == configured.options

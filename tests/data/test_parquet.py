@@ -1,4 +1,4 @@
-"""A Parquet file is what pandas makes of it, and what is written pandas gives back, in a peer's container, too."""
+"""Parquet files are read as pandas reads them, and written so that pandas reads them, also in a peer's container."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from algotools import data
-from algotools.data.parquet import columns_of, encode
+from algotools.data.parquet import encode, list_columns
+from algotools.data.reading import Loaded
 from algotools.errors import DatabaseUnreadable, NotSerializable
 from algotools.task import Database
 
-from ..conftest import SECRET
-from .conftest import frames, same
+from ..conftest import SECRET, examples
+from .conftest import assert_same, frames
 
 
-def load(path: Path | str, columns: frozenset[str] | None = None) -> data.Loaded:
+def load(path: Path | str, columns: frozenset[str] | None = None) -> Loaded:
     return data.load(Database("default", str(path), "parquet"), "pandas", columns)
 
 
@@ -37,21 +38,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("parquet")
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(frame=frames())
-def test_what_we_write_is_what_peers_write(folder, frame):
-    ours, theirs = folder / f"{next(_numbers)}", folder / f"{next(_numbers)}"
-    ours.write_bytes(encode(frame))
-    frame.to_parquet(theirs, engine="pyarrow")
+def test_a_written_file_equals_the_file_of_pandas(folder, frame):
+    our_file, peer_file = folder / f"{next(_numbers)}", folder / f"{next(_numbers)}"
+    our_file.write_bytes(encode(frame))
+    frame.to_parquet(peer_file, engine="pyarrow")
 
-    same(pd.read_parquet(ours, engine="pyarrow"), pd.read_parquet(theirs, engine="pyarrow"))
-    same(load(ours).value, pd.read_parquet(theirs, engine="pyarrow"))
-    assert pq.read_schema(ours) == pq.read_schema(theirs)
+    assert_same(pd.read_parquet(our_file, engine="pyarrow"), pd.read_parquet(peer_file, engine="pyarrow"))
+    assert_same(load(our_file).value, pd.read_parquet(peer_file, engine="pyarrow"))
+    assert pq.read_schema(our_file) == pq.read_schema(peer_file)
 
 
-@settings(max_examples=60)
+@settings(max_examples=examples(60))
 @given(frame=frames(), choice=st.data())
-def test_of_what_peers_write_only_the_asked_columns_are_read(folder, frame, choice):
+def test_only_the_requested_columns_are_read(folder, frame, choice):
     path = folder / f"{next(_numbers)}"
     frame.to_parquet(path, engine="pyarrow", compression=choice.draw(st.sampled_from(["snappy", "zstd", None])))
     whole = pd.read_parquet(path, engine="pyarrow")
@@ -59,20 +60,20 @@ def test_of_what_peers_write_only_the_asked_columns_are_read(folder, frame, choi
     chosen = choice.draw(st.lists(st.sampled_from(names), unique=True)) if names else []
 
     part = load(path, frozenset([*chosen, "no such column"]))
-    same(part.value, pd.read_parquet(path, engine="pyarrow", columns=[name for name in names if name in chosen]))
+    assert_same(part.value, pd.read_parquet(path, engine="pyarrow", columns=[name for name in names if name in chosen]))
     assert part.columns == names
 
 
-@settings(max_examples=30)
+@settings(max_examples=examples(30))
 @given(frame=frames())
-def test_the_columns_of_a_file_are_those_that_a_node_posts(folder, frame):
+def test_the_columns_of_a_file_are_listed_as_a_node_reports_them(folder, frame):
     path = folder / f"{next(_numbers)}"
     path.write_bytes(encode(frame))
 
-    assert columns_of(path) == [(field.name, str(field.type)) for field in pq.read_table(path).schema]
+    assert list_columns(path) == [(field.name, str(field.type)) for field in pq.read_table(path).schema]
 
 
-def test_the_types_are_those_that_one_expects():
+def test_dtypes_become_the_corresponding_arrow_types():
     frame = pd.DataFrame(
         {
             "int": [1, 2],
@@ -101,17 +102,17 @@ def test_rows_keep_their_order_over_many_row_groups(tmp_path):
     (tmp_path / "ours").write_bytes(encode(frame))
     frame.to_parquet(tmp_path / "theirs", engine="pyarrow", row_group_size=10_000)
     for path in (tmp_path / "ours", tmp_path / "theirs"):
-        same(load(path).value, frame)
+        assert_same(load(path).value, frame)
 
 
 @pytest.mark.parametrize(
     "name", ["a[1]*.parquet", "a?.parquet", 'it\'s "x".parquet', "[ab].parquet", "a b=1.parquet", "{a,b}"]
 )
-def test_the_name_of_a_file_means_that_file(tmp_path, name):
+def test_a_name_with_pattern_characters_names_one_file(tmp_path, name):
     folder = tmp_path / "k=[1]*"
     folder.mkdir()
-    for other, value in (("a1x.parquet", 1), ("ab.parquet", 2), ("a.parquet", 3), ("b", 4)):
-        pd.DataFrame({"a": [value]}).to_parquet(folder / other)
+    for file_name, value in (("a1x.parquet", 1), ("ab.parquet", 2), ("a.parquet", 3), ("b", 4)):
+        pd.DataFrame({"a": [value]}).to_parquet(folder / file_name)
     (folder / name).write_bytes(encode(pd.DataFrame({"a": [77]})))
     for uri in (folder / name, f"file://{folder / name}".replace("?", "%3F")):
         assert load(uri).value.to_dict("list") == {"a": [77]}
@@ -124,11 +125,11 @@ def test_a_folder_is_read_as_one_table(tmp_path):
         pd.DataFrame({"a": values, "t": pd.Categorical([f"x{v}" for v in values])}).to_parquet(folder / name)
     (folder / "_SUCCESS").touch()
     (folder / ".hidden").touch()
-    same(load(folder).value, pd.read_parquet(folder, engine="pyarrow"))
+    assert_same(load(folder).value, pd.read_parquet(folder, engine="pyarrow"))
     assert load(folder).value["a"].tolist() == [1, 2, 3, 4, 5]
 
 
-def test_an_arrow_table_is_written_as_it_is():
+def test_an_arrow_table_is_written_unchanged():
     table = pa.table({"a": [[1], [2, 3]], "b": pa.array([1, None], pa.int8())})
     assert pq.read_table(io.BytesIO(encode(table))).equals(table)
 
@@ -145,29 +146,30 @@ def test_an_arrow_table_is_written_as_it_is():
     ],
     ids=["complex", "mixed", "mixed with a dict", "an object", "a huge integer", "a huge decimal"],
 )
-def test_a_column_that_has_no_place_in_parquet_is_refused_by_name_and_not_quoted(values):
-    with pytest.raises(NotSerializable, match="column 'visits' has values of several kinds") as refused:
+def test_the_owner_reads_the_name_of_an_unsupported_column(values):
+    with pytest.raises(NotSerializable, match="a column has values of several types") as excinfo:
         encode(pd.DataFrame({"ok": range(len(values)), "visits": values}))
-    assert SECRET not in refused.value.message
-    assert "4711" not in refused.value.message
+    assert not any(text in excinfo.value.message for text in (SECRET, "4711", "visits"))
+    assert excinfo.value.detail.startswith("columns: 'visits'\n")
 
 
-def test_a_label_that_is_no_text_is_told_by_its_position():
-    with pytest.raises(NotSerializable, match="column 1 has values") as refused:
+def test_a_label_that_is_not_a_text_is_only_for_the_owner():
+    with pytest.raises(NotSerializable, match="a column has values") as excinfo:
         encode(pd.DataFrame({7: [1], 4711: [1j]}))
-    assert "4711" not in refused.value.message
+    assert "4711" not in excinfo.value.message
+    assert excinfo.value.detail.startswith("columns: 4711\n")
 
 
-def test_two_columns_of_one_name_are_refused():
-    with pytest.raises(NotSerializable, match="each a name of its own"):
+def test_two_columns_with_the_same_name_are_refused():
+    with pytest.raises(NotSerializable, match="a unique name"):
         encode(pd.DataFrame([[1, 2]], columns=["a", "a"]))
 
 
 @pytest.mark.parametrize(
     "value", [None, {"a": [1]}, [1], "text", pd.Series([1]), np.zeros(2), pa.array([1])], ids=lambda v: type(v).__name__
 )
-def test_what_is_no_table_is_refused(value):
-    with pytest.raises(NotSerializable, match=r"must return one, of pandas, .*, not a value of type "):
+def test_a_value_that_is_not_a_table_is_refused(value):
+    with pytest.raises(NotSerializable, match=r"must return a table of pandas, .*, not a value of type "):
         encode(value)
 
 
@@ -176,17 +178,17 @@ def test_what_is_no_table_is_refused(value):
     [b"", b"PAR1", b"PAR1PAR1", b"PAR1" + b"\xff" * 30 + b"PAR1", b"x" * 100, b"PAR1" + b"x" * 20 + b"PARE"],
     ids=["empty", "start", "no footer", "garbage within", "garbage", "encrypted"],
 )
-def test_what_is_no_parquet_is_refused(tmp_path, content):
+def test_a_file_that_is_not_parquet_is_refused(tmp_path, content):
     (tmp_path / "x").write_bytes(content)
-    for read in (columns_of, load):
+    for read in (list_columns, load):
         with pytest.raises(DatabaseUnreadable, match=r"'(x|default)'"):
             read(tmp_path / "x")
 
 
-def test_a_file_that_is_broken_within_is_refused_and_not_quoted(tmp_path):
+def test_a_broken_file_is_refused_without_quoting_it(tmp_path):
     content = bytearray(encode(pd.DataFrame({"a": [SECRET] * 1000})))
     content[4:400] = bytes(396)
     (tmp_path / "x").write_bytes(content)
-    with pytest.raises(DatabaseUnreadable) as refused:
+    with pytest.raises(DatabaseUnreadable) as excinfo:
         load(tmp_path / "x")
-    assert SECRET not in refused.value.message
+    assert SECRET not in excinfo.value.message

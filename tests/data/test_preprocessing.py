@@ -1,4 +1,4 @@
-"""What a v4 task may have done to a table before the function gets it."""
+"""v4's preprocessing steps, which a task applies to a table before the function receives the table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools import data
-from algotools.data import preprocessing
+from algotools.data import _preprocessing
 from algotools.errors import InputError, UnknownColumn
 from algotools.task import Database
 
@@ -50,33 +50,40 @@ def test_rows_between_bounds_are_kept(people, parameters, names):
     assert data.load(database(people, between(**parameters)), "pandas", None).value["name"].tolist() == names
 
 
-def test_steps_are_done_in_their_order(people):
+def test_steps_are_applied_in_order(people):
     steps = [{"function": "dummy_preprocess"}, between(min_=10), between(max_=60)]
     assert data.load(database(people, *steps), "pandas", None).value["name"].tolist() == ["John"]
 
 
-def test_the_column_of_a_step_is_read_for_it_and_given_to_nobody(people):
+def test_the_column_of_a_step_is_not_passed_to_the_function(people):
     loaded = data.load(database(people, between(min_=18)), "pandas", frozenset({"sex"}))
 
     assert loaded.value.to_dict("list") == {"sex": ["f", "m"]}
     assert loaded.columns == ["name", "age", "sex"]
 
 
+INVALID = "the parameters of the task's preprocessing are invalid"
+
+
 @pytest.mark.parametrize(
-    ("steps", "error", "says"),
+    ("steps", "error", "message"),
     [
-        ([{"function": "drop_all"}], InputError, "no preprocessing function 'drop_all'; there are filter_range, dummy"),
-        ([{"function": "filter_range", "parameters": {}}], InputError, "not what its function takes"),
-        ([between(lowest=3)], InputError, "not what its function takes"),
+        (
+            [{"function": "drop_all"}],
+            InputError,
+            r"unknown preprocessing function 'drop_all' \(choose from filter_range, dummy",
+        ),
+        ([{"function": "filter_range", "parameters": {}}], InputError, INVALID),
+        ([between(lowest=3)], InputError, INVALID),
         ([between(column="weight", min_=3)], UnknownColumn, "no column 'weight' in database 'default'"),
         ([between(column="name", min_=3)], InputError, "cannot be compared with the values of column 'name'"),
-        (["filter_range"], InputError, "not what its function takes"),
+        (["filter_range"], InputError, INVALID),
     ],
 )
-def test_what_cannot_be_done_is_named_and_not_quoted(people, steps, error, says):
-    with pytest.raises(error, match=says) as caught:
+def test_an_invalid_step_is_refused_without_quoting_data(people, steps, error, message):
+    with pytest.raises(error, match=message) as excinfo:
         data.load(database(people, *steps), "pandas", None)
-    assert SECRET not in caught.value.message
+    assert SECRET not in excinfo.value.message
 
 
 @given(
@@ -84,10 +91,10 @@ def test_what_cannot_be_done_is_named_and_not_quoted(people, steps, error, says)
     bounds=st.tuples(st.none() | st.floats(-1e6, 1e6), st.none() | st.floats(-1e6, 1e6)),
     included=st.tuples(st.booleans(), st.booleans()),
 )
-def test_what_is_kept_is_what_a_reader_of_the_numbers_would_keep(values, bounds, included):
+def test_any_bounds_keep_the_rows_within_them(values, bounds, included):
     least, most = bounds
-    step = preprocessing.FilterRange("x", least, most, *included)
-    kept = step.apply(pd.DataFrame({"x": pd.Series(values, dtype=float)}))["x"].tolist()
+    step = _preprocessing.FilterRange("x", least, most, *included)
+    remaining = step.apply(pd.DataFrame({"x": pd.Series(values, dtype=float)}))["x"].tolist()
 
     def above(value: float) -> bool:
         return least is None or value > least or (included[0] and value == least)
@@ -95,6 +102,6 @@ def test_what_is_kept_is_what_a_reader_of_the_numbers_would_keep(values, bounds,
     def below(value: float) -> bool:
         return most is None or value < most or (included[1] and value == most)
 
-    told = [value for value in values if value is not None]
-    expected = [value for value in told if above(value) and below(value)]
-    assert [value for value in kept if value == value] == expected  # noqa: PLR0124 - NaN is a row without a value
+    present = [value for value in values if value is not None]
+    expected = [value for value in present if above(value) and below(value)]
+    assert [value for value in remaining if value == value] == expected  # noqa: PLR0124 - NaN is a row without a value

@@ -1,4 +1,4 @@
-"""Files of SQLite and DuckDB in the forms beside pandas'; DuckDB's in all of them."""
+"""SQLite files in the forms other than pandas', and DuckDB files in all forms."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools import data
-from algotools.data.reading import NotAlike
-from algotools.data.sql import arrow
+from algotools.data import _sql_arrow
+from algotools.data.reading import NeedsPandas
 from algotools.errors import DatabaseUnreadable, InputError
 from algotools.task import Database
 
-from .conftest import same
+from .conftest import assert_same
 
 SECRET = "Jane-Doe-4711"
 
 
 def stream(uri: object, query: str | None, columns: frozenset[str] | None = None) -> tuple[pa.Table, list[str]]:
-    with ExitStack() as closing:
-        reader, names = arrow.open(Database("clinic", str(uri), "sql", query=query), columns, closing)
+    with ExitStack() as stack:
+        reader, names = _sql_arrow.open_stream(Database("clinic", str(uri), "sql", query=query), columns, stack)
         return reader.read_all(), names
 
 
@@ -45,12 +45,12 @@ class TestSqlite:
         return path
 
     @pytest.fixture(params=["adbc", "rows"])
-    def way(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    def sql_driver(self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
         if request.param == "rows":
-            monkeypatch.setattr(arrow, "adbc", lambda *_: None)
+            monkeypatch.setattr(_sql_arrow, "open_adbc", lambda *_: None)
         return str(request.param)
 
-    def test_a_column_has_the_type_of_all_its_values(self, clinic, way):
+    def test_a_column_has_a_type_for_all_its_values(self, clinic, sql_driver):
         table, names = stream(clinic, "SELECT * FROM patients")
         assert [str(kind) for kind in table.schema.types] == [
             "int64", "int64", "double", "string", "binary", "string", "null",
@@ -62,40 +62,40 @@ class TestSqlite:
             ["99999", "y", "2.5"], [None] * 3,
         ]  # fmt: skip
 
-    def test_the_asked_columns_in_the_querys_order(self, clinic, way):
+    def test_the_requested_columns_have_the_order_of_the_query(self, clinic, sql_driver):
         query = "SELECT word, id FROM patients ORDER BY id LIMIT 2;"
         table, names = stream(clinic, query, frozenset(["id"]))
         assert (table.to_pydict(), names) == ({"id": [-2, -1]}, ["word", "id"])
 
-    def test_no_rows(self, clinic, way):
+    def test_a_query_without_rows_is_read(self, clinic, sql_driver):
         assert stream(clinic, "SELECT id, word FROM patients WHERE id > 1000000")[0].num_rows == 0
 
-    def test_a_database_in_memory(self):
+    def test_a_database_in_memory_is_read(self):
         assert stream("sqlite://", "SELECT 1 AS one")[0].to_pydict() == {"one": [1]}
 
     @pytest.mark.parametrize("query", ["DELETE FROM patients", "DROP TABLE patients", "CREATE TABLE x (a)"])
     @pytest.mark.parametrize("form", ["arrow", "ibis"])
-    def test_nothing_can_be_written(self, clinic, form, query):
+    def test_a_query_cannot_write(self, clinic, form, query):
         before = clinic.read_bytes()
-        with ExitStack() as closing, pytest.raises(DatabaseUnreadable):
-            data.load(Database("clinic", str(clinic), "sql", query=query), form, None, closing)
+        with ExitStack() as stack, pytest.raises(DatabaseUnreadable):
+            data.load(Database("clinic", str(clinic), "sql", query=query), form, None, stack)
         assert clinic.read_bytes() == before
 
     @pytest.mark.parametrize("columns", [None, frozenset(["twice"])])
-    def test_two_columns_of_one_name_are_left_to_pandas(self, clinic, way, columns):
-        with pytest.raises(NotAlike):
+    def test_two_columns_with_the_same_name_are_left_to_pandas(self, clinic, sql_driver, columns):
+        with pytest.raises(NeedsPandas):
             stream(clinic, "SELECT id AS twice, age AS twice FROM patients", columns)
 
-    def test_a_configured_table(self, clinic):
-        found = data.load(Database("clinic", str(clinic), None, {"TABLE": "patients"}), "arrow", frozenset(["age"]))
-        assert found.value.column_names == ["age"]
-        assert found.columns == ["id", "age", "price", "word", "photo", "mixed", "gone"]
+    def test_the_owner_can_configure_a_table(self, clinic):
+        loaded = data.load(Database("clinic", str(clinic), None, {"TABLE": "patients"}), "arrow", frozenset(["age"]))
+        assert loaded.value.column_names == ["age"]
+        assert loaded.columns == ["id", "age", "price", "word", "photo", "mixed", "gone"]
 
     def test_ibis_runs_in_the_database(self, clinic):
-        with ExitStack() as closing:
+        with ExitStack() as stack:
             loaded = data.load(
                 Database("clinic", str(clinic), query="SELECT * FROM patients WHERE id < 10"), "ibis",
-                frozenset(["id", "price"]), closing,
+                frozenset(["id", "price"]), stack,
             )  # fmt: skip
             table: Any = loaded.value
             assert table.columns == ("id", "price")
@@ -106,26 +106,26 @@ class TestSqlite:
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3)
 FLOATS = st.floats(allow_nan=False)
-HALVES = st.integers(-1000, 1000).map(lambda number: number / 2)  # which every SQLite writes in the same way
+HALVES = st.integers(-1000, 1000).map(lambda number: number / 2)  # every version of SQLite writes them in the same way
 KINDS = [st.integers(-(2**63), 2**63 - 1), TEXT, st.binary(max_size=3)]
 
 
 @st.composite
 def rows_of_any_values(draw: st.DrawFn) -> list[tuple[Any, ...]]:
-    """Two columns of one kind of values each, or of several; with gaps."""
+    """Rows with two columns. A column has values of one or several types, and missing values."""
     kinds = [draw(st.sampled_from([*KINDS, FLOATS, st.one_of(*KINDS, HALVES)])) for _ in range(2)]
     return draw(st.lists(st.tuples(*(st.none() | kind for kind in kinds)), min_size=1, max_size=8))
 
 
 @given(rows_of_any_values())
-def test_both_ways_read_the_same_of_any_values(tmp_path_factory, rows):
+def test_both_drivers_read_the_same_values(tmp_path_factory, rows):
     path = tmp_path_factory.mktemp("x") / "x.db"
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE t (a, b)")
         connection.executemany("INSERT INTO t VALUES (?, ?)", rows)
     through_adbc = stream(path, "SELECT * FROM t")[0]
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(arrow, "adbc", lambda *_: None)
+        patched.setattr(_sql_arrow, "open_adbc", lambda *_: None)
         through_rows = stream(path, "SELECT * FROM t")[0]
     assert through_adbc.schema == through_rows.schema
     assert through_adbc.to_pydict() == through_rows.to_pydict()
@@ -138,7 +138,7 @@ def test_both_ways_read_the_same_of_any_values(tmp_path_factory, rows):
 class TestDuckDB:
     @pytest.fixture
     def clinic(self, tmp_path: Path) -> Path:
-        path = tmp_path / "the clinic%20#.duckdb"  # with ? in it DuckDB itself is at a loss
+        path = tmp_path / "the clinic%20#.duckdb"  # DuckDB cannot open a path with ?
         with duckdb.connect(str(path)) as connection:
             connection.execute("""
                 CREATE TABLE patients AS
@@ -151,12 +151,12 @@ class TestDuckDB:
         return path
 
     def load(self, uri: object, query: str | None, form: str = "pandas", columns: Any = None, **options: str) -> Any:
-        with ExitStack() as closing:
-            loaded = data.load(Database("clinic", str(uri), None, options, query), form, columns, closing)
+        with ExitStack() as stack:
+            loaded = data.load(Database("clinic", str(uri), None, options, query), form, columns, stack)
             value: Any = loaded.value
             return loaded._replace(value=value.fetchall() if form == "duckdb" else value)
 
-    def test_every_form_of_the_place_is_understood(self, clinic, tmp_path):
+    def test_a_file_can_be_a_path_or_a_uri(self, clinic, tmp_path):
         renamed = tmp_path / "clinic.db"
         renamed.write_bytes(clinic.read_bytes())
         for uri in (clinic, renamed, f"duckdb://{renamed}", f"duckdb:///{renamed}", f"file://{renamed}"):
@@ -165,15 +165,17 @@ class TestDuckDB:
     @pytest.mark.parametrize(
         "query", ["SELECT * FROM patients;", "FROM patients -- all", "SELECT * FROM patients WHERE id > 9"]
     )
-    @pytest.mark.parametrize("asked", [None, {"name"}, {"seen", "id", 'a "quoted" name', "no such column"}, set()])
-    def test_pandas_gets_what_duckdb_gives_pandas(self, clinic, query, asked):
-        loaded = self.load(clinic, query, columns=asked)
+    @pytest.mark.parametrize("columns", [None, {"name"}, {"seen", "id", 'a "quoted" name', "no such column"}, set()])
+    def test_a_frame_equals_duckdbs_frame(self, clinic, query, columns):
+        loaded = self.load(clinic, query, columns=columns)
         with duckdb.connect(str(clinic)) as connection:
             whole = connection.sql(query).df()
-        same(loaded.value, whole if asked is None else whole.loc[:, [name in asked for name in whole.columns]])
+        assert_same(
+            loaded.value, whole if columns is None else whole.loc[:, [name in columns for name in whole.columns]]
+        )
         assert loaded.columns == list(whole.columns)
 
-    def test_a_stream(self, clinic):
+    def test_a_stream_has_pandas_types_for_numbers(self, clinic):
         table, names = stream(clinic, "FROM patients", frozenset(["price", "huge", "name", "list"]))
         assert [str(kind) for kind in table.schema.types[:3]] == ["double", "double", "string"]
         assert table.to_pydict() == {
@@ -181,9 +183,9 @@ class TestDuckDB:
         }  # fmt: skip
         assert len(names) == 8
 
-    def test_a_relation_is_a_query_of_the_file(self, clinic):
-        with ExitStack() as closing:
-            loaded = data.load(Database("x", str(clinic), query="FROM patients"), "duckdb", frozenset(["id"]), closing)
+    def test_a_relation_is_a_query_in_the_file(self, clinic):
+        with ExitStack() as stack:
+            loaded = data.load(Database("x", str(clinic), query="FROM patients"), "duckdb", frozenset(["id"]), stack)
             relation: Any = loaded.value
             assert relation.columns == ["id"]
             assert relation.sum("id").fetchall() == [(3,)]
@@ -193,39 +195,37 @@ class TestDuckDB:
             relation.fetchall()
 
     def test_ibis_runs_in_the_file(self, clinic):
-        with ExitStack() as closing:
-            table: Any = data.load(
-                Database("x", str(clinic), None, {"TABLE": "ward.beds"}), "ibis", None, closing
-            ).value
+        with ExitStack() as stack:
+            table: Any = data.load(Database("x", str(clinic), None, {"TABLE": "ward.beds"}), "ibis", None, stack).value
             assert table.bed.max().to_pyarrow().as_py() == 7
 
-    def test_two_columns_of_one_name(self, clinic):
+    def test_two_columns_with_the_same_name_are_refused(self, clinic):
         query = "SELECT 1 AS a, 2 AS a, 3 AS b"
         assert self.load(clinic, query, "duckdb", {"b"}).value == [(3,)]
         for form in ("duckdb", "arrow", "ibis"):
-            with pytest.raises(DatabaseUnreadable, match="two columns of one name"):
+            with pytest.raises(DatabaseUnreadable, match="two columns with the same name"):
                 self.load(clinic, query, form)
 
     @pytest.mark.parametrize("form", ["pandas", "duckdb", "arrow", "ibis"])
     @pytest.mark.parametrize(
         "query",
         [
-            "DELETE FROM patients", "CREATE TABLE x (a INT)", "COPY patients TO '{0}/taken'",
+            "DELETE FROM patients", "CREATE TABLE x (a INT)", "COPY patients TO '{0}/copy'",
             "FROM read_text('{0}/other')", "ATTACH '{0}/other.duckdb'", "SELECT 1; SELECT 2", "FROM nowhere", "SELEC",
-            "SET enable_external_access = true", "FROM columns", "INSTALL httpfs", "EXPORT DATABASE '{0}/taken'",
+            "SET enable_external_access = true", "FROM columns", "INSTALL httpfs", "EXPORT DATABASE '{0}/copy'",
         ],
     )  # fmt: skip
-    def test_a_task_reads_no_other_file_and_writes_none(self, clinic, tmp_path, form, query):
+    def test_a_task_cannot_read_or_write_other_files(self, clinic, tmp_path, form, query):
         (tmp_path / "other").write_text(SECRET)
         before = clinic.read_bytes()
-        with pytest.raises(DatabaseUnreadable, match=r"^database 'clinic': ") as failed:
+        with pytest.raises(DatabaseUnreadable, match=r"^database 'clinic': ") as excinfo:
             self.load(clinic, query.format(tmp_path), form)
-        assert SECRET not in str(failed.value)
+        assert SECRET not in str(excinfo.value)
         assert clinic.read_bytes() == before
         assert {path.name for path in tmp_path.iterdir()} == {clinic.name, "other"}
 
     @pytest.mark.parametrize("form", ["pandas", "duckdb", "arrow", "ibis"])
-    def test_what_is_no_database_is_named(self, tmp_path, form):
+    def test_a_file_that_is_not_a_database_is_refused(self, tmp_path, form):
         (tmp_path / "x.duckdb").write_bytes(SECRET.encode() * 1000)
         with pytest.raises(DatabaseUnreadable, match=r"it cannot be reached, or refuses the task's query \(\w+\)"):
             self.load(tmp_path / "x.duckdb", "SELECT 1", form)
@@ -233,17 +233,17 @@ class TestDuckDB:
             self.load(tmp_path / "y.duckdb", "SELECT 1", form)
 
     @pytest.mark.parametrize("form", ["pandas", "duckdb", "arrow", "ibis"])
-    def test_without_a_query_it_is_said_how_to_give_one(self, clinic, form):
-        with pytest.raises(InputError, match="gives no query"):
+    def test_a_missing_query_is_explained(self, clinic, form):
+        with pytest.raises(InputError, match="needs a query, which the task does not specify"):
             self.load(clinic, None, form)
 
-    def test_the_package_is_named_where_it_is_missing(self, clinic, monkeypatch):
+    def test_a_missing_package_is_named(self, clinic, monkeypatch):
         monkeypatch.setitem(sys.modules, "duckdb", None)
-        with pytest.raises(DatabaseUnreadable, match="put this package into the algorithm's dependencies: duckdb"):
+        with pytest.raises(DatabaseUnreadable, match="add this package to the algorithm's dependencies: duckdb"):
             self.load(clinic, "SELECT 1")
 
 
-def test_a_table_of_pandas_is_no_variable_of_ours(tmp_path):
+def test_a_query_cannot_read_variables_of_the_process(tmp_path):
     path = tmp_path / "x.duckdb"
     duckdb.connect(str(path)).close()
     frame = pd.DataFrame({"name": [SECRET]})

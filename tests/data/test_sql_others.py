@@ -1,4 +1,4 @@
-"""Any other database that SQLAlchemy reaches, on a real MariaDB: the same values in every form but Ibis'."""
+"""Databases without special support, on a real MariaDB: every form except Ibis' has the same values."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from algotools import data
 from algotools.errors import AlgotoolsError, DatabaseUnreadable
 from algotools.task import Database
 
-from .conftest import same
+from .conftest import assert_same
 from .forms import TABLES, read
-from .mariadb import PASSWORD, USER, connect, server
+from .mariadb import PASSWORD, USER, connect, start_server
 
 SECRET = "Jane-Doe-4711"
 ROWS = f"""
@@ -32,12 +32,12 @@ CREATE TABLE patients (
 """
 QUERY = "SELECT * FROM patients ORDER BY id DESC"
 EXPECTED = {"id": [3, 2, 1], "age": [45, None, 61], "weight": [81.25, None, 70.5], "dose": [0.1, None, 12.5]}
-FORMS = [form for form in TABLES if form != "ibis"]  # whose backend has a driver that must be compiled
+FORMS = [form for form in TABLES if form != "ibis"]  # the driver of Ibis' backend must be compiled
 
 
 @pytest.fixture(scope="module")
 def uri() -> Iterator[str]:
-    with server() as port:
+    with start_server() as port:
         with connect(port) as connection, connection.cursor() as cursor:
             cursor.execute(TABLE)
             cursor.execute(ROWS.replace("%%", "%"))
@@ -50,51 +50,64 @@ def clinic(uri: str, query: str = QUERY) -> Database:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_holds_the_same_values(uri, form):
-    found = read(clinic(uri), form)
-    assert {name: found[name] for name in EXPECTED} == EXPECTED
-    assert found["name"] == ["Zoë 日本", None, f"{SECRET} 100%"]
-    assert [born and str(born)[:10] for born in found["born"]] == ["1969-12-31", None, "2020-02-29"]
-    assert found["gone"] == [None] * 3
+    values = read(clinic(uri), form)
+    assert {name: values[name] for name in EXPECTED} == EXPECTED
+    assert values["name"] == ["Zoë 日本", None, f"{SECRET} 100%"]
+    assert [born and str(born)[:10] for born in values["born"]] == ["1969-12-31", None, "2020-02-29"]
+    assert values["gone"] == [None] * 3
 
 
-def test_a_frame_is_what_pandas_reads(uri):
+def test_a_frame_equals_the_frame_that_pandas_reads(uri):
     engine = sqlalchemy.create_engine(uri)
     with engine.connect() as connection:
         expected = pd.read_sql_query(QUERY, connection)
     engine.dispose()
-    same(data.load(clinic(uri), "pandas", None).value, expected)
+    assert_same(data.load(clinic(uri), "pandas", None).value, expected)
     loaded = data.load(clinic(uri), "pandas", frozenset({"name", "age"}))
-    same(loaded.value, expected[["age", "name"]])
+    assert_same(loaded.value, expected[["age", "name"]])
     assert loaded.columns == list(expected.columns)
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_only_the_asked_columns_are_there_and_all_are_known(uri, form):
+def test_only_the_requested_columns_are_read(uri, form):
     assert read(clinic(uri), form, frozenset({"dose", "age"})) == {name: EXPECTED[name] for name in ("age", "dose")}
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_type_that_only_late_rows_tell_is_waited_for(uri, form):
+def test_rows_are_read_until_a_column_has_a_type(uri, form):
     numbers = "SELECT seq, IF(seq < 200000, NULL, seq / 2) AS late FROM clinic_numbers"
     query = numbers.replace("clinic_numbers", "seq_1_to_200001")
-    found = read(clinic(uri, query), form, frozenset({"late"}))["late"]
-    assert found[:199_999] == [None] * 199_999
-    assert found[199_999:] == [100_000, 100_000.5]
+    values = read(clinic(uri, query), form, frozenset({"late"}))["late"]
+    assert values[:199_999] == [None] * 199_999
+    assert values[199_999:] == [100_000, 100_000.5]
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("query", ["DELETE FROM patients", "DROP TABLE patients", "CREATE TABLE x (a INT)"])
-def test_nothing_is_written(uri, form, query):
+def test_a_query_cannot_write(uri, form, query):
     with pytest.raises(AlgotoolsError):
         read(clinic(uri, query), form)
     assert read(clinic(uri), "pandas")["id"] == EXPECTED["id"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_what_goes_wrong_quotes_nothing(uri, form):
-    with pytest.raises(DatabaseUnreadable, match="refuses the task's query") as failed:
+def test_an_error_quotes_no_data_and_no_password(uri, form):
+    with pytest.raises(DatabaseUnreadable, match="refuses the task's query") as excinfo:
         read(clinic(uri, f"SELECT '{SECRET}' FROM nowhere"), form)
-    assert SECRET not in str(failed.value)
-    with pytest.raises(DatabaseUnreadable, match="cannot be reached") as failed:
+    assert SECRET not in str(excinfo.value)
+    with pytest.raises(DatabaseUnreadable, match="cannot be reached") as excinfo:
         read(clinic(uri.replace("%404711", "").replace("4711", "4712")), form)
-    assert "hunter2" not in str(failed.value) + failed.value.detail
+    assert "hunter2" not in str(excinfo.value) + excinfo.value.detail
+
+
+@pytest.mark.parametrize("form", ["arrow", "batches", "polars"])
+def test_a_late_value_of_another_type_is_refused_without_the_name_of_the_column(uri, form, monkeypatch):
+    monkeypatch.setattr("algotools.data._sql_arrow.ROWS", 2)
+    rows = [f"SELECT CAST({value} AS UNSIGNED) AS insulin" for value in (1, 1, 2**64 - 1)]
+    query = " UNION ALL ".join(rows)
+    with pytest.raises(
+        DatabaseUnreadable, match="a column has values of another type than in its first rows"
+    ) as excinfo:
+        read(clinic(uri, query), form)
+    assert "insulin" not in str(excinfo.value)
+    assert "insulin" in excinfo.value.detail

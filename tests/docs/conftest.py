@@ -1,4 +1,4 @@
-"""The pages of ``docs/``, and what they show."""
+"""The pages of ``docs/`` and their fenced blocks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 
 
-def name_of(page: Path) -> str:
+def page_name(page: Path) -> str:
+    """Return a page's path within ``docs/``."""
     return page.relative_to(DOCS).as_posix()
 
 
@@ -23,7 +24,7 @@ class Block(NamedTuple):
 
     language: str
     title: str
-    """The file that it is, where the page says so."""
+    """The file that the block is the content of; empty if the page names no file."""
     text: str
     line: int
 
@@ -35,21 +36,21 @@ _FENCED = re.compile(
 )
 
 
-def blocks(page: Path) -> list[Block]:
-    """All fenced blocks, in order; those within a tab without its indentation."""
+def read_blocks(page: Path) -> list[Block]:
+    """Return all fenced blocks in order, without the indentation of a tab."""
     text = page.read_text(encoding="utf-8")
-    found = [
+    blocks = [
         Block(match["language"], match["title"] or "", dedent(match["text"]), text.count("\n", 0, match.start()) + 1)
         for match in _FENCED.finditer(text)
     ]
-    assert len(found) * 2 == len(re.findall(r"(?m)^ *```", text)), f"{page}: a block that this does not read"
-    return found
+    assert len(blocks) * 2 == len(re.findall(r"(?m)^ *```", text)), f"{page}: a block was not recognized"
+    return blocks
 
 
-def write(found: Iterable[Block], folder: Path) -> None:
-    """Each block into the file that its title names, in place of what is there; those of one title after each other."""
+def write_files(blocks: Iterable[Block], folder: Path) -> None:
+    """Write each block with a title into the file of that name. Blocks with the same title make one file, in order."""
     files: dict[str, list[str]] = {}
-    for block in found:
+    for block in blocks:
         if block.title:
             files.setdefault(block.title, []).append(block.text)
     for title, texts in files.items():

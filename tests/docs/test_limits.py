@@ -1,15 +1,16 @@
-"""The page of limits has the numbers that the code has."""
+"""The page of limits shows the numbers of the code."""
 
 from __future__ import annotations
 
 import pytest
 
-from algotools import check, report
-from algotools.client import http, results
-from algotools.contract import connection
 from algotools.federation.runners import container, containers, foreign
-from algotools.image import trial
-from algotools.payload import size
+from algotools.image import _credentials, build
+from algotools.payload import values
+from algotools.project import check
+from algotools.runtime import logs
+from algotools.runtime.client import _limits, _polling, _results, _runs, http
+from algotools.runtime.contract import _proxy
 
 from .conftest import DOCS
 
@@ -18,42 +19,69 @@ ROWS = [
     for line in (DOCS / "concepts" / "limits.md").read_text(encoding="utf-8").splitlines()
     if line.startswith("|")
 ]
-BY_DEFAULT = {row[0]: row[1] for row in ROWS}
+DEFAULTS = {row[0]: row[1] for row in ROWS}
 
-IN_WORDS = {0.1: "a tenth", 3.0: "three times", 3600.0: "an hour", 7 * 24 * 3600.0: "a week"}
-PAUSE = (
-    f"{results.FIRST_PAUSE} s, then {IN_WORDS[results.SHARE]} of the time waited, {results.LONGEST_PAUSE:g} s at most; "
-    f"{IN_WORDS[results.BETWEEN_QUESTIONS]} as long as the platform took to answer"
+ARRAYS = "[arrays](functions.md#arrays-and-tables-as-arguments)"
+IN_WORDS = {3600.0: "one hour", 7 * 24 * 3600.0: "one week"}
+FIRST_POLLS = (
+    f"{100 * _polling.QUICK_SHARE:g} % of the elapsed time, {_polling.FIRST_PERIOD} to {_polling.QUICK_PERIOD} s, "
+    f"in the first {_polling.QUICK_TIME:g} s"
 )
+LATER_POLLS = (
+    f"{_polling.PERIOD:g} s, or {100 * _polling.PERIOD_SHARE:g} % of the elapsed time if that is longer, "
+    f"at most {_polling.LONGEST_PERIOD:g} s"
+)
+GRACE = f"{_limits.GRACE:g} s, or {100 * _limits.GRACE_SHARE:g} % of the time until the quorum if that is longer"
+assert _results.COLLECTION_SHARE == 0.5, "half, as on the page"
+COLLECTION = f"half of the elapsed time, {_results.SHORTEST_COLLECTION:g} to {_results.LONGEST_COLLECTION:g} s"
+SLOW_POLLS = f"{_results.PAUSE_PER_REQUEST_TIME:g} times the platform's last response time"
 
 
 @pytest.mark.parametrize(
-    ("limit", "told"),
+    ("limit", "default"),
     [
         ("time, on the laptop", f"none; {IN_WORDS[container.LIMIT]} in runner `container`"),
         ("processes and threads, in runner `container`", str(container.PROCESSES)),
-        ("a line of its log", f"{report._LONGEST:,} characters"),
+        ("length of a line of the run's log", f"{logs._LONGEST:,} characters"),
         (
-            "a result between rpc and master, as it is encoded",
-            f"{size.largest_rich() / 1e6:g} MB: {size.largest_rich() / 8e6:g} million numbers of 8 bytes",
+            "result for a master, encoded",
+            f"{(limit := values.compute_rich_limit()) / 1e6:g} MB: {limit / 8e6:g} million numbers of 8 bytes",
         ),
-        ("a result in JSON, for a researcher", f"{size.LARGEST / 1e6:g} MB"),
-        ("waiting for results", IN_WORDS[results.LONGEST_WAIT]),
-        ("a node that stays offline", f"{results.OFFLINE_LIMIT / 60:g} minutes"),
-        ("a request that creates a task is sent", f"{http.ATTEMPTS_TO_CREATE} times"),
+        ("result for a researcher, as JSON", f"{values.LARGEST / 1e6:g} MB"),
         (
-            "a request to the node's proxy that only reads is tried again for",
-            f"{http.PATIENCE:g} s; {connection.PATIENCE_WHILE_WAITING / 60:g} minutes while results are waited for",
+            "arguments of a task, as JSON",
+            f"{values.LARGEST / 1e6:g} MB: {limit / 8e6:g} million numbers of 8 bytes in {ARRAYS}",
         ),
-        ("a pause between two looks", PAUSE),
-        ("importing an algorithm, for `check`", f"{check.LIMIT:g} s"),
-        ("trying a new image, for `build`", f"{trial.LIMIT / 60:g} minutes"),
+        ("wait for results", IN_WORDS[_limits.DEFAULT_TIMEOUT]),
+        ("node offline, before its run counts as failed", f"{_results.OFFLINE_LIMIT / 60:g} minutes"),
+        ("attempts of a request that creates a task", str(http.ATTEMPTS_TO_CREATE)),
+        (
+            "retries of a reading request to the node's proxy",
+            f"{http.RETRY_TIME:g} s; {_proxy.RETRY_TIME_WHILE_WAITING / 60:g} minutes during a wait for results",
+        ),
+        ("other results after the quorum is reached", GRACE),
+        ("other runs after the first failure", COLLECTION),
+        ("first polling intervals", FIRST_POLLS),
+        ("later polling intervals", LATER_POLLS),
+        ("requests beyond one a second", f"{_polling.REQUEST_CREDIT}, and about 6 for each subtask"),
+        (
+            "v5: active run, before its result counts as lost",
+            f"{_runs.LOSS_FACTOR:g} times the longest comparable run, at least {_runs.LOSS_TIME:g} s",
+        ),
+        ("v5: repetitions of a request whose result is lost", str(_runs.MOST_REPETITIONS)),
+        ("shortest polling interval on a slow platform", SLOW_POLLS),
+        ("import of an algorithm, and each call of an rpc, for `check`", f"{check.LIMIT:g} s"),
+        (
+            "answer of a credential helper of Docker, for `build`, `push`, `inspect` and pulls",
+            f"{_credentials.HELPER_TIMEOUT} s",
+        ),
+        ("trial start of a new image, for `build`", f"{build.TRIAL_TIMEOUT / 60:g} minutes"),
     ],
 )
-def test_a_limit_is_what_the_page_says(limit: str, told: str) -> None:
-    assert BY_DEFAULT[limit] == told
+def test_the_page_shows_the_default_of_the_code(limit: str, default: str) -> None:
+    assert DEFAULTS[limit] == default
 
 
-def test_the_grace_is_the_same_wherever_there_is_one() -> None:
-    told = {containers.GRACE, foreign.GRACE}
-    assert [f"{grace:g} s" for grace in told] == [BY_DEFAULT["time to say that it is overdue, before it is killed"]]
+def test_the_grace_period_is_the_same_in_every_runner() -> None:
+    periods = {containers.GRACE, foreign.GRACE}
+    assert [f"{period:g} s" for period in periods] == [DEFAULTS["time to report a timeout, before the run is killed"]]

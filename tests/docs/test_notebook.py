@@ -1,4 +1,4 @@
-"""The notebook: every cell runs in a real kernel, gives what is stored, and leaves nothing behind."""
+"""The notebook: every cell runs in a real kernel, prints the stored output, and leaves no thread or process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .conftest import DOCS
 
 STORED = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
 
-BEFORE = """
+FIRST_CELL = """
 import json as _json, threading as _threading, time as _time, warnings as _warnings
 import psutil as _psutil
 _warnings.simplefilter("error")
@@ -29,67 +29,71 @@ print(_json.dumps(_before))
 """
 
 CENSUS = """
-for _ in range(100):  # a thread that has given its answer may need a moment more to end
+for _ in range(100):  # a thread may need a moment to exit after it has returned its result
     if _alive() == _before:
         break
     _time.sleep(0.05)
 print(_json.dumps(_alive()))
 """
-"""Threads and child processes of the kernel."""
+"""A cell that prints the number of threads and child processes of the kernel."""
 
-AFTER = "_warnings.resetwarnings()  # what the kernel itself does to end is its own affair"
+LAST_CELL = "_warnings.resetwarnings()  # warnings of the kernel's own shutdown are not errors"
 
 
 @pytest.fixture(scope="module")
 def executed() -> Any:
-    """The notebook, all cells run anew, warnings being errors; behind each cell a census."""
+    """Run the notebook, with warnings as errors, and with a census after each cell."""
     notebook = copy.deepcopy(STORED)
-    own = codes(notebook)
-    for cell in own:
+    cells = code_cells(notebook)
+    for cell in cells:
         cell.outputs = []
-    between = [cell for code in own for cell in (code, new_code_cell(CENSUS))]
-    notebook.cells = [new_code_cell(BEFORE), *between, new_code_cell(AFTER)]
+    with_census = [cell for code in cells for cell in (code, new_code_cell(CENSUS))]
+    notebook.cells = [new_code_cell(FIRST_CELL), *with_census, new_code_cell(LAST_CELL)]
     NotebookClient(notebook, timeout=60, kernel_name="python3", coalesce_streams=True).execute()
     return notebook
 
 
-def shown(outputs: list[Any]) -> list[str]:
-    """What outputs say, as text; a cell's own file has another name each time."""
+def output_texts(outputs: list[Any]) -> list[str]:
+    """Return outputs as text, with a fixed name for the file of a cell, which changes with each run."""
     texts = ["".join(output.get("text") or output["data"]["text/plain"]) for output in outputs]
     return [re.sub(r"\d{5,}\.py", "cell.py", text) for text in texts]
 
 
-def codes(notebook: Any) -> list[Any]:
+def code_cells(notebook: Any) -> list[Any]:
+    """Return the cells of code."""
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_every_cell_gives_what_is_stored(executed: Any) -> None:
-    own = codes(executed)[1:-1:2]
-    assert [cell.source for cell in own] == [cell.source for cell in codes(STORED)]
-    assert [shown(cell.outputs) for cell in own] == [shown(cell.outputs) for cell in codes(STORED)]
+def test_every_cell_prints_the_stored_output(executed: Any) -> None:
+    cells = code_cells(executed)[1:-1:2]
+    assert [cell.source for cell in cells] == [cell.source for cell in code_cells(STORED)]
+    assert [output_texts(cell.outputs) for cell in cells] == [output_texts(cell.outputs) for cell in code_cells(STORED)]
 
 
-def test_it_leaves_no_thread_and_no_process_behind_even_between_two_cells(executed: Any) -> None:
-    before, *after = [json.loads(text) for cell in codes(executed)[::2] for text in shown(cell.outputs)]
+def test_no_thread_and_no_process_remains_after_any_cell(executed: Any) -> None:
+    before, *after = [json.loads(text) for cell in code_cells(executed)[::2] for text in output_texts(cell.outputs)]
     assert len(after) > 10
     assert after == [before] * len(after)
 
 
-def test_what_it_shows(executed: Any) -> None:
-    """In case that both, what is stored and what is given, are wrong."""
+def test_the_outputs_have_the_expected_content(executed: Any) -> None:
+    """Check the content itself, because the stored and the new output could both be wrong."""
     html = [
-        o["data"]["text/html"] for cell in codes(executed) for o in cell.outputs if "text/html" in o.get("data", {})
+        o["data"]["text/html"]
+        for cell in code_cells(executed)
+        for o in cell.outputs
+        if "text/html" in o.get("data", {})
     ]
-    answers = [text for text in html if "<th>organization</th>" in text]
-    assert len(answers) == 2
-    assert all(re.findall(r"<td>(\w+ \(\d\))</td>", text) == ["north (2)", "south (3)", "east (4)"] for text in answers)
-    assert all("<th>count</th><th>sum</th><th>squares</th>" in text for text in answers)
-    texts = "\n".join(text for cell in codes(executed) for text in shown(cell.outputs))
+    tables = [text for text in html if "<th>organization</th>" in text]
+    assert len(tables) == 2
+    assert all(re.findall(r"<td>(\w+ \(\d\))</td>", text) == ["north (2)", "south (3)", "east (4)"] for text in tables)
+    assert all("<th>count</th><th>sum</th><th>squares</th>" in text for text in tables)
+    texts = "\n".join(text for cell in code_cells(executed) for text in output_texts(cell.outputs))
     assert "west (id 5): crashed: fewer than 10 rows have a value" in texts
     assert "'missing': [5]" in texts
     assert re.search(r"40 ZeroDivisionError in sloppy at cell.py, line \d\nZeroDivisionError: division by zero", texts)
 
 
-def test_it_needs_nothing_but_what_algotools_brings() -> None:
-    source = "\n".join(cell.source for cell in codes(STORED))
+def test_the_notebook_imports_only_dependencies_of_algotools() -> None:
+    source = "\n".join(cell.source for cell in code_cells(STORED))
     assert set(re.findall(r"(?m)^(?:import|from) (\w+)", source)) == {"algotools", "math", "numpy", "pandas"}

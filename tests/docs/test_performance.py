@@ -1,4 +1,4 @@
-"""The page of speed is what the stored figures make, and hides none of them."""
+"""The page on performance is generated from the stored figures and shows all of them."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ PAGE = (DOCS / "performance.md").read_text(encoding="utf-8")
 
 @pytest.fixture
 def figures() -> dict[str, Any]:
-    """What was measured, and where."""
+    """Return the stored measurements and their machine."""
     stored: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))
     return stored
 
 
-def page_of(content: dict[str, Any], folder: Path) -> str:
-    """The page that the benchmark's own command writes of some figures."""
+def generate_page(content: dict[str, Any], folder: Path) -> str:
+    """Return the page that the benchmark's command writes for some figures."""
     stored, page = folder / "figures.json", folder / "page.md"
     stored.write_text(json.dumps(content), encoding="utf-8")
     command = [sys.executable, ROOT / "benchmarks/data.py", "--json", stored, "--page", page]
@@ -33,62 +33,62 @@ def page_of(content: dict[str, Any], folder: Path) -> str:
     return page.read_text(encoding="utf-8")
 
 
-def targets_on(page: str) -> dict[str, str]:
-    """Each target that a page tells -> whether it is met."""
+def read_targets(page: str) -> dict[str, str]:
+    """Return target -> ``met`` or ``missed`` for each target of a page."""
     rows = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in page.splitlines()]
     return {row[0]: row[3].strip("*") for row in rows if len(row) == 4 and row[3].strip("*") in ("met", "missed")}
 
 
-def test_the_page_is_what_the_stored_figures_make(figures, tmp_path) -> None:
-    assert page_of(figures, tmp_path) == PAGE
+def test_the_page_is_generated_from_the_stored_figures(figures, tmp_path) -> None:
+    assert generate_page(figures, tmp_path) == PAGE
 
 
 @pytest.mark.parametrize(
-    ("about", "count"),
+    ("subject", "count"),
     [
-        ("CSV, `pandas.DataFrame`: time, by vantage6", 1),
-        ("CSV, `pandas.DataFrame`: memory, by vantage6", 1),
+        ("CSV, `pandas.DataFrame`: time, relative to vantage6", 1),
+        ("CSV, `pandas.DataFrame`: memory, relative to vantage6", 1),
         ("CSV, `pol", 5),
         ("CSV, `pyarrow", 5),
         ("CSV, `duckdb", 3),
         ("Parquet, ", 7),
-        ("PostgreSQL, `ibis.Table`: rows that leave the server", 1),
+        ("PostgreSQL, `ibis.Table`: rows sent by the server", 1),
         ("PostgreSQL, `ibis.Table`: time with 80 columns", 1),
         ("100 rows, `pandas.DataFrame`", 1),
         ("100 rows, `Database`", 1),
     ],
 )
-def test_every_target_is_on_the_page(about, count) -> None:
-    assert len([target for target in targets_on(PAGE) if target.startswith(about)]) == count
+def test_every_target_is_on_the_page(subject, count) -> None:
+    assert len([target for target in read_targets(PAGE) if target.startswith(subject)]) == count
 
 
-def test_what_is_stored_of_a_target_is_what_the_page_says(figures) -> None:
-    told = {target["promise"]: "met" if target["met"] else "missed" for target in figures["targets"]}
-    assert targets_on(PAGE) == told
+def test_the_page_shows_the_stored_state_of_each_target(figures) -> None:
+    states = {target["promise"]: "met" if target["met"] else "missed" for target in figures["targets"]}
+    assert read_targets(PAGE) == states
 
 
-def test_a_target_that_is_missed_is_told(figures, tmp_path) -> None:
+def test_the_page_shows_a_missed_target(figures, tmp_path) -> None:
     slow = figures["figures"]["csv, 1000000, ours pandas, time"]
     slow["samples"] = [100 * sample for sample in slow["samples"]]
-    told = targets_on(page_of(figures, tmp_path))
-    assert told["CSV, `pandas.DataFrame`: time, by vantage6 4.15's"] == "missed"
+    states = read_targets(generate_page(figures, tmp_path))
+    assert states["CSV, `pandas.DataFrame`: time, relative to vantage6 4.15"] == "missed"
 
 
-def test_who_gives_no_answer_is_told_and_has_missed_the_targets(figures, tmp_path) -> None:
-    who = "csv, 1000000, ours lazy"
-    for what in ("time", "memory"):
-        del figures["figures"][f"{who}, {what}"]
-    figures["failed"][who] = "no word"
-    page = page_of(figures, tmp_path)
-    assert f"No answer came from {who}." in page
-    assert [state for target, state in targets_on(page).items() if target.startswith("CSV, `polars.LazyFrame`")] == [
+def test_a_variant_without_a_result_is_named_and_misses_its_targets(figures, tmp_path) -> None:
+    variant = "csv, 1000000, ours lazy"
+    for quantity in ("time", "memory"):
+        del figures["figures"][f"{variant}, {quantity}"]
+    figures["failed"][variant] = "no word"
+    page = generate_page(figures, tmp_path)
+    assert f"No result from {variant}." in page
+    assert [state for target, state in read_targets(page).items() if target.startswith("CSV, `polars.LazyFrame`")] == [
         "missed",
         "missed",
         "missed",
     ]
 
 
-def test_the_stored_figures_have_every_single_measurement_and_name_no_machine(figures) -> None:
+def test_the_stored_figures_have_all_samples_and_no_path(figures) -> None:
     assert {stored["unit"] for stored in figures["figures"].values()} >= {"ms", "MB", "rows"}
     assert all(len(stored["samples"]) >= 1 for stored in figures["figures"].values())
     assert "/" not in json.dumps(figures["about"])

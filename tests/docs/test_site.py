@@ -1,4 +1,4 @@
-"""The site: it builds without a warning and without a network, all of it is in the navigation, and it calls nobody."""
+"""The site builds without warnings or a network, has all pages in its navigation, and loads no remote files."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ import algotools
 from algotools.errors import CODES
 
 from ..conftest import ROOT
-from .conftest import DOCS, PAGES, name_of
+from .conftest import DOCS, PAGES, page_name
 
 NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
-"""Nobody listens there."""
+"""Proxies at a closed port, so that a request to the network fails."""
 
 
 class Page(HTMLParser):
-    """What a page has loaded by a browser, and where its links lead."""
+    """The files that a page makes a browser load, and the targets of its links."""
 
     def __init__(self, file: Path) -> None:
         super().__init__()
@@ -35,46 +35,48 @@ class Page(HTMLParser):
         self.feed(self.text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        found = {name: value or "" for name, value in attrs}
-        self.ids |= {found[name] for name in ("id", "name") if name in found}
+        attributes = {name: value or "" for name, value in attrs}
+        self.ids |= {attributes[name] for name in ("id", "name") if name in attributes}
         if tag == "a":
-            self.links.append(found.get("href", ""))
-        elif tag == "link" and found.get("rel") not in ("canonical", "prev", "next"):
-            self.loaded.append(found.get("href", ""))
-        elif "src" in found:
-            self.loaded.append(found["src"])
+            self.links.append(attributes.get("href", ""))
+        elif tag == "link" and attributes.get("rel") not in ("canonical", "prev", "next"):
+            self.loaded.append(attributes.get("href", ""))
+        elif "src" in attributes:
+            self.loaded.append(attributes["src"])
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` builds it, from a copy that holds no more than it needs."""
+    """Build the site like `make docs`, from a copy with only the files that the build needs."""
     folder = tmp_path_factory.mktemp("docs")
     shutil.copytree(DOCS, folder / "docs")
     shutil.copytree(ROOT / "algotools", folder / "algotools", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "mkdocs.yml", folder)
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder / "site")]
     environment = {**os.environ, **NO_NETWORK, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
-    ended = subprocess.run(build, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100)
-    assert ended.returncode == 0, ended.stderr
-    assert "WARNING" not in ended.stderr
+    process = subprocess.run(
+        build, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
+    )
+    assert process.returncode == 0, process.stderr
+    assert "WARNING" not in process.stderr
     return folder / "site"
 
 
 @pytest.fixture(scope="session")
 def pages(site: Path) -> dict[str, Page]:
-    """Path within the site -> page."""
+    """Return path within the site -> page."""
     return {file.relative_to(site).as_posix(): Page(file) for file in site.rglob("*.html")}
 
 
 def test_every_page_is_in_the_navigation() -> None:
     text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    named = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(text)["nav"])))
+    names = set(re.findall(r"[\w/-]+\.md", str(yaml.safe_load(text)["nav"])))
     notebooks = {f"{file.stem}.md" for file in DOCS.glob("*.ipynb")}
     assert notebooks == {"notebook.md"}
-    assert named == {name_of(page) for page in PAGES} | notebooks
+    assert names == {page_name(page) for page in PAGES} | notebooks
 
 
-def test_every_link_within_the_site_holds(pages: dict[str, Page], site: Path) -> None:
+def test_every_link_within_the_site_has_a_target(pages: dict[str, Page], site: Path) -> None:
     broken = []
     for name, page in pages.items():
         for link in page.links:
@@ -82,38 +84,43 @@ def test_every_link_within_the_site_holds(pages: dict[str, Page], site: Path) ->
             if re.match(r"\w+:", link) or name == "404.html":
                 continue
             target = (site / name).parent / path if path else site / name
-            there = target.resolve().relative_to(site.resolve()).as_posix()
-            known = pages.get(there)
-            if not target.exists() or (anchor and known and anchor not in known.ids):
+            name_of_target = target.resolve().relative_to(site.resolve()).as_posix()
+            target_page = pages.get(name_of_target)
+            if not target.exists() or (anchor and target_page and anchor not in target_page.ids):
                 broken.append(f"{name}: {link}")
     assert sum(len(page.links) for page in pages.values()) > 500
     assert broken == []
 
 
-def test_nothing_is_loaded_from_elsewhere(pages: dict[str, Page], site: Path) -> None:
+def test_no_page_loads_a_remote_file(pages: dict[str, Page], site: Path) -> None:
     loaded = {address for page in pages.values() for address in page.loaded}
     assert any(address.endswith(".js") for address in loaded)
     assert [address for address in loaded if re.match(r"(\w+:)?//", address)] == []
-    imported = [
+    remote_imports = [
         address
         for style in site.rglob("*.css")
         for address in re.findall(r"(?:@import|url\()\s*[\"']?((?:https?:)?//[^\"')]+)", style.read_text("utf-8"))
     ]
-    assert imported == []
+    assert remote_imports == []
     scripts = "".join(script for page in pages.values() for script in re.findall(r"(?s)<script.*?</script>", page.text))
     assert not re.search(r"import\s*\(?\s*[\"']https?:", scripts)
 
 
 def test_the_reference_has_every_public_name(pages: dict[str, Page]) -> None:
     ids = set().union(*(page.ids for name, page in pages.items() if name.startswith("reference/")))
-    homes = {name: f"algotools.{algotools._HOMES[name]}.{name}" for name in algotools.__all__}
+    homes = {name: f"algotools.{algotools._MODULES[name]}.{name}" for name in algotools.__all__}
     assert {name for name, home in homes.items() if home not in ids} == set()
-    for more in ("client.results.Results", "federation.client.Client", "testing.federation", "federation.faults.Slow"):
-        assert f"algotools.{more}" in ids
+    for name in (
+        "runtime.client._results.Results",
+        "federation.client.Client",
+        "testing.federation",
+        "federation.faults.Slow",
+    ):
+        assert f"algotools.{name}" in ids
 
 
-def test_the_command_line_is_that_of_this_version(pages: dict[str, Page]) -> None:
-    from algotools.cli import app
+def test_the_page_of_the_command_line_has_every_command(pages: dict[str, Page]) -> None:
+    from algotools.cli._app import app
 
     names = [str(command.callback.__name__) for command in app.registered_commands if command.callback]
     page = pages["reference/command-line.html"]

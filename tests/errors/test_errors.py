@@ -1,4 +1,4 @@
-"""Every error has a code of its own, and two texts for two readers."""
+"""Each error has its own exit code, a public message and a private detail."""
 
 import inspect
 import pickle
@@ -10,7 +10,7 @@ import pytest
 from algotools import errors
 from algotools.errors import CODES, AlgotoolsError, Failure, UserError
 
-OURS = [
+ERROR_CLASSES = [
     cls
     for _, cls in inspect.getmembers(errors, inspect.isclass)
     if issubclass(cls, AlgotoolsError) and cls is not AlgotoolsError
@@ -19,37 +19,37 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "exit-codes.md"
 
 
 @pytest.fixture(autouse=True)
-def codes_as_before():
+def restored_codes():
     before = dict(CODES)
     yield
     CODES.clear()
     CODES.update(before)
 
 
-def test_every_error_has_a_code_of_its_own():
-    assert {cls.exit_code: cls for cls in OURS} == CODES
-    assert len(OURS) == len(CODES)
+def test_each_error_has_its_own_code():
+    assert {cls.exit_code: cls for cls in ERROR_CLASSES} == CODES
+    assert len(ERROR_CLASSES) == len(CODES)
 
 
-@pytest.mark.parametrize("cls", OURS)
-def test_every_code_is_in_the_range_that_is_ours(cls):
+@pytest.mark.parametrize("cls", ERROR_CLASSES)
+def test_each_code_is_in_the_range_of_algotools(cls):
     assert 10 <= cls.exit_code <= 70, "1 and 2 are Python's, 126 and above the shell's and the engine's"
 
 
-@pytest.mark.parametrize("cls", OURS)
-def test_every_error_says_what_it_is_for(cls):
+@pytest.mark.parametrize("cls", ERROR_CLASSES)
+def test_each_error_has_a_docstring(cls):
     assert inspect.getdoc(cls) != inspect.getdoc(AlgotoolsError)
 
 
-def test_an_error_without_a_code_fails_when_it_is_declared():
+def test_an_error_without_a_code_is_refused():
     with pytest.raises(TypeError, match="exit_code"):
 
-        class Forgotten(AlgotoolsError):
+        class WithoutCode(AlgotoolsError):
             pass
 
 
-def test_a_code_that_is_taken_fails_when_it_is_declared():
-    with pytest.raises(TypeError, match="exit code 15 of Another is taken by ArgumentsError"):
+def test_a_code_of_another_error_is_refused():
+    with pytest.raises(TypeError, match="exit code 15 of Another already belongs to ArgumentsError"):
 
         class Another(AlgotoolsError, exit_code=15):
             pass
@@ -57,15 +57,15 @@ def test_a_code_that_is_taken_fails_when_it_is_declared():
     assert CODES[15] is errors.ArgumentsError
 
 
-def test_a_subclass_of_an_error_needs_a_code_too():
-    class Special(errors.ArgumentsError, exit_code=69):
-        """A special one."""
+def test_a_subclass_of_an_error_has_its_own_code():
+    class Special(errors.ArgumentsError, exit_code=79):
+        """A subclass with a code."""
 
-    assert Special("x").failure().exit_code == 69
-    assert CODES[69] is Special
+    assert Special("x").failure().exit_code == 79
+    assert CODES[79] is Special
 
 
-def test_an_error_as_plain_data_has_both_texts():
+def test_plain_data_of_an_error_contains_message_and_detail():
     error = errors.UnknownColumn("no column 'x'", detail="columns: a, b")
     assert error.failure() == Failure(16, "no column 'x'", "columns: a, b")
     assert str(error) == "no column 'x'"
@@ -80,7 +80,7 @@ def test_an_error_as_plain_data_has_both_texts():
         (errors.AlgorithmImportError, ImportError),
     ],
 )
-def test_an_error_can_be_caught_as_what_it_is_in_python(cls, base):
+def test_an_error_can_be_caught_as_a_built_in_exception(cls, base):
     with pytest.raises(base):
         raise cls("x")
 
@@ -96,11 +96,11 @@ class TooFewPatients(TooFewRows):
     share: float
 
 
-class NothingToSay(UserError):
-    text = "there is nothing"
+class NoData(UserError):
+    text = "no data"
 
 
-def test_a_user_error_fills_its_fields_into_its_text():
+def test_the_text_of_a_user_error_contains_its_fields():
     error = TooFewRows(minimum=10, kind="age")
     assert str(error) == "fewer than 10 rows have a value of age"
     assert (error.minimum, error.kind) == (10, "age")
@@ -112,63 +112,63 @@ def test_a_user_error_inherits_fields():
 
 
 def test_a_user_error_without_fields_can_be_raised_as_a_class():
-    with pytest.raises(UserError, match="there is nothing"):
-        raise NothingToSay
+    with pytest.raises(UserError, match="no data"):
+        raise NoData
 
 
-def test_a_value_with_braces_is_not_taken_for_a_field():
+def test_braces_in_a_value_are_not_interpreted():
     assert str(TooFewRows(minimum=1, kind="{minimum}{self}")) == "fewer than 1 rows have a value of {minimum}{self}"
 
 
 @pytest.mark.parametrize(
     "fields", [{}, {"minimum": 1}, {"minimum": 1, "kind": "x", "more": 2}, {"minimum": 1, "knd": "x"}]
 )
-def test_a_user_error_takes_just_the_fields_it_declares(fields):
-    with pytest.raises(TypeError, match=r"TooFewRows takes the fields it declares \(minimum, kind\)"):
+def test_a_user_error_requires_exactly_its_fields(fields):
+    with pytest.raises(TypeError, match=r"TooFewRows requires exactly the fields that it declares \(minimum, kind\)"):
         TooFewRows(**fields)
 
 
 @pytest.mark.parametrize("value", [[1], {"a": 1}, None, object(), b"x"])
-def test_a_field_is_no_container_of_data(value):
-    with pytest.raises(TypeError, match="field kind of TooFewRows must be a text, a number or a boolean"):
+def test_a_field_cannot_contain_a_collection(value):
+    with pytest.raises(TypeError, match="field kind of TooFewRows must be str, not"):
         TooFewRows(minimum=1, kind=value)
 
 
-def test_a_user_error_takes_no_free_text():
+def test_a_user_error_refuses_free_text():
     with pytest.raises(TypeError):
-        NothingToSay("Jane-Doe-4711")
-    with pytest.raises(TypeError, match="subclass it"):
+        NoData("Jane-Doe-4711")
+    with pytest.raises(TypeError, match="raise a subclass with a `text`"):
         UserError()
 
 
-def test_a_user_error_without_a_text_fails_when_it_is_declared():
-    with pytest.raises(TypeError, match="Silent needs a class attribute `text`"):
+def test_a_user_error_without_a_text_is_refused():
+    with pytest.raises(TypeError, match="Silent has no message; add a class attribute `text`"):
 
         class Silent(UserError):
             minimum: int
 
 
-def test_all_user_errors_end_with_one_code():
-    assert TooFewRows.exit_code == TooFewPatients.exit_code == NothingToSay.exit_code == 41
+def test_all_user_errors_have_the_same_code():
+    assert TooFewRows.exit_code == TooFewPatients.exit_code == NoData.exit_code == 41
     assert CODES[41] is UserError
 
 
-def test_a_failure_crosses_to_another_process_as_it_is():
+def test_a_failure_survives_pickling():
     failure = errors.TimedOut("too long", detail="after 3 s").failure()
     assert pickle.loads(pickle.dumps(failure)) == failure
 
 
 @pytest.fixture(scope="module")
-def documented() -> dict[int, str]:
-    """Code -> name, of the document's tables."""
+def documented_codes() -> dict[int, str]:
+    """Code -> name in the tables of the document."""
     rows = re.findall(r"^\|\s*(\d+)\s*\|\s*`?(\w+)`?\s*\|", DOCUMENT.read_text(encoding="utf-8"), flags=re.MULTILINE)
     return {int(code): name for code, name in rows}
 
 
 @pytest.mark.parametrize(("code", "cls"), sorted(CODES.items()))
-def test_every_code_is_explained_in_the_document(documented, code, cls):
-    assert documented.get(code) == cls.__name__
+def test_each_code_is_documented(documented_codes, code, cls):
+    assert documented_codes.get(code) == cls.__name__
 
 
-def test_the_document_explains_no_code_of_ours_that_is_gone(documented):
-    assert {code for code in documented if 10 <= code <= 70} == set(CODES)
+def test_the_document_has_no_obsolete_code(documented_codes):
+    assert {code for code in documented_codes if 10 <= code <= 70} == set(CODES)

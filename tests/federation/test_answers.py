@@ -1,14 +1,16 @@
-"""What a notebook shows of answers, of a federation, and of what went wrong."""
+"""The representation of answers, federations and errors in a notebook."""
 
 from __future__ import annotations
 
+import inspect
+import pickle
 import re
 
 import pandas as pd
 import pytest
 
 from algotools import Federation, RunsFailed, rpc
-from algotools.federation import Answers
+from algotools.federation import Answers, Client, Dead, Slow, Wrong
 
 FRAMES = {"north": pd.DataFrame({"x": [1, 2]}), "<south>": pd.DataFrame({"x": [5]})}
 
@@ -25,21 +27,21 @@ def largest(data: pd.DataFrame) -> float:
 
 @rpc
 def breaks(data: pd.DataFrame) -> float:
-    raise ValueError("so it is")
+    raise ValueError("not today")
 
 
 def cells(html: str) -> list[list[str]]:
-    """The rows of a table, its head first."""
+    """Return the rows of a table, the header row first."""
     return [re.findall("<t[hd]>(.*?)</t[hd]>", row) for row in re.findall("<tr>(.*?)</tr>", html)]
 
 
 @pytest.fixture(scope="module")
 def federation():
-    with Federation(FRAMES, algorithm=[sum_and_count, largest, breaks]) as made:
-        yield made
+    with Federation(FRAMES, algorithm=[sum_and_count, largest, breaks]) as federation:
+        yield federation
 
 
-def test_answers_are_the_list_that_they_hold(federation: Federation) -> None:
+def test_answers_equal_a_list_and_know_their_organizations(federation: Federation) -> None:
     answers = federation.run(largest)
     assert answers == [2, 5]
     assert answers.organizations == {2: "north", 3: "<south>"}
@@ -53,18 +55,18 @@ def test_dictionaries_have_a_column_for_each_key(federation: Federation) -> None
     ]
 
 
-def test_other_answers_have_one_column_and_the_order_asked_for(federation: Federation) -> None:
+def test_other_answers_have_one_column_in_the_order_of_the_call(federation: Federation) -> None:
     assert cells(federation.run(largest, at=[3, 2])._repr_html_()) == [
-        ["organization", "answer"],
+        ["organization", "result"],
         ["&lt;south&gt; (3)", "5"],
         ["north (2)", "2"],
     ]
 
 
-def test_a_key_that_one_answer_lacks_is_an_empty_cell_and_a_long_one_is_cut() -> None:
-    answers = Answers([{"a": "x" * 500}, {"b": [1, None]}], {2: "one", 3: "two"})
+def test_a_missing_key_is_an_empty_cell_and_a_long_value_is_cut() -> None:
+    answers = Answers([{"a": "x" * 500}, {"b": [1, None]}], {2: "north", 3: "south"})
     [head, first, second] = cells(answers._repr_html_())
-    assert (head, second) == (["organization", "a", "b"], ["two (3)", "", "[1, null]"])
+    assert (head, second) == (["organization", "a", "b"], ["south (3)", "", "[1, null]"])
     assert first[1] == "x" * 99 + "…"
 
 
@@ -72,10 +74,24 @@ def test_a_federation_shows_its_nodes(federation: Federation) -> None:
     assert cells(federation._repr_html_())[1] == ["north (2)", "default"]
 
 
-def test_an_error_is_shown_without_the_way_through_our_code(federation: Federation) -> None:
+def test_an_error_is_shown_without_the_frames_of_algotools(federation: Federation) -> None:
     with pytest.raises(RunsFailed) as raised:
         federation.run(breaks, at="north")
-    shown = raised.value._render_traceback_()
-    assert shown[0] == "RunsFailed (61): breaks failed at 1 of 1 organization"
-    assert "ValueError: so it is" in shown
-    assert not any("asking.py" in line for line in shown)
+    lines = raised.value._render_traceback_()
+    assert lines[0] == "RunsFailed (61): breaks failed at 1 of 1 organization"
+    assert "ValueError: not today" in lines
+    assert not any("_federation.py" in line for line in lines)
+
+
+def test_public_classes_show_their_documented_module() -> None:
+    for class_ in (Answers, Client, Dead, Federation, Slow, Wrong):
+        assert class_.__module__ == "algotools.federation"
+    answers = Answers([1], {2: "a"})
+    assert pickle.loads(pickle.dumps(answers)) == answers
+
+
+def test_help_shows_the_keywords_of_from_file() -> None:
+    constructor, from_file = inspect.signature(Federation), inspect.signature(Federation.from_file)
+    keywords = {p for p in constructor.parameters.values() if p.kind is p.KEYWORD_ONLY}
+    assert keywords
+    assert keywords <= set(from_file.parameters.values())

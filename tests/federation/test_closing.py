@@ -1,4 +1,4 @@
-"""Federations of functions are forked from one process: each ends when it is closed, whichever else is open."""
+"""Closing one of several federations whose workers are forks of the same process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def count_of_rows(data: pd.DataFrame) -> int:
 
 
 @pytest.mark.timeout(60)
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the older first", "the newer first"])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the older federation first", "the newer federation first"])
 def test_two_federations_of_functions_are_closed_in_either_order(order):
-    made = [Federation(FRAMES, algorithm=[count_of_rows], runner="process") for _ in range(2)]
-    assert [federation.run(count_of_rows) for federation in made] == [[2], [2]]
+    federations = [Federation(FRAMES, algorithm=[count_of_rows], runner="process") for _ in range(2)]
+    assert [federation.run(count_of_rows) for federation in federations] == [[2], [2]]
 
     for position in order:
-        made[position].close()
+        federations[position].close()

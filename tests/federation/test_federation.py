@@ -1,4 +1,4 @@
-"""The local federation itself: what it is made from, how much goes on at once, what it leaves behind."""
+"""The class ``Federation``: its arguments and files, concurrent runs, and cleanup."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Column, Database, Federation, RunInfo, UserError, master, rpc
-from algotools.contract import by_name
 from algotools.errors import AlgorithmNotFound, FederationError, PickleRefused
+from algotools.federation.contract import get_contract
 from algotools.task import Database as TaskDatabase
 
 from ..conftest import ALGORITHMS, AVERAGE
@@ -40,8 +40,8 @@ def columns(data: pd.DataFrame, column: Column) -> object:
 
 
 @rpc
-def in_order(first: pd.DataFrame, other: pd.DataFrame, info: RunInfo) -> object:  # as in the task
-    return [list(first["x"]), list(other["x"])]
+def in_order(first: pd.DataFrame, second: pd.DataFrame, info: RunInfo) -> object:
+    return [list(first["x"]), list(second["x"])]
 
 
 @rpc
@@ -97,7 +97,7 @@ FUNCTIONS = [forgets, needs_more, looks_up, table, total, columns, in_order, nap
 
 
 def run(federation: Federation, method: str, organizations: list[int] | None = None, **kwargs: object) -> list[object]:
-    """Run a method everywhere and give the results."""
+    """Run a method, by default at all organizations, and return the results or failures."""
     function = next(f for f in FUNCTIONS if f.method == method)
     input_ = {"method": method, "kwargs": kwargs, "master": function.role == "master"}
     ids = organizations or list(federation.organizations())
@@ -106,28 +106,28 @@ def run(federation: Federation, method: str, organizations: list[int] | None = N
     return [federation.failure(r) or federation.answer(r) for r in federation.task(task["id"]).runs]
 
 
-def test_it_is_made_of_frames_and_functions() -> None:
+def test_a_federation_of_frames_and_functions() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         assert run(federation, "total", column="x") == [3.0, 5.0]
         assert federation.organizations() == {2: "organization_2", 3: "organization_3"}
 
 
-def test_functions_that_are_nowhere_else_run_in_processes_too() -> None:
+def test_functions_of_the_script_run_in_processes() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, runner="process") as federation:
         assert run(federation, "total", column="x") == [3.0, 5.0]
         assert run(federation, "gather")[0] == [["float64", "datetime64[us]"], ["float64"]] or pd.__version__ < "3"
 
 
-def test_frames_travel_exactly_between_nodes_and_plainly_to_the_researcher() -> None:
+def test_frames_are_exact_for_masters_and_json_for_researchers() -> None:
     with Federation({"a": FRAMES[0]}, algorithm=FUNCTIONS) as federation:
-        (told,) = run(federation, "gather")
-        assert told == [FRAMES[0].dtypes.astype(str).tolist()]
-        (plain,) = run(federation, "table")
-        assert isinstance(plain, dict)
-        assert plain["x"] == {"0": 1.0, "1": 2.0, "2": None}
+        (types,) = run(federation, "gather")
+        assert types == [FRAMES[0].dtypes.astype(str).tolist()]
+        (content,) = run(federation, "table")
+        assert isinstance(content, dict)
+        assert content["x"] == {"0": 1.0, "1": 2.0, "2": None}
 
 
-def test_only_the_columns_that_are_asked_for_are_read() -> None:
+def test_only_requested_columns_are_read() -> None:
     with Federation(FRAMES[:1], algorithm=FUNCTIONS) as federation:
         assert run(federation, "columns", column="x") == [["x"]]
 
@@ -143,7 +143,7 @@ def test_several_databases_come_in_the_order_of_the_task() -> None:
             assert client.result.list(task=task["id"])["data"][0]["result"] == expected
 
 
-def test_nodes_work_at_the_same_time() -> None:
+def test_nodes_run_at_the_same_time() -> None:
     with Federation(FRAMES * 3, algorithm=FUNCTIONS) as federation:
         began = time.monotonic()
         run(federation, "nap", seconds=0.5)
@@ -151,48 +151,48 @@ def test_nodes_work_at_the_same_time() -> None:
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])
-def test_masters_that_wait_take_no_workers_place(runner) -> None:
+def test_waiting_masters_do_not_occupy_slots(runner) -> None:
     with Federation([FRAMES[1]] * 12, algorithm=FUNCTIONS, runner=runner) as federation:
         results = run(federation, "naps", seconds=0.01)
         assert [len(r) for r in results] == [12] * 12  # type: ignore[arg-type]  # lists, as `naps` returns
 
 
-def test_results_can_be_taken_as_they_come() -> None:
+def test_as_completed_yields_results_in_order_of_arrival() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         assert run(federation, "as_completed") == [[3, 2], [3, 2]]
 
 
-def test_results_that_a_master_never_looked_at_are_told() -> None:
+def test_results_that_a_master_never_read_are_logged() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         assert run(federation, "forgets", [2]) == ["done"]
-        assert "the results of nothing were never looked at" in federation.task(1).runs[0].log
+        assert "the results of nothing were never read" in federation.task(1).runs[0].log
 
 
-def test_a_column_that_was_not_read_is_explained_to_the_author() -> None:
+def test_a_key_error_for_an_unread_column_is_explained() -> None:
     with Federation(FRAMES[:1], algorithm=needs_more) as federation:
         (failure,) = run(federation, "needs_more", column="x")
         assert "KeyError in needs_more" in failure.message  # type: ignore[attr-defined]  # a Failure
         assert "only these columns were read: x" in failure.detail  # type: ignore[attr-defined]
 
 
-def test_a_key_of_something_else_is_not_taken_for_a_column() -> None:
+def test_a_key_error_of_a_dictionary_is_not_explained_as_a_column() -> None:
     with Federation(FRAMES[:1], algorithm=FUNCTIONS) as federation:
         (failure,) = run(federation, "looks_up", column="x")
         assert "KeyError in looks_up" in failure.message  # type: ignore[attr-defined]
         assert "only these columns were read" not in failure.detail  # type: ignore[attr-defined]
 
 
-def test_one_organization_may_stand_by_itself() -> None:
+def test_one_organization_may_be_a_number_but_nodes_must_be_a_list() -> None:
     with Federation(FRAMES[1:], algorithm=FUNCTIONS) as federation:
         task = federation.client().task.create(1, 2, input={"method": "total", "kwargs": {"column": "x"}})
         assert federation.wait(task["id"], 10)
         assert federation.answer(federation.task(task["id"]).runs[0]) == 5.0
-        for no_list in (FRAMES[0], "data.csv", Path("federation.yaml")):
-            with pytest.raises(FederationError, match="give a list of nodes"):
-                Federation(no_list, algorithm=FUNCTIONS)
+        for node in (FRAMES[0], "data.csv", Path("federation.yaml")):
+            with pytest.raises(FederationError, match="nodes must be a list"):
+                Federation(node, algorithm=FUNCTIONS)
 
 
-def test_an_image_that_nobody_knows_does_not_exist(tmp_path: Path) -> None:
+def test_an_unknown_image_fails_the_run(tmp_path: Path) -> None:
     file = tmp_path / "federation.yaml"
     file.write_text("organizations:\n  - name: a\n")
     with Federation.from_file(file) as federation:
@@ -201,7 +201,7 @@ def test_an_image_that_nobody_knows_does_not_exist(tmp_path: Path) -> None:
         assert federation.client().task.get(task["id"])["status"] == "non-existing Docker image"
 
 
-def test_an_image_stands_for_the_algorithm_that_the_file_says() -> None:
+def test_the_file_maps_an_image_to_an_algorithm() -> None:
     with Federation.from_file(AVERAGE / "federation.yaml") as federation:
         client = federation.client()
         input_ = {"method": "average_partial", "kwargs": {"column_name": "age"}}
@@ -210,7 +210,7 @@ def test_an_image_stands_for_the_algorithm_that_the_file_says() -> None:
         assert client.result.list(task=task["id"])["data"][0]["result"] == {"sum": 253, "count": 4}
 
 
-def test_the_same_package_from_two_folders_is_not_mixed_up(tmp_path: Path) -> None:
+def test_packages_with_the_same_name_in_two_folders_are_distinct(tmp_path: Path) -> None:
     for number in (1, 2):
         package = tmp_path / str(number) / "src" / "twice"
         package.mkdir(parents=True)
@@ -227,26 +227,26 @@ def test_the_same_package_from_two_folders_is_not_mixed_up(tmp_path: Path) -> No
             assert federation.answer(federation.task(task["id"]).runs[0]) == number
 
 
-def test_every_line_of_a_log_is_heard() -> None:
-    heard = []
+def test_listen_receives_every_log_line() -> None:
+    log = []
     with Federation(
-        FRAMES, algorithm=FUNCTIONS, listen=lambda run, line: heard.append((run.organization_id, line))
-    ) as f:
-        run(f, "gather", [2])
-    assert (2, "info > asked 1 of 2 organizations for table") in heard
+        FRAMES, algorithm=FUNCTIONS, listen=lambda run, line: log.append((run.organization_id, line))
+    ) as federation:
+        run(federation, "gather", [2])
+    assert (2, "info > sent table to 1 of 2 organizations") in log
 
 
-def children() -> set[str]:
-    """The processes that this one has started, but for those that look."""
-    listed = subprocess.run(
+def list_children() -> set[str]:
+    """Return the child processes of this process, except the process that lists them."""
+    result = subprocess.run(
         ["ps", "--ppid", str(os.getpid()), "-o", "pid=,comm="], capture_output=True, text=True, check=True
     )
-    return {line for line in listed.stdout.splitlines() if not line.endswith(" ps")}
+    return {line for line in result.stdout.splitlines() if not line.endswith(" ps")}
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])
-def test_nothing_is_left_when_it_is_closed(runner) -> None:
-    threads, processes = set(threading.enumerate()), children()
+def test_closing_stops_all_threads_and_processes(runner) -> None:
+    threads, processes = set(threading.enumerate()), list_children()
     federation = Federation(FRAMES, algorithm=ALGORITHMS / "misbehaving", runner=runner)
     task = federation.client().task.create(
         1, [2, 3], input={"method": "never_returns" if runner == "process" else "well"}
@@ -258,17 +258,17 @@ def test_nothing_is_left_when_it_is_closed(runner) -> None:
     while time.monotonic() < deadline and set(threading.enumerate()) - threads:
         time.sleep(0.05)
     assert set(threading.enumerate()) - threads == set()
-    assert children() <= processes
+    assert list_children() <= processes
     with pytest.raises(FederationError, match="closed"):
         federation.client().task.create(1, [2], input={"method": "well"})
 
 
-def test_a_federation_that_nobody_holds_ends_by_itself() -> None:
+def test_an_unreferenced_federation_closes_itself() -> None:
     client = Federation(FRAMES, algorithm=ALGORITHMS / "misbehaving", runner="process").client()
     task = client.task.create(1, [2], input={"method": "well"})
     while not client.task.get(task["id"])["complete"]:
         time.sleep(0.05)
-    folder = client.task._view.federation._folder
+    folder = client.task._view.platform.folders.base
     assert folder.exists()
     del client
     gc.collect()
@@ -279,73 +279,54 @@ def test_a_federation_that_nobody_holds_ends_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "error", "says"),
+    ("arguments", "error", "message"),
     [
-        ({"collaboration": 2}, FederationError, "there is no collaboration 2"),
+        ({"collaboration": 2}, FederationError, "unknown collaboration 2"),
         ({"organizations": [2, 9]}, FederationError, "not in the collaboration: 9; it has 2 (organization_2)"),
         ({"organizations": []}, FederationError, "at least one"),
         ({"organizations": [2, 2]}, FederationError, "once"),
         ({"organizations": ["2"]}, FederationError, "which are integers"),
         ({"data_format": "legacy"}, PickleRefused, "use data_format='json'"),
-        ({"data_format": "xml"}, FederationError, "JSON only"),
+        ({"data_format": "xml"}, FederationError, "the input must be JSON"),
         ({"input": None}, FederationError, "`input` must be a mapping"),
         ({"databases": [{"name": "x"}]}, FederationError, "`label`"),
     ],
 )
-def test_a_call_that_cannot_be_right_says_why(arguments: dict, error: type[Exception], says: str) -> None:
+def test_an_invalid_call_is_refused(arguments: dict, error: type[Exception], message: str) -> None:
     call = {"collaboration": 1, "organizations": [2], "input": {"method": "table"}, **arguments}
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation, pytest.raises(error) as raised:
         federation.client().task.create(**call)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_field_that_does_not_exist_is_named() -> None:
-    with Federation(FRAMES, algorithm=FUNCTIONS) as federation, pytest.raises(FederationError, match="no field nmae"):
+def test_an_unknown_field_is_refused() -> None:
+    with (
+        Federation(FRAMES, algorithm=FUNCTIONS) as federation,
+        pytest.raises(FederationError, match="unknown field nmae"),
+    ):
         federation.client().organization.list(fields=["nmae"])
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
-        ({"runner": "rocket"}, "there is no runner 'rocket'"),
-        ({"contract": "v2"}, "there is no contract 'v2'"),
+        ({"runner": "rocket"}, "unknown runner 'rocket'"),
+        ({"contract": "v2"}, "unknown contract 'v2'"),
         ({"timeout": 0}, "positive"),
-        ({"runner": "as-node", "contract": "v5"}, "as-node starts images as the Docker nodes of v3 and v4 do"),
+        ({"runner": "as-node", "contract": "v5"}, "as-node imitates the Docker nodes of v3 and v4"),
     ],
 )
-def test_an_option_that_cannot_be_right_says_why(options: dict, says: str) -> None:
-    with pytest.raises(Exception, match=says):
+def test_an_invalid_option_is_refused(options: dict, message: str) -> None:
+    with pytest.raises(Exception, match=message):
         Federation(FRAMES, algorithm=FUNCTIONS, **options)
 
 
-def test_an_algorithm_that_is_nowhere_is_refused_at_once() -> None:
-    with pytest.raises(AlgorithmNotFound, match="neither an existing folder"):
+def test_an_unknown_algorithm_is_refused() -> None:
+    with pytest.raises(AlgorithmNotFound, match="not an existing folder"):
         Federation(FRAMES, algorithm="no-such-algorithm-anywhere")
 
 
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        ("organizations: []", "names no organization"),
-        ("organisations: []", "unknown field `organisations`"),
-        ("collaboration: x", "missing required field `organizations`"),
-        ("organizations: [{name: a}, {name: a}]", "two organizations are called a"),
-        ("organizations: [{name: a, databases: {default: 3}}]", "Expected `str | object`, got `int`"),
-        ("organizations: [{name: a, databases: {default: {type: csv}}}]", "missing required field `uri`"),
-        ("organizations: [", "not valid YAML"),
-        ("", "Expected `object`, got `null`"),
-    ],
-)
-def test_a_file_that_cannot_be_right_says_where(tmp_path: Path, content: str, says: str) -> None:
-    file = tmp_path / "federation.yaml"
-    file.write_text(content)
-    with pytest.raises(FederationError) as raised:
-        Federation.from_file(file)
-    assert says in str(raised.value)
-    assert str(file) in str(raised.value)
-
-
-def test_a_file_tells_types_options_and_the_nodes_variables(tmp_path: Path) -> None:
+def test_a_federation_file_has_types_options_and_variables(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "odd.name").write_text("name\nx\n")
     file = tmp_path / "federation.yaml"
@@ -354,36 +335,38 @@ def test_a_file_tells_types_options_and_the_nodes_variables(tmp_path: Path) -> N
         "    algorithm_env: {PLAYER: Alice, DEPTH: 3}\n"
     )
     with Federation.from_file(file, algorithm=ALGORITHMS / "misbehaving") as federation:
-        task = federation.client().task.create(1, [2], input={"method": "knows_its_run"})
+        task = federation.client().task.create(1, [2], input={"method": "describes_its_run"})
         assert federation.wait(task["id"], 60)
         answer = federation.answer(federation.task(task["id"]).runs[0])
         assert isinstance(answer, dict)
         assert {"PLAYER": "Alice", "DEPTH": "3"}.items() <= answer["variables"].items()
 
 
-def test_a_pickle_from_a_researcher_goes_no_further_than_the_node() -> None:
+def test_a_pickled_input_is_refused() -> None:
     import pickle
 
     with Federation(FRAMES, algorithm=FUNCTIONS, contract="v3") as federation:
         posted = pickle.dumps({"method": "table", "kwargs": {}})
-        task = federation.client().task.post([2], posted, [TaskDatabase("default")])
+        task = federation.post([2], posted, [TaskDatabase("default")])
         assert federation.wait(task.id, 10)
         failure = federation.failure(task.runs[0])
         assert failure is not None
         assert failure.exit_code == 12
 
 
-def test_a_stranger_gets_nothing_from_the_api() -> None:
+def test_the_api_refuses_an_unknown_token() -> None:
     import urllib.request
 
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         run(federation, "total", column="x")
-        request = urllib.request.Request(f"{federation._api.url}/task/1", headers={"Authorization": "Bearer guess"})
+        request = urllib.request.Request(
+            f"{federation._platform._api.url}/task/1", headers={"Authorization": "Bearer guess"}
+        )
         with pytest.raises(urllib.error.HTTPError, match="500"):
             urllib.request.urlopen(request)
 
 
-def test_the_functions_of_a_script_are_its_algorithm(tmp_path: Path) -> None:
+def test_the_functions_of_a_script_are_the_default_algorithm(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "import pandas as pd\n"
@@ -398,14 +381,14 @@ def test_the_functions_of_a_script_are_its_algorithm(tmp_path: Path) -> None:
         "        federation.wait(task['id'], 30)\n"
         "        print(client.result.list(task=task['id'])['data'][0]['result'])\n"
     )
-    ended = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "3\n3\n", "")
+    result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "3\n3\n", "")
 
 
-def test_contracts_agree_on_what_a_researcher_gets() -> None:
+def test_researchers_get_the_same_results_with_every_contract() -> None:
     answers = []
     for contract in ("v3", "v4", "v5"):
         with Federation(FRAMES, algorithm=FUNCTIONS, contract=contract) as federation:
             answers.append([run(federation, "table"), run(federation, "nothing")[0]])
     assert answers[0] == answers[1]
-    assert by_name("v3").input({}) != by_name("v4").input({})
+    assert get_contract("v3").encode_input({}) != get_contract("v4").encode_input({})

@@ -1,4 +1,4 @@
-"""The researcher's client: the calls of each generation's own client, with its items, over a real federation."""
+"""The researcher's client: the calls and items of each generation's own client, with a real federation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import pytest
 from algotools import AlgorithmClient, Column, Database, Federation, master, rpc
 from algotools.errors import FederationError
 from algotools.federation import Client, Dead
-from algotools.federation.client.selection import like
+from algotools.federation.client._view import matches
 
 CONTRACTS = ("v3", "v4", "v5")
 FRAMES = {
@@ -27,7 +28,7 @@ FRAMES = {
 }
 
 GATE = threading.Event()
-"""Until it is set, ``held`` does not answer."""
+"""``wait_for_gate`` returns when this event is set."""
 
 
 @rpc
@@ -36,76 +37,80 @@ def sum_up(data: pd.DataFrame, column: Column) -> dict[str, float]:
 
 
 @rpc
-def few(data: pd.DataFrame, column: Column) -> float:
-    return float(data[column].iloc[0])  # the third organization has none
+def read_first_value(data: pd.DataFrame, column: Column) -> float:
+    return float(data[column].iloc[0])  # the third organization has no rows
 
 
 @rpc
-def held(data: Database) -> str:
+def wait_for_gate(data: Database) -> str:
     assert GATE.wait(60)
     return "let go"
 
 
 @master
-def everywhere(client: AlgorithmClient, column: str) -> list[object]:
+def sum_up_everywhere(client: AlgorithmClient, column: str) -> list[object]:
     return list(client.run(sum_up, column=column))
 
 
 @master
-def holds_everybody(client: AlgorithmClient) -> list[object]:
-    return list(client.run(held))
+def wait_at_all_nodes(client: AlgorithmClient) -> list[object]:
+    return list(client.run(wait_for_gate))
 
 
-FUNCTIONS = [sum_up, few, held, everywhere, holds_everybody]
+FUNCTIONS = [sum_up, read_first_value, wait_for_gate, sum_up_everywhere, wait_at_all_nodes]
 
 
-@pytest.fixture(scope="module", params=CONTRACTS)
-def asked(request: pytest.FixtureRequest) -> Iterator[Federation]:
-    """With tasks 1 (totals), 2 (a master's), 3 (the subtask of that) and 4 (which failed at one organization)."""
-    with Federation(FRAMES, algorithm=FUNCTIONS, contract=request.param) as federation:
+on_each_contract = pytest.mark.parametrize("federation_with_tasks", CONTRACTS, indirect=True)
+"""For items and calls that differ between the generations."""
+
+
+@pytest.fixture(scope="module")
+def federation_with_tasks(request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """A federation with four tasks: 1 (totals), 2 (a master), 3 (its subtask) and 4 (one of its runs failed)."""
+    with Federation(FRAMES, algorithm=FUNCTIONS, contract=getattr(request, "param", "v4")) as federation:
         client = federation.client()
-        client.task.create(1, [4, 2, 3], "totals", "an/image:1", "of all", posted("sum_up"))
+        client.task.create(1, [4, 2, 3], "totals", "an/image:1", "of all", make_input("sum_up"))
         client.wait_for_results(1)
-        client.task.create(1, [2], "the master's", "an/image:2", "", posted("everywhere"))
+        client.task.create(1, [2], "the master's", "an/image:2", "", make_input("sum_up_everywhere"))
         client.wait_for_results(2)
-        client.task.create(1, [2, 3, 4], "one fails", "an/image:2", "", posted("few"))
+        client.task.create(1, [2, 3, 4], "one fails", "an/image:2", "", make_input("read_first_value"))
         client.wait_for_results(4)
         yield federation
 
 
 @pytest.fixture
-def client(asked: Federation) -> Client:
-    return asked.client()
+def client(federation_with_tasks: Federation) -> Client:
+    return federation_with_tasks.client()
 
 
-@pytest.fixture(params=CONTRACTS)
-def working(request: pytest.FixtureRequest) -> Iterator[Federation]:
-    """One to hold up and to kill in."""
+@pytest.fixture
+def federation(request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """A federation for tasks that wait and are killed."""
     GATE.clear()
-    with Federation(FRAMES, algorithm=FUNCTIONS, contract=request.param) as federation:
+    with Federation(FRAMES, algorithm=FUNCTIONS, contract=getattr(request, "param", "v4")) as federation:
         yield federation
         GATE.set()
 
 
-def posted(method: str) -> dict[str, Any]:
+def make_input(method: str) -> dict[str, Any]:
     function = next(f for f in FUNCTIONS if f.method == method)
-    column = {} if function in (held, holds_everybody) else {"column": "x"}
+    column = {} if function in (wait_for_gate, wait_at_all_nodes) else {"column": "x"}
     return {"method": method, "kwargs": column, "master": function.role == "master"}
 
 
-def until(there: Callable[[], object]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     for _ in range(3000):
-        if there():
+        if condition():
             return
         time.sleep(0.01)
-    pytest.fail("it does not come to that")
+    pytest.fail("the condition did not become true")
 
 
 def is_v3(client: Client) -> bool:
     return client._view.is_v3
 
 
-# Items: what §6 and §7 of the contract have recorded, and what the manual shows besides.
+# Items: the fields that §6 and §7 of the contract recorded, and the additional fields of the manual.
 
 TASK_V3 = {
     *("initiator", "description", "run_id", "status", "collaboration", "id", "finished_at", "parent", "init_user"),
@@ -162,7 +167,8 @@ KEYS = {
 }
 
 
-def test_items_have_the_fields_of_the_generation(asked: Federation, client: Client) -> None:
+@on_each_contract
+def test_items_have_the_fields_of_the_generation(federation_with_tasks: Federation, client: Client) -> None:
     results = client.result.from_task(1)
     items = {
         "task": client.task.get(1),
@@ -172,10 +178,13 @@ def test_items_have_the_fields_of_the_generation(asked: Federation, client: Clie
         "collaboration": client.collaboration.get(1),
         "node": client.node.get(1),
     }
-    assert {kind: item.keys() for kind, item in items.items()} == KEYS[asked.contract]
-    json.dumps({kind: item for kind, item in items.items() if asked.contract != "v3"})  # v3 has bytes in them
+    assert {kind: item.keys() for kind, item in items.items()} == KEYS[federation_with_tasks.contract]
+    json.dumps(
+        {kind: item for kind, item in items.items() if federation_with_tasks.contract != "v3"}
+    )  # items of v3 contain bytes
 
 
+@on_each_contract
 @pytest.mark.parametrize("kind", ["collaboration", "organization", "node", "task", "run", "result"])
 def test_a_list_has_the_items_that_get_gives(client: Client, kind: str) -> None:
     part = getattr(client, kind)
@@ -188,7 +197,8 @@ def test_a_list_has_the_items_that_get_gives(client: Client, kind: str) -> None:
     assert page["links"].keys() >= {"first", "self", "last"}
 
 
-def test_the_manual_s_own_fields_are_there_on_every_contract(client: Client) -> None:
+@on_each_contract
+def test_every_contract_has_the_fields_of_the_manual(client: Client) -> None:
     assert client.task.get(1)["complete"] is True
     assert client.collaboration.list(field="organizations") == [
         {"organizations": [{"id": i, "link": f"/api/organization/{i}", "methods": ["GET", "PATCH"]} for i in (2, 3, 4)]}
@@ -201,23 +211,23 @@ def test_the_manual_s_own_fields_are_there_on_every_contract(client: Client) -> 
     assert all(item.keys() == RESULT_V3 for item in items)
 
 
-# What a task is called by, on each generation.
+# The scripts of each generation.
 
 
 @pytest.mark.parametrize("contract", CONTRACTS)
-def test_a_v3_script_runs_as_it_is(contract: str) -> None:
+def test_a_v3_script_runs_unchanged(contract: str) -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, contract=contract) as federation:
         client = federation.client()
         client.authenticate("researcher", "password")
         client.setup_encryption(None)
         task = client.task.create(
-            1, [2, 3], "n", "image", "d", posted("sum_up"), data_format="json", database="default"
+            1, [2, 3], "n", "image", "d", make_input("sum_up"), data_format="json", database="default"
         )
-        found = client.wait_for_results(task["id"], sleep=0.5)
+        results = client.wait_for_results(task["id"], sleep=0.5)
         decoded = client.result.list(task=task["id"], include_metadata=False)
         assert [item["result"]["sum_up"] for item in decoded] == [3.0, 5.0]
         if contract == "v3":
-            assert [item["result"] for item in found] == [
+            assert [item["result"] for item in results] == [
                 b'json.{"sum_up":3.0,"count":2}',
                 b'json.{"sum_up":5.0,"count":1}',
             ]
@@ -227,7 +237,7 @@ def test_a_v3_script_runs_as_it_is(contract: str) -> None:
 
 @pytest.mark.parametrize("contract", ["v4", "v5"])
 @pytest.mark.parametrize("databases", ["default", [{"label": "default"}]], ids=["a bare label", "a list"])
-def test_a_v4_script_runs_as_it_is(contract: str, databases: Any) -> None:
+def test_a_v4_script_runs_unchanged(contract: str, databases: Any) -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, contract=contract) as federation:
         client = federation.client()
         client.authenticate("researcher", "password", mfa_code=123456)
@@ -253,11 +263,11 @@ def test_a_v4_script_runs_as_it_is(contract: str, databases: Any) -> None:
             (2, "completed", 3),
             (1, "completed", 2),
         ]
-        given = runs[0]["arguments"] if contract == "v5" else runs[0]["input"]
-        assert json.loads(given) in ({"column": "x"}, {"method": "sum_up", "kwargs": {"column": "x"}})
+        input_ = runs[0]["arguments"] if contract == "v5" else runs[0]["input"]
+        assert json.loads(input_) in ({"column": "x"}, {"method": "sum_up", "kwargs": {"column": "x"}})
 
 
-def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
+def test_a_v5_script_runs_unchanged(tmp_path: Path) -> None:
     files = {name: tmp_path / f"{name}.csv" for name in ("first", "second")}
     for name, file in files.items():
         FRAMES[name].to_csv(file, index=False)
@@ -283,8 +293,8 @@ def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
             databases=[{"type": "dataframe", "dataframe_id": table["id"]}],
             action="federated_compute",
         )
-        found = client.wait_for_results(task["id"])["data"]
-        assert [(json.loads(item["result"])["sum_up"], item["action"]) for item in found] == [
+        results = client.wait_for_results(task["id"])["data"]
+        assert [(json.loads(item["result"])["sum_up"], item["action"]) for item in results] == [
             (5.0, "federated_compute"),
             (3.0, "federated_compute"),
         ]
@@ -297,7 +307,7 @@ def test_a_v5_script_runs_as_it_is(tmp_path: Path) -> None:
         assert client.task.list(database="d", field="id") == [{"id": 2}]
 
 
-def test_on_v4_a_task_that_names_no_database_gets_none_where_it_is_written_as_there() -> None:
+def test_a_task_with_input__has_no_default_database() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         client = federation.client()
         call = {"method": "sum_up", "kwargs": {"column": "x"}}
@@ -313,12 +323,12 @@ def test_on_v4_a_task_that_names_no_database_gets_none_where_it_is_written_as_th
 # Lists.
 
 
-def ids(found: Any) -> list[int]:
-    return [item["id"] for item in (found if isinstance(found, list) else found["data"])]
+def list_ids(listed: Any) -> list[int]:
+    return [item["id"] for item in (listed if isinstance(listed, list) else listed["data"])]
 
 
 @pytest.mark.parametrize(
-    ("filters", "found"),
+    ("filters", "expected"),
     [
         ({}, [4, 3, 2, 1]),
         ({"name": "%s"}, [4, 2, 1]),
@@ -345,37 +355,39 @@ def ids(found: Any) -> list[int]:
     ],
     ids=str,
 )
-def test_tasks_are_listed_newest_first_and_found_by_what_is_known_of_them(
-    client: Client, filters: dict[str, Any], found: list[int]
+def test_tasks_are_listed_newest_first_and_filtered(
+    client: Client, filters: dict[str, Any], expected: list[int]
 ) -> None:
-    assert ids(client.task.list(**filters)) == found
+    assert list_ids(client.task.list(**filters)) == expected
 
 
-def test_a_run_is_a_job_on_v3_and_one_of_the_task_s_later(client: Client) -> None:
-    assert ids(client.task.list(run=2)) == ([3, 2] if is_v3(client) else [1])
+@on_each_contract
+def test_the_argument_run_is_a_job_on_v3_and_a_run_later(client: Client) -> None:
+    assert list_ids(client.task.list(run=2)) == ([3, 2] if is_v3(client) else [1])
 
 
-def test_pages_say_where_the_others_are(client: Client) -> None:
+def test_pages_have_links_to_other_pages(client: Client) -> None:
     first = client.task.list(per_page=3)
     assert first["links"]["next"].endswith("page=2")
     assert "next" not in client.task.list(per_page=3, page=2)["links"]
     assert client.run.list(per_page=None)["links"]["self"] == client.run.list(per_page=None)["links"]["last"]
 
 
-def test_without_a_word_a_list_of_tasks_has_a_page_of_twenty() -> None:
+def test_the_default_page_of_tasks_has_twenty_items() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, faults={2: Dead()}) as federation:
         client = federation.client()
         for _ in range(22):
-            client.task.create(1, 2, input=posted("sum_up"))
+            client.task.create(1, 2, input=make_input("sum_up"))
         assert len(client.task.list()["data"]) == 20
         assert [len(client.task.list(page=n, fields=["id"])) for n in (1, 2)] == [20, 2]
         assert len(client.task.list(page=None, per_page=None)["data"]) == 22
 
 
-def test_results_can_be_had_with_their_task_and_a_task_with_its_results(client: Client) -> None:
+@on_each_contract
+def test_results_can_include_their_task_and_tasks_their_results(client: Client) -> None:
     task = client.task.get(1, include_results=True)
     assert [item["id"] for item in task["results"]] == [1, 2, 3]
-    assert all(isinstance(item["result"], str) for item in task["results"])  # base64, as the platform leaves it there
+    assert all(isinstance(item["result"], str) for item in task["results"])  # base64, as on the platform
     assert client.task.list(name="totals", include_results=True)["data"] == [task]
     assert client.result.list(task=1, include_task=True)["data"][0]["task"]["name"] == "totals"
     assert client.run.get(1, include_task=True)["task"]["id"] == 1
@@ -383,7 +395,7 @@ def test_results_can_be_had_with_their_task_and_a_task_with_its_results(client: 
 
 
 @pytest.mark.parametrize(
-    ("filters", "found"),
+    ("filters", "expected"),
     [
         ({"task": 1}, [3, 2, 1]),
         ({"task": 1, "organization": 4}, [1]),
@@ -396,15 +408,16 @@ def test_results_can_be_had_with_their_task_and_a_task_with_its_results(client: 
     ],
     ids=str,
 )
-def test_runs_are_listed_newest_first_and_found_by_what_is_known_of_them(
-    client: Client, filters: dict[str, Any], found: list[int]
+def test_runs_are_listed_newest_first_and_filtered(
+    client: Client, filters: dict[str, Any], expected: list[int]
 ) -> None:
-    assert ids(client.run.list(**filters)) == found
+    assert list_ids(client.run.list(**filters)) == expected
     if "status" not in filters:
-        assert set(ids(client.result.list(**filters))) == set(found)
+        assert set(list_ids(client.result.list(**filters))) == set(expected)
 
 
-def test_a_failed_run_is_never_missing_and_its_log_tells_why(client: Client) -> None:
+@on_each_contract
+def test_a_failed_run_is_never_missing_and_its_log_has_the_reason(client: Client) -> None:
     results = client.result.from_task(4)
     items = results if is_v3(client) else results["data"][::-1]
     assert [item["result"] is None for item in items] == [False, False, True]
@@ -444,8 +457,8 @@ def test_a_dead_node_is_offline_and_its_run_pending() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, faults={"second": Dead()}) as federation:
         client = federation.client()
         assert client.node.list(is_online=False, fields=["id", "status"]) == [{"id": 2, "status": "offline"}]
-        task = client.task.create(1, [2, 3], input=posted("sum_up"))
-        until(lambda: client.run.list(task=task["id"], status="completed", field="id"))
+        task = client.task.create(1, [2, 3], input=make_input("sum_up"))
+        wait_until(lambda: client.run.list(task=task["id"], status="completed", field="id"))
         assert client.run.list(task=task["id"], state="open", fields=["status", "started_at"]) == [
             {"status": "pending", "started_at": None}
         ]
@@ -453,21 +466,22 @@ def test_a_dead_node_is_offline_and_its_run_pending() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pattern", "text", "alike"),
+    ("pattern", "text", "is_match"),
     [("E%", "Ever", True), ("E%", "ever", False), ("_b", "ab", True), ("_b", "b", False), ("a.c", "abc", False)],
 )
-def test_names_are_alike_as_sql_has_it(pattern: str, text: str, alike: bool) -> None:
-    assert like(pattern, text) is alike
+def test_patterns_match_as_in_sql(pattern: str, text: str, is_match: bool) -> None:
+    assert matches(pattern, text) is is_match
 
 
-# While it runs.
+# Running tasks.
 
 
-def test_a_killed_task_ends_with_all_that_it_had_begun(working: Federation) -> None:
-    client = working.client()
-    task = client.task.create(1, [2, 3, 4], input=posted("holds_everybody"))
-    until(lambda: len(client.run.list(status="active", page=None, field="id")) > 3)
-    assert client.task.get(task["id"])["status"] == ("awaiting" if working.contract == "v5" else "active")
+@pytest.mark.parametrize("federation", CONTRACTS, indirect=True)
+def test_a_killed_task_is_cancelled_with_its_subtasks(federation: Federation) -> None:
+    client = federation.client()
+    task = client.task.create(1, [2, 3, 4], input=make_input("wait_at_all_nodes"))
+    wait_until(lambda: len(client.run.list(status="active", page=None, field="id")) > 3)
+    assert client.task.get(task["id"])["status"] == ("awaiting" if federation.contract == "v5" else "active")
     assert client.task.kill(task["id"]) == {"msg": "task 1 is killed"}
 
     assert client.run.list(state="open", field="id") == []
@@ -475,43 +489,44 @@ def test_a_killed_task_ends_with_all_that_it_had_begun(working: Federation) -> N
     assert {run["status"] for run in killed} == {"killed by user"}
     assert all(run["finished_at"] for run in killed)
     statuses = {item["status"] for item in client.task.list(fields=["status"])}
-    assert statuses == {"killed by user" if working.contract == "v4" else "failed"}
+    assert statuses == {"killed by user" if federation.contract == "v4" else "failed"}
     assert all("a request to kill its task" in run["log"].splitlines()[-1] for run in client.run.list(fields=["log"]))
 
     results = client.wait_for_results(task["id"])
-    assert [item["result"] for item in (results if working.contract == "v3" else results["data"])] == [None] * 3
-    assert client.task.kill(task["id"])["msg"].startswith("task 1 has ended already: ")
+    assert [item["result"] for item in (results if federation.contract == "v3" else results["data"])] == [None] * 3
+    assert client.task.kill(task["id"])["msg"].startswith("task 1 has already finished: ")
 
 
-def test_a_run_that_has_ended_stays_as_it_is_when_its_task_is_killed(working: Federation) -> None:
-    client = working.client()
-    done = client.task.create(1, [2], input=posted("sum_up"))
+def test_a_finished_run_is_unchanged_when_its_task_is_killed(federation: Federation) -> None:
+    client = federation.client()
+    done = client.task.create(1, [2], input=make_input("sum_up"))
     client.wait_for_results(done["id"])
     before = client.run.list(task=done["id"])
-    assert "has ended already" in client.task.kill(done["id"])["msg"]
+    assert "has already finished" in client.task.kill(done["id"])["msg"]
     assert client.run.list(task=done["id"]) == before
 
 
-def test_waiting_ends_as_soon_as_the_task_does(working: Federation) -> None:
-    client = working.client()
-    task = client.task.create(1, [2], input=posted("held"))
-    found: list[Any] = []
-    waiting = threading.Thread(target=lambda: found.append(client.wait_for_results(task["id"], interval=3600)))
+@pytest.mark.parametrize("federation", CONTRACTS, indirect=True)
+def test_waiting_returns_as_soon_as_the_task_is_complete(federation: Federation) -> None:
+    client = federation.client()
+    task = client.task.create(1, [2], input=make_input("wait_for_gate"))
+    returned: list[Any] = []
+    waiting = threading.Thread(target=lambda: returned.append(client.wait_for_results(task["id"], interval=3600)))
     waiting.start()
-    until(lambda: client.run.get(1)["status"] == "active")
-    assert not found
+    wait_until(lambda: client.run.get(1)["status"] == "active")
+    assert not returned
     GATE.set()
     waiting.join(30)
-    (results,) = found
-    assert [item["result"] for item in (results if working.contract == "v3" else results["data"])] in (
+    (results,) = returned
+    assert [item["result"] for item in (results if federation.contract == "v3" else results["data"])] in (
         ['"let go"'],
         [b'json."let go"'],
     )
 
 
-def test_waiting_in_a_federation_that_closes_is_an_error(working: Federation) -> None:
-    client = working.client()
-    task = client.task.create(1, [2], input=posted("held"))
+def test_waiting_in_a_federation_that_closes_is_an_error(federation: Federation) -> None:
+    client = federation.client()
+    task = client.task.create(1, [2], input=make_input("wait_for_gate"))
     errors: list[Exception] = []
 
     def wait() -> None:
@@ -522,103 +537,110 @@ def test_waiting_in_a_federation_that_closes_is_an_error(working: Federation) ->
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    until(lambda: client.run.get(1)["status"] == "active")
-    working.close()
+    wait_until(lambda: client.run.get(1)["status"] == "active")
+    federation.close()
     waiting.join(30)
     GATE.set()
-    assert [str(error) for error in errors] == ["this federation is closed; make a new one"]
+    assert [str(error) for error in errors] == ["this federation is closed; create a new one"]
     with pytest.raises(FederationError, match="closed"):
         client.authenticate()
 
 
-# What cannot be.
+# Errors.
 
 
 @pytest.mark.parametrize(
-    ("call", "words"),
+    ("call", "message"),
     [
-        (lambda c: c.task.get(9), "no task 9; there are 1 to 4"),
-        (lambda c: c.task.kill(9), "no task 9; there are 1 to 4"),
-        (lambda c: c.task.list(parent=9), "no task 9; there are 1 to 4"),
-        (lambda c: c.task.list(result=99), "no run 99; there are 1 to 8"),
-        (lambda c: c.result.list(task=9), "no task 9; there are 1 to 4"),
-        (lambda c: c.result.from_task(9), "no task 9; there are 1 to 4"),
-        (lambda c: c.wait_for_results(9), "no task 9; there are 1 to 4"),
-        (lambda c: c.run.from_task(9), "no task 9; there are 1 to 4"),
-        (lambda c: c.result.get(99), "no run 99; there are 1 to 8"),
-        (lambda c: c.run.get(99), "no run 99; there are 1 to 8"),
-        (lambda c: c.organization.get(9), r"no organization 9; there are: 1 \(root\), 2 \(first\)"),
-        (lambda c: c.node.get(9), "no node 9; there are 1 to 3"),
-        (lambda c: c.collaboration.get(9), "no collaboration 9; there is 1"),
-        (lambda c: c.organization.list(collaboration=9), "no collaboration 9; there is 1"),
-        (lambda c: c.setup_collaboration(9), "no collaboration 9; there is 1"),
-        (lambda c: c.task.list(status="crushed"), "no status 'crushed'; there are: .*completed"),
-        (lambda c: c.run.list(status="crushed"), "no status 'crushed'; there are: .*crashed"),
-        (lambda c: c.run.list(state="closed"), "no state 'closed'; there are: open"),
-        (lambda c: c.task.list(nmae="x"), "list has no argument nmae; there are: name, status"),
-        (lambda c: c.task.get(1, nmae="x"), "get has no argument nmae; there are: id_, include_results, field, fields"),
-        (lambda c: c.task.list(fields=["nmae"]), "no field nmae; there are: id, "),
-        (lambda c: c.task.get(1, fields="name"), r"fields is a list of keys: fields=\['name'\]"),
-        (lambda c: c.task.list(filter_=("nmae", 1)), "no field nmae; there are: id, "),
+        (lambda c: c.task.get(9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.task.kill(9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.task.list(parent=9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.task.list(result=99), r"unknown run 99 \(existing runs: 1 to 8\)"),
+        (lambda c: c.result.list(task=9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.result.from_task(9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.wait_for_results(9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.run.from_task(9), r"unknown task 9 \(existing tasks: 1 to 4\)"),
+        (lambda c: c.result.get(99), r"unknown run 99 \(existing runs: 1 to 8\)"),
+        (lambda c: c.run.get(99), r"unknown run 99 \(existing runs: 1 to 8\)"),
+        (lambda c: c.organization.get(9), r"unknown organization 9 \(choose from 1 \(root\), 2 \(first\)"),
+        (lambda c: c.node.get(9), r"unknown node 9 \(existing nodes: 1 to 3\)"),
+        (lambda c: c.collaboration.get(9), r"unknown collaboration 9 \(choose from 1 "),
+        (lambda c: c.organization.list(collaboration=9), r"unknown collaboration 9 \(choose from 1 "),
+        (lambda c: c.setup_collaboration(9), r"unknown collaboration 9 \(choose from 1 "),
+        (lambda c: c.task.list(status="crushed"), r"unknown status 'crushed' \(choose from .*completed"),
+        (lambda c: c.run.list(status="crushed"), r"unknown status 'crushed' \(choose from .*crashed"),
+        (lambda c: c.run.list(state="closed"), r"unknown state 'closed' \(choose from open\)"),
+        (lambda c: c.task.list(nmae="x"), r"list has no argument nmae \(choose from name, status"),
+        (
+            lambda c: c.task.get(1, nmae="x"),
+            r"get has no argument nmae \(choose from id_, include_results, field, fields",
+        ),
+        (lambda c: c.task.list(fields=["nmae"]), r"unknown field nmae \(choose from id, "),
+        (lambda c: c.task.get(1, fields="name"), r"fields must be a list of keys: write fields=\['name'\]"),
+        (lambda c: c.task.list(filter_=("nmae", 1)), r"unknown field nmae \(choose from id, "),
         (lambda c: c.task.list(page=0), "pages are counted from 1"),
-        (lambda c: c.task.create([2], "n"), "the collaboration comes first"),
-        (lambda c: c.task.create(1, [2], input={"method": "m"}, input_={"method": "m"}), "give one of them"),
-        (lambda c: c.task.create(1, [2], input={"method": "m"}, database="a", databases="b"), "give one of them"),
-        (lambda c: c.task.create(1, [2], input={"method": "m"}, databases=3.5), "`databases` is a label, or a list"),
-        (lambda c: c.task.create(input={"method": "m"}), "name each organization once, and at least one"),
+        (lambda c: c.task.create([2], "n"), "the first argument is the collaboration"),
+        (lambda c: c.task.create(1, [2], input={"method": "m"}, input_={"method": "m"}), "pass only one of them"),
+        (lambda c: c.task.create(1, [2], input={"method": "m"}, database="a", databases="b"), "pass only one of them"),
+        (
+            lambda c: c.task.create(1, [2], input={"method": "m"}, databases=3.5),
+            "`databases` must be a label, or a list",
+        ),
+        (lambda c: c.task.create(input={"method": "m"}), "name at least one organization"),
         (lambda c: c.setup_encryption("private_key.pem"), "not encrypted"),
     ],
 )
-def test_what_there_is_not_is_named_with_what_there_is(
-    client: Client, call: Callable[[Client], object], words: str
+def test_an_unknown_id_or_value_is_refused_with_the_choices(
+    client: Client, call: Callable[[Client], object], message: str
 ) -> None:
-    with pytest.raises(FederationError, match=words):
+    with pytest.raises(FederationError, match=message):
         call(client)
-    assert len(client.task.list()["data"]) == 4  # and nothing was sent
+    assert len(client.task.list()["data"]) == 4  # no task was created
 
 
 def test_a_client_of_an_untouched_federation_has_empty_lists() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS) as federation:
         client = federation.client()
         assert (client.task.list()["data"], client.run.list()["data"], client.result.list()["data"]) == ([], [], [])
-        with pytest.raises(FederationError, match="no task 1; there is none yet"):
+        with pytest.raises(FederationError, match=r"unknown task 1 \(existing tasks: none\)"):
             client.task.get(1)
 
 
-def test_every_call_explains_itself(client: Client) -> None:
-    parts = [getattr(client, part) for part in vars(client) if not part.startswith("_")]
+def test_every_call_documents_its_arguments(client: Client) -> None:
+    groups = [name for name, part in vars(type(client)).items() if isinstance(part, cached_property)]
+    parts = [getattr(client, name) for name in groups]
     calls = [
         call
         for part in (client, *parts)
         for name, call in inspect.getmembers(part, callable)
-        if not name.startswith("_") and not inspect.isclass(call) and name not in vars(client)
+        if not name.startswith("_") and not inspect.isclass(call) and name not in groups
     ]
     assert len(calls) > 25
     for call in calls:
         text = inspect.getdoc(call) or ""
-        own = [name for name, p in inspect.signature(call).parameters.items() if p.kind is not p.VAR_KEYWORD]
+        names = [name for name, p in inspect.signature(call).parameters.items() if p.kind is not p.VAR_KEYWORD]
         assert text, call
-        assert not own or call.__name__ in ("post", "authenticate", "setup_collaboration") or "Args:" in text, call
+        assert not names or call.__name__ in ("post", "authenticate", "setup_collaboration") or "Args:" in text, call
         if "Args:" in text:
-            assert [name for name in own if f"{name}:" not in text] == [], call
+            assert [name for name in names if f"{name}:" not in text] == [], call
 
 
-def test_a_list_takes_no_more_for_each_item_where_there_are_many() -> None:
-    def steps(nodes: int) -> int:
-        """How many functions are called to list what there is: no measure of time, so the same on every machine."""
+def test_the_calls_for_a_list_grow_linearly_with_its_items() -> None:
+    def count_calls(nodes: int) -> int:
+        """Count the function calls of all lists. Unlike a time, the number is the same on every machine."""
         frame = pd.DataFrame({"x": [1.0]})
         with Federation(
             [frame] * nodes, algorithm=FUNCTIONS, faults=dict.fromkeys(range(2, nodes + 2), Dead())
         ) as many:
             client = many.client()
-            client.task.create(1, list(many.organizations()), input=posted("sum_up"))
+            client.task.create(1, list(many.organizations()), input=make_input("sum_up"))
             count = 0
 
-            def counted(_frame: object, event: str, _argument: object) -> None:
+            def count_call(_frame: object, event: str, _argument: object) -> None:
                 nonlocal count
                 count += event == "call"
 
-            sys.setprofile(counted)
+            sys.setprofile(count_call)
             try:
                 assert len(client.run.list(task=1)["data"]) == nodes
                 assert len(client.result.list(task=1)["data"]) == nodes
@@ -629,4 +651,4 @@ def test_a_list_takes_no_more_for_each_item_where_there_are_many() -> None:
                 sys.setprofile(None)
             return count
 
-    assert steps(200) < 15 * steps(20)
+    assert count_calls(200) < 15 * count_calls(20)

@@ -1,4 +1,4 @@
-"""Sessions and their tables, as a v5 researcher makes and uses them: extracted, prepared, computed with."""
+"""Sessions and their tables on v5: tables are extracted, preprocessed and used in tasks."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 
 from algotools import Federation
-from algotools.contract.platform import Run
 from algotools.errors import FederationError
 from algotools.federation import Dead, Wrong
+from algotools.federation.contract.rest import RunRecord
 from algotools.task import Database
 
 from ..conftest import ALGORITHMS
@@ -24,11 +24,11 @@ TABLES = [
     pd.DataFrame({"name": ["Ada", "Jane", "Tim"], "age": [36, 71, 9]}),
     pd.DataFrame({"name": ["Ida", "John"], "age": [58, 17]}),
 ]
-"""What the organizations 2 and 3 have, in each of their databases."""
+"""The rows of the organizations 2 and 3, in each of their databases."""
 
 
-def of_node(folder: Path, table: pd.DataFrame) -> dict[str, Any]:
-    """One table as databases of every type; the second sheet and ``default`` have all of it."""
+def write_databases(folder: Path, table: pd.DataFrame) -> dict[str, Any]:
+    """Write a table as databases of every type. ``default`` and the second sheet have all rows."""
     folder.mkdir()
     table.to_csv(folder / "a.csv", index=False)
     table.to_parquet(folder / "a.parquet", index=False)
@@ -50,12 +50,17 @@ def of_node(folder: Path, table: pd.DataFrame) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def sources(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder = tmp_path_factory.mktemp("sources")
-    return [of_node(folder / str(number), table) for number, table in enumerate(TABLES)]
+    return [write_databases(folder / str(number), table) for number, table in enumerate(TABLES)]
 
 
-@pytest.fixture(params=["inline", "process"])
+@pytest.fixture
 def runner(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+    """The runner: inline, unless a test chooses."""
+    return str(getattr(request, "param", "inline"))
+
+
+by_each_runner = pytest.mark.parametrize("runner", ["inline", "process"], indirect=True)
+"""For tables, folders and variables that travel between processes."""
 
 
 Make = Callable[..., Federation]
@@ -63,15 +68,17 @@ Make = Callable[..., Federation]
 
 @pytest.fixture
 def make(runner: str, sources: list[dict[str, Any]]) -> Iterator[Make]:
-    """Makes federations of two nodes, closed at the end."""
-    made: list[Federation] = []
+    """Creates federations of two nodes, and closes them after the test."""
+    federations: list[Federation] = []
 
     def make(**options: Any) -> Federation:
-        made.append(Federation(sources, **{"algorithm": PREPARES, "runner": runner, "contract": "v5", **options}))
-        return made[-1]
+        federations.append(
+            Federation(sources, **{"algorithm": PREPARES, "runner": runner, "contract": "v5", **options})
+        )
+        return federations[-1]
 
     yield make
-    for federation in made:
+    for federation in federations:
         federation.close()
 
 
@@ -80,30 +87,23 @@ def nodes(make: Make) -> Federation:
     return make()
 
 
-@pytest.fixture
-def inline(sources: list[dict[str, Any]]) -> Iterator[Federation]:
-    """For what does not depend on the runner."""
-    with Federation(sources, algorithm=PREPARES, contract="v5") as federation:
-        yield federation
-
-
-def made(nodes: Federation, table: dict[str, Any]) -> dict[str, Any]:
-    """A table when the task that makes it has ended."""
+def wait_for_table(nodes: Federation, table: dict[str, Any]) -> dict[str, Any]:
+    """Wait until the task that creates a table has finished, and return the table."""
     assert nodes.wait(table["last_session_task"]["id"], 60)
     return nodes.client().dataframe.get(table["id"])
 
 
-def extracted(nodes: Federation, method: str = "read_csv", label: str = "default", **more: Any) -> dict[str, Any]:
-    """A table, extracted at all nodes."""
-    return made(nodes, nodes.client().dataframe.create(label, method=method, **more))
+def extract(nodes: Federation, method: str = "read_csv", label: str = "default", **options: Any) -> dict[str, Any]:
+    """Extract a table at all nodes."""
+    return wait_for_table(nodes, nodes.client().dataframe.create(label, method=method, **options))
 
 
-def prepared(nodes: Federation, table: dict[str, Any], method: str, **arguments: object) -> dict[str, Any]:
-    return made(nodes, nodes.client().dataframe.preprocess(table["id"], method=method, arguments=arguments))
+def preprocess(nodes: Federation, table: dict[str, Any], method: str, **arguments: object) -> dict[str, Any]:
+    return wait_for_table(nodes, nodes.client().dataframe.preprocess(table["id"], method=method, arguments=arguments))
 
 
-def runs(nodes: Federation, tables: list[Any], method: str, /, **arguments: object) -> list[Run]:
-    """The ended runs of a task on tables."""
+def run_task(nodes: Federation, tables: list[Any], method: str, /, **arguments: object) -> list[RunRecord]:
+    """Run a task on tables, and return its finished runs."""
     client = nodes.client()
     databases = [{"dataframe_id": table["id"]} for table in tables]
     task = client.task.create(1, [2, 3], method=method, arguments=arguments, databases=databases)
@@ -111,23 +111,23 @@ def runs(nodes: Federation, tables: list[Any], method: str, /, **arguments: obje
     return nodes.task(task["id"]).runs
 
 
-def answers(nodes: Federation, tables: list[Any], method: str, /, **arguments: object) -> list[Any]:
-    """What the nodes answer to a task on tables; a failure of one is its answer."""
-    return [nodes.failure(run) or nodes.answer(run) for run in runs(nodes, tables, method, **arguments)]
+def get_results(nodes: Federation, tables: list[Any], method: str, /, **arguments: object) -> list[Any]:
+    """Run a task on tables, and return the result or the failure of each node."""
+    return [nodes.failure(run) or nodes.answer(run) for run in run_task(nodes, tables, method, **arguments)]
 
 
-def makers(nodes: Federation, table: dict[str, Any]) -> list[Run]:
-    """The runs that made a table what it is."""
+def get_table_runs(nodes: Federation, table: dict[str, Any]) -> list[RunRecord]:
+    """Return the runs of the last task that changed a table."""
     return nodes.task(table["last_session_task"]["id"]).runs
 
 
-def failures(nodes: Federation, found: list[Run]) -> list[tuple[int, str]]:
-    told = [failure for run in found if (failure := nodes.failure(run)) is not None]
-    assert len(told) == len(found)
-    return [(failure.exit_code, failure.message) for failure in told]
+def get_failures(nodes: Federation, runs_: list[RunRecord]) -> list[tuple[int, str]]:
+    failures = [failure for run in runs_ if (failure := nodes.failure(run)) is not None]
+    assert len(failures) == len(runs_)
+    return [(failure.exit_code, failure.message) for failure in failures]
 
 
-# Making tables
+# Creating tables
 
 
 @pytest.mark.parametrize(
@@ -139,88 +139,96 @@ def failures(nodes: Federation, found: list[Run]) -> list[tuple[int, str]]:
         ("register", "read_sql_database", {"query": "SELECT * FROM people"}),
     ],
 )
-def test_every_algorithm_has_readers(nodes: Federation, label: str, method: str, arguments: dict[str, str]) -> None:
-    table = extracted(nodes, method, label, arguments=arguments)
+def test_every_algorithm_has_the_built_in_readers(
+    nodes: Federation, label: str, method: str, arguments: dict[str, str]
+) -> None:
+    table = extract(nodes, method, label, arguments=arguments)
     assert table["ready"] is True
-    assert answers(nodes, [table], "total", column="age") == [116, 75]
+    assert get_results(nodes, [table], "total", column="age") == [116, 75]
 
 
-def test_a_reader_takes_what_its_arguments_say(nodes: Federation) -> None:
-    assert answers(nodes, [extracted(nodes, "read_excel", "book")], "total", column="age") == [36, 58]
-    asked = {"query": "SELECT age FROM people WHERE age > 17"}
-    table = extracted(nodes, "read_sql_database", "register", arguments=asked)
+def test_a_reader_uses_its_arguments(nodes: Federation) -> None:
+    assert get_results(nodes, [extract(nodes, "read_excel", "book")], "total", column="age") == [36, 58]
+    arguments = {"query": "SELECT age FROM people WHERE age > 17"}
+    table = extract(nodes, "read_sql_database", "register", arguments=arguments)
     assert [column["name"] for column in table["columns"]] == ["age", "age"]
-    assert answers(nodes, [table], "total", column="age") == [107, 58]
+    assert get_results(nodes, [table], "total", column="age") == [107, 58]
 
 
-def test_an_author_extracts_what_the_author_likes(nodes: Federation) -> None:
-    assert answers(nodes, [extracted(nodes, "grown_ups")], "total", column="age") == [107, 58]
-    older = extracted(nodes, "grown_ups", arguments={"at_least": 40})
-    assert answers(nodes, [older], "total", column="age") == [71, 58]
+def test_an_author_can_write_an_extraction(nodes: Federation) -> None:
+    assert get_results(nodes, [extract(nodes, "grown_ups")], "total", column="age") == [107, 58]
+    older = extract(nodes, "grown_ups", arguments={"at_least": 40})
+    assert get_results(nodes, [older], "total", column="age") == [71, 58]
 
 
+@by_each_runner
 @pytest.mark.parametrize("label", ["default", "columns", "others"])
-def test_an_author_may_have_the_database_read(nodes: Federation, label: str) -> None:
-    table = extracted(nodes, "born", label, arguments={"year": 2000})
-    more = 300 if label == "others" else 0
-    assert answers(nodes, [table], "total", column="born") == [6000 - 116 - more, 4000 - 75 - more * 2 // 3]
-    assert answers(nodes, [table], "total", column="organization") == [6, 6]
+def test_an_extraction_can_receive_the_database_as_a_frame(nodes: Federation, label: str) -> None:
+    table = extract(nodes, "born", label, arguments={"year": 2000})
+    difference = 300 if label == "others" else 0
+    assert get_results(nodes, [table], "total", column="born") == [
+        6000 - 116 - difference,
+        4000 - 75 - difference * 2 // 3,
+    ]
+    assert get_results(nodes, [table], "total", column="organization") == [6, 6]
 
 
-def test_preparing_changes_a_table_for_all_that_comes_later(nodes: Federation) -> None:
-    table = extracted(nodes)
-    before = runs(nodes, [table], "total", column="age")
-    table = prepared(nodes, table, "younger", column="age", by=2)
-    assert answers(nodes, [table], "total", column="age") == [110, 71]
-    table = prepared(nodes, table, "shortened", rows=1)
-    assert answers(nodes, [table], "total", column="age") == [34, 56]
+@by_each_runner
+def test_preprocessing_changes_a_table_for_later_tasks(nodes: Federation) -> None:
+    table = extract(nodes)
+    before = run_task(nodes, [table], "total", column="age")
+    table = preprocess(nodes, table, "younger", column="age", by=2)
+    assert get_results(nodes, [table], "total", column="age") == [110, 71]
+    table = preprocess(nodes, table, "shortened", rows=1)
+    assert get_results(nodes, [table], "total", column="age") == [34, 56]
     assert [nodes.answer(run) for run in before] == [116, 75]
 
 
-def test_preparing_sees_all_columns_whichever_an_argument_names(nodes: Federation) -> None:
-    table = prepared(nodes, extracted(nodes), "younger", column="age")
+def test_preprocessing_gets_all_columns(nodes: Federation) -> None:
+    table = preprocess(nodes, extract(nodes), "younger", column="age")
     assert [c["name"] for c in table["columns"] if c["node_id"] == 1] == ["name", "age"]
 
 
-def test_a_table_may_be_given_back_as_arrows(nodes: Federation) -> None:
+@by_each_runner
+def test_a_function_may_return_an_arrow_table(nodes: Federation) -> None:
     pytest.importorskip("pyarrow")
-    table = prepared(nodes, extracted(nodes), "as_arrow")
+    table = preprocess(nodes, extract(nodes), "as_arrow")
     columns = [(column["name"], column["dtype"]) for column in table["columns"] if column["node_id"] == 2]
-    assert columns[1:] == [("age", "int64"), ("half", "double")]  # a text's type is as pyarrow likes it
-    assert answers(nodes, [table], "total", column="half") == [58, 37]
+    assert columns[1:] == [("age", "int64"), ("half", "double")]  # the type of a text depends on pyarrow
+    assert get_results(nodes, [table], "total", column="half") == [58, 37]
 
 
-def test_a_table_tells_how_far_it_is_and_what_it_has(inline: Federation) -> None:
-    client = inline.client()
+def test_a_table_has_its_status_and_columns(nodes: Federation) -> None:
+    client = nodes.client()
     session = client.session.create(name="study")
     table = client.dataframe.create("default", session=session["id"], name="people")
     assert (table["id"], table["name"], table["db_label"], table["session"]["id"]) == (1, "people", "default", 1)
-    found = made(inline, table)
-    assert (found["ready"], found["organizations_ready"]) == (True, [2, 3])
-    assert found.keys() == table.keys()
+    finished_table = wait_for_table(nodes, table)
+    assert (finished_table["ready"], finished_table["organizations_ready"]) == (True, [2, 3])
+    assert finished_table.keys() == table.keys()
     for node in (1, 2):
-        columns = [column for column in found["columns"] if column["node_id"] == node]
+        columns = [column for column in finished_table["columns"] if column["node_id"] == node]
         assert [column["name"] for column in columns] == ["name", "age"]
         assert columns[1] == {"node_id": node, "name": "age", "dtype": "int64"}
-        assert columns[0]["dtype"] in ("string", "large_string")  # as the installed pandas has texts
+        assert columns[0]["dtype"] in ("string", "large_string")  # depends on the version of pandas
     assert client.dataframe.list(1)["data"] == [client.dataframe.get(1)]
     session = client.session.get(1)
     assert (session["name"], session["scope"], session["ready"]) == ("study", "collaboration", True)
     assert client.session.list()["data"] == [session]
 
 
-def test_a_table_that_is_not_there_yet_is_not_ready(nodes: Federation, tmp_path: Path) -> None:
+def test_a_table_is_not_ready_before_its_task_has_finished(nodes: Federation, tmp_path: Path) -> None:
     client, file = nodes.client(), tmp_path / "now"
     table = client.dataframe.create("default", method="waits_for", arguments={"file": str(file)})
     assert table["ready"] is False
     assert client.session.get(table["session"]["id"])["ready"] is False
     file.touch()
-    assert made(nodes, table)["ready"] is True
+    assert wait_for_table(nodes, table)["ready"] is True
     assert client.session.get(table["session"]["id"])["ready"] is True
 
 
-def test_a_researcher_gets_no_table(nodes: Federation) -> None:
-    table = prepared(nodes, extracted(nodes), "younger", column="age")
+def test_a_researcher_does_not_get_the_table(nodes: Federation) -> None:
+    table = preprocess(nodes, extract(nodes), "younger", column="age")
     for task in (1, 2):
         items = nodes.client().result.list(task=task)["data"]
         assert [(item["status"], item["result"]) for item in items] == [("completed", None)] * 2
@@ -228,10 +236,10 @@ def test_a_researcher_gets_no_table(nodes: Federation) -> None:
     assert table["ready"] is True
 
 
-def test_what_has_been_done_stands_in_the_sessions_file(inline: Federation) -> None:
-    prepared(inline, extracted(inline, name="people"), "shortened", rows=1)
+def test_the_session_file_lists_the_actions(nodes: Federation) -> None:
+    preprocess(nodes, extract(nodes, name="people"), "shortened", rows=1)
     for node in (2, 3):
-        folder = inline._folder / f"node-{node}" / "session-1"
+        folder = nodes._platform.folders.base / f"node-{node}" / "session-1"
         state = pd.read_parquet(folder / "session_state.parquet")
         assert list(state.columns) == ["action", "file", "timestamp", "message", "dataframe"]
         assert state[["action", "file", "dataframe"]].to_numpy().tolist() == [
@@ -246,30 +254,30 @@ def test_what_has_been_done_stands_in_the_sessions_file(inline: Federation) -> N
 
 
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
-def test_several_tables_come_in_the_order_of_the_task(nodes: Federation, order: list[int]) -> None:
+def test_several_tables_have_the_order_of_the_task(nodes: Federation, order: list[int]) -> None:
     client = nodes.client()
     session = client.session.create()["id"]
-    one, other = (
-        extracted(nodes, session=session),
-        extracted(nodes, "born", "others", arguments={"year": 0}, session=session),
+    first, second = (
+        extract(nodes, session=session),
+        extract(nodes, "born", "others", arguments={"year": 0}, session=session),
     )
     expected = [[[36, 71, 9], [136, 171, 109]], [[58, 17], [158, 117]]]
-    found = answers(nodes, [[one, other][place] for place in order], "ages")
-    assert found == [[pair[place] for place in order] for pair in expected]
+    results = get_results(nodes, [[first, second][position] for position in order], "ages")
+    assert results == [[pair[position] for position in order] for pair in expected]
 
 
-def test_tables_of_one_argument_are_taken_one_by_one(nodes: Federation) -> None:
-    """v5 can group tables for an argument; our functions have a parameter for each."""
+def test_grouped_tables_become_separate_arguments(nodes: Federation) -> None:
+    """v5 can group tables for one argument; functions of algotools have a parameter for each table."""
     client = nodes.client()
     session = client.session.create()["id"]
     born = {"method": "born", "arguments": {"year": 2000}, "session": session}
-    ids = [extracted(nodes, label=label, **born)["id"] for label in ("others", "default")]
+    ids = [extract(nodes, label=label, **born)["id"] for label in ("others", "default")]
     task = client.task.create(1, 3, method="ages", databases=[[{"dataframe_id": id_} for id_ in ids]])
     assert nodes.wait(task["id"], 60)
     assert nodes.answer(nodes.task(task["id"]).runs[0]) == [[158, 117], [58, 17]]
 
 
-def test_databases_by_label_come_in_the_order_of_the_task_too(nodes: Federation) -> None:
+def test_databases_by_label_have_the_order_of_the_task(nodes: Federation) -> None:
     for labels in (["default", "others"], ["others", "default"]):
         expected = [
             ages if label == "default" else [age + 100 for age in ages] for label in labels for ages in [[58, 17]]
@@ -277,19 +285,24 @@ def test_databases_by_label_come_in_the_order_of_the_task_too(nodes: Federation)
         assert nodes.run("ages", at=3, databases=labels) == [expected]
 
 
-def test_a_label_may_be_one_that_needs_more_than_a_label(nodes: Federation) -> None:
-    asked = [Database("register", query="SELECT age FROM people WHERE age < 60"), Database("book", sheet_name="all")]
-    assert nodes.run("ages", databases=asked) == [[[36, 9], [36, 71, 9]], [[58, 17], [58, 17]]]
+def test_a_database_may_have_a_query_or_a_sheet(nodes: Federation) -> None:
+    databases = [
+        Database("register", query="SELECT age FROM people WHERE age < 60"),
+        Database("book", sheet_name="all"),
+    ]
+    assert nodes.run("ages", databases=databases) == [[[36, 9], [36, 71, 9]], [[58, 17], [58, 17]]]
 
 
-def test_one_database_may_be_asked_in_several_ways(nodes: Federation) -> None:
-    """Even in one session, where each is a table of its own; asked the same way again, it is the same table."""
-    young, old = (Database("register", query=f"SELECT age FROM people WHERE age {how} 40") for how in ("<", ">"))
+def test_one_database_may_have_several_queries(nodes: Federation) -> None:
+    """In a session, each query makes a table. The same query uses the same table again."""
+    young, old = (
+        Database("register", query=f"SELECT age FROM people WHERE age {operator} 40") for operator in ("<", ">")
+    )
     assert nodes.run("ages", at=2, databases=[young, old]) == [[[36, 9], [71]]]
     client = nodes.client()
     session = client.session.create()["id"]
-    for asked, expected in ((young, 45), (old, 71), (young, 45)):
-        databases = [{"label": "register", "query": asked.query}]
+    for database, expected in ((young, 45), (old, 71), (young, 45)):
+        databases = [{"label": "register", "query": database.query}]
         arguments = {"column": "age"}
         task = client.task.create(1, 2, method="total", arguments=arguments, databases=databases, session=session)
         assert nodes.wait(task["id"], 60)
@@ -299,60 +312,63 @@ def test_one_database_may_be_asked_in_several_ways(nodes: Federation) -> None:
 
 def test_a_label_means_the_table_of_that_name_if_there_is_one(nodes: Federation) -> None:
     assert nodes.run("total", column="age") == [116, 75]
-    prepared(nodes, extracted(nodes, name="default"), "shortened", rows=1)
+    preprocess(nodes, extract(nodes, name="default"), "shortened", rows=1)
     assert nodes.run("total", column="age") == [36, 58]
 
 
 def test_subtasks_have_their_masters_tables_and_session(nodes: Federation) -> None:
-    table = prepared(nodes, extracted(nodes), "shortened", rows=1)
-    found = runs(nodes, [table], "totals", column="age")
-    assert [nodes.answer(run) for run in found] == [[36, 58]] * 2
-    parent = nodes.task(found[0].task_id)
+    table = preprocess(nodes, extract(nodes), "shortened", rows=1)
+    masters = run_task(nodes, [table], "totals", column="age")
+    assert [nodes.answer(run) for run in masters] == [[36, 58]] * 2
+    parent = nodes.task(masters[0].task_id)
     for task in nodes.subtasks(parent.id):
         assert (task.session_id, task.databases) == (parent.session_id, parent.databases)
         assert (task.role, task.step, task.method) == ("rpc", "compute", "total")
     assert len(nodes.subtasks(parent.id)) == 2
 
 
-def test_a_function_that_reads_by_itself_gets_the_tables_path(nodes: Federation) -> None:
-    table = extracted(nodes, name="people")
-    for node, found in zip((2, 3), answers(nodes, [table], "file_of"), strict=True):
-        path = nodes._folder / f"node-{node}" / "session-1" / "people.parquet"
-        assert found == {"label": "people", "type": "parquet", "path": str(path)}
+@by_each_runner
+def test_a_function_that_reads_a_file_gets_the_path_of_the_table(nodes: Federation) -> None:
+    table = extract(nodes, name="people")
+    for node, result in zip((2, 3), get_results(nodes, [table], "file_of"), strict=True):
+        path = nodes._platform.folders.base / f"node-{node}" / "session-1" / "people.parquet"
+        assert result == {"label": "people", "type": "parquet", "path": str(path)}
 
 
-def test_runs_of_a_session_share_a_temporary_folder_in_which_no_table_is(nodes: Federation) -> None:
-    table, other = extracted(nodes), extracted(nodes)
-    assert answers(nodes, [table], "keeps", text="a") == ["", ""]
-    assert answers(nodes, [table], "keeps", text="b") == ["a", "a"]
-    assert answers(nodes, [other], "keeps", text="c") == ["", ""], "another session"
-    for found in answers(nodes, [table], "surroundings"):
-        folder = Path(found["temporary"])
+@by_each_runner
+def test_runs_of_a_session_share_a_temporary_folder_without_tables(nodes: Federation) -> None:
+    table, other_table = extract(nodes), extract(nodes)
+    assert get_results(nodes, [table], "keeps", text="a") == ["", ""]
+    assert get_results(nodes, [table], "keeps", text="b") == ["a", "a"]
+    assert get_results(nodes, [other_table], "keeps", text="c") == ["", ""], "another session"
+    for result in get_results(nodes, [table], "surroundings"):
+        folder = Path(result["temporary"])
         assert [path.name for path in folder.iterdir()] == ["kept"]
         assert {path.name for path in folder.parent.iterdir()} == {folder.name, "df_1.parquet", "session_state.parquet"}
 
 
-def test_an_rpc_knows_its_run_without_any_token(nodes: Federation) -> None:
-    table = extracted(nodes)
-    found = answers(nodes, [table], "surroundings")
-    assert [(a["task"], a["node"], a["organization"], a["collaboration"]) for a in found] == [
+@by_each_runner
+def test_an_rpc_knows_its_run_without_a_token(nodes: Federation) -> None:
+    table = extract(nodes)
+    results = get_results(nodes, [table], "surroundings")
+    assert [(a["task"], a["node"], a["organization"], a["collaboration"]) for a in results] == [
         (2, 1, 2, 1),
         (2, 2, 3, 1),
     ]
-    assert all({"CONTAINER_TOKEN", "TOKEN_FILE"}.isdisjoint(answer["environment"]) for answer in found)
+    assert all({"CONTAINER_TOKEN", "TOKEN_FILE"}.isdisjoint(answer["environment"]) for answer in results)
 
 
 @pytest.mark.parametrize("runner", ["process"], indirect=True)
-def test_a_masters_code_reaches_the_others_and_finds_no_token(nodes: Federation) -> None:
-    for found in answers(nodes, [extracted(nodes)], "environment_of_a_master"):
-        assert found["organizations"] == [2, 3]
-        assert not [name for name in found["environment"] if name.startswith(("CONTAINER_TOKEN", "DB_PARAM_"))]
+def test_a_master_reaches_other_nodes_and_does_not_see_the_token(nodes: Federation) -> None:
+    for result in get_results(nodes, [extract(nodes)], "master_environment"):
+        assert result["organizations"] == [2, 3]
+        assert not [name for name in result["environment"] if name.startswith(("CONTAINER_TOKEN", "DB_PARAM_"))]
 
 
 # Order
 
 
-def test_a_task_waits_for_the_table_that_it_works_on(nodes: Federation, tmp_path: Path) -> None:
+def test_a_task_waits_for_its_table(nodes: Federation, tmp_path: Path) -> None:
     client, file = nodes.client(), tmp_path / "now"
     table = client.dataframe.create("default", method="waits_for", arguments={"file": str(file)})
     change = client.dataframe.preprocess(table["id"], method="shortened", arguments={"rows": 1})
@@ -360,7 +376,7 @@ def test_a_task_waits_for_the_table_that_it_works_on(nodes: Federation, tmp_path
     task = client.task.create(1, [2, 3], method="total", arguments={"column": "age"}, databases=databases)
     first, second, third = (nodes.task(number) for number in (1, 2, task["id"]))
     assert (second.depends_on, third.depends_on) == ((1,), (2,))
-    # What others ask goes on: when it has been answered, all that could begin has begun.
+    # Other tasks run meanwhile. When they have finished, every run that could start has started.
     assert nodes.wait(first.id, 0) is False
     assert nodes.run("total", at=2, column="age") == [116]
     assert nodes.run("total", at=2, column="age") == [116]
@@ -373,20 +389,20 @@ def test_a_task_waits_for_the_table_that_it_works_on(nodes: Federation, tmp_path
     assert change["id"] == table["id"]
 
 
-def test_what_depends_on_what_failed_fails_at_once(nodes: Federation) -> None:
-    table = extracted(nodes, "fails_at", arguments={"organization": 3})
-    assert [run.status for run in makers(nodes, table)] == ["completed", "crashed"]
+def test_a_task_that_depends_on_a_failed_task_fails_at_once(nodes: Federation) -> None:
+    table = extract(nodes, "fails_at", arguments={"organization": 3})
+    assert [run.status for run in get_table_runs(nodes, table)] == ["completed", "crashed"]
     assert (table["ready"], table["organizations_ready"]) == (False, [2])
-    change = prepared(nodes, table, "shortened", rows=1)
-    found = [*makers(nodes, change), *runs(nodes, [table], "total", column="age")]
-    assert [run.status for run in found] == ["depended on failed task"] * 4
-    assert all(run.started_at is None for run in found)
-    why = "depended on failed task: a task that this one depends on has failed"
-    assert failures(nodes, found) == [(1, why)] * 4
-    assert nodes.client().task.get(found[-1].task_id)["status"] == "failed"
+    change = preprocess(nodes, table, "shortened", rows=1)
+    all_runs = [*get_table_runs(nodes, change), *run_task(nodes, [table], "total", column="age")]
+    assert [run.status for run in all_runs] == ["depended on failed task"] * 4
+    assert all(run.started_at is None for run in all_runs)
+    reason = "depended on failed task: a task that this one depends on has failed"
+    assert get_failures(nodes, all_runs) == [(1, reason)] * 4
+    assert nodes.client().task.get(all_runs[-1].task_id)["status"] == "failed"
 
 
-def test_a_failure_while_others_wait_reaches_them(nodes: Federation, tmp_path: Path) -> None:
+def test_a_failure_reaches_waiting_tasks(nodes: Federation, tmp_path: Path) -> None:
     client, file = nodes.client(), tmp_path / "now"
     table = client.dataframe.create("default", method="waits_for", arguments={"file": str(file)})
     client.dataframe.preprocess(table["id"], method="shortened", arguments={"rows": "one"})
@@ -398,7 +414,7 @@ def test_a_failure_while_others_wait_reaches_them(nodes: Federation, tmp_path: P
     ]  # fmt: skip
 
 
-def test_closing_ends_what_waits(make: Make, tmp_path: Path) -> None:
+def test_closing_cancels_waiting_tasks(make: Make, tmp_path: Path) -> None:
     nodes = make(faults={3: Dead()})
     client = nodes.client()
     table = client.dataframe.create("default", name="people")
@@ -408,59 +424,64 @@ def test_closing_ends_what_waits(make: Make, tmp_path: Path) -> None:
     assert {run.status for run in nodes.task(task["id"]).runs} <= {"killed by user", "depended on failed task"}
 
 
-# What cannot be
+# Errors
 
 
 @pytest.mark.parametrize(("method", "arguments"), [("no_table", {}), ("grown_ups", {"at_least": "many"})])
-def test_an_extraction_without_a_table_makes_none(nodes: Federation, method: str, arguments: dict[str, object]) -> None:
-    table = extracted(nodes, method, name="people", arguments=arguments)
-    codes = {code for code, _ in failures(nodes, makers(nodes, table))}
+def test_an_extraction_that_fails_creates_no_table(
+    nodes: Federation, method: str, arguments: dict[str, object]
+) -> None:
+    table = extract(nodes, method, name="people", arguments=arguments)
+    codes = {code for code, _ in get_failures(nodes, get_table_runs(nodes, table))}
     assert codes == ({42} if method == "no_table" else {15})
-    assert [run.status for run in makers(nodes, table)] == ["crashed"] * 2
+    assert [run.status for run in get_table_runs(nodes, table)] == ["crashed"] * 2
     assert (table["ready"], table["columns"]) == (False, [])
-    assert not list(nodes._folder.rglob("people.parquet"))
+    assert not list(nodes._platform.folders.base.rglob("people.parquet"))
 
 
-def test_an_output_that_is_no_table_is_named_and_not_quoted(nodes: Federation) -> None:
-    table = extracted(nodes, "no_table")
-    for code, message in failures(nodes, makers(nodes, table)):
+@by_each_runner
+def test_an_output_that_is_not_a_table_is_refused_without_its_values(nodes: Federation) -> None:
+    table = extract(nodes, "no_table")
+    for code, message in get_failures(nodes, get_table_runs(nodes, table)):
         assert code == 42
-        assert "must return one, of pandas, Polars, Arrow, DuckDB or Ibis, not" in message
+        assert "must return a table of pandas, Polars, Arrow, DuckDB or Ibis, not" in message
         assert "dict" in message
         assert not any(name in message for name in ("Ada", "Ida"))
 
 
-def test_an_output_that_is_no_parquet_file_is_unexpected(make: Make) -> None:
-    """As other tools' functions may write one, and as a node that answers something else does."""
+@by_each_runner
+def test_an_output_that_is_not_a_parquet_file_is_unexpected(make: Make) -> None:
+    """Functions of other tools, and a node with a wrong result, can write such an output."""
     nodes = make(faults={3: Wrong({"no": "table"})})
-    table = extracted(nodes, name="people")
-    assert [run.status for run in makers(nodes, table)] == ["completed", "unexpected output"]
+    table = extract(nodes, name="people")
+    assert [run.status for run in get_table_runs(nodes, table)] == ["completed", "unexpected output"]
     assert table["organizations_ready"] == [2]
-    assert not (nodes._folder / "node-3" / "session-1" / "people.parquet").exists()
-    failure = nodes.failure(makers(nodes, table)[1])
+    assert not (nodes._platform.folders.base / "node-3" / "session-1" / "people.parquet").exists()
+    failure = nodes.failure(get_table_runs(nodes, table)[1])
     assert failure is not None
     assert failure.message.startswith("table 'people': ")
 
 
-def test_a_change_that_fails_leaves_the_table_as_it_was(nodes: Federation) -> None:
-    table = extracted(nodes, name="people")
-    changed = prepared(nodes, table, "names_alone")
-    assert {code for code, _ in failures(nodes, makers(nodes, changed))} == {42}
+@by_each_runner
+def test_a_failed_change_leaves_the_table_unchanged(nodes: Federation) -> None:
+    table = extract(nodes, name="people")
+    changed = preprocess(nodes, table, "only_names")
+    assert {code for code, _ in get_failures(nodes, get_table_runs(nodes, changed))} == {42}
     for node, before in zip((2, 3), TABLES, strict=True):
-        left = pd.read_parquet(nodes._folder / f"node-{node}" / "session-1" / "people.parquet")
-        assert left["age"].tolist() == before["age"].tolist()
+        remaining = pd.read_parquet(nodes._platform.folders.base / f"node-{node}" / "session-1" / "people.parquet")
+        assert remaining["age"].tolist() == before["age"].tolist()
 
 
-def test_a_database_that_a_node_does_not_have(nodes: Federation) -> None:
-    found = makers(nodes, extracted(nodes, label="nowhere"))
-    assert [run.status for run in found] == ["failed"] * 2
-    says = "this node has no database 'nowhere'; it has: book, columns, default, others, register"
-    assert failures(nodes, found) == [(30, says)] * 2
+def test_a_database_that_a_node_does_not_have_is_reported(nodes: Federation) -> None:
+    all_runs = get_table_runs(nodes, extract(nodes, label="nowhere"))
+    assert [run.status for run in all_runs] == ["failed"] * 2
+    message = "this node has no database 'nowhere'; it has: book, columns, default, others, register"
+    assert get_failures(nodes, all_runs) == [(30, message)] * 2
     task = nodes.client().task.create(1, [2, 3], method="total", arguments={"column": "age"}, database="nowhere")
     assert nodes.wait(task["id"], 60)
-    found = nodes.task(task["id"]).runs
-    assert [run.status for run in found] == ["dataframe not found"] * 2
-    assert failures(nodes, found) == [(30, says)] * 2
+    all_runs = nodes.task(task["id"]).runs
+    assert [run.status for run in all_runs] == ["dataframe not found"] * 2
+    assert get_failures(nodes, all_runs) == [(30, message)] * 2
 
 
 CALLS: dict[str, tuple[str, dict[str, object]]] = {
@@ -469,83 +490,88 @@ CALLS: dict[str, tuple[str, dict[str, object]]] = {
     "total": ("compute", {"column": "age"}),
     "totals": ("compute", {"column": "age"}),
 }
-"""Method -> its step, and arguments that are right."""
+"""Method -> its step, and valid arguments."""
 
 
 @pytest.mark.parametrize("method", CALLS)
 @pytest.mark.parametrize("step", ["data_extraction", "preprocessing", "compute"])
-def test_a_function_is_called_for_its_step_alone(nodes: Federation, method: str, step: str) -> None:
-    own, arguments = CALLS[method]
-    table = extracted(nodes)
+def test_a_function_is_called_only_for_its_step(nodes: Federation, method: str, step: str) -> None:
+    own_step, arguments = CALLS[method]
+    table = extract(nodes)
     if step == "data_extraction":
-        found = makers(nodes, extracted(nodes, method, arguments=arguments))
+        all_runs = get_table_runs(nodes, extract(nodes, method, arguments=arguments))
     elif step == "preprocessing":
-        found = makers(nodes, prepared(nodes, table, method, **arguments))
+        all_runs = get_table_runs(nodes, preprocess(nodes, table, method, **arguments))
     else:
-        found = runs(nodes, [table], method, **arguments)
-    if step == own:
-        assert [run.status for run in found] == ["completed"] * 2
+        all_runs = run_task(nodes, [table], method, **arguments)
+    if step == own_step:
+        assert [run.status for run in all_runs] == ["completed"] * 2
     else:
-        told = failures(nodes, found)
-        assert [code for code, _ in told] == [14, 14], told
-        assert [run.output for run in found] == [b""] * 2
+        failures = get_failures(nodes, all_runs)
+        assert [code for code, _ in failures] == [14, 14], failures
+        assert [run.output for run in all_runs] == [b""] * 2
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 @pytest.mark.parametrize("method", ["grown_ups", "shortened"])
-def test_no_rows_leave_by_a_function_that_makes_tables(make: Make, contract: str, method: str) -> None:
+def test_a_function_that_makes_tables_sends_no_rows(make: Make, contract: str, method: str) -> None:
     nodes = make(contract=contract)
     input_ = {"method": method, "kwargs": {"rows": 9} if method == "shortened" else {}, "master": False}
     task = nodes.client().task.create(1, [2, 3], input=input_)
     assert nodes.wait(task["id"], 60)
-    found = nodes.task(task["id"]).runs
-    assert [run.output for run in found] == [b""] * 2
-    assert [code for code, _ in failures(nodes, found)] == [14, 14]
-    assert "tables are made in a session's tasks, which only v5 has" in found[0].log
+    all_runs = nodes.task(task["id"]).runs
+    assert [run.output for run in all_runs] == [b""] * 2
+    assert [code for code, _ in get_failures(nodes, all_runs)] == [14, 14]
+    assert "only tasks of a v5 session create tables" in all_runs[0].log
 
 
-def test_the_readers_are_there_for_extraction_alone(nodes: Federation) -> None:
-    table = extracted(nodes)
-    (code, message), _ = failures(nodes, runs(nodes, [table], "read_csv"))
+def test_the_readers_exist_only_for_extraction(nodes: Federation) -> None:
+    table = extract(nodes)
+    (code, message), _ = get_failures(nodes, run_task(nodes, [table], "read_csv"))
     assert code == 13
     assert "has no method 'read_csv'" in message
-    (code, message), _ = failures(nodes, makers(nodes, extracted(nodes, "read_csvs")))
+    (code, message), _ = get_failures(nodes, get_table_runs(nodes, extract(nodes, "read_csvs")))
     assert code == 13
     assert "did you mean 'read_csv'?" in message
 
 
 @pytest.mark.parametrize("name", ["a,b", "a;b", "a/b", "a\\b", ".hidden", "line\nbreak"])
-def test_a_name_that_is_none_is_refused(inline: Federation, name: str) -> None:
+def test_an_invalid_name_of_a_table_is_refused(nodes: Federation, name: str) -> None:
     with pytest.raises(FederationError, match="a table cannot be called"):
-        inline.client().dataframe.create("default", name=name)
+        nodes.client().dataframe.create("default", name=name)
 
 
-def test_a_table_is_not_called_as_the_sessions_own_file(inline: Federation) -> None:
+def test_the_name_of_the_session_file_is_refused(nodes: Federation) -> None:
     with pytest.raises(FederationError, match="a table cannot be called 'session_state'"):
-        inline.client().dataframe.create("default", name="session_state")
+        nodes.client().dataframe.create("default", name="session_state")
 
 
-def test_names_are_unique(inline: Federation) -> None:
-    client = inline.client()
+def test_names_of_sessions_and_tables_are_unique(nodes: Federation) -> None:
+    client = nodes.client()
     session = client.session.create(name="study")
     client.dataframe.create("default", name="people", session=session["id"])
-    other = client.session.create()["id"]
-    with pytest.raises(FederationError, match="there is a table 'people' already; in a collaboration names are unique"):
-        client.dataframe.create("others", name="people", session=other)
-    with pytest.raises(FederationError, match="there is a session 'study' already"):
+    other_session = client.session.create()["id"]
+    with pytest.raises(
+        FederationError, match="a table 'people' exists already; table names are unique in a collaboration"
+    ):
+        client.dataframe.create("others", name="people", session=other_session)
+    with pytest.raises(FederationError, match="a session 'study' exists already"):
         client.session.create(name="study")
 
 
 @pytest.mark.parametrize(
-    ("call", "says"),
+    ("call", "message"),
     [
-        (lambda client: client.session.get(9), "there is no session 9; there are: 1"),
-        (lambda client: client.session.create(collaboration=2), "there is no collaboration 2"),
-        (lambda client: client.dataframe.get(9), "there is no dataframe 9; there are: 1"),
-        (lambda client: client.dataframe.list(9), "there is no session 9"),
-        (lambda client: client.dataframe.create("default", session=9), "there is no session 9"),
-        (lambda client: client.dataframe.preprocess(9, method="shortened"), "there is no dataframe 9"),
-        (lambda client: client.task.create(1, [2], method="total", databases=[{"dataframe_id": 9}]), "no dataframe 9"),
+        (lambda client: client.session.get(9), "unknown session 9 (existing sessions: 1)"),
+        (lambda client: client.session.create(collaboration=2), "unknown collaboration 2"),
+        (lambda client: client.dataframe.get(9), "unknown dataframe 9 (existing dataframes: 1)"),
+        (lambda client: client.dataframe.list(9), "unknown session 9"),
+        (lambda client: client.dataframe.create("default", session=9), "unknown session 9"),
+        (lambda client: client.dataframe.preprocess(9, method="shortened"), "unknown dataframe 9"),
+        (
+            lambda client: client.task.create(1, [2], method="total", databases=[{"dataframe_id": 9}]),
+            "unknown dataframe 9",
+        ),
         (
             lambda client: client.task.create(1, [2], method="total", databases=[{"dataframe_id": 1}, {"label": "a"}]),
             "either tables by their ids, or databases by label",
@@ -556,25 +582,30 @@ def test_names_are_unique(inline: Federation) -> None:
             ),
             "the tables of one session",
         ),
-        (lambda client: client.task.create(1, [2], method="total", action="preprocessing"), "action 'preprocessing'"),
+        (
+            lambda client: client.task.create(1, [2], method="total", action="preprocessing"),
+            "unknown action 'preprocessing'",
+        ),
         (
             lambda client: client.task.create(1, [2], method="total", databases=[{"dataframe_id": "people"}]),
             'items {"label": "default"} or {"dataframe_id": 1}',
         ),
-        (lambda client: client.task.create(1, [2], input={"kwargs": {}}), "v5 must be told the method"),
+        (lambda client: client.task.create(1, [2], input={"kwargs": {}}), "a task on v5 needs the name of its method"),
     ],
 )
-def test_a_call_that_cannot_be_right_says_why(inline: Federation, call: Callable[[Any], object], says: str) -> None:
-    extracted(inline)
+def test_an_invalid_call_is_refused_with_a_reason(
+    nodes: Federation, call: Callable[[Any], object], message: str
+) -> None:
+    extract(nodes)
     with pytest.raises(FederationError) as raised:
-        call(inline.client())
-    assert says in str(raised.value)
+        call(nodes.client())
+    assert message in str(raised.value)
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4"])
 def test_only_v5_has_sessions(make: Make, contract: str) -> None:
-    client = make(contract=contract, runner="inline").client()
-    with pytest.raises(FederationError, match=f"{contract} has no sessions; make the federation with contract='v5'"):
+    client = make(contract=contract).client()
+    with pytest.raises(FederationError, match=f"{contract} has no sessions; create the Federation with contract='v5'"):
         client.session.create()
     with pytest.raises(FederationError, match=f"{contract} has no sessions"):
         client.dataframe.create("default")
@@ -582,8 +613,8 @@ def test_only_v5_has_sessions(make: Make, contract: str) -> None:
         client.task.create(1, [2], method="total", action="federated_compute", databases=[{"dataframe_id": 1}])
 
 
-def test_an_action_tells_the_role(nodes: Federation) -> None:
-    table = extracted(nodes)
+def test_an_action_decides_the_role(nodes: Federation) -> None:
+    table = extract(nodes)
     client = nodes.client()
     for method, action, code in (
         ("total", "central_compute", 14), ("totals", "federated_compute", 14), ("totals", "central_compute", None),
@@ -595,3 +626,6 @@ def test_an_action_tells_the_role(nodes: Federation) -> None:
         assert nodes.wait(task["id"], 60)
         failure = nodes.failure(nodes.task(task["id"]).runs[0])
         assert (failure.exit_code if failure else None) == code
+        if failure:
+            right = "central_compute" if method == "totals" else "federated_compute"
+            assert f'; create the task with action="{right}", or call another method' in failure.message

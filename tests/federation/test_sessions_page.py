@@ -1,4 +1,4 @@
-"""The page on sessions, ``docs/sessions.md``: what its examples show is what they do."""
+"""The examples of the page ``docs/sessions.md`` give the output that the page shows."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import types
 from ..conftest import ROOT
 
 
-def test_every_example_gives_what_the_page_shows(tmp_path, monkeypatch, nothing_registered):
+def test_every_example_gives_the_output_of_the_page(tmp_path, monkeypatch, nothing_registered):
     monkeypatch.chdir(tmp_path)
-    page = types.ModuleType("page")  # functions of the page need a module to be found in
+    page = types.ModuleType("page")  # the functions of the page must belong to a module
     monkeypatch.setitem(sys.modules, "page", page)
     text = (ROOT / "docs" / "sessions.md").read_text(encoding="utf-8")
     examples = doctest.DocTestParser().get_doctest(text, vars(page), "sessions", "docs/sessions.md", 0)

@@ -1,4 +1,4 @@
-"""From a project to the researcher's answer: built, pushed, forgotten here, pulled by digest, and run in every way."""
+"""An image is built from a project, pushed, removed, pulled by its digest, and run by each runner of images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.docker
 
 
 def run_manual(image: str, runner: Any, contract: str) -> list[object]:
-    """The manual's master, for organizations 2 and 3, as its researcher asks for it."""
+    """Run the manual's master at organizations 2 and 3, and return the results."""
     with Federation.from_file(AVERAGE / "federation.yaml", runner=runner, contract=contract) as federation:
         client = federation.client()
         task = client.task.create(
@@ -37,14 +37,14 @@ def run_manual(image: str, runner: Any, contract: str) -> list[object]:
         return [item["result"] for item in client.result.list(task=task["id"])["data"]]
 
 
-def test_from_a_project_to_the_answer(engine: docker.DockerClient, registry: Registry) -> None:
+def test_from_a_project_to_the_result(engine: docker.DockerClient, registry: Registry) -> None:
     tag = f"{registry.address}/demo/average:1.0.0"
     built = subprocess.run(
         [*COMMAND, "build", str(AVERAGE), "--tag", tag, "--push"], capture_output=True, text=True, check=False
     )
     assert built.returncode == 0, built.stderr
-    told, digest = built.stdout.splitlines()
-    assert told.startswith(tag)
+    image_line, digest = built.stdout.splitlines()
+    assert image_line.startswith(tag)
     assert digest.startswith(f"{registry.address}/demo/average@sha256:")
 
     engine.images.remove(tag, force=True)
@@ -53,8 +53,8 @@ def test_from_a_project_to_the_answer(engine: docker.DockerClient, registry: Reg
     with pytest.raises(ImageNotFound):
         engine.images.get(digest)
 
-    seen = subprocess.run([*COMMAND, "inspect", digest], capture_output=True, text=True, check=False)
-    assert "average_partial" in seen.stdout, seen.stderr
+    inspected = subprocess.run([*COMMAND, "inspect", digest], capture_output=True, text=True, check=False)
+    assert "average_partial" in inspected.stdout, inspected.stderr
     try:
         ways = [("container", name) for name in ("v3", "v4", "v5")] + [("as-node", name) for name in ("v3", "v4")]
         for runner, contract in ways:

@@ -1,4 +1,4 @@
-"""Small projects to build, the command line, and what a build leaves on the engine."""
+"""Small projects to build with the command line, and the images and containers that a build leaves on the engine."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from algotools.image import base
 from ..conftest import algotools
 
 PYTHON_IMAGE = os.environ.get(base.VARIABLE, base.PYTHON_IMAGE)
-"""The Python that the tests' base is made of."""
+"""The Python image that the tests' base is built from."""
 
 PYTHON_IMAGES = [name for name in os.environ.get("ALGOTOOLS_TEST_PYTHON_IMAGES", "").split(",") if name]
 PYTHON_IMAGES = PYTHON_IMAGES or [PYTHON_IMAGE]
-"""All of which a base must come out well."""
+"""The Python images from which a base must work."""
 
 PYPROJECT = """\
 [project]
@@ -42,7 +42,7 @@ from algotools import rpc
 
 @rpc
 def count(data: pd.DataFrame, at_least: int = 0) -> int:
-    """How many rows there are."""
+    """The number of rows."""
     return len(data)
 '''
 
@@ -54,7 +54,7 @@ LABEL algotools.test={mark}
 """
 
 ALL_AT_ONCE = "COPY . /app\nENV ALGOTOOLS_ALGORITHM=/app"
-"""Few steps, for tests that are not about them."""
+"""A Dockerfile with few steps, for tests that do not test the steps."""
 
 AS_THE_EXAMPLE = """\
 WORKDIR /app
@@ -66,8 +66,8 @@ ENV ALGOTOOLS_ALGORITHM=/app"""
 
 
 @dataclass
-class Project:
-    """A project in a folder; whatever is built of it carries its mark."""
+class BuiltProject:
+    """A project in a folder. All its images have a label with its mark."""
 
     folder: Path
     mark: str
@@ -76,83 +76,85 @@ class Project:
     tags: set[str] = field(default_factory=set)
 
     def write(self, name: str, content: str | bytes = "") -> Path:
-        """A file of it."""
+        """Write a file of the project, and return its path."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return path
 
-    def steps(self, text: str) -> None:
-        """Its Dockerfile, after FROM."""
+    def write_steps(self, text: str) -> None:
+        """Write the Dockerfile; ``text`` are the steps after FROM."""
         self.write("Dockerfile", DOCKERFILE.format(mark=self.mark, steps=text))
 
-    def metadata(self, more: str = "") -> None:
-        """Its ``pyproject.toml``."""
+    def write_metadata(self, more: str = "") -> None:
+        """Write ``pyproject.toml`` with further lines in its table ``project``."""
         self.write("pyproject.toml", PYPROJECT.format(name=self.mark, more=more))
 
     @property
     def tag(self) -> str:
-        """The name that its image gets by default."""
+        """The default name of the image."""
         return f"{self.mark}:1.2.3"
 
-    def arguments(self, *more: str) -> list[str]:
-        """Of the command that builds it, on the session's base."""
-        own = [] if any(text.startswith("BASE_IMAGE") for text in more) else ["--build-arg", f"BASE_IMAGE={self.base}"]
-        return ["build", str(self.folder), *own, *more]
+    def make_arguments(self, *options: str) -> list[str]:
+        """Return the arguments of the command that builds the project on the session's base."""
+        has_base = any(text.startswith("BASE_IMAGE") for text in options)
+        base_options = [] if has_base else ["--build-arg", f"BASE_IMAGE={self.base}"]
+        return ["build", str(self.folder), *base_options, *options]
 
-    def build(self, *more: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def build(self, *options: str, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """Run ``algotools build``."""
-        return algotools(*self.arguments(*more), variables=variables)
+        return algotools(*self.make_arguments(*options), variables=variables)
 
-    def built(self, *more: str) -> str:
-        """Build it, which must work; gives what was told on the way."""
-        ended = self.build(*more)
-        assert ended.returncode == 0, ended.stderr
-        return ended.stderr
+    def build_well(self, *options: str) -> str:
+        """Run ``algotools build``, check that it succeeds, and return its standard error."""
+        process = self.build(*options)
+        assert process.returncode == 0, process.stderr
+        return process.stderr
 
-    def refused(self, code: int, *more: str, variables: Mapping[str, str] | None = None) -> str:
-        """Build it, which must fail and leave nothing; gives the message and what stands below it."""
-        ended = self.build(*more, variables=variables)
-        assert ended.returncode == code, ended.stderr
-        assert ended.stdout == ""
-        assert "Traceback (most recent call last)" not in ended.stderr.rpartition(f"error ({code}): ")[0]
-        assert self.left() == []
-        return ended.stderr.rpartition(f"error ({code}): ")[2]
+    def build_badly(self, code: int, *options: str, variables: Mapping[str, str] | None = None) -> str:
+        """Run ``algotools build``, check that it fails and leaves nothing, and return the error with its detail."""
+        process = self.build(*options, variables=variables)
+        assert process.returncode == code, process.stderr
+        assert process.stdout == ""
+        assert "Traceback (most recent call last)" not in process.stderr.rpartition(f"error ({code}): ")[0]
+        assert self.list_leftovers() == []
+        return process.stderr.rpartition(f"error ({code}): ")[2]
 
     @property
     def image(self) -> Any:
-        """What was built."""
+        """The image of the project."""
         return self.client.images.get(self.tag)
 
-    def inside(self, code: str) -> Any:
-        """What a few lines of Python, run inside of its image, print as JSON."""
+    def run_inside(self, code: str) -> Any:
+        """Run a few lines of Python in the image, and return the JSON that they print."""
         return run_python(self.client, self.tag, code)
 
-    def left(self) -> list[str]:
-        """Containers and images of it on the engine."""
+    def list_leftovers(self) -> list[str]:
+        """Return the ids of the project's containers and images on the engine."""
         filters = {"label": f"algotools.test={self.mark}"}
-        return [str(found["Id"]) for found in (*self.client.api.containers(all=True, filters=filters), *self.images())]
+        items = (*self.client.api.containers(all=True, filters=filters), *self.list_images())
+        return [str(item["Id"]) for item in items]
 
-    def dangling(self) -> list[str]:
-        """Its images that no other one is built on, and that have no name."""
-        return [str(image["Id"]) for image in self.images(dangling=True)]
+    def list_dangling(self) -> list[str]:
+        """Return the ids of the project's images without a name on which no other image is based."""
+        return [str(image["Id"]) for image in self.list_images(dangling=True)]
 
-    def images(self, **filters: bool) -> list[dict[str, Any]]:
-        """Its images; the steps of a build, too."""
+    def list_images(self, **filters: bool) -> list[dict[str, Any]]:
+        """Return the project's images, including those of the steps of a build."""
         label = {"label": f"algotools.test={self.mark}"}
         return list(self.client.api.images(all=not filters, filters={**label, **filters}))
 
     def remove(self) -> None:
-        """Remove all that was built of it."""
-        for image in self.images():
+        """Remove all images of the project."""
+        for image in self.list_images():
             for name in image["RepoTags"] or []:
                 if name != "<none>:<none>":
                     self.client.api.remove_image(name)
-        for image in self.dangling():
+        for image in self.list_dangling():
             self.client.api.remove_image(image)
 
 
 def run_python(client: docker.DockerClient, image: str, code: str, **options: Any) -> Any:
-    """What a few lines of Python, run inside of an image, print as JSON."""
-    told = client.containers.run(image, ["python", "-c", code], remove=True, network_mode="none", **options)
-    return json.loads(told)
+    """Run a few lines of Python in an image, and return the JSON that they print."""
+    output = client.containers.run(image, ["python", "-c", code], remove=True, network_mode="none", **options)
+    return json.loads(output)

@@ -1,4 +1,4 @@
-"""Real parts: an engine, registries that run for a test, and images that are built in a moment and removed after it."""
+"""Real parts for the tests: an engine, registries that run for a test, and images that are small and removed again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ import docker
 import pytest
 from docker.errors import ImageNotFound as NoSuchImage
 
-from algotools.image import labels
+from algotools.image.names import Label
 
 from .fakes import closed_socket, fake_engine, page_server, token_server
 
@@ -41,7 +41,7 @@ DESCRIPTION = {
             "arguments": {
                 "type": "object",
                 "properties": {
-                    "column_name": {"type": "string", "format": "column", "description": "what to add up"},
+                    "column_name": {"type": "string", "format": "column", "description": "the column to add up"},
                     "at_least": {"type": "integer", "default": 3},
                 },
                 "required": ["column_name"],
@@ -52,30 +52,30 @@ DESCRIPTION = {
 }
 
 LABELS = {
-    labels.DESCRIPTION: json.dumps(DESCRIPTION),
-    labels.PACKAGES: json.dumps({"python": "3.13.1", "numpy": "2.4.6"}),
-    labels.VERSION: "0.1.0",
-    labels.TITLE: "average",
-    labels.DETAILS: "The average of a column",
-    labels.ALGORITHM_VERSION: "1.2.3",
-    labels.BASE: "registry.example.org/base:1",
-    labels.BASE_DIGEST: "sha256:" + "b" * 64,
-    labels.REVISION: "c" * 40,
-    labels.CLEAN: "true",
+    Label.DESCRIPTION: json.dumps(DESCRIPTION),
+    Label.PACKAGES: json.dumps({"python": "3.13.1", "numpy": "2.4.6"}),
+    Label.VERSION: "0.1.0",
+    Label.TITLE: "average",
+    Label.DETAILS: "The average of a column",
+    Label.ALGORITHM_VERSION: "1.2.3",
+    Label.BASE: "registry.example.org/base:1",
+    Label.BASE_DIGEST: "sha256:" + "b" * 64,
+    Label.REVISION: "c" * 40,
+    Label.CLEAN: "true",
 }
-"""As `algotools build` writes them."""
+"""Labels as `algotools build` writes them."""
 
 
 @dataclass
 class Images:
-    """Makes images of one small layer under names of their own, and removes them."""
+    """Makes images with one small layer and unique names, and removes them."""
 
     client: docker.DockerClient
     tags: list[str] = field(default_factory=list)
 
     def make(self, tag: str, image_labels: dict[str, str] | None = None, content: str = "") -> str:
-        """Build an image ``FROM scratch``; its layer is like no other unless ``content`` is given."""
-        lines = [f"LABEL {json.dumps(name)}={_quoted(text)}" for name, text in (image_labels or {}).items()]
+        """Build an image ``FROM scratch``. Its layer is unique unless ``content`` is given."""
+        lines = [f"LABEL {json.dumps(name)}={_quote(text)}" for name, text in (image_labels or {}).items()]
         dockerfile = "\n".join(["FROM scratch", *lines, 'CMD ["python", "-m", "algotools"]', "COPY content /"])
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
@@ -92,19 +92,19 @@ class Images:
         return tag
 
     def remove(self, tag: str) -> None:
-        """Take a name away, and the image if that was its last."""
+        """Remove a name, and the image if the name was its last."""
         with contextlib.suppress(NoSuchImage):
             self.client.api.remove_image(tag, force=True)
 
 
-def _quoted(text: str) -> str:
-    """As a Dockerfile has it: JSON's marks, and no variables in it."""
+def _quote(text: str) -> str:
+    """Quote a text for a Dockerfile, without variables."""
     return json.dumps(text, ensure_ascii=False).replace("$", "\\$")
 
 
 @pytest.fixture
 def images(engine: docker.DockerClient) -> Iterator[Images]:
-    """Makes images that are gone after the test."""
+    """Makes images, and removes them after the test."""
     images = Images(engine)
     yield images
     for tag in reversed(images.tags):
@@ -113,35 +113,35 @@ def images(engine: docker.DockerClient) -> Iterator[Images]:
 
 @dataclass
 class Registry:
-    """A registry on this machine; ``address`` is the first part of its images' names."""
+    """A registry on this machine. ``address`` is the first part of the names of its images."""
 
     address: str
     process: subprocess.Popen[bytes]
     scheme: str = "http"
-    guarded: bool = False
+    needs_login: bool = False
 
     def request(
         self, path: str, method: str = "GET", data: bytes | None = None, kind: str = "", accept: str = "*/*"
     ) -> tuple[dict[str, str], bytes]:
-        """Ask by plain HTTP; headers (lower case) and body of the answer."""
+        """Send a request, and return the headers (with lower-case names) and the body of the response."""
         headers = {"Accept": accept} | ({"Content-Type": kind} if kind else {})
         request = Request(f"{self.scheme}://{self.address}/v2/{path}", data=data, method=method, headers=headers)
         with urlopen(request, timeout=10) as response:
             return {name.lower(): value for name, value in response.headers.items()}, response.read()
 
-    def digest(self, repository: str, tag: str) -> str:
-        """The digest that the registry itself gives for a tag."""
+    def fetch_digest(self, repository: str, tag: str) -> str:
+        """Return the digest of a tag, from the registry itself."""
         accept = "application/vnd.docker.distribution.manifest.v2+json"
         return self.request(f"{repository}/manifests/{tag}", accept=accept)[0]["docker-content-digest"]
 
     def stop(self) -> None:
-        """End it; its port is closed afterwards."""
+        """Stop the registry. Its port is closed afterwards."""
         self.process.terminate()
         self.process.wait(timeout=20)
 
 
-def free_port() -> int:
-    """A port of this machine that nobody uses."""
+def find_free_port() -> int:
+    """Return a port of this machine that no program uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -150,12 +150,12 @@ def free_port() -> int:
 def start_registry(
     folder: Path, *, auth: dict[str, object] | None = None, tls: dict[str, str] | None = None
 ) -> Registry:
-    """Start a registry that keeps its images in a folder."""
+    """Start a registry that stores its images in a folder."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     if program is None:
         pytest.skip("no registry on this machine (Debian: docker-registry)")
     folder.mkdir(parents=True, exist_ok=True)
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{find_free_port()}"
     http: dict[str, object] = {"addr": address, "secret": "of a test"}
     settings = {
         "version": "0.1",
@@ -176,19 +176,19 @@ def start_registry(
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.05)
-    return Registry(address, process, "https" if tls else "http", guarded=auth is not None)
+    return Registry(address, process, "https" if tls else "http", needs_login=auth is not None)
 
 
-def htpasswd(folder: Path) -> dict[str, object]:
-    """A registry's settings for logins with a password."""
+def write_passwords(folder: Path) -> dict[str, object]:
+    """Write a file with the password of ``USER``, and return a registry's settings for logins."""
     file = folder / "htpasswd"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(USER.encode() + b":" + bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)) + b"\n")
     return {"htpasswd": {"realm": "test", "path": str(file)}}
 
 
-def certificate(folder: Path) -> dict[str, str]:
-    """A key and a certificate for this machine, signed by nobody else."""
+def make_certificate(folder: Path) -> dict[str, str]:
+    """Make a key and a self-signed certificate for this machine."""
     openssl = shutil.which("openssl")
     if openssl is None:
         pytest.skip("no openssl on this machine")
@@ -204,7 +204,7 @@ def certificate(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry that asks nobody who he is."""
+    """A registry without logins."""
     registry = start_registry(tmp_path_factory.mktemp("registry"))
     yield registry
     registry.stop()
@@ -212,40 +212,40 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 
 @pytest.fixture(scope="session")
 def guarded_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry that lets in who logs in as ``USER``."""
+    """A registry that requires a login as ``USER``."""
     folder = tmp_path_factory.mktemp("guarded")
-    registry = start_registry(folder, auth=htpasswd(folder))
+    registry = start_registry(folder, auth=write_passwords(folder))
     yield registry
     registry.stop()
 
 
 @pytest.fixture(scope="session")
 def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A guarded registry that speaks https."""
+    """A registry with HTTPS that requires a login."""
     folder = tmp_path_factory.mktemp("tls")
-    registry = start_registry(folder, auth=htpasswd(folder), tls=certificate(folder))
+    registry = start_registry(folder, auth=write_passwords(folder), tls=make_certificate(folder))
     yield registry
     registry.stop()
 
 
 @dataclass
 class DockerUser:
-    """Somebody with Docker's configuration in a folder of his own, who calls ``algotools``."""
+    """A user of ``algotools`` with a separate folder for Docker's configuration."""
 
     folder: Path
     path: str = ""
 
     def configure(self, settings: object) -> None:
-        """Write the configuration; a text as it is."""
+        """Write the configuration. A string is written unchanged."""
         self.folder.mkdir(exist_ok=True)
         text = settings if isinstance(settings, str) else json.dumps(settings)
         (self.folder / "config.json").write_text(text)
 
     def log_in(self, registry: str, user: str = USER, password: str = PASSWORD) -> None:
-        """What ``docker login`` does without a helper."""
+        """Store a login as ``docker login`` does without a helper."""
         self.configure({"auths": {registry: {"auth": base64.b64encode(f"{user}:{password}".encode()).decode()}}})
 
-    def helper(self, name: str, script: str) -> None:
+    def add_helper(self, name: str, script: str) -> None:
         """Put a credential helper on the PATH."""
         programs = self.folder.parent / "programs"
         programs.mkdir(exist_ok=True)
@@ -254,15 +254,15 @@ class DockerUser:
         program.chmod(0o755)
         self.path = f"{programs}{os.pathsep}"
 
-    def environment(self, **variables: str) -> dict[str, str]:
-        """The variables of a call."""
+    def make_environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment variables of a call."""
         path = self.path + os.environ["PATH"]
         return {**os.environ, "DOCKER_CONFIG": str(self.folder), "PATH": path, "NO_COLOR": "1", **variables}
 
     def algotools(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        """Call the command line; every socket that it leaves open is told on standard error.
+        """Run the command line. Every socket that it leaves open is reported on standard error.
 
-        But for those that docker-py leaves open when there is no engine.
+        Without an engine, docker-py itself leaves a socket open, so this is not checked then.
         """
         strictly = () if "DOCKER_HOST" in variables else ("-W", "error::ResourceWarning")
         return subprocess.run(
@@ -271,7 +271,7 @@ class DockerUser:
             text=True,
             check=False,
             timeout=110,
-            env=self.environment(**variables),
+            env=self.make_environment(**variables),
         )
 
 
@@ -280,7 +280,7 @@ _MAIN = ("-c", "from algotools.cli import main; main()")
 
 @pytest.fixture
 def docker_user(tmp_path: Path) -> DockerUser:
-    """Somebody who is logged in nowhere."""
+    """A user without logins."""
     user = DockerUser(tmp_path / "docker")
     user.configure({})
     return user
@@ -288,7 +288,7 @@ def docker_user(tmp_path: Path) -> DockerUser:
 
 @pytest.fixture
 def name() -> Callable[[Registry], str]:
-    """Makes names of images that no other test has, in a registry."""
+    """Makes unique names of images in a registry."""
     return lambda registry: f"{registry.address}/tests/{uuid.uuid4().hex[:12]}:1"
 
 
@@ -297,53 +297,53 @@ NO_ENGINE = {"DOCKER_HOST": "unix:///nonexistent/docker.sock"}
 
 @pytest.fixture
 def closed_engine() -> Iterator[str]:
-    """DOCKER_HOST of an engine that we have no right to use."""
+    """DOCKER_HOST of an engine that the tests have no permission to use."""
     with closed_socket() as host:
         yield host
 
 
 @pytest.fixture
 def dying_engine() -> Iterator[str]:
-    """DOCKER_HOST of an engine that goes away during a push."""
+    """DOCKER_HOST of an engine that exits during a push."""
     with fake_engine([{"status": "Preparing", "progressDetail": {}, "id": "0123456789ab"}], dies=True) as host:
         yield host
 
 
 @pytest.fixture
 def failing_engine() -> Iterator[Callable[[str], str]]:
-    """Makes engines whose push ends with these words; gives DOCKER_HOST."""
+    """Starts an engine whose push fails with a message, and returns its DOCKER_HOST."""
     with contextlib.ExitStack() as stack:
-        yield lambda said: stack.enter_context(fake_engine([{"error": said}], dies=False))
+        yield lambda message: stack.enter_context(fake_engine([{"error": message}], dies=False))
 
 
 @dataclass
 class TokenRegistry(Registry):
-    """A registry that sends those who ask to a server for tokens."""
+    """A registry that requires a token from another server."""
 
     identity: str = "stands-for-user-and-password"
 
 
 @pytest.fixture(scope="session")
 def token_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenRegistry]:
-    """A registry as the large ones are: a token from elsewhere opens it."""
+    """A registry like the large public registries, which require a token from another server."""
     folder = tmp_path_factory.mktemp("token")
-    files = certificate(folder)
+    files = make_certificate(folder)
     with token_server(files, USER, PASSWORD, TokenRegistry.identity) as realm:
         settings = {"realm": realm, "service": "test", "issuer": "test", "rootcertbundle": files["certificate"]}
         plain = start_registry(folder, auth={"token": settings})
-        registry = TokenRegistry(plain.address, plain.process, guarded=True)
+        registry = TokenRegistry(plain.address, plain.process, needs_login=True)
         yield registry
         registry.stop()
 
 
 @pytest.fixture
 def closed_port() -> int:
-    """A port of this machine at which nobody listens."""
-    return free_port()
+    """A port of this machine on which no program listens."""
+    return find_free_port()
 
 
 @pytest.fixture
 def web_server() -> Iterator[str]:
-    """A server that shows a page, whatever it is asked for."""
+    """A server that returns a web page for every request."""
     with page_server() as address:
         yield address

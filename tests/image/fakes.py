@@ -1,4 +1,4 @@
-"""Servers that answer as real ones do, where a real one cannot be brought to fail, or is none of ours to have."""
+"""Servers that imitate real ones which the tests cannot make fail, or cannot have."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ IMAGE = {"Id": "sha256:" + "1" * 64, "RepoTags": ["r.example.org/a:1"]}
 
 
 @contextlib.contextmanager
-def fake_engine(messages: list[dict[str, object]], *, dies: bool) -> Iterator[str]:
-    """An engine that has one image, tells these messages of its push, and then ends or is gone; gives DOCKER_HOST."""
+def fake_engine(messages: list[dict[str, object]], *, dies: bool, hangs_at: str = "") -> Iterator[str]:
+    """Run an engine with one image, and yield its DOCKER_HOST.
 
-    class Handler(socketserver.StreamRequestHandler):
+    A push reports ``messages``. Then it finishes, or the engine exits if it ``dies``. A request whose path contains
+    ``hangs_at`` reports the messages, and never finishes. The engine has no image whose name contains ``absent``.
+    """
+    stopped = threading.Event()
+
+    class EngineHandler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
             while line := self.rfile.readline():
                 length = 0
@@ -31,37 +36,46 @@ def fake_engine(messages: list[dict[str, object]], *, dies: bool) -> Iterator[st
                     key, _, value = header.partition(b":")
                     length = int(value) if key.lower() == b"content-length" else length
                 self.rfile.read(length)
-                if b"/push" in line:
-                    self._tell()
+                if hangs_at and hangs_at.encode() in line:
+                    if messages:
+                        self._report_messages(is_complete=False)
+                    stopped.wait()
                     return
-                answer = {"ApiVersion": "1.41"} if b"/version" in line else IMAGE
+                if b"/push" in line:
+                    self._report_messages(is_complete=not dies)
+                    return
+                if b"absent" in line:
+                    status, answer = "404 Not Found", {"message": "no such image: absent"}
+                else:
+                    status, answer = "200 OK", {"ApiVersion": "1.41"} if b"/version" in line else IMAGE
                 body = json.dumps(answer).encode()
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+                head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
                 self.wfile.write(head.encode() + body)
 
-        def _tell(self) -> None:
+        def _report_messages(self, *, is_complete: bool) -> None:
             self.wfile.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n")
             for message in messages:
                 body = json.dumps(message).encode() + b"\r\n"
                 self.wfile.write(f"{len(body):x}\r\n".encode() + body + b"\r\n")
-            if not dies:
+            if is_complete:
                 self.wfile.write(b"0\r\n\r\n")
 
     with tempfile.TemporaryDirectory() as folder:  # a socket's path must be short
         path = Path(folder, "docker.sock")
-        with socketserver.ThreadingUnixStreamServer(str(path), Handler) as server:
+        with socketserver.ThreadingUnixStreamServer(str(path), EngineHandler) as server:
             thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
             thread.start()
             try:
                 yield f"unix://{path}"
             finally:
+                stopped.set()
                 server.shutdown()
                 thread.join()
 
 
 @contextlib.contextmanager
 def closed_socket() -> Iterator[str]:
-    """An engine's socket that only others may use; gives DOCKER_HOST."""
+    """Make an engine's socket that this user may not use, and yield its DOCKER_HOST."""
     with fake_engine([], dies=False) as host:
         path = host.removeprefix("unix://")
         os.chmod(Path(path).parent, 0o755)
@@ -70,8 +84,8 @@ def closed_socket() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
-    """An HTTP server on this machine; gives its address."""
+def run_server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Run an HTTP server on this machine, and yield its address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
@@ -84,45 +98,45 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
 
 @contextlib.contextmanager
 def page_server() -> Iterator[str]:
-    """A server that has nothing but a page."""
+    """Run a server that returns a web page for every request, and yield its address."""
 
-    class Handler(_Quiet):
+    class PageHandler(_QuietHandler):
         def do_GET(self) -> None:
-            self.answer(200, b"<html>Welcome</html>", "text/html")
+            self.respond(200, b"<html>Welcome</html>", "text/html")
 
-    with serving(Handler) as address:
+    with run_server(PageHandler) as address:
         yield address
 
 
 @contextlib.contextmanager
 def token_server(files: Mapping[str, str], user: str, password: str, identity: str) -> Iterator[str]:
-    """A server for a registry's tokens, signed with the key in ``files``; gives its address as a realm."""
+    """Run a server for a registry's tokens, signed with the key in ``files``, and yield its address as a realm."""
     basic = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
-    class Handler(_Quiet):
+    class TokenHandler(_QuietHandler):
         def do_GET(self) -> None:
-            asked = parse_qs(urlsplit(self.path).query)
-            given = self.headers.get("Authorization")
-            self._give(asked, known=given == basic, stranger=given is None)
+            query = parse_qs(urlsplit(self.path).query)
+            login = self.headers.get("Authorization")
+            self._send_token(query, is_user=login == basic, is_anonymous=login is None)
 
         def do_POST(self) -> None:
-            asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-            self._give(asked, known=asked.get("refresh_token") == [identity], stranger=False)
+            query = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self._send_token(query, is_user=query.get("refresh_token") == [identity], is_anonymous=False)
 
-        def _give(self, asked: dict[str, list[str]], *, known: bool, stranger: bool) -> None:
-            if not known and not stranger:
-                self.answer(401, b"{}", "application/json")
+        def _send_token(self, query: dict[str, list[str]], *, is_user: bool, is_anonymous: bool) -> None:
+            if not is_user and not is_anonymous:
+                self.respond(401, b"{}", "application/json")
                 return
-            wanted = (scope.split(":") for text in asked.get("scope", []) for scope in text.split() if known)
-            access = [{"type": kind, "name": name, "actions": acts.split(",")} for kind, name, acts in wanted]
-            self.answer(200, json.dumps({"token": signed(files, access)}).encode(), "application/json")
+            scopes = (scope.split(":") for text in query.get("scope", []) for scope in text.split() if is_user)
+            access = [{"type": kind, "name": name, "actions": acts.split(",")} for kind, name, acts in scopes]
+            self.respond(200, json.dumps({"token": sign_token(files, access)}).encode(), "application/json")
 
-    with serving(Handler) as address:
+    with run_server(TokenHandler) as address:
         yield f"http://{address}/token"
 
 
-class _Quiet(BaseHTTPRequestHandler):
-    def answer(self, status: int, body: bytes, kind: str) -> None:
+class _QuietHandler(BaseHTTPRequestHandler):
+    def respond(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
@@ -130,11 +144,11 @@ class _Quiet(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
-def signed(files: Mapping[str, str], access: list[dict[str, object]]) -> str:
-    """A token that grants access, as a registry reads it (JWT, RS256)."""
+def sign_token(files: Mapping[str, str], access: list[dict[str, object]]) -> str:
+    """Return a token that grants access to a registry (JWT, RS256)."""
     certificate = "".join(Path(files["certificate"]).read_text().strip().splitlines()[1:-1])
     now = int(time.time())
     claims = {"iss": "test", "sub": "somebody", "aud": "test", "nbf": now - 60, "exp": now + 600, "iat": now}

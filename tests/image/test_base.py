@@ -1,4 +1,4 @@
-"""The base image: what is in it, how it starts and ends, and that it is the same from a checkout and from a wheel."""
+"""The base image: its contents, its start and stop, and that a checkout and a wheel build the same image."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ import docker
 import pytest
 
 from algotools import __version__
-from algotools.contract import by_name, token
+from algotools.declare.locate import read_toml
 from algotools.errors import ImageError, ImageNotFound
-from algotools.image import base, labels
-from algotools.locate import read_toml
-from algotools.report import read_failure
+from algotools.federation.contract import get_contract
+from algotools.federation.contract.rest import make_token
+from algotools.image import base
+from algotools.image.names import Label
+from algotools.runtime.logs import read_failure
 from algotools.task import Database, Identity, Proxy, Task
 
 from ..conftest import ALGORITHMS, ROOT, algotools
@@ -38,20 +40,20 @@ RUN_TIME = [
 ]
 
 
-def silent(_line: str) -> None:
+def ignore_line(_line: str) -> None:
     pass
 
 
-# What has to agree.
+# The Dockerfile and the package agree.
 
 
-def test_the_dockerfile_says_what_the_package_says() -> None:
+def test_the_dockerfile_has_the_version_and_python_image_of_the_package() -> None:
     assert f"ARG PYTHON_IMAGE={base.PYTHON_IMAGE}\n" in DOCKERFILE
-    assert f'{labels.VERSION}="{__version__}"' in DOCKERFILE
+    assert f'{Label.VERSION}="{__version__}"' in DOCKERFILE
     assert re.fullmatch(r"python:3\.\d+-slim", base.PYTHON_IMAGE)
 
 
-def test_what_a_container_needs_is_the_first_part_of_what_the_package_needs() -> None:
+def test_the_dependencies_of_a_container_are_the_first_of_the_package() -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert read_toml(ROOT / "pyproject.toml")["project"]["dependencies"][: len(RUN_TIME)] == RUN_TIME
     container, _, laptop = text.partition("# What runs on the laptop only.")
@@ -59,17 +61,17 @@ def test_what_a_container_needs_is_the_first_part_of_what_the_package_needs() ->
     assert not any(f'"{line}"' in laptop for line in RUN_TIME)
 
 
-def test_only_what_runs_at_a_node_is_sent() -> None:
-    sources, dockerfile = base.files()
+def test_only_modules_that_run_at_a_node_are_sent() -> None:
+    sources, dockerfile = base.read_sources()
     assert dockerfile == DOCKERFILE
-    there = {path.name.removesuffix(".py") for path in (ROOT / "algotools").iterdir()} - {"__pycache__"}
+    modules = {path.name.removesuffix(".py") for path in (ROOT / "algotools").iterdir()} - {"__pycache__"}
     sent = {name.split("/")[1].removesuffix(".py") for name in sources.files if "/" in name}
-    assert sent == there - LAPTOP | {"describe"}  # a new image is asked what it can do
+    assert sent == modules - LAPTOP
     assert {name.split("/")[0] for name in sources.files} == {"algotools"}
     assert not [name for name in sources.files if "__pycache__" in name]
 
 
-def test_no_syntax_that_the_classic_builder_lacks() -> None:
+def test_the_dockerfile_has_only_syntax_of_the_classic_builder() -> None:
     assert not re.search(r"^\s*(RUN --|COPY --(chmod|link)|ADD --|#\s*syntax)|<<", DOCKERFILE, re.MULTILINE)
 
 
@@ -81,43 +83,43 @@ def test_no_syntax_that_the_classic_builder_lacks() -> None:
         ("host:5000/a/b@sha256:12", "linux/arm64", f"algotools-base:{__version__}-host-5000-a-b-sha256-12-linux-arm64"),
     ],
 )
-def test_the_name_tells_version_python_and_platform(
+def test_the_name_contains_version_python_and_platform(
     python_image: str | None, platform: str | None, expected: str
 ) -> None:
-    assert base.reference(python_image, platform) == expected
+    assert base.make_name(python_image, platform) == expected
 
 
-def test_the_name_of_a_long_python_is_one_that_docker_takes() -> None:
-    assert len(base.reference("x" * 300).partition(":")[2]) == 128
+def test_the_name_with_a_long_python_image_is_shortened() -> None:
+    assert len(base.make_name("x" * 300).partition(":")[2]) == 128
 
 
 # From a checkout, an installation, a source distribution.
 
-ASK = """
+DESCRIBE = """
 import json, pathlib
 from algotools.image import base
-sources, dockerfile = base.files()
-print(json.dumps([str(sources.root), list(sources.files), sources.digest(dockerfile)]))
+sources, dockerfile = base.read_sources()
+print(json.dumps([str(sources.root), list(sources.files), sources.compute_digest(dockerfile)]))
 """
 
 
-def asked(folder: Path) -> list[Any]:
-    """Root, files and digest of what a copy of the package in a folder would send."""
-    ended = subprocess.run(
-        [sys.executable, "-c", ASK],
+def describe_sources(folder: Path) -> list[Any]:
+    """Return root, files and digest of the sources that a copy of the package in a folder would send."""
+    process = subprocess.run(
+        [sys.executable, "-c", DESCRIBE],
         capture_output=True,
         text=True,
         check=True,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(folder)},
     )
-    found = json.loads(ended.stdout)
-    assert found[0] == str(folder)
-    return list(found)
+    sources = json.loads(process.stdout)
+    assert sources[0] == str(folder)
+    return list(sources)
 
 
 @pytest.mark.parametrize("way", ["a wheel of the checkout", "a source distribution", "a wheel of that"])
-def test_what_is_installed_sends_just_what_the_checkout_sends(
+def test_an_installation_sends_the_same_sources_as_the_checkout(
     way: str, tmp_path: Path, source_distribution: Path, hatchling: Callable[..., Path]
 ) -> None:
     unpacked = ROOT
@@ -129,31 +131,31 @@ def test_what_is_installed_sends_just_what_the_checkout_sends(
         site = tmp_path / "site"
         with zipfile.ZipFile(hatchling(unpacked, "wheel", tmp_path / "wheel")) as archive:
             archive.extractall(site)
-        for other in ("other/a.py", "algotools_more/b.py", "csv.csv"):  # what else is installed there
-            (site / other).parent.mkdir(exist_ok=True)
-            (site / other).write_text("x")
+        for name in ("other/a.py", "algotools_more/b.py", "csv.csv"):  # other installed packages
+            (site / name).parent.mkdir(exist_ok=True)
+            (site / name).write_text("x")
         subprocess.run([sys.executable, "-m", "compileall", "-q", str(site)], check=True)
         unpacked = site
-    sources, dockerfile = base.files()
-    assert asked(unpacked)[1:] == [list(sources.files), sources.digest(dockerfile)]
+    sources, dockerfile = base.read_sources()
+    assert describe_sources(unpacked)[1:] == [list(sources.files), sources.compute_digest(dockerfile)]
 
 
-def test_an_installation_that_lacks_the_dockerfile_says_so(tmp_path: Path) -> None:
+def test_an_installation_without_the_dockerfile_is_reported(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "algotools", tmp_path / "algotools", ignore=shutil.ignore_patterns("__pycache__"))
-    ended = subprocess.run(
-        [sys.executable, "-c", ASK],
+    process = subprocess.run(
+        [sys.executable, "-c", DESCRIBE],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(tmp_path)},
     )
-    assert "ImageError: this installation of algotools has no Dockerfile.base; install it anew" in ended.stderr
+    assert "ImageError: this installation of algotools has no Dockerfile.base; reinstall algotools" in process.stderr
 
 
-# Inside.
+# The contents of the image.
 
-LOOK = """
+INSPECT = """
 import importlib, importlib.metadata, importlib.util, json, os, pathlib, pwd, stat, subprocess, sys, sysconfig
 
 def uncompiled(folder, *but):
@@ -167,19 +169,19 @@ def closed(folder):
 
 import algotools
 check = subprocess.run([sys.executable, "-m", "pip", "check"], capture_output=True, text=True)
-freeze = [found.metadata["Name"] for found in importlib.metadata.distributions()]
+freeze = [package.metadata["Name"] for package in importlib.metadata.distributions()]
 user = pwd.getpwnam(os.environ["ALGOTOOLS_WORKER_USER"])
 print(json.dumps({
     "python": list(sys.version_info[:2]),
     "executable": sys.executable,
     "check": check.stdout + check.stderr,
     "version": importlib.metadata.version("federated-algotools"),
-    "rooms": sorted({p.name.removesuffix(".py") for p in pathlib.Path(algotools.__file__).parent.iterdir()}),
+    "modules": sorted({p.name.removesuffix(".py") for p in pathlib.Path(algotools.__file__).parent.iterdir()}),
     "uncompiled": [*uncompiled("/opt/algotools"), *uncompiled(
         sysconfig.get_path("stdlib"), "site-packages", "dist-packages", "test", "tests", "idlelib"
     )],
     "closed": closed("/opt/algotools"),
-    "left": [p for p in (
+    "leftovers": [p for p in (
         "/root/.cache", "/root/.local", "/root/.config/pip", *map(str, pathlib.Path("/tmp").iterdir())
     ) if os.path.exists(p)],
     "uid": os.getuid(),
@@ -192,48 +194,50 @@ print(json.dumps({
 
 
 @pytest.fixture(scope="module", params=PYTHON_IMAGES)
-def made(request: pytest.FixtureRequest, engine: docker.DockerClient) -> str:
-    """A base of each Python that the environment names; it stays, as it does after any `algotools build`."""
-    return base.ensure(engine, silent, arguments={"PYTHON_IMAGE": request.param})
+def base_name(request: pytest.FixtureRequest, engine: docker.DockerClient) -> str:
+    """The base from each Python image of the environment. It is not removed, as after any `algotools build`."""
+    return base.ensure_base(engine, ignore_line, arguments={"PYTHON_IMAGE": request.param})
 
 
 @pytest.mark.docker
-def test_inside(engine: docker.DockerClient, made: str) -> None:
-    found = run_python(engine, made, LOOK)
-    assert found["check"] == "No broken requirements found.\n"
-    assert found["version"] == __version__
-    assert not set(found["rooms"]) & (LAPTOP - {"describe"})
-    assert {"container", "dispatch", "describe", "py.typed"} <= set(found["rooms"])
-    assert found["uncompiled"] == []
-    assert found["closed"] == []
-    assert found["left"] == []
-    assert found["uid"] == 0
-    assert found["user"][2] == "/usr/sbin/nologin"
-    assert 0 not in found["user"][:2]
-    assert found["engines"] == [True, True, True, False]  # one engine for CSV and Parquet
-    assert not {"typer", "rich", "docker", "PyYAML"} & set(found["packages"])
-    assert found["executable"] == "/opt/algotools/bin/python"
-    assert found["pip"] == []
+def test_the_contents_of_the_base(engine: docker.DockerClient, base_name: str) -> None:
+    facts = run_python(engine, base_name, INSPECT)
+    assert facts["check"] == "No broken requirements found.\n"
+    assert facts["version"] == __version__
+    assert not set(facts["modules"]) & (LAPTOP)
+    assert {"declare", "runtime", "describe", "py.typed"} <= set(facts["modules"])
+    assert facts["uncompiled"] == []
+    assert facts["closed"] == []
+    assert facts["leftovers"] == []
+    assert facts["uid"] == 0
+    assert facts["user"][2] == "/usr/sbin/nologin"
+    assert 0 not in facts["user"][:2]
+    assert facts["engines"] == [True, True, True, False]  # pyarrow reads CSV and Parquet; DuckDB is optional
+    assert not {"typer", "rich", "docker", "PyYAML"} & set(facts["packages"])
+    assert facts["executable"] == "/opt/algotools/bin/python"
+    assert facts["pip"] == []
 
 
 @pytest.mark.docker
-def test_what_it_says_of_itself(engine: docker.DockerClient, made: str) -> None:
-    image = engine.images.get(made)
+def test_the_configuration_and_labels_of_the_base(engine: docker.DockerClient, base_name: str) -> None:
+    image = engine.images.get(base_name)
     configuration = image.attrs["Config"]
     assert configuration["Cmd"] == ["python", "-m", "algotools"]
     assert not configuration["Entrypoint"]
     assert configuration["User"] in {"", "root", "0"}
-    assert image.labels[labels.VERSION] == __version__
-    assert image.labels[labels.TITLE] == "algotools base"
-    assert image.labels[labels.LICENSES] == "Apache-2.0"
-    assert made == base.reference(image.labels[labels.BASE])
-    sources, dockerfile = base.files()
-    assert image.labels[labels.CONTEXT] == sources.digest(dockerfile, image.labels[labels.BASE], "")
+    assert image.labels[Label.VERSION] == __version__
+    assert image.labels[Label.TITLE] == "algotools base"
+    assert image.labels[Label.LICENSES] == "Apache-2.0"
+    assert base_name == base.make_name(image.labels[Label.BASE])
+    sources, dockerfile = base.read_sources()
+    assert image.labels[Label.CONTEXT] == sources.compute_digest(dockerfile, image.labels[Label.BASE], "")
 
 
 @pytest.mark.docker
-def test_without_a_node_it_says_so_at_once(engine: docker.DockerClient, made: str) -> None:
-    container = engine.containers.create(made, network_mode="none", read_only=True)
+def test_without_the_variables_of_a_node_the_base_exits_with_an_error(
+    engine: docker.DockerClient, base_name: str
+) -> None:
+    container = engine.containers.create(base_name, network_mode="none", read_only=True)
     try:
         container.start()
         assert container.wait(timeout=30)["StatusCode"] == 10
@@ -244,19 +248,19 @@ def test_without_a_node_it_says_so_at_once(engine: docker.DockerClient, made: st
         container.remove(force=True)
 
 
-def archive(folder: str, contents: dict[str, bytes]) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w") as tar:
+def make_archive(folder: str, contents: dict[str, bytes]) -> bytes:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
         for name, content in contents.items():
             entry = tarfile.TarInfo(f"{folder}/{name}".strip("/"))
             entry.size, entry.mode = len(content), 0o644
             tar.addfile(entry, io.BytesIO(content))
-    return made.getvalue()
+    return archive.getvalue()
 
 
 @pytest.fixture
-def endless(engine: docker.DockerClient, made: str) -> Iterator[Any]:
-    """A container in which a function runs that never returns."""
+def endless_run(engine: docker.DockerClient, base_name: str) -> Iterator[Any]:
+    """A container with a function that never returns."""
     task = Task(
         method="never_returns",
         role="rpc",
@@ -267,20 +271,20 @@ def endless(engine: docker.DockerClient, made: str) -> Iterator[Any]:
         proxy=Proxy("http://127.0.0.1:1", Path("/mnt/task/token")),
     )
     identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases="default")
-    prepared = by_name("v4").prepare(task, token.make(identity, b"k" * 32))
+    prepared = get_contract("v4").prepare(task, make_token(identity, b"k" * 32))
     project = ALGORITHMS / "misbehaving"
     container = engine.containers.create(
-        made, environment={**prepared.environment, "ALGOTOOLS_ALGORITHM": "/app"}, network_mode="none"
+        base_name, environment={**prepared.environment, "ALGOTOOLS_ALGORITHM": "/app"}, network_mode="none"
     )
     try:
         code = {str(p.relative_to(project)): p.read_bytes() for p in project.rglob("*") if p.suffix in {".py", ".toml"}}
         files = {str(path).lstrip("/"): data for path, data in prepared.files.items()}
-        container.put_archive("/", archive("app", code))
-        container.put_archive("/", archive("", {**files, "mnt/patients.csv": b"name,age\na,1\n"}))
+        container.put_archive("/", make_archive("app", code))
+        container.put_archive("/", make_archive("", {**files, "mnt/patients.csv": b"name,age\na,1\n"}))
         container.start()
-        end = time.monotonic() + 30
-        while len(container.top()["Processes"]) < 2:  # the supervisor, and the process of the function
-            assert time.monotonic() < end
+        deadline = time.monotonic() + 30
+        while len(container.top()["Processes"]) < 2:  # the supervisor and the worker
+            assert time.monotonic() < deadline
             time.sleep(0.1)
         time.sleep(0.5)
         yield container
@@ -290,22 +294,22 @@ def endless(engine: docker.DockerClient, made: str) -> Iterator[Any]:
 
 @pytest.mark.docker
 @pytest.mark.parametrize("signal", ["SIGTERM", "SIGINT"])
-def test_it_stops_at_once_when_it_is_asked_to(endless: Any, signal: str) -> None:
+def test_a_signal_stops_the_run_at_once(endless_run: Any, signal: str) -> None:
     started = time.monotonic()
-    endless.kill(signal=signal)
-    assert endless.wait(timeout=30)["StatusCode"] == 47
+    endless_run.kill(signal=signal)
+    assert endless_run.wait(timeout=30)["StatusCode"] == 47
     assert time.monotonic() - started < 5  # `docker stop` would kill it after ten seconds
-    failure = read_failure(endless.logs().decode().splitlines()[-1])
+    failure = read_failure(endless_run.logs().decode().splitlines()[-1])
     assert failure is not None
-    assert failure.message == f"the run was asked to stop ({signal})"
+    assert failure.message == f"the run was stopped by {signal}"
 
 
-# How it is built.
+# The build.
 
 
 @pytest.fixture
 def checkout(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
-    """What the root of a checkout holds, for `docker build -f Dockerfile.base .`; its images are removed."""
+    """A copy of the checkout for `docker build -f Dockerfile.base .`. Its images are removed after the test."""
     for name in ("Dockerfile.base", ".dockerignore"):
         shutil.copy(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "algotools", tmp_path / "algotools", ignore=shutil.ignore_patterns("__pycache__"))
@@ -314,8 +318,8 @@ def checkout(tmp_path: Path, engine: docker.DockerClient) -> Iterator[Path]:
         engine.images.remove(image.id, force=True)
 
 
-def plainly(client: docker.DockerClient, folder: Path) -> Any:
-    """As `docker build -f Dockerfile.base .` builds it."""
+def build_with_docker(client: docker.DockerClient, folder: Path) -> Any:
+    """Build the base as `docker build -f Dockerfile.base .` does."""
     image, _ = client.images.build(
         path=str(folder),
         dockerfile="Dockerfile.base",
@@ -328,44 +332,44 @@ def plainly(client: docker.DockerClient, folder: Path) -> Any:
 
 
 @pytest.mark.docker
-def test_it_builds_from_the_root_of_a_checkout_and_a_change_of_code_changes_the_layers_of_code_only(
+def test_a_change_of_code_changes_only_the_layers_with_code(
     engine: docker.DockerClient, base_image: str, checkout: Path
 ) -> None:
     usual = engine.images.get(base_image).attrs["RootFS"]["Layers"]
-    before = plainly(engine, checkout).attrs["RootFS"]["Layers"]
+    before = build_with_docker(engine, checkout).attrs["RootFS"]["Layers"]
     assert before == usual
     (checkout / "algotools" / "errors.py").chmod(0o600)  # as with a umask of 077
-    changed = checkout / "algotools" / "report.py"
+    changed = checkout / "algotools" / "runtime" / "logs.py"
     changed.write_text(changed.read_text() + "\n# changed\n")
-    image = plainly(engine, checkout)
+    image = build_with_docker(engine, checkout)
     after = image.attrs["RootFS"]["Layers"]
     assert (after[:-2], len(after)) == (before[:-2], len(before))
     assert not set(after[-2:]) & set(before[-2:])
-    found = run_python(
+    is_changed = run_python(
         engine,
         image.id,
-        "import os, json; os.setuid(65534); import algotools.errors, algotools.report as r; "
+        "import os, json; os.setuid(65534); import algotools.errors, algotools.runtime.logs as r; "
         "print(json.dumps(open(r.__file__).read().endswith('# changed\\n')))",
     )
-    assert found is True
+    assert is_changed is True
 
 
 @pytest.mark.docker
-def test_it_is_made_once(engine: docker.DockerClient, base_image: str) -> None:
-    told: list[str] = []
-    assert base.ensure(engine, told.append) == base_image
-    assert told == []
+def test_the_base_is_built_once(engine: docker.DockerClient, base_image: str) -> None:
+    lines: list[str] = []
+    assert base.ensure_base(engine, lines.append) == base_image
+    assert lines == []
 
 
 @pytest.mark.docker
-def test_the_command_line_builds_it_under_any_name(engine: docker.DockerClient, base_image: str) -> None:
+def test_the_command_line_builds_the_base_under_any_name(engine: docker.DockerClient, base_image: str) -> None:
     tag = f"algotools-test/base-{uuid.uuid4().hex[:8]}:1"
-    ended = algotools("build", "--base", "--tag", tag)
+    process = algotools("build", "--base", "--tag", tag)
     try:
-        assert ended.returncode == 0, ended.stderr
-        assert re.fullmatch(rf"{tag}  \d+ MB  \d+\.\d s\n", ended.stdout)
-        assert f"making the base image {tag} from {PYTHON_IMAGE}" in ended.stderr
-        assert "Collecting" not in ended.stderr  # from the same steps
+        assert process.returncode == 0, process.stderr
+        assert re.fullmatch(rf"{tag}  \d+ MB  \d+\.\d s\n", process.stdout)
+        assert f"building the base image {tag} from {PYTHON_IMAGE}" in process.stderr
+        assert "Collecting" not in process.stderr  # all steps are cached
         usual = engine.images.get(base_image)
         assert engine.images.get(tag).attrs["RootFS"] == usual.attrs["RootFS"]
         again = algotools("build", "--base", "--tag", tag)
@@ -375,12 +379,12 @@ def test_the_command_line_builds_it_under_any_name(engine: docker.DockerClient, 
 
 
 @pytest.mark.docker
-def test_a_python_that_is_too_old_is_refused_with_words_and_nothing_is_left(
+def test_a_python_that_is_too_old_is_refused_and_nothing_remains(
     engine: docker.DockerClient,
 ) -> None:
     mark = uuid.uuid4().hex[:12]
     tag = f"algotools-test/old-{mark}:1"
-    context = archive(
+    context = make_archive(
         "",
         {
             "Dockerfile": (
@@ -392,7 +396,7 @@ def test_a_python_that_is_too_old_is_refused_with_words_and_nothing_is_left(
     engine.images.build(fileobj=io.BytesIO(context), custom_context=True, tag=tag, rm=True, forcerm=True)
     try:
         with pytest.raises(ImageError, match=r"^step \d+/\d+, `RUN python3 -c .*…` failed: ") as caught:
-            base.ensure(engine, silent, arguments={"PYTHON_IMAGE": tag})
+            base.ensure_base(engine, ignore_line, arguments={"PYTHON_IMAGE": tag})
         assert caught.value.detail == "algotools needs Python 3.10 or newer"
     finally:
         engine.images.remove(tag)
@@ -401,24 +405,24 @@ def test_a_python_that_is_too_old_is_refused_with_words_and_nothing_is_left(
 
 
 @pytest.mark.docker
-def test_a_python_that_cannot_be_had_is_refused_with_a_way_out(engine: docker.DockerClient) -> None:
-    with pytest.raises(ImageError, match=r"could not get that image: give one .* ALGOTOOLS_PYTHON_IMAGE"):
-        base.ensure(engine, silent, arguments={"PYTHON_IMAGE": "127.0.0.1:1/no/such:1"})
+def test_a_missing_python_image_is_refused_with_advice(engine: docker.DockerClient) -> None:
+    with pytest.raises(ImageError, match=r"could not get the image: name another image .* ALGOTOOLS_PYTHON_IMAGE"):
+        base.ensure_base(engine, ignore_line, arguments={"PYTHON_IMAGE": "127.0.0.1:1/no/such:1"})
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("tag", ["UPPER/case:1", "a:b:c", "https://host/a", ""])
-def test_a_name_that_no_image_can_have_is_refused_first(engine: docker.DockerClient, tag: str) -> None:
-    told: list[str] = []
-    with pytest.raises(ImageNotFound, match="is not a name of an image"):
-        base.ensure(engine, told.append, tag=tag or " ")
-    assert told == []
+def test_an_invalid_name_is_refused_before_the_build(engine: docker.DockerClient, tag: str) -> None:
+    lines: list[str] = []
+    with pytest.raises(ImageNotFound, match="is not the name of an image"):
+        base.ensure_base(engine, lines.append, tag=tag or " ")
+    assert lines == []
 
 
 @pytest.mark.docker
-def test_a_login_in_the_index_is_no_secret_and_that_is_said(engine: docker.DockerClient, base_image: str) -> None:
-    told: list[str] = []
-    base.ensure(engine, told.append, arguments={"PIP_INDEX_URL": "https://ada:secret@index.example.org/"})
-    assert len(told) == 1
-    assert "careful: there is a login in PIP_INDEX_URL" in told[0]
-    assert "secret" not in told[0]
+def test_a_login_in_the_index_url_is_reported(engine: docker.DockerClient, base_image: str) -> None:
+    lines: list[str] = []
+    base.ensure_base(engine, lines.append, arguments={"PIP_INDEX_URL": "https://ada:secret@index.example.org/"})
+    assert len(lines) == 1
+    assert "warning: PIP_INDEX_URL contains a login" in lines[0]
+    assert "secret" not in lines[0]

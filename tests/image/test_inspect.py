@@ -1,4 +1,4 @@
-"""Looking into an image: on this machine, in a registry, of our own making and of anybody's."""
+"""Inspecting images: on this machine and in a registry, made with algotools and with other tools."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import docker
 import pytest
+import requests
 
 from algotools.errors import ImageNotFound, RegistryError
-from algotools.image import labels
-from algotools.image.inspect import Image, inspect, local
+from algotools.image._platforms import get_local_platform
+from algotools.image._registry import _make_not_found_error
+from algotools.image.inspect import ImageInfo, inspect, inspect_local
+from algotools.image.names import Label, is_loopback, parse_reference
 from algotools.image.push import push
-from algotools.image.reference import is_loopback, parse
-from algotools.image.registry import here
 
 from .conftest import DESCRIPTION, LABELS, NO_ENGINE, USER, DockerUser, Images, Registry, TokenRegistry
 
@@ -27,17 +28,17 @@ INDEX = "application/vnd.oci.image.index.v1+json"
 
 
 @pytest.fixture(autouse=True)
-def _own_configuration(docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch) -> None:
+def _docker_configuration(docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_user.folder))
 
 
 @pytest.fixture
 def pushed(images: Images, docker_user: DockerUser, name: Name) -> Callable[..., str]:
-    """Makes an image, pushes it, removes it here, and gives its name."""
+    """Makes an image, pushes it, removes it from this machine, and returns its name."""
 
     def make(registry: Registry, image_labels: dict[str, str] | None = None) -> str:
         tag = images.make(name(registry), image_labels)
-        if registry.guarded:
+        if registry.needs_login:
             docker_user.log_in(registry.address)
         push(tag, lambda _: None)
         images.remove(tag)
@@ -47,10 +48,12 @@ def pushed(images: Images, docker_user: DockerUser, name: Name) -> Callable[...,
 
 
 @pytest.mark.docker
-def test_a_local_image(images: Images, engine: docker.DockerClient, registry: Registry, name: Name) -> None:
+def test_a_local_image_has_all_fields(
+    images: Images, engine: docker.DockerClient, registry: Registry, name: Name
+) -> None:
     tag = images.make(name(registry), LABELS)
-    image = local(engine, tag)
-    assert image == Image(
+    image = inspect_local(engine, tag)
+    assert image == ImageInfo(
         reference=tag,
         where="local",
         kind="algorithm",
@@ -81,39 +84,41 @@ def test_a_local_image(images: Images, engine: docker.DockerClient, registry: Re
     assert (image.base.name, image.base.digest) == ("registry.example.org/base:1", "sha256:" + "b" * 64)
     assert image.platform.startswith("linux/")
     assert image.created
-    assert local(engine, image.id) == local(engine, tag).__class__(**{**_fields(image), "reference": image.id})
+    assert inspect_local(engine, image.id) == inspect_local(engine, tag).__class__(
+        **{**_fields(image), "reference": image.id}
+    )
 
 
-def _fields(image: Image) -> dict[str, object]:
+def _fields(image: ImageInfo) -> dict[str, object]:
     return {name: getattr(image, name) for name in image.__struct_fields__}
 
 
 @pytest.mark.docker
-def test_for_people(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
-    ended = docker_user.algotools("inspect", images.make(name(registry), LABELS), COLUMNS="100")
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
-    for words in (
+def test_the_text_shows_all_fields(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
+    process = docker_user.algotools("inspect", images.make(name(registry), LABELS), COLUMNS="100")
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    for text in (
         "average 1.2.3", "algotools 0.1.0, Python 3.13.1", "registry.example.org/base:1", "numpy 2.4.6",
         f"revision {'c' * 40} clean", "0.0 MB unpacked, 1 layer", "root", "python -m algotools",
-        "none yet; a registry gives one when it is pushed", "average_partial (rpc)", "Column", "default: 3",
-        "what to add up", "the task's database", "sha256:" + "b" * 64,
+        "none; the registry assigns a digest when the image is pushed", "average_partial (rpc)", "Column", "default: 3",
+        "the column to add up", "the task's database", "sha256:" + "b" * 64,
     ):  # fmt: skip
-        assert words in ended.stdout
+        assert text in process.stdout
 
 
 @pytest.mark.docker
-def test_in_a_registry_without_an_engine(pushed, registry: Registry, docker_user: DockerUser) -> None:
+def test_an_image_in_a_registry_is_read_without_an_engine(pushed, registry: Registry, docker_user: DockerUser) -> None:
     tag = pushed(registry, LABELS)
-    ended = docker_user.algotools("inspect", tag, "--json", **NO_ENGINE)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stderr == ""
-    told = json.loads(ended.stdout)
+    process = docker_user.algotools("inspect", tag, "--json", **NO_ENGINE)
+    assert process.returncode == 0, process.stderr
+    assert process.stderr == ""
+    output = json.loads(process.stdout)
     repository = tag.removesuffix(":1")
-    digest = registry.digest(repository.partition("/")[2], "1")
+    digest = registry.fetch_digest(repository.partition("/")[2], "1")
     manifest = json.loads(registry.request(f"{repository.partition('/')[2]}/manifests/1", accept=SCHEMA2)[1])
-    assert set(told) == set(Image.__struct_fields__)
-    assert told | {"created": "", "platform": ""} == {
+    assert set(output) == set(ImageInfo.__struct_fields__)
+    assert output | {"created": "", "platform": ""} == {
         "reference": tag, "where": "registry", "kind": "algorithm", "id": manifest["config"]["digest"],
         "digests": [f"{repository}@{digest}"], "platform": "", "platforms": [], "created": "",
         "size": manifest["layers"][0]["size"], "layers": 1, "user": "", "entrypoint": [],
@@ -126,7 +131,7 @@ def test_in_a_registry_without_an_engine(pushed, registry: Registry, docker_user
 
 
 @pytest.mark.docker
-def test_after_it_was_removed_here_and_by_digest(pushed, registry: Registry) -> None:
+def test_a_removed_image_is_read_in_its_registry_by_tag_and_by_digest(pushed, registry: Registry) -> None:
     tag = pushed(registry, LABELS)
     image = inspect(tag)
     assert image.where == "registry"
@@ -135,16 +140,16 @@ def test_after_it_was_removed_here_and_by_digest(pushed, registry: Registry) -> 
 
 
 @pytest.mark.docker
-def test_what_is_here_comes_first_and_knows_its_digest(images: Images, registry: Registry, name: Name) -> None:
+def test_a_local_image_is_preferred_and_has_its_digest(images: Images, registry: Registry, name: Name) -> None:
     tag = images.make(name(registry), LABELS)
-    pushed = push(tag, lambda _: None)
+    pushed_name = push(tag, lambda _: None)
     image = inspect(tag)
-    assert (image.where, image.digests) == ("local", (pushed,))
+    assert (image.where, image.digests) == ("local", (pushed_name,))
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", ["guarded_registry", "tls_registry", "token_registry"])
-def test_a_login_is_used(
+def test_only_a_login_of_docker_is_used(
     pushed,
     docker_user: DockerUser,
     kind: str,
@@ -155,7 +160,7 @@ def test_a_login_is_used(
     registry: Registry = request.getfixturevalue(kind)
     tag = pushed(registry, LABELS)
     netrc = tmp_path / "netrc"
-    netrc.write_text("default login somebody password else\n")
+    netrc.write_text("default login somebody password other\n")
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
@@ -169,7 +174,7 @@ def test_a_login_is_used(
 
 
 @pytest.mark.docker
-def test_an_identity_token_stands_for_user_and_password(
+def test_an_identity_token_replaces_user_and_password(
     pushed, docker_user: DockerUser, token_registry: TokenRegistry
 ) -> None:
     tag = pushed(token_registry, LABELS)
@@ -182,15 +187,15 @@ def test_an_identity_token_stands_for_user_and_password(
 
 @pytest.mark.docker
 @pytest.mark.parametrize(("kind", "entry"), [(LIST, SCHEMA2), (INDEX, OCI), (INDEX, SCHEMA2)])
-def test_of_an_index_the_image_for_this_machine(pushed, registry: Registry, kind: str, entry: str) -> None:
-    mine, other = pushed(registry, LABELS), pushed(registry)
-    repository = mine.partition("/")[2].removesuffix(":1")
-    machine = here()
+def test_from_an_index_the_image_for_this_machine_is_chosen(pushed, registry: Registry, kind: str, entry: str) -> None:
+    own_tag, other_tag = pushed(registry, LABELS), pushed(registry)
+    repository = own_tag.partition("/")[2].removesuffix(":1")
+    machine = get_local_platform()
     entries = [
-        _entry(registry, other, repository, entry, {"os": "linux", "architecture": "s390x"}),
-        _entry(registry, mine, repository, entry, {"os": machine.os, "architecture": machine.architecture}),
+        _entry(registry, other_tag, repository, entry, {"os": "linux", "architecture": "s390x"}),
+        _entry(registry, own_tag, repository, entry, {"os": machine.os, "architecture": machine.architecture}),
     ]
-    if kind == INDEX:  # as buildx attaches what it knows of a build
+    if kind == INDEX:  # buildx attaches records of the build
         entries.append({**entries[0], "platform": {"os": "unknown", "architecture": "unknown"}})
     index = _put(registry, repository, "many", {"schemaVersion": 2, "mediaType": kind, "manifests": entries}, kind)
     image = inspect(f"{registry.address}/{repository}:many")
@@ -202,16 +207,16 @@ def test_of_an_index_the_image_for_this_machine(pushed, registry: Registry, kind
     _put(registry, repository, "few", {"schemaVersion": 2, "mediaType": kind, "manifests": entries[:1]}, kind)
     image = inspect(f"{registry.address}/{repository}:few")
     assert image.kind == "other"
-    assert image.warnings == (f"there is no image for this machine ({machine}); this is the one for linux/s390x",)
+    assert image.warnings == (f"no image is for this machine ({machine}); this image is for linux/s390x",)
 
 
 def _entry(registry: Registry, tag: str, target: str, kind: str, platform: dict[str, str]) -> dict[str, object]:
-    """An image, brought into a repository in some form, as an index lists it."""
+    """Copy an image to a repository with a media type, and return its entry for an index."""
     source = tag.partition("/")[2].removesuffix(":1")
     manifest = json.loads(registry.request(f"{source}/manifests/1", accept=SCHEMA2)[1])
     for blob in (manifest["config"], *manifest["layers"]):
         registry.request(f"{target}/blobs/uploads/?mount={blob['digest']}&from={source}", "POST", b"")
-    if kind == OCI:  # in which the media type may be left out
+    if kind == OCI:  # in which the media type is optional
         del manifest["mediaType"]
         manifest["config"]["mediaType"] = "application/vnd.oci.image.config.v1+json"
         manifest["layers"][0]["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -227,40 +232,40 @@ def _put(registry: Registry, repository: str, tag: str, manifest: dict[str, obje
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("engine")
-def test_a_chart_is_no_image(registry: Registry) -> None:
+def test_a_chart_is_not_an_image(registry: Registry) -> None:
     blobs = []
     for content in (b'"no object"', b"a chart"):
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
-        where = registry.request("tests/chart/blobs/uploads/", "POST", b"")[0]["location"].partition("/v2/")[2]
-        registry.request(f"{where}&digest={digest}", "PUT", content, "application/octet-stream")
+        location = registry.request("tests/chart/blobs/uploads/", "POST", b"")[0]["location"].partition("/v2/")[2]
+        registry.request(f"{location}&digest={digest}", "PUT", content, "application/octet-stream")
         blobs.append({"mediaType": "application/vnd.example.chart", "digest": digest, "size": len(content)})
     manifest = {"schemaVersion": 2, "mediaType": OCI, "config": blobs[0], "layers": blobs[1:]}
     _put(registry, "tests/chart", "1", manifest, OCI)
-    with pytest.raises(RegistryError, match="is no image; see whether it is a registry"):
+    with pytest.raises(RegistryError, match=r"is not an image; check that .* is a registry"):
         inspect(f"{registry.address}/tests/chart:1")
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    "written",
+    "text",
     [
         "", "{", "[]", "3", '{"algorithm": 3}', '{"algorithm": "a", "functions": [3]}', "[" * 5000,
         '{"algorithm": "a", "functions": [{"method": "m", "role": "rpc", "arguments": {"properties": [1]}}]}',
     ],
 )  # fmt: skip
-def test_labels_that_are_not_as_ours(
-    images: Images, registry: Registry, name: Name, docker_user: DockerUser, written: str
+def test_malformed_labels_are_ignored_with_a_warning(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser, text: str
 ) -> None:
-    tag = images.make(name(registry), {**LABELS, labels.DESCRIPTION: written, labels.PACKAGES: written})
+    tag = images.make(name(registry), {**LABELS, Label.DESCRIPTION: text, Label.PACKAGES: text})
     image = inspect(tag)
     assert (image.description, image.packages, image.kind) == (None, None, "other")
-    ended = docker_user.algotools("inspect", tag)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.count("is not as `algotools build` writes it") == 2
+    process = docker_user.algotools("inspect", tag)
+    assert process.returncode == 0, process.stderr
+    assert " ".join(process.stdout.split()).count("because `algotools build` did not write it") == 2
 
 
 @pytest.mark.docker
-def test_what_a_foreign_label_says_moves_no_cursor(
+def test_control_characters_in_a_label_are_not_printed(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
     description = {
@@ -281,72 +286,99 @@ def test_what_a_foreign_label_says_moves_no_cursor(
             }
         ],
     }
-    written = {**LABELS, labels.DESCRIPTION: json.dumps(description), labels.TITLE: "\x1b]0;title\x07"}
-    ended = docker_user.algotools("inspect", images.make(name(registry), written), COLUMNS="100")
-    assert ended.returncode == 0, ended.stderr
-    assert "\x1b" not in ended.stdout
-    assert "\x9b" not in ended.stdout
-    assert "m[bold]" in ended.stdout
-    assert "Any | str | None" in ended.stdout
+    labels = {**LABELS, Label.DESCRIPTION: json.dumps(description), Label.TITLE: "\x1b]0;title\x07"}
+    process = docker_user.algotools("inspect", images.make(name(registry), labels), COLUMNS="100")
+    assert process.returncode == 0, process.stderr
+    assert "\x1b" not in process.stdout
+    assert "\x9b" not in process.stdout
+    assert "m[bold]" in process.stdout
+    assert "Any | str | None" in process.stdout
 
 
 @pytest.mark.docker
-def test_an_image_of_somebody_elses_making(
+def test_an_image_made_with_another_tool_is_shown(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
-    tag = images.make(name(registry), {"maintainer": "somebody", labels.TITLE: "a title"})
-    ended = docker_user.algotools("inspect", tag)
-    assert "not made by `algotools build`; this is what there is" in ended.stdout
-    assert "maintainer=somebody" in ended.stdout
-    assert "a title" in ended.stdout
+    tag = images.make(name(registry), {"maintainer": "somebody", Label.TITLE: "a title"})
+    process = docker_user.algotools("inspect", tag)
+    assert "not built by `algotools build`; some information is not available" in process.stdout
+    assert "maintainer=somebody" in process.stdout
+    assert "a title" in process.stdout
     image = inspect(tag)
     assert (image.kind, image.labels, image.algotools) == ("other", {"maintainer": "somebody"}, None)
 
 
 @pytest.mark.docker
-def test_a_base(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
-    tag = images.make(name(registry), {labels.VERSION: "0.1.0", labels.CONTEXT: "sha256:" + "d" * 64})
-    ended = docker_user.algotools("inspect", tag)
-    assert "a base for the images of algorithms; it holds none itself" in ended.stdout
+def test_a_base_is_recognized(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
+    tag = images.make(name(registry), {Label.VERSION: "0.1.0", Label.CONTEXT: "sha256:" + "d" * 64})
+    process = docker_user.algotools("inspect", tag)
+    assert "base image for algorithms; the image itself contains no algorithm" in process.stdout
     assert inspect(tag).context == "sha256:" + "d" * 64
 
 
 @pytest.mark.docker
-def test_an_image_that_is_nowhere(pushed, registry: Registry, docker_user: DockerUser) -> None:
+def test_an_image_that_does_not_exist_is_reported(pushed, registry: Registry, docker_user: DockerUser) -> None:
     tag = pushed(registry)
-    for wanted, says in (
+    for unknown_name, text in (
         (f"{tag}.5", "its tags are 1"),
-        (f"{registry.address}/tests/none:1", "it knows no repository tests/none"),
-        ("tests/none", "as the name has no registry, none was asked (Docker's own: docker.io/tests/none)"),
-        ("Not/A/Name", "is not a name of an image"),
+        (f"{registry.address}/tests/none:1", "it has no repository tests/none"),
+        ("tests/none", "the name has no registry, so no registry was searched (Docker's own: docker.io/tests/none)"),
+        ("Not/A/Name", "is not the name of an image"),
     ):
-        ended = docker_user.algotools("inspect", wanted)
-        assert ended.returncode == 63, ended.stderr
-        assert says in ended.stderr
-        assert ended.stdout == ""
+        process = docker_user.algotools("inspect", unknown_name)
+        assert process.returncode == 63, process.stderr
+        assert text in process.stderr
+        assert process.stdout == ""
 
 
-def test_without_engine_and_registry(docker_user: DockerUser) -> None:
-    ended = docker_user.algotools("inspect", "demo/average:1", **NO_ENGINE)
-    assert ended.returncode == 62
-    assert "no container engine answers" in ended.stderr
-    ended = docker_user.algotools("inspect", "no-such-host.invalid/average:1", **NO_ENGINE)
-    assert ended.returncode == 65
-    assert "no host goes by the name no-such-host.invalid" in ended.stderr
-    assert "no container engine was asked" in ended.stderr
+@pytest.mark.parametrize(
+    ("status", "tags", "hint"),
+    [
+        (404, None, "; it has no repository demo/average"),
+        (401, None, ""),
+        (503, None, ""),
+        (200, [], ""),
+        (200, ["1", "2"], "; its tags are 1, 2"),
+        (200, [f"{n:02}" for n in range(31)], "; tags (last 8 of 31): 23, 24, 25, 26, 27, 28, 29, 30"),
+    ],
+)
+def test_a_repository_is_called_missing_only_if_its_registry_reports_that(
+    status: int, tags: list[str] | None, hint: str
+) -> None:
+    class Repository:
+        def list_tags(self) -> list[str]:
+            if tags is None:
+                response = requests.Response()
+                response.status_code = status
+                response.raise_for_status()
+            return tags or []
+
+    error = _make_not_found_error(Repository(), parse_reference("registry.example.org/demo/average:9"))  # type: ignore[arg-type]
+    assert error.message == f"registry.example.org has no image registry.example.org/demo/average:9{hint}"
 
 
-def test_a_registry_that_does_not_answer(closed_port: int, docker_user: DockerUser) -> None:
-    ended = docker_user.algotools("inspect", f"127.0.0.1:{closed_port}/average:1", **NO_ENGINE)
-    assert ended.returncode == 65
-    assert f"nothing listens at 127.0.0.1:{closed_port}" in ended.stderr
-    assert "Traceback" not in ended.stderr
+def test_a_missing_engine_is_reported_if_no_registry_helps(docker_user: DockerUser) -> None:
+    process = docker_user.algotools("inspect", "demo/average:1", **NO_ENGINE)
+    assert process.returncode == 62
+    assert "no container engine answers" in process.stderr
+    process = docker_user.algotools("inspect", "no-such-host.invalid/average:1", **NO_ENGINE)
+    assert process.returncode == 65
+    assert "the host name no-such-host.invalid is unknown" in process.stderr
+    assert "HTTPSConnectionPool" not in process.stderr
+    assert "the image was not searched on this machine" in process.stderr
 
 
-def test_a_server_that_is_no_registry(web_server: str, docker_user: DockerUser) -> None:
-    ended = docker_user.algotools("inspect", f"{web_server}/average:1", **NO_ENGINE)
-    assert ended.returncode == 65
-    assert "is no image; see whether it is a registry" in ended.stderr
+def test_a_registry_that_does_not_run_is_reported(closed_port: int, docker_user: DockerUser) -> None:
+    process = docker_user.algotools("inspect", f"127.0.0.1:{closed_port}/average:1", **NO_ENGINE)
+    assert process.returncode == 65
+    assert f"nothing listens at 127.0.0.1:{closed_port}" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+def test_a_server_that_is_not_a_registry_is_reported(web_server: str, docker_user: DockerUser) -> None:
+    process = docker_user.algotools("inspect", f"{web_server}/average:1", **NO_ENGINE)
+    assert process.returncode == 65
+    assert "is not an image; check that" in process.stderr
 
 
 @pytest.mark.parametrize(
@@ -361,19 +393,19 @@ def test_a_server_that_is_no_registry(web_server: str, docker_user: DockerUser) 
         ("r.example.org/a:1@sha256:" + "0" * 64, ("r.example.org", "a", "1", "sha256:" + "0" * 64)),
     ],
 )
-def test_a_name_is_taken_apart(text: str, parts: tuple[str, str, str, str]) -> None:
-    reference = parse(text)
+def test_a_name_is_split_into_its_parts(text: str, parts: tuple[str, str, str, str]) -> None:
+    reference = parse_reference(text)
     assert (reference.registry, reference.repository, reference.tag, reference.digest) == parts
 
 
 @pytest.mark.parametrize(
     "text", ["", "/a", "a/", "a//b", "a:", "-a", "a..b", "a b", "A", "http://a/b", "a@b", "r.example.org/"]
 )
-def test_what_is_no_name(text: str) -> None:
-    with pytest.raises(ImageNotFound, match="is not a name of an image"):
-        parse(text)
+def test_a_malformed_name_is_refused(text: str) -> None:
+    with pytest.raises(ImageNotFound, match="is not the name of an image"):
+        parse_reference(text)
 
 
-def test_which_registries_are_on_this_machine() -> None:
+def test_loopback_addresses_are_recognized() -> None:
     assert all(map(is_loopback, ("localhost", "localhost:5000", "127.0.0.1:5000", "127.1.2.3", "[::1]:5000")))
     assert not any(map(is_loopback, ("127.0.0.1.example.org", "localhost.example.org:80", "10.0.0.1", "registry:5000")))

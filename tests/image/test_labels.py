@@ -1,4 +1,4 @@
-"""All labels at once: the builder gives back what it was given, whatever is in it."""
+"""All labels are set at once, and the builder keeps every value unchanged."""
 
 from __future__ import annotations
 
@@ -12,9 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algotools.image._steps import LONGEST_LINE, build_image, make_label_step, remove_image
 from algotools.image.context import Context
-from algotools.image.labels import LONGEST_LINE, in_one_step
-from algotools.image.steps import build, remove
 
 AWKWARD = {
     "quotes": """it's "this" and `that`""",
@@ -31,32 +30,33 @@ AWKWARD = {
 
 
 @contextmanager
-def labelled(engine: docker.DockerClient, told: dict[str, str]) -> Iterator[dict[str, str]]:
-    step, rest = in_one_step(told)
-    archive = Context(Path(), ()).archive(f"FROM scratch\n{step}\n")
-    image = build(engine, archive, dockerfile="Dockerfile", tag=None, tell=lambda _line: None, labels=rest)
+def build_with_labels(engine: docker.DockerClient, labels: dict[str, str]) -> Iterator[dict[str, str]]:
+    """Build an image with labels, and yield the labels that the image has."""
+    step, remaining_labels = make_label_step(labels)
+    archive = Context(Path(), ()).make_archive(f"FROM scratch\n{step}\n")
+    image = build_image(engine, archive, labels=remaining_labels)
     try:
         yield engine.images.get(image).labels
     finally:
-        remove(engine, image)
+        remove_image(engine, image)
 
 
 @pytest.mark.docker
-def test_awkward_values_come_back(engine: docker.DockerClient) -> None:
-    with labelled(engine, AWKWARD) as found:
-        assert found == AWKWARD
+def test_awkward_values_are_kept(engine: docker.DockerClient) -> None:
+    with build_with_labels(engine, AWKWARD) as labels:
+        assert labels == AWKWARD
 
 
-def test_most_are_set_in_one_step() -> None:
-    step, rest = in_one_step(AWKWARD)
-    assert set(rest) == {"lines", "blanks", "long"}
+def test_most_labels_are_set_in_one_step() -> None:
+    step, remaining_labels = make_label_step(AWKWARD)
+    assert set(remaining_labels) == {"lines", "blanks", "long"}
     assert step.startswith('LABEL "quotes"=')
-    assert in_one_step({}) == ("", {})
+    assert make_label_step({}) == ("", {})
 
 
 @given(st.dictionaries(st.text("abc.", min_size=1), st.text()))
-def test_nothing_is_lost_and_the_line_is_one(told: dict[str, str]) -> None:
-    step, rest = in_one_step(told)
-    assert all((f' "{name}"=' in step) != (name in rest) for name in told)
+def test_no_label_is_lost_and_the_step_is_one_line(labels: dict[str, str]) -> None:
+    step, remaining_labels = make_label_step(labels)
+    assert all((f' "{name}"=' in step) != (name in remaining_labels) for name in labels)
     assert "\n" not in step
     assert len(step.encode()) <= LONGEST_LINE

@@ -1,6 +1,6 @@
-"""Podman's compatible socket, as ``DOCKER_HOST`` names it: the same commands, the same answers.
+"""Podman's compatible socket, which ``DOCKER_HOST`` names, gives the same results as Docker.
 
-The test exists only where somebody has brought up such a socket for it, as ``.ci/run`` does.
+The test exists only if the environment names such a socket, as ``.ci/run`` does.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ PYTHON_IMAGE = os.environ.get("ALGOTOOLS_TEST_PODMAN_PYTHON_IMAGE", "python:3.13
 
 def algotools(*arguments: str) -> str:
     variables = {**os.environ, "DOCKER_HOST": HOST, "ALGOTOOLS_PYTHON_IMAGE": PYTHON_IMAGE}
-    ended = subprocess.run([*COMMAND, *arguments], env=variables, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    return ended.stdout
+    process = subprocess.run([*COMMAND, *arguments], env=variables, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 if HOST:
 
     @pytest.mark.timeout(300)
-    def test_built_inspected_and_run_in_every_way() -> None:
+    def test_an_image_is_built_inspected_and_run_by_each_runner() -> None:
         tag = "localhost/average-on-podman:1.0.0"
         assert algotools("build", str(AVERAGE), "--tag", tag).startswith(tag)
         assert json.loads(algotools("inspect", tag, "--json"))["kind"] == "algorithm"
-        for how in (["--runner", "container"], ["--as-node", "--contract", "v3"], ["--as-node", "--contract", "v4"]):
-            told = algotools(
-                "run", "master", "column_name=age", "--algorithm", tag, "--organizations", "2,3", "--json", *how,
+        for way in (["--runner", "container"], ["--as-node", "--contract", "v3"], ["--as-node", "--contract", "v4"]):
+            output = algotools(
+                "run", "master", "column_name=age", "--algorithm", tag, "--organizations", "2,3", "--json", *way,
                 "--federation", str(AVERAGE / "federation.yaml"),
             )  # fmt: skip
-            assert [item["result"] for item in json.loads(told)] == [{"average": 53.25}] * 2
+            assert [item["result"] for item in json.loads(output)] == [{"average": 53.25}] * 2

@@ -1,4 +1,4 @@
-"""Pushing an image: what a user with Docker's own login sees."""
+"""Pushing an image with Docker's own logins."""
 
 from __future__ import annotations
 
@@ -33,77 +33,77 @@ sys.exit(1)
 """
 
 
-def refused(ended: subprocess.CompletedProcess[str], code: int, *says: str) -> None:
-    assert ended.returncode == code, ended.stderr
-    assert ended.stdout == ""
-    assert "Traceback" not in ended.stderr
-    assert "Warning" not in ended.stderr
-    for words in says:
-        assert words in ended.stderr
+def check_refused(process: subprocess.CompletedProcess[str], code: int, *texts: str) -> None:
+    assert process.returncode == code, process.stderr
+    assert process.stdout == ""
+    assert "Traceback" not in process.stderr
+    assert "Warning" not in process.stderr
+    for text in texts:
+        assert text in process.stderr
 
 
 @pytest.mark.docker
-def test_standard_output_is_name_and_digest_alone(
+def test_standard_output_is_only_name_and_digest(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
     tag = images.make(name(registry), LABELS)
-    ended = docker_user.algotools("push", tag)
-    assert ended.returncode == 0, ended.stderr
-    pushed = re.fullmatch(r"(.+)@(sha256:[0-9a-f]{64})\n", ended.stdout)
-    assert pushed
+    process = docker_user.algotools("push", tag)
+    assert process.returncode == 0, process.stderr
+    match = re.fullmatch(r"(.+)@(sha256:[0-9a-f]{64})\n", process.stdout)
+    assert match
     repository = tag.removesuffix(":1")
-    assert pushed[1] == repository
-    assert pushed[2] == registry.digest(repository.partition("/")[2], "1")
-    assert re.fullmatch(r"[0-9a-f]{12}: pushed \(0\.0 MB\)\n", ended.stderr)
+    assert match[1] == repository
+    assert match[2] == registry.fetch_digest(repository.partition("/")[2], "1")
+    assert re.fullmatch(r"[0-9a-f]{12}: pushed \(0\.0 MB\)\n", process.stderr)
 
 
 @pytest.mark.docker
-def test_a_second_push_says_that_all_is_there(
+def test_a_second_push_reports_that_the_layers_exist(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
     tag = images.make(name(registry))
     first, second = docker_user.algotools("push", tag), docker_user.algotools("push", tag)
     assert first.stdout == second.stdout != ""
-    assert re.fullmatch(r"[0-9a-f]{12}: already there\n", second.stderr)
+    assert re.fullmatch(r"[0-9a-f]{12}: already exists\n", second.stderr)
 
 
 @pytest.mark.docker
 def test_a_layer_of_another_repository_is_not_sent_again(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
-    tag, other = images.make(name(registry)), name(registry)
+    tag, other_name = images.make(name(registry)), name(registry)
     docker_user.algotools("push", tag)
-    images.client.api.tag(tag, *other.rsplit(":", 1))
-    images.tags.append(other)
-    ended = docker_user.algotools("push", other)
-    assert re.fullmatch(r"[0-9a-f]{12}: there in another repository\n", ended.stderr)
+    images.client.api.tag(tag, *other_name.rsplit(":", 1))
+    images.tags.append(other_name)
+    process = docker_user.algotools("push", other_name)
+    assert re.fullmatch(r"[0-9a-f]{12}: mounted from another repository\n", process.stderr)
 
 
 @pytest.mark.docker
-def test_without_a_tag_it_is_the_latest(
-    images: Images, registry: Registry, name: Name, docker_user: DockerUser
-) -> None:
+def test_the_default_tag_is_latest(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
     repository = name(registry).removesuffix(":1")
     images.make(f"{repository}:latest")
-    ended = docker_user.algotools("push", repository)
-    assert ended.stdout == f"{repository}@{registry.digest(repository.partition('/')[2], 'latest')}\n"
+    process = docker_user.algotools("push", repository)
+    assert process.stdout == f"{repository}@{registry.fetch_digest(repository.partition('/')[2], 'latest')}\n"
 
 
 @pytest.mark.docker
-def test_the_room_tells_of_each_layer(
+def test_push_reports_each_layer(
     images: Images, registry: Registry, name: Name, docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_user.folder))
     tag = images.make(name(registry))
-    heard: list[Layer] = []
-    pushed = push(tag, heard.append)
+    reports: list[Layer] = []
+    pushed = push(tag, reports.append)
     assert pushed.startswith(f"{tag.removesuffix(':1')}@sha256:")
-    assert [heard[0].state, heard[-1].state] == ["waiting", "pushed"]
-    assert len({layer.id for layer in heard}) == 1
+    assert [reports[0].state, reports[-1].state] == ["waiting", "pushed"]
+    assert len({layer.id for layer in reports}) == 1
 
 
 @pytest.mark.docker
-def test_on_a_terminal_there_are_bars(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
+def test_a_terminal_shows_progress_bars(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser
+) -> None:
     tag = images.make(name(registry))
     ours, theirs = pty.openpty()
     with subprocess.Popen(
@@ -111,176 +111,184 @@ def test_on_a_terminal_there_are_bars(images: Images, registry: Registry, name: 
         stdout=subprocess.PIPE,
         stderr=theirs,
         text=True,
-        env=docker_user.environment(TERM="xterm", COLUMNS="120"),
+        env=docker_user.make_environment(TERM="xterm", COLUMNS="120"),
     ) as process:
         os.close(theirs)
-        seen = b""
+        output = b""
         while True:
             try:
                 part = os.read(ours, 4096)
-            except OSError:  # so a terminal ends
+            except OSError:  # the end of a terminal
                 break
             if not part:
                 break
-            seen += part
+            output += part
         stdout, _ = process.communicate(timeout=60)
     os.close(ours)
     assert stdout.startswith(f"{tag.removesuffix(':1')}@sha256:")
-    assert "━" in seen.decode()
-    assert "pushed" in seen.decode()
+    assert "━" in output.decode()
+    assert "pushed" in output.decode()
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("kind", ["guarded_registry", "tls_registry"])
-def test_a_login_is_used(
+def test_a_stored_login_is_used(
     images: Images, name: Name, docker_user: DockerUser, kind: str, request: pytest.FixtureRequest
 ) -> None:
     registry: Registry = request.getfixturevalue(kind)
     tag = images.make(name(registry))
-    refused(
+    check_refused(
         docker_user.algotools("push", tag), 65, "you are not logged in", f"run `docker login {registry.address}`",
         str(docker_user.folder),
     )  # fmt: skip
     docker_user.log_in(registry.address, password="wrong")
-    ended = docker_user.algotools("push", tag)
-    refused(ended, 65, f"{registry.address} refuses the login of user '{USER}'", "docker login")
-    assert "wrong" not in ended.stderr.replace("the password is wrong", "")
+    process = docker_user.algotools("push", tag)
+    check_refused(process, 65, f"{registry.address} refuses the login of user '{USER}'", "docker login")
+    assert "wrong" not in process.stderr.replace("the password is wrong", "")
     docker_user.log_in(registry.address)
-    ended = docker_user.algotools("push", tag)
-    assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"{tag.removesuffix(':1')}@sha256:")
+    process = docker_user.algotools("push", tag)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.startswith(f"{tag.removesuffix(':1')}@sha256:")
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize("for_all", [True, False])
-def test_a_credential_helper_is_asked(
+def test_a_login_of_a_credential_helper_is_used(
     images: Images, guarded_registry: Registry, name: Name, docker_user: DockerUser, for_all: bool
 ) -> None:
     address = guarded_registry.address
-    docker_user.helper("of-a-test", HELPER)
+    docker_user.add_helper("of-a-test", HELPER)
     docker_user.configure({"credsStore": "of-a-test"} if for_all else {"credHelpers": {address: "of-a-test"}})
-    ended = docker_user.algotools("push", images.make(name(guarded_registry)))
-    assert ended.returncode == 0, ended.stderr
+    process = docker_user.algotools("push", images.make(name(guarded_registry)))
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.docker
-def test_a_helper_that_knows_no_login_is_as_none(
+def test_a_helper_without_a_login_is_like_no_helper(
     images: Images, guarded_registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
-    docker_user.helper("empty", EMPTY_HELPER)
+    docker_user.add_helper("empty", EMPTY_HELPER)
     docker_user.configure({"auths": {guarded_registry.address: {}}, "credsStore": "empty"})
-    refused(docker_user.algotools("push", images.make(name(guarded_registry))), 65, "you are not logged in")
+    check_refused(docker_user.algotools("push", images.make(name(guarded_registry))), 65, "you are not logged in")
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
-    ("script", "says"),
+    ("script", "text"),
     [
-        (None, "docker-credential-broken, which keeps the logins for"),
+        (None, "docker-credential-broken, which stores the logins for"),
         (None, "is not on your PATH"),
-        ("import sys; sys.exit('the vault is locked')", "failed; install or mend it"),
-        ("print('no JSON')", "failed; install or mend it"),
-        ("print('{}')", "failed; install or mend it"),
+        ("import sys; sys.exit('the vault is locked')", "failed; install or fix it"),
+        ("print('no JSON')", "failed; install or fix it"),
+        ("print('{}')", "failed; install or fix it"),
     ],
 )
-def test_a_helper_that_is_missing_or_fails(
-    images: Images, guarded_registry: Registry, name: Name, docker_user: DockerUser, script: str | None, says: str
+def test_a_helper_that_is_missing_or_fails_is_reported(
+    images: Images, guarded_registry: Registry, name: Name, docker_user: DockerUser, script: str | None, text: str
 ) -> None:
     if script:
-        docker_user.helper("broken", script)
+        docker_user.add_helper("broken", script)
     docker_user.configure({"credsStore": "broken"})
-    refused(docker_user.algotools("push", images.make(name(guarded_registry))), 65, says)
+    check_refused(docker_user.algotools("push", images.make(name(guarded_registry))), 65, text)
 
 
 @pytest.mark.docker
 @pytest.mark.parametrize(
     "settings", ["{", "[]", '{"auths": {"a.example": "x"}}', '{"auths": {"a.example": {"auth": "?"}}}', '{"auths": 3}']
 )
-def test_a_configuration_that_cannot_be_understood(
+def test_a_malformed_configuration_is_reported(
     images: Images, docker_user: DockerUser, registry: Registry, name: Name, settings: str
 ) -> None:
     docker_user.configure(settings)
-    says = "Docker's configuration file cannot be understood", str(docker_user.folder)
-    refused(docker_user.algotools("push", images.make(name(registry))), 65, *says)
-    refused(docker_user.algotools("inspect", f"{registry.address}/tests/none:1", **NO_ENGINE), 65, *says)
+    texts = "Docker's configuration file is malformed", str(docker_user.folder)
+    check_refused(docker_user.algotools("push", images.make(name(registry))), 65, *texts)
+    check_refused(docker_user.algotools("inspect", f"{registry.address}/tests/none:1", **NO_ENGINE), 65, *texts)
 
 
 @pytest.mark.docker
-def test_a_registry_that_is_not_there(
+def test_a_registry_that_does_not_run_is_reported(
     images: Images, name: Name, docker_user: DockerUser, tmp_path, registry: Registry
 ) -> None:
     stopped = start_registry(tmp_path / "stopped")
     stopped.stop()
     tag = images.make(name(stopped))
-    refused(docker_user.algotools("push", tag), 65, f"nothing listens at {stopped.address}")
+    check_refused(docker_user.algotools("push", tag), 65, f"nothing listens at {stopped.address}")
     nowhere = images.make("no-such-host.invalid/tests/none:1")
-    refused(docker_user.algotools("push", nowhere), 65, "no host goes by the name no-such-host.invalid")
+    check_refused(docker_user.algotools("push", nowhere), 65, "the host name no-such-host.invalid is unknown")
 
 
 @pytest.mark.docker
-def test_an_unknown_image(images: Images, registry: Registry, name: Name, docker_user: DockerUser) -> None:
+def test_an_unknown_image_is_refused_with_similar_names(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser
+) -> None:
     tag = images.make(name(registry), LABELS)
-    wanted = tag.replace("/tests/", "/testing/").replace(":1", ":2")
-    refused(docker_user.algotools("push", wanted), 63, f"there is no image {wanted} on this machine; similar: {tag}")
-    refused(docker_user.algotools("push", f"{registry.address}/zzz:1"), 63, "algorithms here: ", tag)
+    unknown_name = tag.replace("/tests/", "/testing/").replace(":1", ":2")
+    check_refused(
+        docker_user.algotools("push", unknown_name), 63, f"image {unknown_name} is not on this machine; similar: {tag}"
+    )
+    check_refused(docker_user.algotools("push", f"{registry.address}/zzz:1"), 63, "algorithms on this machine: ", tag)
 
 
 @pytest.mark.parametrize(
-    ("reference", "code", "says"),
+    ("reference", "code", "text"),
     [
         ("demo/average:1", 65, "algotools build --tag registry.example.org/demo/average:1"),
         ("demo/average", 65, "docker.io/demo/average:latest"),
         ("r.example.org/a@sha256:" + "0" * 64, 64, "push a tag: r.example.org/a:1"),
-        ("r.example.org/A:1", 63, "written in lower case"),
-        ("https://r.example.org/a:1", 63, "leave https:// off"),
-        ("r.example.org/a:b:c", 63, "is no tag"),
-        ("r.example.org/a b", 63, "is not a name of an image"),
-        ("r.example.org:x/a", 63, "is no registry"),
+        ("r.example.org/A:1", 63, "must be lower case"),
+        ("https://r.example.org/a:1", 63, "remove https://"),
+        ("r.example.org/a:b:c", 63, "is not a tag"),
+        ("r.example.org/a b", 63, "is not the name of an image"),
+        ("r.example.org:x/a", 63, "is not a registry"),
         ("r.example.org/a@sha256:12", 63, "64 hexadecimal digits"),
-        ("", 63, "is not a name of an image"),
+        ("", 63, "is not the name of an image"),
     ],
 )
-def test_names_that_cannot_be_pushed_to(docker_user: DockerUser, reference: str, code: int, says: str) -> None:
-    refused(docker_user.algotools("push", reference, **NO_ENGINE), code, says)
+def test_a_name_that_cannot_be_pushed_to_is_refused(
+    docker_user: DockerUser, reference: str, code: int, text: str
+) -> None:
+    check_refused(docker_user.algotools("push", reference, **NO_ENGINE), code, text)
 
 
-def test_without_an_engine(docker_user: DockerUser) -> None:
-    ended = docker_user.algotools("push", "r.example.org/a:1", **NO_ENGINE)
-    refused(ended, 62, "no container engine answers at unix:///nonexistent/docker.sock (DOCKER_HOST)")
+def test_a_missing_engine_is_reported(docker_user: DockerUser) -> None:
+    process = docker_user.algotools("push", "r.example.org/a:1", **NO_ENGINE)
+    check_refused(process, 62, "no container engine answers at unix:///nonexistent/docker.sock (DOCKER_HOST)")
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning")  # docker-py closes no socket that it could not connect
-def test_an_engine_that_may_not_be_used(closed_engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # docker-py does not close a socket that it could not connect
+def test_an_engine_without_permission_is_reported(closed_engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", closed_engine)
     euid = os.geteuid()
     if euid == 0:
         os.seteuid(65534)
     try:
-        with pytest.raises(EngineError, match="may not be used by you; join its group"):
+        with pytest.raises(
+            EngineError, match=r"you do not have permission to use the container engine.*; join its group"
+        ):
             push("r.example.org/a:1", print)
     finally:
         os.seteuid(euid)
         gc.collect()
 
 
-def test_an_engine_that_goes_away_in_the_middle(
+def test_an_engine_that_exits_during_a_push_is_reported(
     dying_engine: str, docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", dying_engine)
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_user.folder))
-    heard: list[Layer] = []
-    with pytest.raises(EngineError, match="went away in the middle"):
-        push("r.example.org/a:1", heard.append)
-    assert heard == [Layer("0123456789ab", "waiting", words="Preparing")]
+    reports: list[Layer] = []
+    with pytest.raises(EngineError, match="the connection to the container engine is lost"):
+        push("r.example.org/a:1", reports.append)
+    assert reports == [Layer("0123456789ab", "waiting", status="Preparing")]
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "says"),
+    ("engine_text", "error", "text"),
     [
         (
             'Get "https://r.example.org/v2/": http: server gave HTTP response to HTTPS client',
             RegistryError,
-            "plain http",
+            "plain HTTP",
         ),
         (
             'Get "https://r.example.org/v2/": x509: certificate signed by unknown authority',
@@ -296,32 +304,37 @@ def test_an_engine_that_goes_away_in_the_middle(
         (
             "dial tcp: lookup r.example.org: Temporary failure in name resolution",
             RegistryError,
-            "no host goes by the name",
+            "is unknown; check its spelling",
         ),
-        ('Put "https://r.example.org/v2/a/blobs/": EOF', RegistryError, "broke the connection"),
+        ('Put "https://r.example.org/v2/a/blobs/": EOF', RegistryError, "closed the connection"),
         ("denied: requested access to the resource is denied", RegistryError, "you are not logged in"),
         ("toomanyrequests: slow down", RegistryError, "too many requests"),
-        ("received unexpected HTTP status: 503 Service Unavailable", RegistryError, "trouble of its own"),
-        ("quota exceeded for project", RegistryError, "did not let us push to a: quota exceeded for project"),
-        ("An image does not exist locally with the tag: r.example.org/a", ImageNotFound, "any more"),
+        ("received unexpected HTTP status: 503 Service Unavailable", RegistryError, "internal error"),
+        ("quota exceeded for project", RegistryError, "refused to push to a: quota exceeded for project"),
+        ("An image does not exist locally with the tag: r.example.org/a", ImageNotFound, "has been removed"),
     ],
 )
-def test_what_an_engine_says_of_a_registry(
-    failing_engine: Callable[[str], str], docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch, said, error, says
+def test_an_error_of_a_registry_is_explained(
+    failing_engine: Callable[[str], str],
+    docker_user: DockerUser,
+    monkeypatch: pytest.MonkeyPatch,
+    engine_text,
+    error,
+    text,
 ) -> None:
-    monkeypatch.setenv("DOCKER_HOST", failing_engine(said))
+    monkeypatch.setenv("DOCKER_HOST", failing_engine(engine_text))
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_user.folder))
     with pytest.raises(error) as caught:
         push("r.example.org/a:1", print)
-    assert says in caught.value.message
-    assert said in f"{caught.value.message} {caught.value.detail}"
+    assert text in caught.value.message
+    assert engine_text in f"{caught.value.message} {caught.value.detail}"
 
 
-def test_somebody_who_may_not(
+def test_a_user_without_permission_is_reported(
     failing_engine: Callable[[str], str], docker_user: DockerUser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DOCKER_HOST", failing_engine("denied: requested access to the resource is denied"))
     monkeypatch.setenv("DOCKER_CONFIG", str(docker_user.folder))
     docker_user.log_in("r.example.org")
-    with pytest.raises(RegistryError, match="does not let user 'ada' push to a; ask whoever runs it"):
+    with pytest.raises(RegistryError, match="does not allow user 'ada' to push to a; ask its administrator"):
         push("r.example.org/a:1", print)

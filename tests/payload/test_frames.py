@@ -1,4 +1,4 @@
-"""pandas objects in the rich encoding: dtypes, indexes and gaps come back exactly."""
+"""pandas objects in the rich encoding: dtypes, indexes and missing values are restored exactly."""
 
 from __future__ import annotations
 
@@ -17,27 +17,29 @@ from pandas.testing import assert_frame_equal, assert_index_equal, assert_series
 from algotools.errors import NotSerializable
 from algotools.payload import decode_rich, encode_rich
 
+from ..conftest import examples
+
 NAN_TEXT = pd.StringDtype("python", na_value=math.nan)
 
 
-def again(value: object) -> Any:
+def round_trip(value: object) -> Any:
     return decode_rich(encode_rich(value))
 
 
 def check_frame(frame: pd.DataFrame) -> None:
-    found = again(frame)
-    assert_frame_equal(found, frame, check_exact=True, check_freq=True, check_column_type="exact")
-    assert list(found.dtypes) == list(frame.dtypes)
-    assert type(found.index) is type(frame.index)
-    assert type(found.columns) is type(frame.columns)
+    result = round_trip(frame)
+    assert_frame_equal(result, frame, check_exact=True, check_freq=True, check_column_type="exact")
+    assert list(result.dtypes) == list(frame.dtypes)
+    assert type(result.index) is type(frame.index)
+    assert type(result.columns) is type(frame.columns)
     for position in range(frame.shape[1]):
         if frame.dtypes.iloc[position].kind == "O":
-            before, after = (list(map(type, f.iloc[:, position])) for f in (frame, found))
+            before, after = (list(map(type, f.iloc[:, position])) for f in (frame, result))
             assert after == before
 
 
 def check_series(series: pd.Series) -> None:
-    assert_series_equal(again(series), series, check_exact=True, check_freq=True, check_index_type="exact")
+    assert_series_equal(round_trip(series), series, check_exact=True, check_freq=True, check_index_type="exact")
 
 
 COLUMNS = {
@@ -51,8 +53,8 @@ COLUMNS = {
     "object of dates": pd.Series([datetime.date(2020, 1, 1)] * 3, dtype=object),
     "object of timestamps": pd.Series([pd.Timestamp("2020-01-01")] * 3, dtype=object),
     "object of integers": pd.Series([1, 2, 3], dtype=object),
-    "object of all sorts": pd.Series([1, "a", decimal.Decimal("1.0")], dtype=object),
-    "object of gaps": pd.Series([pd.NA, math.nan, None], dtype=object),
+    "object of mixed types": pd.Series([1, "a", decimal.Decimal("1.0")], dtype=object),
+    "object of missing values": pd.Series([pd.NA, math.nan, None], dtype=object),
     "object of lists": pd.Series([[1], [2, 3], []], dtype=object),
     "the default for texts": pd.Series(["a", "", "ü"]),
     "str": pd.Series(["a", None, "ü"], dtype=NAN_TEXT),
@@ -79,22 +81,22 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
-def test_a_column_of_any_dtype_comes_back(column):
+def test_a_column_of_any_dtype_is_restored(column):
     check_frame(pd.DataFrame({"column": column}))
     check_frame(pd.DataFrame({"column": column}).iloc[:0])
     check_series(column.rename("name"))
 
 
 @pytest.mark.parametrize("column", COLUMNS.values(), ids=COLUMNS)
-def test_the_array_of_a_column_comes_back(column):
-    found = again(column.array)
+def test_the_array_of_a_column_is_restored(column):
+    result = round_trip(column.array)
 
-    assert type(found) is type(column.array)
-    assert found.dtype == column.array.dtype
-    assert_series_equal(pd.Series(found, dtype=column.dtype), column, check_exact=True)
+    assert type(result) is type(column.array)
+    assert result.dtype == column.array.dtype
+    assert_series_equal(pd.Series(result, dtype=column.dtype), column, check_exact=True)
 
 
-def test_columns_of_all_dtypes_come_back_together():
+def test_a_frame_with_all_dtypes_is_restored():
     check_frame(pd.DataFrame(COLUMNS))
 
 
@@ -109,7 +111,7 @@ INDEXES = {
     "texts as objects": pd.Index(["a", "b", "c"], dtype=object),
     "booleans": pd.Index([True, False, True]),
     "days": pd.date_range("2020-02-28", periods=3, name="day"),
-    "days of business": pd.date_range("2020-02-28", periods=3, freq="B"),
+    "business days": pd.date_range("2020-02-28", periods=3, freq="B"),
     "month ends with zone": pd.date_range("2020-02-28", periods=3, freq="2ME", tz="America/New_York"),
     "irregular days": pd.DatetimeIndex(["2020-01-01", "2020-01-05", "2020-01-02"]),
     "spans": pd.timedelta_range("1h", periods=3, freq="30min"),
@@ -124,21 +126,23 @@ INDEXES = {
 
 
 @pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
-def test_an_index_of_any_kind_comes_back(index):
-    found = again([index])[0]
-    assert_index_equal(found, index, exact=True, check_exact=True)
-    assert getattr(found, "freq", None) == getattr(index, "freq", None)
+def test_an_index_of_any_kind_is_restored(index):
+    result = round_trip([index])[0]
+    assert_index_equal(result, index, exact=True, check_exact=True)
+    assert getattr(result, "freq", None) == getattr(index, "freq", None)
     check_series(pd.Series([1.5, 2.5, 3.5], index=index))
     check_frame(pd.DataFrame({"a": [1, 2, 3]}, index=index))
-    nothing = index[:0]
+    empty_index = index[:0]
     check_frame(
-        pd.DataFrame({"a": []}, nothing.remove_unused_levels() if isinstance(nothing, pd.MultiIndex) else nothing)
+        pd.DataFrame(
+            {"a": []}, empty_index.remove_unused_levels() if isinstance(empty_index, pd.MultiIndex) else empty_index
+        )
     )
     check_frame(pd.DataFrame(index=index))
     check_frame(pd.DataFrame([[1, "a", 2.5]], columns=index))
 
 
-def test_columns_of_the_same_name_stay_apart():
+def test_columns_with_the_same_name_are_restored():
     check_frame(pd.DataFrame([[1, "a", 2.5, True]], columns=["x", "y", "x", "x"]))
 
 
@@ -147,30 +151,30 @@ def test_columns_of_the_same_name_stay_apart():
     [pd.DataFrame(), pd.DataFrame(index=[1, 2]), pd.DataFrame(columns=["a", "b"]), pd.DataFrame({"a": []})],
     ids=["nothing", "no columns", "no rows", "an empty column"],
 )
-def test_an_empty_frame_comes_back(frame):
+def test_an_empty_frame_is_restored(frame):
     check_frame(frame)
 
 
-def test_rows_of_the_same_label_stay_apart():
+def test_rows_with_the_same_label_are_restored():
     check_frame(pd.DataFrame({"a": [1, 2, 3], "b": ["x", "y", "z"]}, index=[7, 7, 1]))
 
 
 @pytest.mark.parametrize("name", [None, "a", 3, 2.5, ("a", 1), pd.Timestamp("2020-01-01"), np.int64(4)], ids=repr)
-def test_the_name_of_a_series_comes_back(name):
+def test_the_name_of_a_series_is_restored(name):
     series = pd.Series([1], name=name)
 
-    assert again(series).name == name
-    assert type(again(series).name) is type(series.name)
+    assert round_trip(series).name == name
+    assert type(round_trip(series).name) is type(series.name)
 
 
-def test_a_frequency_of_which_its_text_says_only_half_is_dropped_not_the_days():
+def test_a_frequency_with_holidays_is_dropped_and_the_days_are_restored():
     index = pd.date_range("2020-01-01", periods=3, freq=pd.offsets.CustomBusinessDay(holidays=["2020-01-02"]))
 
-    assert list(again(index)) == list(index)
-    assert again(index).freq is None
+    assert list(round_trip(index)) == list(index)
+    assert round_trip(index).freq is None
 
 
-def test_a_zone_without_a_name_is_refused_rather_than_lost_on_the_way():
+def test_a_zone_without_a_name_is_refused():
     class Here(datetime.tzinfo):
         def utcoffset(self, moment):
             return datetime.timedelta(hours=1)
@@ -182,18 +186,18 @@ def test_a_zone_without_a_name_is_refused_rather_than_lost_on_the_way():
         encode_rich(pd.Timestamp(datetime.datetime(2020, 1, 1, tzinfo=Here())))
 
 
-def test_what_a_nullable_column_hides_under_its_gaps_does_not_travel():
+def test_the_values_under_the_mask_of_a_nullable_column_are_not_sent():
     hidden = pd.arrays.IntegerArray(np.array([1, 4711]), np.array([False, True]))
 
     assert np.array([4711]).tobytes() not in encode_rich(pd.Series(hidden))
 
 
-def test_a_frame_that_came_back_can_be_written_to():
-    found = again(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
-    found.loc[0, "a"] = 5
-    found["c"] = found["a"] + 1
+def test_a_restored_frame_is_writable():
+    result = round_trip(pd.DataFrame({"a": [1, 2], "b": ["x", "y"]}))
+    result.loc[0, "a"] = 5
+    result["c"] = result["a"] + 1
 
-    assert found["c"].tolist() == [6, 3]
+    assert result["c"].tolist() == [6, 3]
 
 
 moments = st.datetimes(pd.Timestamp("1900-01-01").to_pydatetime(), pd.Timestamp("2200-01-01").to_pydatetime())
@@ -234,6 +238,6 @@ def frames(draw: Any) -> pd.DataFrame:
 
 
 @given(frames())
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
-def test_any_frame_comes_back(frame):
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.too_slow])
+def test_any_frame_is_restored(frame):
     check_frame(frame)

@@ -33,8 +33,8 @@ any_values = st.recursive(
 )
 
 
-def strictly(data: bytes) -> Any:
-    """Parse JSON as a strict reader does: NaN and its kin are no numbers."""
+def parse_strictly(data: bytes) -> Any:
+    """Parse JSON as a strict reader, which refuses NaN and infinity."""
 
     def refuse(constant: str) -> None:
         raise AssertionError(f"{constant} is not JSON")
@@ -43,35 +43,35 @@ def strictly(data: bytes) -> Any:
 
 
 def plain(value: object) -> Any:
-    return strictly(encode_plain(value).data)
+    return parse_strictly(encode_plain(value).data)
 
 
 @given(json_values)
-def test_what_json_can_say_is_said_as_json_says_it(value):
+def test_json_values_are_encoded_as_the_same_json_values(value):
     encoded = encode_plain(value)
 
-    assert strictly(encoded.data) == value
+    assert parse_strictly(encoded.data) == value
     assert encoded.nulls == []
 
 
 @given(any_values)
-def test_whatever_numbers_there_are_the_answer_is_strict_json_and_every_gap_is_told(value):
+def test_any_value_is_strict_json_and_every_null_is_reported(value):
     encoded = encode_plain(value)
-    tree = strictly(encoded.data)
+    tree = parse_strictly(encoded.data)
 
-    def gaps(before: Any, after: Any) -> int:
+    def count_nulls(before: Any, after: Any) -> int:
         if isinstance(before, float) and not math.isfinite(before):
             assert after is None
             return 1
         if isinstance(before, list):
-            return sum(map(gaps, before, after))
+            return sum(map(count_nulls, before, after))
         if isinstance(before, dict):
             assert before.keys() == after.keys()
-            return sum(gaps(before[key], after[key]) for key in before)
+            return sum(count_nulls(before[key], after[key]) for key in before)
         assert before == after
         return 0
 
-    assert gaps(value, tree) == len(encoded.nulls)
+    assert count_nulls(value, tree) == len(encoded.nulls)
 
 
 @given(any_values)
@@ -79,12 +79,12 @@ def test_arguments_keep_nan_and_infinity(value):
     assert repr(json.loads(encode_arguments(value))) == repr(value)
 
 
-def test_a_nan_becomes_null_and_its_place_is_told():
+def test_a_nan_becomes_null_and_its_path_is_reported():
     encoded = encode_plain({"sums": [1.0, math.nan], "other": {"deep": -math.inf}})
 
     assert encoded.data == b'{"sums":[1.0,null],"other":{"deep":null}}'
-    places = [[getattr(step, "key", step) for step in path] for path in encoded.nulls]
-    assert places == [["sums", 1], ["other", "deep"]]
+    paths = [[getattr(step, "key", step) for step in path] for path in encoded.nulls]
+    assert paths == [["sums", 1], ["other", "deep"]]
 
 
 @pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8"])
@@ -104,13 +104,13 @@ def test_a_numpy_float_stays_a_float(dtype):
     assert encoded.nulls == [(0, 1), (1, 0)]
 
 
-def test_a_number_too_large_for_json_readers_is_a_gap():
+def test_a_number_too_large_for_json_readers_becomes_null():
     encoded = encode_plain(np.array([np.finfo(np.longdouble).max], np.longdouble))
 
     assert (encoded.data, encoded.nulls) in [(b"[null]", [(0,)]), (b"[1.7976931348623157e308]", [])]
 
 
-def test_numpy_booleans_texts_and_times_have_their_usual_forms():
+def test_numpy_booleans_texts_and_times_are_encoded():
     assert plain(np.bool_(True)) is True
     assert plain(np.array([True, False])) == [True, False]
     assert plain(np.array(["a", "b"])) == ["a", "b"]
@@ -120,14 +120,14 @@ def test_numpy_booleans_texts_and_times_have_their_usual_forms():
     assert plain(np.array([["2020-01-02", "NaT"]], "M8[D]")) == [["2020-01-02", None]]
 
 
-def test_what_is_masked_is_a_gap():
+def test_a_masked_value_becomes_null():
     encoded = encode_plain(np.ma.masked_array([1, 4711, 3], [False, True, False]))
 
     assert (encoded.data, encoded.nulls) == (b"[1,null,3]", [(1,)])
     assert plain(np.ma.masked) is None
 
 
-def test_an_array_of_objects_is_encoded_by_what_is_in_it():
+def test_an_array_of_objects_is_encoded_by_its_values():
     array = np.empty(3, object)
     array[:] = [np.int64(1), "a", None]
 
@@ -144,7 +144,7 @@ class Size(enum.IntEnum):
 
 
 @dataclasses.dataclass
-class Point:
+class PlainPoint:
     x: int
     y: float
     kind: ClassVar[str] = "a constant of the class"
@@ -154,7 +154,7 @@ class Struct(msgspec.Struct):
     a: int
 
 
-class Pair(NamedTuple):
+class PlainPair(NamedTuple):
     first: int
     second: str
 
@@ -163,11 +163,11 @@ class Pair(NamedTuple):
     ("value", "expected"),
     [
         ((1, (2, 3)), [1, [2, 3]]),
-        (Pair(1, "b"), [1, "b"]),
+        (PlainPair(1, "b"), [1, "b"]),
         (OrderedDict(b=1, a=2), {"b": 1, "a": 2}),
         (Colour.RED, "red"),
         ([Size.LARGE], [3]),
-        (Point(1, 2.5), {"x": 1, "y": 2.5}),
+        (PlainPoint(1, 2.5), {"x": 1, "y": 2.5}),
         (Struct(a=1), {"a": 1}),
         (datetime.date(2020, 1, 2), "2020-01-02"),
         (datetime.datetime(2020, 1, 2, 3, tzinfo=datetime.timezone.utc), "2020-01-02T03:00:00+00:00"),
@@ -189,10 +189,10 @@ class Pair(NamedTuple):
     ids=lambda value: type(value).__name__,
 )
 def test_a_value_of_a_common_type_has_the_expected_form(value, expected):
-    found = plain(value)
+    result = plain(value)
 
-    assert found == expected
-    assert repr(found) == repr(expected)
+    assert result == expected
+    assert repr(result) == repr(expected)
 
 
 @pytest.mark.parametrize(
@@ -211,16 +211,16 @@ def test_a_value_of_a_common_type_has_the_expected_form(value, expected):
     ],
     ids=repr,
 )
-def test_a_key_becomes_the_text_that_pythons_own_json_makes_of_it(key, text):
+def test_a_key_becomes_a_text_as_in_pythons_json(key, text):
     assert plain({key: 0}) == {text: 0}
 
 
-def test_two_keys_with_one_text_are_refused_rather_than_one_lost():
+def test_two_keys_with_the_same_text_are_refused():
     with pytest.raises(NotSerializable, match=r"result\[key 2\]: two keys of the mapping have the same text"):
         encode_plain({1: "a", "1": "b"})
 
 
-def test_an_arrow_table_with_two_columns_of_one_name_is_refused_by_place():
+def test_an_arrow_table_with_a_repeated_name_is_refused_without_the_name():
     with pytest.raises(NotSerializable, match=r"result\[key 2\]"):
         encode_plain(pa.table([[1], [2]], names=[SECRET, SECRET]))
 
@@ -229,34 +229,26 @@ def test_an_arrow_table_with_two_columns_of_one_name_is_refused_by_place():
     "value",
     [
         {1, 2},
-        b"bytes",
-        1j,
         object(),
-        np.bytes_(b"a"),
-        np.array([1j]),
-        np.zeros(1, "i4,f4")[0],
-        pd.Period("2020-01", "M"),
-        Point,
+        PlainPoint,
         len,
-        {("a", "b"): 1},
-        {b"a": 1},
-        pd.DataFrame({"a": [1]}, index=pd.MultiIndex.from_tuples([(1, 2)])),
+        {frozenset(): 1},
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_what_has_no_json_form_is_refused_by_type(value):
-    with pytest.raises(NotSerializable) as caught:
+def test_a_value_without_a_json_form_is_refused(value):
+    with pytest.raises(NotSerializable) as excinfo:
         encode_plain(value)
 
-    assert caught.value.message.startswith("result")
+    assert excinfo.value.message.startswith("result")
 
 
 @pytest.mark.parametrize("encode", [encode_plain, encode_arguments])
 @pytest.mark.parametrize("depth", [1, 100_000])
-def test_what_contains_itself_or_is_too_deep_is_refused(encode, depth):
-    circle: list[object] = []
-    circle.append(circle)
-    deep: object = circle if depth == 1 else 1
+def test_a_circular_or_too_deep_value_is_refused(encode, depth):
+    circular: list[object] = []
+    circular.append(circular)
+    deep: object = circular if depth == 1 else 1
     for _ in range(depth):
         deep = [deep]
 
@@ -265,7 +257,7 @@ def test_what_contains_itself_or_is_too_deep_is_refused(encode, depth):
 
 
 @pytest.mark.parametrize("encode", [encode_plain, encode_arguments])
-def test_an_integer_that_no_reader_takes_is_refused(encode):
+def test_an_integer_with_too_many_digits_is_refused(encode):
     with pytest.raises(NotSerializable, match="too many digits"):
         encode({"n": 10**5000})
 
@@ -280,25 +272,25 @@ def test_a_text_that_is_not_unicode_is_refused():
     key=st.text(min_size=1) | st.integers() | st.just(SECRET),
     nested=st.booleans(),
 )
-def test_a_refusal_names_the_place_but_never_a_key_that_may_be_data(before, key, nested):
+def test_an_error_shows_the_path_without_keys_that_may_be_data(before, key, nested):
     value: dict[object, object] = {name: 0 for name in before if name != str(key)}
     position = len(value) + 1
     value[key] = object()
     prefix = "result['sums'][1]" if nested else "result"
 
-    with pytest.raises(NotSerializable) as caught:
-        encode_plain({"sums": [0, value]} if nested else value, known=["sums"])
+    with pytest.raises(NotSerializable) as excinfo:
+        encode_plain({"sums": [0, value]} if nested else value, source_texts=["sums"])
 
-    assert caught.value.message.startswith(f"{prefix}[key {position}]: a value of type object has no JSON form")
-    assert f"{prefix}[{key!r}]" in caught.value.detail
+    assert excinfo.value.message.startswith(f"{prefix}[key {position}]: a value of type object has no JSON form")
+    assert f"{prefix}[{key!r}]" in excinfo.value.detail
 
 
-def test_a_key_from_the_algorithms_own_source_is_shown():
-    with pytest.raises(NotSerializable) as caught:
-        encode_plain({"sums": {SECRET: {"spread": {1, 2}}}}, known=["sums", "spread"])
+def test_a_key_from_the_algorithms_source_is_shown():
+    with pytest.raises(NotSerializable) as excinfo:
+        encode_plain({"sums": {SECRET: {"spread": {1, 2}}}}, source_texts=["sums", "spread"])
 
-    assert caught.value.message.startswith("result['sums'][key 1]['spread']: a set has no JSON form")
-    assert SECRET in caught.value.detail
+    assert excinfo.value.message.startswith("result['sums'][key 1]['spread']: a set has no JSON form")
+    assert SECRET in excinfo.value.detail
 
 
 def test_named_tuples_of_numpy_are_lists():
@@ -310,6 +302,42 @@ def test_named_tuples_of_numpy_are_lists():
     [np.dtype("int64"), np.poly1d([1]), np.finfo(float), np.random.default_rng(1)],
     ids=lambda v: type(v).__name__,
 )
-def test_what_numpy_has_beside_arrays_is_refused_by_its_type(value):
+def test_a_numpy_object_that_is_not_an_array_is_refused(value):
     with pytest.raises(NotSerializable, match=f"a numpy {type(value).__qualname__} has no JSON form"):
         encode_plain({"dtypes": value})
+
+
+def make_circular() -> list[object]:
+    circular: list[object] = []
+    circular.append(circular)
+    return circular
+
+
+ARGUMENTS = [
+    ({"names": {"a"}}, "the argument 'names' of 'one': a set has no JSON form; pass a sorted list"),
+    ({"n": 1, "names": {"Jane": [{"a"}]}}, "the argument 'names' of 'one' at [key 1][0]: a set has no JSON form; "),
+    ({"Jane Doe": {"a"}}, "argument 1 of 'one': a set has no JSON form"),
+    ({"value": object()}, "the argument 'value' of 'one': a value of type object has no JSON form; pass numbers, "),
+    (
+        {"value": {(1,): 1}},
+        "the argument 'value' of 'one' at [key 1]: a key of type tuple has no JSON form; use a text",
+    ),
+    (
+        {"n": 1, "value": [10**5000]},
+        "the argument 'value' of 'one': it contains an integer with too many digits for JSON",
+    ),
+    ({"n": 1, "value": make_circular()}, "the argument 'value' of 'one': it contains itself, or is nested too deeply"),
+    ({"value": b"a"}, "the argument 'value' of 'one': a value of type bytes has no JSON form; pass numbers, "),
+    ({"value": [1j]}, "the argument 'value' of 'one' at [0]: a value of type complex has no JSON form; pass numbers, "),
+    ({"value": np.array([1j])}, "the argument 'value' of 'one' at [0]: a value of type complex has no JSON form; "),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), ARGUMENTS)
+def test_an_argument_without_a_json_form_is_named(arguments, message):
+    with pytest.raises(NotSerializable) as refused:
+        encode_arguments(arguments, "one")
+    assert str(refused.value).startswith(message)
+    with pytest.raises(NotSerializable) as refused:
+        encode_arguments({"method": "one", "kwargs": arguments}, "one", depth=1)
+    assert str(refused.value).startswith(message)

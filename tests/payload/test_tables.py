@@ -1,4 +1,4 @@
-"""Tables that are no pandas frames: polars', Arrow's in batches, and what DuckDB and Ibis have yet to work out."""
+"""Tables of other libraries than pandas: Polars, Arrow, and the lazy tables of DuckDB and Ibis."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ from polars.testing.parametric import dataframes
 from algotools.errors import FunctionRaised, NotSerializable, ProxyError
 from algotools.payload import decode_rich, encode_plain, encode_rich
 
+from ..conftest import examples
+
 SECRET = "Jane-Doe-4711"
-DAY = datetime.datetime(2024, 3, 1, 12, 30)  # noqa: DTZ001 - a column gives it its zone
+DAY = datetime.datetime(2024, 3, 1, 12, 30)  # noqa: DTZ001 - the column has the zone
 COLUMNS = {
     "int": pl.Series([1, None, 3], dtype=pl.Int8),
     "wide": pl.Series([2**100, None, -1], dtype=pl.Int128),
@@ -47,7 +49,7 @@ COLUMNS = {
 FRAME = pl.DataFrame(COLUMNS)
 
 
-def again(value: object) -> Any:
+def round_trip(value: object) -> Any:
     return decode_rich(encode_rich(value))
 
 
@@ -56,36 +58,36 @@ def plain(value: object) -> Any:
 
 
 @pytest.mark.parametrize("frame", [FRAME, FRAME.clear(), FRAME.slice(1), pl.DataFrame(), FRAME.vstack(FRAME)])
-def test_a_polars_frame_comes_back_with_its_types(frame: pl.DataFrame) -> None:
-    assert_frame_equal(again({"frame": frame})["frame"], frame, check_exact=True)
+def test_a_polars_frame_is_restored_with_its_types(frame: pl.DataFrame) -> None:
+    assert_frame_equal(round_trip({"frame": frame})["frame"], frame, check_exact=True)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_a_polars_series_comes_back_with_its_type_and_name(name: str) -> None:
-    assert_series_equal(again(FRAME[name]), FRAME[name], check_exact=True)
-    assert again(COLUMNS[name]).name == ""
+def test_a_polars_series_is_restored_with_its_type_and_name(name: str) -> None:
+    assert_series_equal(round_trip(FRAME[name]), FRAME[name], check_exact=True)
+    assert round_trip(COLUMNS[name]).name == ""
 
 
 @given(dataframes(max_cols=4, max_size=6, excluded_dtypes=[pl.Object]))
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-def test_any_polars_frame_comes_back(frame: pl.DataFrame) -> None:
-    found = again(frame)
+def test_any_polars_frame_is_restored(frame: pl.DataFrame) -> None:
+    result = round_trip(frame)
 
-    assert found.schema == frame.schema
-    assert_frame_equal(found, frame, check_exact=True)
+    assert result.schema == frame.schema
+    assert_frame_equal(result, frame, check_exact=True)
 
 
 @given(st.lists(st.integers(0, 2**64 - 1)))
-def test_numbers_of_polars_come_back_bit_for_bit(bits: list[int]) -> None:
+def test_numbers_of_polars_are_restored_bit_for_bit(bits: list[int]) -> None:
     values = np.array(bits, "u8").view("f8")
 
-    assert again(pl.Series(values)).to_numpy().tobytes() == values.tobytes()
+    assert round_trip(pl.Series(values)).to_numpy().tobytes() == values.tobytes()
 
 
 def test_a_lazy_frame_is_collected() -> None:
     lazy = FRAME.lazy().select("int", "text")
 
-    assert_frame_equal(again(lazy), FRAME.select("int", "text"))
+    assert_frame_equal(round_trip(lazy), FRAME.select("int", "text"))
     assert plain(lazy) == plain(FRAME.select("int", "text"))
 
 
@@ -99,18 +101,19 @@ def test_a_lazy_frame_is_collected() -> None:
     ],
     ids=["polars", "arrow", "duckdb"],
 )
-def test_what_cannot_be_worked_out_is_the_functions_error_and_quotes_nothing(make: Any, table: Any) -> None:
-    with pytest.raises(FunctionRaised, match="when the table that the function returned was worked out") as caught:
+def test_an_error_of_an_engine_is_the_functions_error_and_quotes_nothing(make: Any, table: Any) -> None:
+    with pytest.raises(FunctionRaised, match="while the table that the function returned was computed") as excinfo:
         make(table())
 
-    assert SECRET not in caught.value.message
+    assert SECRET not in excinfo.value.message
 
 
-def test_objects_of_python_in_polars_are_refused() -> None:
+@pytest.mark.parametrize("make", [encode_rich, encode_plain])
+def test_a_python_object_in_polars_without_an_encoding_is_refused(make: Any) -> None:
     frame = pl.DataFrame({"a": [1], "b": pl.Series([object()], dtype=pl.Object)})
 
-    with pytest.raises(NotSerializable, match=r"result\[key 2\]: a column of Python objects"):
-        encode_rich(frame)
+    with pytest.raises(NotSerializable, match=r"result\[key 2\]\[0\]: a value of type object"):
+        make(frame)
 
 
 TABLE = pa.table({"a": [1, None, 3], "b": ["x", "y", None]})
@@ -127,29 +130,29 @@ def tables() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", tables())
-def test_what_gives_a_table_of_arrow_travels_as_one(kind: str) -> None:
-    found = again([tables()[kind]])[0]
+def test_tables_of_engines_become_arrow_tables(kind: str) -> None:
+    result = round_trip([tables()[kind]])[0]
 
-    assert isinstance(found, pa.Table)
-    assert found.to_pydict() == TABLE.to_pydict()
-    assert found.schema.names == TABLE.schema.names
+    assert isinstance(result, pa.Table)
+    assert result.to_pydict() == TABLE.to_pydict()
+    assert result.schema.names == TABLE.schema.names
 
 
 @pytest.mark.parametrize("kind", [*tables(), "polars"])
-def test_every_table_is_in_json_what_a_pandas_frame_is(kind: str) -> None:
+def test_every_table_has_the_json_form_of_a_pandas_frame(kind: str) -> None:
     value = {**tables(), "polars": pl.from_arrow(TABLE)}[kind]
 
     assert plain(value) == plain(pd.DataFrame({"a": pd.array([1, None, 3], "Int64"), "b": ["x", "y", None]}))
 
 
-def test_an_expression_of_ibis_is_what_it_comes_to() -> None:
+def test_a_scalar_expression_of_ibis_is_computed() -> None:
     total = ibis.memtable(TABLE).a.sum()
 
-    assert plain({"total": total}) == again({"total": total}) == {"total": 4}
+    assert plain({"total": total}) == round_trip({"total": total}) == {"total": 4}
 
 
-def test_the_columns_of_polars_in_json() -> None:
-    assert plain(FRAME.drop("binary").slice(0, 1)) == {
+def test_the_columns_of_polars_have_json_forms() -> None:
+    assert plain(FRAME.slice(0, 1)) == {
         "int": {"0": 1},
         "wide": {"0": 2**100},
         "float": {"0": None},
@@ -165,14 +168,13 @@ def test_the_columns_of_polars_in_json() -> None:
         "array": {"0": [1, 2]},
         "struct": {"0": {"a": 1, "b": "x"}},
         "null": {"0": None},
+        "binary": {"0": "AP8="},
     }
     assert plain(FRAME["list"]) == [[1, None], None, []]
-    with pytest.raises(NotSerializable, match="bytes has no JSON form"):
-        encode_plain(FRAME.select("binary"))
 
 
 @given(st.timedeltas(datetime.timedelta(-1000), datetime.timedelta(1000)))
-def test_a_duration_reads_as_pandas_writes_it(span: datetime.timedelta) -> None:
+def test_a_duration_has_the_format_of_pandas(span: datetime.timedelta) -> None:
     assert pd.Timedelta(plain(span)) == pd.Timedelta(span)
 
 
@@ -180,7 +182,7 @@ SAMPLE = encode_rich([FRAME, FRAME["enum"]])
 
 
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 def test_damaged_frames_of_polars_are_decoded_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(SAMPLE)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -1,4 +1,4 @@
-"""Algorithms made with the peers' tools, and where those run."""
+"""Tests with algorithms that are written with the peers' tools."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from .environments import PEERS, python_of
+from .environments import PEERS, install_peer
 
 
 @pytest.fixture(scope="session")
 def peer_python() -> Callable[[str], Path]:
-    """Gives the interpreter with the packages of ``v3``, ``v4`` or ``v5``."""
-    known = cache(python_of)
+    """Return a function that returns the interpreter with the packages of ``v3``, ``v4`` or ``v5``."""
+    cached_install = cache(install_peer)
 
-    def of(generation: str) -> Path:
-        found = known(generation)
-        if found is None:
+    def get_python(generation: str) -> Path:
+        python = cached_install(generation)
+        if python is None:
             pytest.skip(
                 f"no Python {' or '.join(PEERS[generation].pythons)} here for {PEERS[generation].requirements[0]}"
             )
-        return found
+        return python
 
-    return of
+    return get_python

@@ -1,4 +1,4 @@
-"""An algorithm in v4's manner, with our client and with v4's own: one source, the same answers."""
+"""An algorithm in the style of v4 gives the same results with our client and with the client of v4."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Federation
-from algotools.client import subclients
 from algotools.errors import RunsFailed
+from algotools.runtime.client import _subclients
 
 from ..conftest import ALGORITHMS
 
 pytestmark = pytest.mark.peers
 
-OURS = ALGORITHMS / "in_v4s_manner"
+OURS = ALGORITHMS / "v4_style"
 FRAMES = [pd.DataFrame({"age": values}) for values in ([1.0, 2.0, None], [30.0], [4.0, 5.0, 6.5], [None])]
-"""The last has no values, and fails."""
+"""The data of each organization; the last one has no values, so its run fails."""
 
-THEIR_WORDS = {
+REPLACEMENTS = {
     "from algotools import AlgorithmClient, log, master": (
         "from vantage6.algorithm.client import AlgorithmClient\n"
         "from vantage6.algorithm.tools.decorators import algorithm_client as master\n"
@@ -36,7 +36,7 @@ THEIR_WORDS = {
     ),
     "to_numpy(dtype=float) - mean)": "to_numpy(dtype=float) - mean).tolist()",
 }
-"""Ours -> v4's: imports and decorators; and arrays, which theirs does not take, are lists."""
+"""Text in our source -> text for v4: imports, decorators, and lists instead of arrays, which v4 cannot encode."""
 
 SIGNATURES = """
 import inspect, json
@@ -50,55 +50,55 @@ found = {f"{name}.{call}": list(inspect.signature(function).parameters)
 print(json.dumps({**found, "wait_for_results": list(inspect.signature(client.wait_for_results).parameters)}))
 """
 
-NOT_THERE = {"result.get"}
-"""No node's proxy answers it."""
+UNAVAILABLE = {"result.get"}
+"""Calls that the proxy of a node does not support."""
 
 
 @pytest.fixture
 def theirs(tmp_path: Path) -> Path:
-    """The same source with v4's tools."""
-    folder = Path(shutil.copytree(OURS, tmp_path / "in_v4s_manner"))
+    """The same source with the tools of v4."""
+    folder = Path(shutil.copytree(OURS, tmp_path / "v4_style"))
     sources = {path: path.read_text(encoding="utf-8") for path in folder.rglob("*.py")}
-    for word, word_of_theirs in THEIR_WORDS.items():
-        assert any(word in text for text in sources.values()), word
-        sources = {path: text.replace(word, word_of_theirs) for path, text in sources.items()}
+    for text_of_ours, text_of_theirs in REPLACEMENTS.items():
+        assert any(text_of_ours in text for text in sources.values()), text_of_ours
+        sources = {path: text.replace(text_of_ours, text_of_theirs) for path, text in sources.items()}
     for path, text in sources.items():
         path.write_text(text, encoding="utf-8")
     return folder
 
 
 def central(federation: Federation, organizations: list[int]) -> Any:
-    [answer] = federation.run("central", at=[3], column="age", organizations_to_include=organizations)
-    return answer
+    [result] = federation.run("central", at=[3], column="age", organizations_to_include=organizations)
+    return result
 
 
-def test_one_source_gives_the_same_with_both(peer_python: Callable[[str], Path], theirs: Path) -> None:
+def test_one_source_gives_the_same_result_with_both_clients(peer_python: Callable[[str], Path], theirs: Path) -> None:
     with Federation(FRAMES, algorithm=theirs, runner="process", python=peer_python("v4")) as peers:
-        found = central(peers, [4, 2, 3])
-        without = central(peers, [2, 3, 4, 5])
+        results = central(peers, [4, 2, 3])
+        results_with_failure = central(peers, [2, 3, 4, 5])
     with Federation(FRAMES, algorithm=OURS) as ours:
         expected = central(ours, [4, 2, 3])
         with pytest.raises(RunsFailed, match=r"1 of 4 organizations failed: organization_5"):
             central(ours, [2, 3, 4, 5])
     assert expected["counts"] == [3, 2, 1]
-    assert found == {**expected, "counts": expected["counts"][::-1]}  # theirs has the newest first
-    assert without["counts"] == [3, 1, 2]  # and says nothing of the one that failed
+    assert results == {**expected, "counts": expected["counts"][::-1]}  # theirs returns the newest run first
+    assert results_with_failure["counts"] == [3, 1, 2]  # theirs silently omits the failed run
 
 
-def test_what_v4s_client_can_be_asked_ours_can_be_asked_too(peer_python: Callable[[str], Path]) -> None:
-    told = subprocess.run(
+def test_our_client_accepts_the_arguments_of_the_v4_client(peer_python: Callable[[str], Path]) -> None:
+    output = subprocess.run(
         [peer_python("v4"), "-c", SIGNATURES], check=True, capture_output=True, text=True, timeout=60
     ).stdout
     kinds = {
-        "run": subclients.Runs,
-        "task": subclients.Tasks,
-        "result": subclients.TaskResults,
-        "organization": subclients.Organizations,
-        "collaboration": subclients.Collaboration,
+        "run": _subclients.Runs,
+        "task": _subclients.Tasks,
+        "result": _subclients.TaskResults,
+        "organization": _subclients.Organizations,
+        "collaboration": _subclients.Collaboration,
         "": AlgorithmClient,
     }
-    for call, parameters in json.loads(told).items():
-        if call not in NOT_THERE:
+    for call, parameters in json.loads(output).items():
+        if call not in UNAVAILABLE:
             name, _, method = call.rpartition(".")
             ours = list(inspect.signature(getattr(kinds[name], method)).parameters)
             assert ours[: len(parameters)] == parameters, call

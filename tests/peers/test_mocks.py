@@ -1,4 +1,4 @@
-"""Where the peers' own mock says something else than a real node does, ours says what the real node does."""
+"""If the mock of a peer differs from a real node, our local federation behaves like the real node."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Database, Federation, RunInfo, master, rpc
-from algotools.contract import by_name
-from algotools.contract.platform import Run
 from algotools.errors import FederationError
+from algotools.federation.contract import get_contract
+from algotools.federation.contract.rest import RunRecord
 from algotools.payload import decode_rich
 from algotools.task import Identity
 
-from .by_hand import both
-from .by_hand.both import Starter
+from .by_hand import wrappers
+from .by_hand.wrappers import Starter
 
 pytestmark = pytest.mark.peers
 
@@ -47,7 +47,7 @@ def leaves(data: pd.DataFrame) -> None:
 
 @rpc
 def counts(data: pd.DataFrame) -> int:
-    global calls  # noqa: PLW0603 - that is the question
+    global calls  # noqa: PLW0603 - the test is about globals
     calls += 1
     return calls
 
@@ -99,7 +99,7 @@ def halves(data: pd.DataFrame) -> pd.DataFrame:
 
 
 @rpc
-def who(info: RunInfo) -> int:
+def organization_id(info: RunInfo) -> int:
     return info.organization_id
 
 
@@ -109,22 +109,22 @@ def central(client: AlgorithmClient, organizations: list[int]) -> Any:
 
 
 FUNCTIONS = [
-    ages, picky, leaves, counts, two_frames, keys, a_set, a_tuple, spoils, has_a_folder, reads, mixed, halves, who,
-    central,
+    ages, picky, leaves, counts, two_frames, keys, a_set, a_tuple, spoils, has_a_folder, reads, mixed, halves,
+    organization_id, central,
 ]  # fmt: skip
 
 
-class Ours:
-    """A local federation, asked what the mock is asked."""
+class LocalFederation:
+    """A local federation that runs the same calls as the mock."""
 
     def __init__(self, contract: str) -> None:
-        self.made = by_name(contract)
+        self.contract = get_contract(contract)
         self.federation = Federation(FRAMES, algorithm=FUNCTIONS, contract=contract, runner="process")
 
-    def runs(self, method: str, organizations: list[int], /, **kwargs: object) -> list[Run]:
-        """A task's runs, in the order of the organizations."""
-        given = {"method": method, "kwargs": kwargs, "master": method == "central"}
-        task = self.federation.client().task.create(1, organizations, input=given)
+    def runs(self, method: str, organizations: list[int], /, **kwargs: object) -> list[RunRecord]:
+        """Run a task; return its runs in the order of the organizations."""
+        input_ = {"method": method, "kwargs": kwargs, "master": method == "central"}
+        task = self.federation.client().task.create(1, organizations, input=input_)
         assert self.federation.wait(task["id"], 60)
         return list(self.federation.task(task["id"]).runs)
 
@@ -139,124 +139,127 @@ class Ours:
         return self.federation.client().task.get(run.task_id, include_results=True)
 
 
-def first_organization(ours: Ours) -> int:
+def first_organization(ours: LocalFederation) -> int:
     return min(ours.federation.organizations())
 
 
-def order_for_a_container(ours: Ours) -> Any:
-    """What the node's proxy answers to the container of a master: by HTTP, as any v4 image asks."""
+def order_for_a_container(ours: LocalFederation) -> Any:
+    """Return the results that the proxy of a node sends to the container of a master, in the order of the response."""
     (run,) = ours.runs("central", [2], organizations=[3, 2, 4])
     (subtask,) = ours.federation.subtasks(run.task_id)
     caller = Identity(task_id=run.task_id, node_id=1, organization_id=2, collaboration_id=1, image="")
     query = {"task_id": str(subtask.id)}
-    _, answer = ours.made.respond("GET", "result", query, b"", caller, ours.federation._store)
+    _, answer = ours.contract.respond("GET", "result", query, b"", caller, ours.federation._platform.store)
     assert isinstance(answer, dict)
-    return [decode_rich(ours.made.result(item["result"])) for item in answer["data"]]  # base64 comes with JSON
+    return [decode_rich(ours.contract.unwrap_result(item["result"])) for item in answer["data"]]  # base64 in JSON
 
 
-def two_tables(ours: Ours) -> Any:
+def two_tables(ours: LocalFederation) -> Any:
     return with_two_databases(ours, "both", ["one", "two"])
 
 
-def a_database_too_many(ours: Ours) -> Any:
+def one_database_too_many(ours: LocalFederation) -> Any:
     return with_two_databases(ours, "ages", ["one", "two"])
 
 
-def with_two_databases(ours: Ours, method: str, labels: list[str]) -> Any:
+def with_two_databases(ours: LocalFederation, method: str, labels: list[str]) -> Any:
     databases = {"one": FRAMES[0], "two": FRAMES[1]}
-    with Federation([databases], algorithm=FUNCTIONS, contract=ours.made.name) as federation:
+    with Federation([databases], algorithm=FUNCTIONS, contract=ours.contract.name) as federation:
         client = federation.client()
         task = client.task.create(1, [2], input={"method": method}, databases=[{"label": label} for label in labels])
         assert federation.wait(task["id"], 60)
         return federation.answer(federation.task(task["id"]).runs[0])
 
 
-def own_task(ours: Ours) -> str:
+def own_task(ours: LocalFederation) -> str:
     (run,) = ours.runs("ages", [2])
-    found = ours.federation.client().task.get(run.task_id)
-    return "found" if found["id"] == run.task_id else "another one"
+    same_task = ours.federation.client().task.get(run.task_id)
+    return "found" if same_task["id"] == run.task_id else "another one"
 
 
-def data_of_the_next_task(ours: Ours) -> Any:
+def data_of_the_next_task(ours: LocalFederation) -> Any:
     ours.runs("spoils", [2])
     return ours.results("ages", [2])[0]
 
 
-def subtask(ours: Ours) -> Any:
+def subtask(ours: LocalFederation) -> Any:
     (run,) = ours.runs("central", [2], organizations=[2, 3])
-    (made,) = ours.federation.subtasks(run.task_id)
-    return {"id is new": made.id != run.task_id, "names its parent": made.parent_id == run.task_id}
+    (child,) = ours.federation.subtasks(run.task_id)
+    return {
+        "id is new": child.id != run.task_id,
+        "names its parent": child.parent_id == run.task_id,
+    }
 
 
-def node_of_a_run(ours: Ours) -> bool:
+def node_of_a_run(ours: LocalFederation) -> bool:
     (run,) = ours.runs("ages", [3])
     return run.node_id == run.organization_id
 
 
-def organization_of_a_run(ours: Ours) -> bool:
+def organization_of_a_run(ours: LocalFederation) -> bool:
     (run,) = ours.runs("ages", [3])
     return run.organization_id == 3
 
 
-def ids_of_results_differ(ours: Ours) -> bool:
+def ids_of_results_differ(ours: LocalFederation) -> bool:
     return len({run.id for run in ours.runs("ages", [2, 3])}) == 2
 
 
 @contextmanager
-def extracted(folder: Path, name: str = "default") -> Iterator[tuple[Federation, dict[str, Any]]]:
-    """A node with a table that was extracted from a file, as v5's researcher makes it."""
+def extract_table(folder: Path, name: str = "default") -> Iterator[tuple[Federation, dict[str, Any]]]:
+    """Yield a federation whose node has a table that was extracted from a file, as in v5."""
     FRAMES[0].to_csv(folder / "first.csv", index=False)
     with Federation([folder / "first.csv"], algorithm=FUNCTIONS, contract="v5") as federation:
         table = federation.client().dataframe.create(label="default", method="reads", name=name)
-        yield federation, ended(federation, table)
+        yield federation, wait_for_table(federation, table)
 
 
-def ended(federation: Federation, table: dict[str, Any]) -> dict[str, Any]:
+def wait_for_table(federation: Federation, table: dict[str, Any]) -> dict[str, Any]:
     assert federation.wait(table["last_session_task"]["id"], 60)
     return federation.client().dataframe.get(table["id"])
 
 
 def ages_of(federation: Federation, table: dict[str, Any], *, grouped: bool = False) -> Any:
-    one = {"type": "dataframe", "dataframe_id": table["id"]}
-    databases = [[one]] if grouped else [one]
+    reference = {"type": "dataframe", "dataframe_id": table["id"]}
+    databases = [[reference]] if grouped else [reference]
     task = federation.client().task.create(1, [2], method="ages", arguments={}, databases=databases)
     assert federation.wait(task["id"], 60)
     return federation.answer(federation.task(task["id"]).runs[0])
 
 
-def an_argument_of_one_table(ours: Ours) -> Any:
-    with TemporaryDirectory() as folder, extracted(Path(folder)) as (federation, table):
+def argument_with_one_table(ours: LocalFederation) -> Any:
+    with TemporaryDirectory() as folder, extract_table(Path(folder)) as (federation, table):
         return ages_of(federation, table, grouped=True)
 
 
-def a_name_of_its_own(ours: Ours) -> Any:
-    with TemporaryDirectory() as folder, extracted(Path(folder), "people") as (federation, table):
+def custom_name(ours: LocalFederation) -> Any:
+    with TemporaryDirectory() as folder, extract_table(Path(folder), "people") as (federation, table):
         return ages_of(federation, table)
 
 
-def two_of_one_name(ours: Ours) -> Any:
-    with TemporaryDirectory() as folder, extracted(Path(folder)) as (federation, _):
+def duplicate_name(ours: LocalFederation) -> Any:
+    with TemporaryDirectory() as folder, extract_table(Path(folder)) as (federation, _):
         try:
             federation.client().dataframe.create(label="default", method="reads", name="default")
         except FederationError:
             return "refused"
 
 
-def organizations_that_have_it(ours: Ours) -> Any:
-    with TemporaryDirectory() as folder, extracted(Path(folder)) as (_, table):
+def organizations_with_the_table(ours: LocalFederation) -> Any:
+    with TemporaryDirectory() as folder, extract_table(Path(folder)) as (_, table):
         return table["organizations_ready"]
 
 
-def prepared(federation: Federation, table: dict[str, Any]) -> dict[str, Any]:
-    return ended(federation, federation.client().dataframe.preprocess(table["id"], method="halves"))
+def preprocess(federation: Federation, table: dict[str, Any]) -> dict[str, Any]:
+    return wait_for_table(federation, federation.client().dataframe.preprocess(table["id"], method="halves"))
 
 
-def type_of_a_column(ours: Ours) -> Any:
-    with TemporaryDirectory() as folder, extracted(Path(folder)) as (federation, table):
-        return prepared(federation, table)["columns"][0]["dtype"]
+def type_of_a_column(ours: LocalFederation) -> Any:
+    with TemporaryDirectory() as folder, extract_table(Path(folder)) as (federation, table):
+        return preprocess(federation, table)["columns"][0]["dtype"]
 
 
-def a_table_that_no_node_can_keep(ours: Ours) -> Any:
+def table_with_mixed_types(ours: LocalFederation) -> Any:
     table = ours.federation.client().dataframe.create(label="default", method="mixed", name="mixed")
     task = table["last_session_task"]["id"]
     assert ours.federation.wait(task, 60)
@@ -264,22 +267,22 @@ def a_table_that_no_node_can_keep(ours: Ours) -> Any:
 
 
 class Claim(NamedTuple):
-    """An answer of a mock that a real node does not give."""
+    """A result of a mock that differs from the result of a real node."""
 
     generation: str
     question: str
-    """A function of ``by_hand/mocked/<generation>_says.py``."""
+    """A function of ``by_hand/mocked/<generation>_calls.py``."""
     mock: Any
     real: Any
-    why: str
-    """What the real one does, and where the reference says so."""
-    ours: Callable[[Ours], Any]
+    reason: str
+    """The behaviour of the real node, with its section in the reference."""
+    ours: Callable[[LocalFederation], Any]
 
 
-SERVER_IDS = "ids are the server's, and 1 is its own organization `root`"
-OTHERS_GO_ON = "a run that fails is `crashed`, and the others go on (§3.2, §3.3)"
-OWN_PROCESS = "every run is a container of its own (§1.1)"
-JSON_INPUT = "the input travels as JSON (§2), whose keys are texts"
+SERVER_IDS = "the server assigns ids, and 1 is its organization `root`"
+OTHERS_CONTINUE = "a run that fails is `crashed`, and the others continue (§3.2, §3.3)"
+OWN_PROCESS = "every run is a separate container (§1.1)"
+JSON_INPUT = "the input is JSON (§2), whose keys are strings"
 SUBTASKS = "the server counts subtasks as it counts tasks, and links each to its parent"
 
 CLAIMS = [
@@ -291,10 +294,10 @@ CLAIMS = [
     Claim("v3", "ids_of_results_differ", False, True, SERVER_IDS, ids_of_results_differ),
     Claim(
         "v3",
-        "one_fails",
+        "one_run_fails",
         "ValueError in the caller, 0 tasks on record",
         ["completed", "crashed", "completed"],
-        OTHERS_GO_ON,
+        OTHERS_CONTINUE,
         lambda ours: ours.statuses("picky", [2, 3, 4]),
     ),
     Claim(
@@ -316,7 +319,7 @@ CLAIMS = [
     Claim(
         "v3", "globals_of_the_module", [1, 2, 3], [1, 1, 1], OWN_PROCESS, lambda ours: ours.results("counts", [2, 3, 4])
     ),
-    Claim("v3", "data_of_the_next_task", [0], [1], "every run reads the data anew (§4.1)", data_of_the_next_task),
+    Claim("v3", "data_of_the_next_task", [0], [1], "every run reads the data again (§4.1)", data_of_the_next_task),
     Claim(
         "v3",
         "keys_of_an_argument",
@@ -344,23 +347,23 @@ CLAIMS = [
     ),
     Claim(
         "v4",
-        "a_database_too_many",
+        "one_database_too_many",
         "TypeError in the caller",
         [1],
-        "the first of those that are asked for are used, and a line says so (§5.2)",
-        a_database_too_many,
+        "the first requested databases are used, and the log has a line about it (§5.2)",
+        one_database_too_many,
     ),
     Claim(
         "v4",
-        "one_fails",
+        "one_run_fails",
         "ValueError in the caller, 1 run on record",
         ["completed", "crashed", "completed"],
-        OTHERS_GO_ON,
+        OTHERS_CONTINUE,
         lambda ours: ours.statuses("picky", [2, 3, 4]),
     ),
     Claim(
         "v4",
-        "one_exits",
+        "one_run_exits",
         "the caller's process ends",
         ["crashed"],
         "`sys.exit(3)` is `crashed` (§3.4)",
@@ -383,8 +386,8 @@ CLAIMS = [
         "own_organization",
         "KeyError in the caller",
         3,
-        "the token tells (§6.1)",
-        lambda ours: ours.results("who", [3])[0],
+        "the token contains the organization (§6.1)",
+        lambda ours: ours.results("organization_id", [3])[0],
     ),
     Claim(
         "v4",
@@ -394,7 +397,14 @@ CLAIMS = [
         SUBTASKS,
         subtask,
     ),
-    Claim("v4", "node_of_a_run", True, False, "a run names its node, whose ids are its own", node_of_a_run),
+    Claim(
+        "v4",
+        "node_of_a_run",
+        True,
+        False,
+        "a run has the id of its node",
+        node_of_a_run,
+    ),
     Claim("v5", "first_organization", 1, 2, SERVER_IDS, first_organization),
     Claim(
         "v5",
@@ -406,31 +416,31 @@ CLAIMS = [
     ),
     Claim(
         "v5",
-        "a_database_too_many",
+        "one_database_too_many",
         "the caller's process ends",
         [1],
-        "the first of those that are asked for are used, and a line says so (§5.3)",
-        a_database_too_many,
+        "the first requested databases are used, and the log has a line about it (§5.3)",
+        one_database_too_many,
     ),
     Claim(
         "v5",
-        "an_argument_of_one_table",
+        "argument_with_one_table",
         "the caller's process ends",
         [1],
-        "a list of tables for each argument is how tasks are posted (§6.5); one of a single table is a table",
-        an_argument_of_one_table,
+        "tasks have a list of tables for each argument (§6.5); a list with one table is a table",
+        argument_with_one_table,
     ),
     Claim(
         "v5",
-        "one_fails",
+        "one_run_fails",
         "the caller's process ends, 1 run on record",
         ["completed", "crashed", "completed"],
-        OTHERS_GO_ON,
+        OTHERS_CONTINUE,
         lambda ours: ours.statuses("picky", [2, 3, 4]),
     ),
     Claim(
         "v5",
-        "one_exits",
+        "one_run_exits",
         "the caller's process ends",
         ["crashed"],
         "`sys.exit(3)` is `crashed` (§3.4)",
@@ -441,7 +451,7 @@ CLAIMS = [
         "unknown_method",
         "the caller's process ends",
         ["crashed"],
-        "the wrapper ends with 1 (§3.4)",
+        "the wrapper exits with 1 (§3.4)",
         lambda ours: ours.statuses("nowhere", [2]),
     ),
     Claim(
@@ -458,7 +468,7 @@ CLAIMS = [
         "collaboration",
         "AttributeError in the caller",
         1,
-        "the call is there (§6.5)",
+        "the call exists (§6.5)",
         lambda ours: ours.federation.client().collaboration.get(1)["id"],
     ),
     Claim("v5", "organization_of_a_run", False, True, "a run names its organization (§6.4)", organization_of_a_run),
@@ -491,36 +501,36 @@ CLAIMS = [
     ),
     Claim(
         "v5",
-        "a_table_that_no_node_can_keep",
+        "table_with_mixed_types",
         [1, "old"],
         {"crashed"},
         "a table is a Parquet file (§3.1), which has no column of several types (test_wrappers.py)",
-        a_table_that_no_node_can_keep,
+        table_with_mixed_types,
     ),
     Claim("v5", "type_of_a_column", "float64", "double", "Arrow's name of the type (§3.1)", type_of_a_column),
     Claim(
         "v5",
-        "organizations_that_have_it",
+        "organizations_with_the_table",
         [True],
         [2],
         "ids of organizations (§7.3)",
-        organizations_that_have_it,
+        organizations_with_the_table,
     ),
     Claim(
         "v5",
-        "a_name_of_its_own",
+        "custom_name",
         "the caller's process ends",
         [1],
-        "a table is found by its id, and has a name of its own (§7.3)",
-        a_name_of_its_own,
+        "a table has an id and a name (§7.3)",
+        custom_name,
     ),
-    Claim("v5", "two_of_one_name", 2, "refused", "names are unique in a collaboration (§11.3)", two_of_one_name),
+    Claim("v5", "duplicate_name", 2, "refused", "names are unique in a collaboration (§11.3)", duplicate_name),
 ]
 
 
 @pytest.fixture(scope="module")
 def mocks(peer_python, tmp_path_factory) -> Iterator[Callable[[str, str], Any]]:
-    """Asks the real mock of a generation, in a process of its own."""
+    """Return a function that runs a call on the real mock of a generation, in a separate process."""
     folder: Path = tmp_path_factory.mktemp("mocks")
     modules = {
         "v3": "vantage6.tools.mock_client",
@@ -529,27 +539,27 @@ def mocks(peer_python, tmp_path_factory) -> Iterator[Callable[[str, str], Any]]:
     }
     starters = {name: Starter(peer_python(name), module) for name, module in modules.items()}
 
-    def ask(generation: str, question: str) -> Any:
+    def run_method(generation: str, question: str) -> Any:
         environment = {
-            **both.IMAGE,
+            **wrappers.IMAGE,
             "OUTPUT_FILE": str(folder / "output"),
-            "PYTHONPATH": str(both.HERE / "mocked"),
+            "PYTHONPATH": str(wrappers.HERE / "mocked"),
         }
-        command = f"import {generation}_says; {generation}_says.tell({question!r})"
+        command = f"import {generation}_calls; {generation}_calls.write_result({question!r})"
         code = starters[generation].run(command, environment, folder / "log")
         assert code == 0, (folder / "log").read_text(encoding="utf-8")
         return json.loads((folder / "output").read_bytes())
 
-    yield ask
+    yield run_method
     for starter in starters.values():
         starter.close()
 
 
 @pytest.fixture(scope="module")
-def federations() -> Iterator[dict[str, Ours]]:
-    found = {name: Ours(name) for name in ("v3", "v4", "v5")}
-    yield found
-    for ours in reversed(found.values()):  # a process that was forked later holds what the earlier one listens to
+def federations() -> Iterator[dict[str, LocalFederation]]:
+    by_generation = {name: LocalFederation(name) for name in ("v3", "v4", "v5")}
+    yield by_generation
+    for ours in reversed(by_generation.values()):  # a process that was forked later has earlier sockets open
         ours.federation.close()
 
 
@@ -560,24 +570,22 @@ def test_the_mock_differs_from_a_real_node_and_ours_does_not(mocks, federations,
     assert claim.ours(federations[claim.generation]) == claim.real
 
 
-def test_two_tables_come_in_order_from_the_mock_and_from_us_but_reversed_from_the_real_wrapper(
-    mocks, federations
-) -> None:
+def test_two_tables_of_v4_are_in_order_in_the_mock_and_in_ours_but_reversed_in_the_wrapper(mocks, federations) -> None:
     assert mocks("v4", "two_tables") == two_tables(federations["v4"]) == [[1], [5]]
-    # and the wrapper: see DIFFERENCES in test_wrappers.py
+    # for the wrapper, see DIFFERENCES in by_hand/differences.py
 
 
-def test_a_master_of_ours_has_the_results_in_the_order_that_it_asked_in(mocks, federations) -> None:
-    """As the mock gives them; a real server's own order is the reverse, and a failed run is missing there."""
+def test_our_master_gets_results_in_the_order_of_its_organizations(mocks, federations) -> None:
+    """The mock has the same order. A real server returns the reverse order, without failed runs."""
     for name in ("v3", "v4", "v5"):
         (result,) = federations[name].results("central", [2], organizations=[3, 2, 4])
         assert result == [[5], [1], [9]] == mocks("v4" if name == "v3" else name, "order_for_a_container")
 
 
-def test_two_tables_of_v5_come_in_order_from_the_mock_and_from_us_as_from_the_real_wrapper(mocks, federations) -> None:
+def test_two_tables_of_v5_are_in_order_everywhere(mocks, federations) -> None:
     assert mocks("v5", "two_tables") == two_tables(federations["v5"]) == [[1], [5]]
 
 
-def test_a_table_of_v5_is_extracted_and_prepared_by_the_mock_as_by_us(mocks, tmp_path) -> None:
-    with extracted(tmp_path) as (federation, table):
-        assert ages_of(federation, prepared(federation, table)) == mocks("v5", "prepared") == [0.5]
+def test_a_v5_table_is_extracted_and_preprocessed_as_by_the_mock(mocks, tmp_path) -> None:
+    with extract_table(tmp_path) as (federation, table):
+        assert ages_of(federation, preprocess(federation, table)) == mocks("v5", "prepared") == [0.5]

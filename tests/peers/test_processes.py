@@ -1,4 +1,4 @@
-"""Other people's algorithms in interpreters of their own: their wrapper and client, our nodes and our API."""
+"""Algorithms of the peers in their own interpreters: their wrapper and client, our nodes and our API."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import pandas as pd
 import pytest
 
 from algotools import Federation, rpc
-from algotools.contract.platform import Run
 from algotools.errors import FederationError, RunsFailed
+from algotools.federation.contract.rest import RunRecord
 from algotools.task import Database
 
 from ..conftest import COMMAND, algotools, environment
-from .analysis import ANSWERS, GENERATIONS, NODES, OURS, answers, runs, statuses, theirs, told
+from .analysis import GENERATIONS, NODES, OURS, RESULTS, collect_results, peer_folder, peer_results, runs, statuses
 
 pytestmark = pytest.mark.peers
 
@@ -33,29 +33,29 @@ PeerPython = Callable[[str], Path]
 
 
 def federation(generation: str, python: Path, nodes: Any = NODES, **options: Any) -> Federation:
-    return Federation(nodes, algorithm=theirs(generation), runner="process", python=python, **options)
+    return Federation(nodes, algorithm=peer_folder(generation), runner="process", python=python, **options)
 
 
-def output(federation: Federation, run: Run) -> Any:
+def get_result(federation: Federation, run: RunRecord) -> Any:
     failure = federation.failure(run)
     assert failure is None, f"{failure}\n{run.log}"
     return federation.answer(run)
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_the_same_results_statuses_and_order_as_ours(peer_python: PeerPython, generation: str) -> None:
+def test_results_statuses_and_order_are_the_same_as_ours(peer_python: PeerPython, generation: str) -> None:
     with federation(generation, peer_python(generation)) as peers:
         assert peers.contract == generation
-        assert told(peers) == answers(generation)
-        ended = statuses(peers)
+        assert collect_results(peers) == peer_results(generation)
+        peer_statuses = statuses(peers)
     with Federation(NODES, algorithm=OURS, runner="process", contract=generation) as ours:
-        assert told(ours) == ANSWERS
-        assert ended == statuses(ours) == dict.fromkeys(("fails", "exits", "missing"), ended["fails"])
-    assert ended["fails"] == ["crashed"] * 3
+        assert collect_results(ours) == RESULTS
+        assert peer_statuses == statuses(ours) == dict.fromkeys(("fails", "exits", "missing"), peer_statuses["fails"])
+    assert peer_statuses["fails"] == ["crashed"] * 3
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_a_failure_is_told_by_the_log_and_a_master_hears_of_it(peer_python: PeerPython, generation: str) -> None:
+def test_a_failure_is_in_the_log_and_visible_to_the_master(peer_python: PeerPython, generation: str) -> None:
     method = "RPC_fails" if generation == "v3" else "fails"
     with federation(generation, peer_python(generation)) as peers:
         [run] = runs(peers, "fails", [2])
@@ -66,29 +66,29 @@ def test_a_failure_is_told_by_the_log_and_a_master_hears_of_it(peer_python: Peer
         assert peers.answer(run) is None
         with pytest.raises(RunsFailed, match="it is broken"):
             peers.run("fails", at=[2])
-        heard = peers.run("asks_the_failing", at=[2])
-    assert heard == [{"status": "crashed" if generation == "v4" else "failed", "results": []}]
+        result_of_master = peers.run("run_failing_subtask", at=[2])
+    assert result_of_master == [{"status": "crashed" if generation == "v4" else "failed", "results": []}]
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_the_log_has_both_outputs_in_order_as_they_come(peer_python: PeerPython, generation: str) -> None:
-    seen: list[tuple[str, str]] = []
+def test_the_log_has_both_streams_in_order_without_delay(peer_python: PeerPython, generation: str) -> None:
+    statuses_and_lines: list[tuple[str, str]] = []
     with federation(
-        generation, peer_python(generation), listen=lambda run, line: seen.append((run.status, line))
+        generation, peer_python(generation), listen=lambda run, line: statuses_and_lines.append((run.status, line))
     ) as peers:
         [run] = runs(peers, "prints", [2])
-        assert output(peers, run) is None
-    lines = [line for _, line in seen]
+        assert get_result(peers, run) is None
+    lines = [line for _, line in statuses_and_lines]
     assert lines == run.log.splitlines()
     start = lines.index("printed")
     assert lines[start : start + 3] == ["printed", "to standard error", "warn > warned"]
-    assert {status for status, _ in seen} == {"active"}
+    assert {status for status, _ in statuses_and_lines} == {"active"}
 
 
-def test_all_that_a_v4_client_asks_for(peer_python: PeerPython) -> None:
+def test_all_calls_of_the_v4_client(peer_python: PeerPython) -> None:
     with federation("v4", peer_python("v4")) as peers:
-        [run] = runs(peers, "what_it_reaches", [3])
-        assert output(peers, run) == {
+        [run] = runs(peers, "use_every_call", [3])
+        assert get_result(peers, run) == {
             "collaboration": "collaboration",
             "organization": "organization_3",
             "parent": run.task_id,
@@ -99,13 +99,13 @@ def test_all_that_a_v4_client_asks_for(peer_python: PeerPython) -> None:
         }
 
 
-def test_all_that_a_v5_client_asks_for(peer_python: PeerPython) -> None:
+def test_all_calls_of_the_v5_client(peer_python: PeerPython) -> None:
     with federation("v5", peer_python("v5")) as peers:
-        [run] = runs(peers, "what_it_reaches", [3])
-        found = output(peers, run)
-    [[table]] = found.pop("databases")
+        [run] = runs(peers, "use_every_call", [3])
+        result = get_result(peers, run)
+    [[table]] = result.pop("databases")
     assert table["type"] == "dataframe"
-    assert found == {
+    assert result == {
         "collaboration": "collaboration",
         "organization": "organization_3",
         "parent": run.task_id,
@@ -114,14 +114,14 @@ def test_all_that_a_v5_client_asks_for(peer_python: PeerPython) -> None:
     }
 
 
-def test_all_that_v3s_new_client_asks_for_as_the_dockerfile_says(peer_python: PeerPython, tmp_path: Path) -> None:
+def test_all_calls_of_the_new_v3_client_that_the_dockerfile_selects(peer_python: PeerPython, tmp_path: Path) -> None:
     folder = tmp_path / "peer_v3"
-    shutil.copytree(theirs("v3"), folder)
+    shutil.copytree(peer_folder("v3"), folder)
     dockerfile = folder / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("use_new_client=False", "use_new_client=True"))
     with Federation(NODES, algorithm=folder, runner="process", python=peer_python("v3")) as peers:
-        [run] = runs(peers, "with_the_new_client", [3], column="age")
-        assert output(peers, run) == {
+        [run] = runs(peers, "use_new_client", [3], column="age")
+        assert get_result(peers, run) == {
             "order": [2, 1, 3],
             "collaboration": "collaboration",
             "organization": "organization_3",
@@ -143,8 +143,8 @@ organizations:
 
 
 @pytest.fixture
-def described(tmp_path: Path, peer_python: PeerPython) -> Path:
-    """A federation's file, with one organization that has databases of several types."""
+def federation_file(tmp_path: Path, peer_python: PeerPython) -> Path:
+    """A federation file with one organization, which has databases of several types."""
     (tmp_path / "ages.csv").write_text("age\n1\n2\n")
     (tmp_path / "other.csv").write_text("height\n3\n")
     with sqlite3.connect(tmp_path / "ages.sqlite") as base:
@@ -161,12 +161,16 @@ def described(tmp_path: Path, peer_python: PeerPython) -> Path:
     return file
 
 
-def test_v4_databases_queries_sheets_variables_and_the_job_s_folder(peer_python: PeerPython, described: Path) -> None:
-    with Federation.from_file(described, algorithm=theirs("v4"), runner="process", python=peer_python("v4")) as peers:
-        # v4's own decorator hands several databases over in reverse order (reference, 11.2)
+def test_v4_databases_queries_sheets_variables_and_the_jobs_folder(
+    peer_python: PeerPython, federation_file: Path
+) -> None:
+    with Federation.from_file(
+        federation_file, algorithm=peer_folder("v4"), runner="process", python=peer_python("v4")
+    ) as peers:
+        # v4's decorator passes several databases in reverse order (reference, 11.2)
         assert peers.run("two", databases=["default", "other"]) == [[["height"], ["age"]]]
-        asked = Database("base", query="select age from people where age > 18")
-        assert peers.run("queries", databases=asked) == [{"age": [20, 30]}]
+        query = Database("base", query="select age from people where age > 18")
+        assert peers.run("queries", databases=query) == [{"age": [20, 30]}]
         assert peers.run("sheet", databases=Database("book", sheet_name="second")) == [{"b": [1]}]
         assert peers.run("sheet", databases=Database("book")) == [{"a": [1]}]
         first = peers.run("variables", databases=["default"])
@@ -185,20 +189,20 @@ def test_v4_databases_queries_sheets_variables_and_the_job_s_folder(peer_python:
             peers.run("partial", databases="missing", arguments={"column": "age"})
 
 
-def test_v3_variables_and_a_label_that_is_missing(peer_python: PeerPython, tmp_path: Path, described: Path) -> None:
+def test_v3_variables_and_an_unknown_label(peer_python: PeerPython, tmp_path: Path, federation_file: Path) -> None:
     file = tmp_path / "v3.yaml"
-    file.write_text(described.read_text().replace(", user: bob", ""))
-    with Federation.from_file(file, algorithm=theirs("v3"), runner="process", python=peer_python("v3")) as peers:
+    file.write_text(federation_file.read_text().replace(", user: bob", ""))
+    with Federation.from_file(file, algorithm=peer_folder("v3"), runner="process", python=peer_python("v3")) as peers:
         labels = '["default", "other", "base", "book"]'
-        told = {"greeting": "hello world", "kept": ["kept"], "labels": labels, "type": "csv"}
-        assert peers.run("variables") == [told]
-        # The wrapper ends with exit code 0 then, and so the run is completed, at a real node as here (reference, 3.4).
+        expected = {"greeting": "hello world", "kept": ["kept"], "labels": labels, "type": "csv"}
+        assert peers.run("variables") == [expected]
+        # The wrapper then exits with code 0, so the run is completed, as at a real node (reference, 3.4).
         assert peers.run("partial", databases="missing", column="age") == [None]
 
 
-def test_v3_pickles_pass_through_unopened(peer_python: PeerPython, tmp_path: Path) -> None:
+def test_v3_pickles_pass_through_without_unpickling(peer_python: PeerPython, tmp_path: Path) -> None:
     with federation("v3", peer_python("v3")) as peers:
-        task = peers.client().task.post([2], b'json.{"method": "table"}', [Database("default")])
+        task = peers.post([2], b'json.{"method": "table"}', [Database("default")])
         assert peers.wait(task.id, 60)
         pickled = peers.answer(task.runs[0])
     assert isinstance(pickled, bytes)
@@ -206,59 +210,67 @@ def test_v3_pickles_pass_through_unopened(peer_python: PeerPython, tmp_path: Pat
     (tmp_path / "ages.csv").write_text("age\n1\n")
     (tmp_path / "input").write_bytes(b'json.{"method": "table"}')
     arguments = ["run", "--input", str(tmp_path / "input"), "--data", str(tmp_path / "ages.csv")]
-    arguments += ["--algorithm", str(theirs("v3")), "--python", str(peer_python("v3"))]
+    arguments += ["--algorithm", str(peer_folder("v3")), "--python", str(peer_python("v3"))]
     [item] = json.loads(algotools(*arguments, "--json").stdout)
     assert base64.b64decode(item["result_base64"])[:1] == b"\x80"
     assert "result" not in item
-    assert "bytes of pickle, unopened>" in algotools(*arguments).stdout
+    assert "bytes, pickle, not opened>" in algotools(*arguments).stdout
 
 
-def alive(pid: int) -> bool:
-    """Whether a process is there, and no zombie."""
+def is_alive(pid: int) -> bool:
+    """Whether a process exists and is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 
 
-def until(true: Callable[[], Any]) -> Any:
+def wait_until(condition: Callable[[], Any]) -> Any:
     end = time.monotonic() + 60
-    while not (found := true()):
+    while not (result := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)
-    return found
+    return result
 
 
-def waiting(log: str) -> int:
-    """The process that a function says it waits in; 0 if none has said so."""
-    found = re.search(r"waiting (\d+)", log)
-    return int(found[1]) if found else 0
+def read_waiting_pid(log: str) -> int:
+    """Return the process id that a waiting function logged; 0 without such a line."""
+    result = re.search(r"waiting (\d+)", log)
+    return int(result[1]) if result else 0
 
 
-def test_an_overdue_run_is_ended_and_so_is_what_runs_when_all_is_closed(peer_python: PeerPython) -> None:
+def test_overdue_runs_and_runs_of_a_closed_federation_are_stopped(peer_python: PeerPython) -> None:
     with federation("v4", peer_python("v4"), timeout=5) as peers:
         [run] = runs(peers, "waits", [2], seconds=600)
         failure = peers.failure(run)
         assert failure is not None
         assert (failure.exit_code, failure.message) == (45, "the run did not end within its limit of 5 s")
-        assert not alive(waiting(run.log))
+        assert not is_alive(read_waiting_pid(run.log))
     with federation("v4", peer_python("v4")) as peers:
         task = peers.client().task.create(
             collaboration=1, organizations=[2], input={"method": "waits", "kwargs": {"seconds": 600}}
         )
         [run] = peers.task(task["id"]).runs
-        pid = until(lambda: waiting(run.log))
-        assert alive(pid)
+        pid = wait_until(lambda: read_waiting_pid(run.log))
+        assert is_alive(pid)
     assert run.status == "killed by user"
-    until(lambda: not alive(pid))
+    wait_until(lambda: not is_alive(pid))
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
-def test_nothing_is_left_of_a_command_that_is_ended(
-    peer_python: PeerPython, tmp_path: Path, sent: signal.Signals, code: int
+@pytest.mark.parametrize(("sent_signal", "code"), [(signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_stopped_command_leaves_no_processes(
+    peer_python: PeerPython, tmp_path: Path, sent_signal: signal.Signals, code: int
 ) -> None:
     (tmp_path / "ages.csv").write_text("age\n1\n")
-    arguments = ["run", "waits", "seconds:=600", "--algorithm", str(theirs("v4")), "--python", str(peer_python("v4"))]
+    arguments = [
+        "run",
+        "waits",
+        "seconds:=600",
+        "--algorithm",
+        str(peer_folder("v4")),
+        "--python",
+        str(peer_python("v4")),
+    ]
     with subprocess.Popen(
         [*COMMAND, *arguments, "--data", str(tmp_path / "ages.csv")],
         stdout=subprocess.DEVNULL,
@@ -267,14 +279,14 @@ def test_nothing_is_left_of_a_command_that_is_ended(
         env=environment(),
     ) as command:
         assert command.stderr is not None
-        pid = next(filter(None, map(waiting, command.stderr)))
-        command.send_signal(sent)
+        pid = next(filter(None, map(read_waiting_pid, command.stderr)))
+        command.send_signal(sent_signal)
         assert command.wait(60) == code
-        until(lambda: not alive(pid))
+        wait_until(lambda: not is_alive(pid))
 
 
 def test_an_installed_package_by_its_name(peer_python: PeerPython, tmp_path: Path) -> None:
-    """As the manual of the command line says: nothing but the package and its interpreter is named."""
+    """Only the package and its interpreter are named, as in the manual of the command line."""
     python = peer_python("v4")
     base = subprocess.run(
         [python, "-c", "import sys; print(sys._base_executable)"], check=True, capture_output=True, text=True
@@ -283,48 +295,50 @@ def test_an_installed_package_by_its_name(peer_python: PeerPython, tmp_path: Pat
     [packages] = (tmp_path / "venv" / "lib").glob("python3*/site-packages")
     [peers] = (python.parent.parent / "lib").glob("python3*/site-packages")
     (packages / "peers.pth").write_text(f"{peers}\n")
-    shutil.copytree(theirs("v4") / "src" / "peer_v4", packages / "my_pkg")
+    shutil.copytree(peer_folder("v4") / "src" / "peer_v4", packages / "my_pkg")
     for file in (packages / "my_pkg").glob("*.py"):
         file.write_text(file.read_text().replace("peer_v4", "my_pkg"))
     for name, ages in (("a", "1\n2"), ("b", "30")):
         (tmp_path / f"{name}.csv").write_text(f"age\n{ages}\n")
-    ended = algotools(
+    completed = algotools(
         "run", "central", "column=age", "--algorithm", "my_pkg", "--runner", "process", "--json",
         "--python", str(tmp_path / "venv" / "bin" / "python"), "--data", "a.csv", "--data", "b.csv", cwd=tmp_path,
     )  # fmt: skip
-    assert ended.returncode == 0, ended.stderr
+    assert completed.returncode == 0, completed.stderr
     expected = {"average": 11.0, "count": 3, "organizations": [2, 3], "order": [1, 2]}
-    assert [item["result"] for item in json.loads(ended.stdout)] == [expected] * 2
+    assert [item["result"] for item in json.loads(completed.stdout)] == [expected] * 2
 
 
 @pytest.mark.parametrize("generation", GENERATIONS)
-def test_the_command_line_finds_out_who_is_a_master(peer_python: PeerPython, tmp_path: Path, generation: str) -> None:
+def test_the_command_line_detects_the_role_of_a_method(
+    peer_python: PeerPython, tmp_path: Path, generation: str
+) -> None:
     (tmp_path / "ages.csv").write_text("age\n1\n2\n")
     arguments = ["--data", str(tmp_path / "ages.csv"), "--python", str(peer_python(generation)), "--json"]
-    ended = algotools("run", "central", "column=age", *arguments, cwd=theirs(generation))
-    assert json.loads(ended.stdout)[0]["result"]["average"] == 1.5, ended.stderr
+    completed = algotools("run", "central", "column=age", *arguments, cwd=peer_folder(generation))
+    assert json.loads(completed.stdout)[0]["result"]["average"] == 1.5, completed.stderr
 
 
-def test_variables_of_the_user_do_not_reach_a_run(
+def test_environment_variables_of_the_user_do_not_reach_a_run(
     peer_python: PeerPython, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """v4's wrapper decodes every variable that looks like base32, and crashes where that gives no text."""
+    """v4's wrapper decodes every variable that looks like base32, and crashes if the result is not text."""
     for name in ("TEAM", "USER", "TERM", "LC_TEAM"):
         monkeypatch.setenv(name, "ABCDEFGH")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     monkeypatch.setenv("PYTHONSTARTUP", str(tmp_path))
     (tmp_path / "pandas.py").write_text("raise SystemExit(9)")
     with federation("v4", peer_python("v4")) as peers:
-        assert peers.run("partial", at=[2], column="age") == ANSWERS["partial"][:1]
+        assert peers.run("partial", at=[2], column="age") == RESULTS["partial"][:1]
 
 
-def test_an_algorithm_of_ours_in_another_interpreter(tmp_path: Path) -> None:
+def test_our_algorithm_in_another_interpreter(tmp_path: Path) -> None:
     with Federation(NODES, algorithm=OURS, runner="process", python=sys.executable) as ours:
-        assert told(ours) == ANSWERS
+        assert collect_results(ours) == RESULTS
         [run] = runs(ours, "fails", [2])
         failure = ours.failure(run)
         assert failure is not None
-        assert failure.exit_code == 40  # its log ends with a line for machines
+        assert failure.exit_code == 40  # read from the last line of the log
         assert "it is broken" in failure.detail
 
 
@@ -334,24 +348,24 @@ def rows(data: pd.DataFrame) -> int:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_it_is_closed_whichever_other_federation_is_open(first: int) -> None:
-    """A federation of functions is a fork of this process, with all that is open here."""
-    theirs = Federation(NODES, algorithm=OURS, runner="process", python=sys.executable)
-    made = [theirs, Federation(NODES, algorithm=[rows], runner="process")]
-    assert made[1].run(rows) == [3, 1, 3]
-    assert made[0].run("partial", column="age") == ANSWERS["partial"]
-    made[first].close()
-    made[1 - first].close()
+def test_federations_can_be_closed_in_any_order(first: int) -> None:
+    """A federation of functions is a fork of this process, with all of its open files."""
+    other_interpreter = Federation(NODES, algorithm=OURS, runner="process", python=sys.executable)
+    federations = [other_interpreter, Federation(NODES, algorithm=[rows], runner="process")]
+    assert federations[1].run(rows) == [3, 1, 3]
+    assert federations[0].run("partial", column="age") == RESULTS["partial"]
+    federations[first].close()
+    federations[1 - first].close()
 
 
-def test_what_an_interpreter_of_its_own_does_not_go_with(peer_python: PeerPython) -> None:
-    with pytest.raises(FederationError, match="is for runner process, not for inline"):
-        Federation(NODES, algorithm=theirs("v4"), python=peer_python("v4"))
+def test_options_that_conflict_with_another_interpreter_are_refused(peer_python: PeerPython) -> None:
+    with pytest.raises(FederationError, match="needs runner process, not inline"):
+        Federation(NODES, algorithm=peer_folder("v4"), python=peer_python("v4"))
     with pytest.raises(FederationError, match="the name of a module there, or a folder"):
         Federation(NODES, algorithm=[os.getcwd], runner="process", python=peer_python("v4"))
 
 
-def test_an_algorithm_of_another_generation_is_not_run_unless_it_is_told(peer_python: PeerPython) -> None:
-    with federation("v4", peer_python("v4"), contract="v3") as peers:  # told, and wrong: its own wrapper says so
+def test_the_contract_option_overrides_the_generation_of_an_algorithm(peer_python: PeerPython) -> None:
+    with federation("v4", peer_python("v4"), contract="v3") as peers:  # the wrong contract: the wrapper fails
         [run] = runs(peers, "partial", [2], column="age")
         assert run.status == "crashed"

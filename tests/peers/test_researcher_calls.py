@@ -1,4 +1,4 @@
-"""The real client of v3, asked which calls it has: ours takes them, but for what one machine has no use for."""
+"""Our client accepts the calls of the real client of v3, except those without a use on one machine."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from algotools import Federation
 from algotools.federation import Client
-from algotools.federation.client.selection import Selection
+from algotools.federation.client._view import Selection
 
 pytestmark = pytest.mark.peers
 
-ASK = """
+READ_SIGNATURES = """
 import inspect, json
 from vantage6.client import UserClient
 
@@ -30,44 +30,46 @@ print(json.dumps({
 }))
 """
 
-LEFT_OUT = {
+OMITTED = {
     "collaboration.create": "a federation is made from a description",
     "organization.create": "as above",
     "node.create": "as above",
-    "organization.list country": "organizations have a name, and nothing else that tells them apart",
+    "organization.list country": "organizations have only a name",
     "task.list initiating_user": "there are no users",
     "result.list port": "runs have no network",
     "node.list ip": "nodes have no network",
-    "node.list last_seen_from": "nothing is kept of when a node was seen",
+    "node.list last_seen_from": "the last contact of a node is not stored",
     "node.list last_seen_till": "as above",
 }
-"""What ours does not take, and why."""
+"""Call or argument that ours does not accept -> the reason."""
 
 
 @pytest.fixture
 def theirs(peer_python: Callable[[str], Path]) -> dict[str, list[str]]:
-    asked = subprocess.run([peer_python("v3"), "-c", ASK], capture_output=True, text=True, check=True, timeout=100)
-    return json.loads(asked.stdout.splitlines()[-1])
+    completed = subprocess.run(
+        [peer_python("v3"), "-c", READ_SIGNATURES], capture_output=True, text=True, check=True, timeout=100
+    )
+    return json.loads(completed.stdout.splitlines()[-1])
 
 
-def test_what_v3s_client_can_be_asked_ours_can_be_asked_too(theirs: dict[str, list[str]], tmp_path: Path) -> None:
-    assert theirs.keys() > {name for name in LEFT_OUT if " " not in name}
+def test_our_client_accepts_the_arguments_of_the_v3_client(theirs: dict[str, list[str]], tmp_path: Path) -> None:
+    assert theirs.keys() > {name for name in OMITTED if " " not in name}
     file = tmp_path / "a.csv"
     file.write_text("x\n1\n", encoding="utf-8")
     with Federation([file], algorithm=[], contract="v3") as federation:
         client = federation.client()
         missing = {
-            place
+            argument
             for name, parameters in theirs.items()
-            for place in (f"{name} {parameter}" for parameter in parameters)
-            if name not in LEFT_OUT and place.split()[1] not in taken(client, name)
+            for argument in (f"{name} {parameter}" for parameter in parameters)
+            if name not in OMITTED and argument.split()[1] not in accepted_arguments(client, name)
         }
-    assert missing == {place for place in LEFT_OUT if " " in place}
+    assert missing == {argument for argument in OMITTED if " " in argument}
 
 
-def taken(client: Client, name: str) -> set[str]:
-    """The arguments that a call of ours takes."""
+def accepted_arguments(client: Client, name: str) -> set[str]:
+    """Return the arguments that a call of our client accepts."""
     part, _, call = name.rpartition(".")
     parameters = inspect.signature(getattr(getattr(client, part) if part else client, call)).parameters
-    more = Selection.__optional_keys__ if "selection" in parameters else ()
-    return {*parameters, *more}
+    selection_arguments = Selection.__optional_keys__ if "selection" in parameters else ()
+    return {*parameters, *selection_arguments}

@@ -1,71 +1,52 @@
-"""``polars.DataFrame``: the asked columns, in memory."""
+"""``polars.DataFrame``: the requested columns, in memory."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from algotools.data import Loaded
-from algotools.data.delimited import Delimited, look
 from algotools.data.forms import lazy
-from algotools.data.reading import reading
+from algotools.data.reading import Loaded, NeedsPandas, name_errors
 from algotools.task import Database
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def csv(database: Database, columns: Collection[str] | None, _closing: ExitStack) -> Loaded:
-    """A CSV file through Polars' own reader.
-
-    It chooses a column's type by the first rows. Where a later one does not fit, every row is looked at.
-    """
-    with reading(database, "csv"):
-        file = look(database, lazy.UNDERSTOOD, lazy.COMPRESSIONS)
+def read_csv(database: Database, columns: Collection[str] | None, _stack: ExitStack) -> Loaded:
+    """Read a CSV file with Polars. If a later row does not fit the types of the first rows, pandas reads the file."""
+    query = lazy.read_csv(database, columns, ExitStack())  # a stack of its own: the rows are checked here
+    with name_errors(database, "csv"):
         try:
-            frame = _read(file, columns)
-        except pl.exceptions.ComputeError:
-            frame = _typed(_read(file, columns, infer_schema=False))
-        return Loaded(lazy.dated(frame, file), [*file.names])
+            return Loaded(query.value.collect(), query.columns)  # type: ignore[attr-defined]  # a LazyFrame
+        except pl.exceptions.PolarsError:
+            raise NeedsPandas from None
 
 
-def parquet(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
-    """A file or a partitioned folder of Parquet."""
-    scanned = lazy.parquet(database, columns, closing)
-    with reading(database, "parquet"):
-        return Loaded(scanned.value.collect(), scanned.columns)  # type: ignore[attr-defined]  # a LazyFrame
+def read_parquet(database: Database, columns: Collection[str] | None, stack: ExitStack) -> Loaded:
+    """Read a Parquet file or a partitioned folder."""
+    lazy_frame = lazy.read_parquet(database, columns, stack)
+    with name_errors(database, "parquet"):
+        return Loaded(lazy_frame.value.collect(), lazy_frame.columns)  # type: ignore[attr-defined]  # a LazyFrame
 
 
-def sql(database: Database, columns: Collection[str] | None, closing: ExitStack) -> Loaded:
-    """The rows of a query, read up."""
+def read_sql(database: Database, columns: Collection[str] | None, stack: ExitStack) -> Loaded:
+    """Read all rows of a query."""
     from algotools.data.forms import arrow
 
-    loaded = arrow.sql(database, columns, closing)
-    with reading(database, "sql"):
+    loaded = arrow.read_sql(database, columns, stack)
+    with name_errors(database, "sql"):
         return loaded._replace(value=pl.from_arrow(loaded.value))
 
 
-def of_pandas(frame: pd.DataFrame, closing: ExitStack) -> pl.DataFrame:
-    """See ``lazy``."""
-    return lazy.of_pandas(frame, closing).collect()
+def convert_frame(frame: pd.DataFrame, stack: ExitStack) -> pl.DataFrame:
+    """Convert a frame, without its index; see ``lazy``."""
+    return lazy.convert_frame(frame, stack).collect()
 
 
-def _read(file: Delimited, columns: Collection[str] | None, **more: Any) -> pl.DataFrame:
-    return pl.read_csv(file.path, columns=file.asked(columns), **lazy.csv_options(file), **more)
-
-
-def _typed(texts: pl.DataFrame) -> pl.DataFrame:
-    """Each column of texts as the first kind that all of its values are of."""
-    return texts.select(map(_converted, texts.iter_columns()))
-
-
-def _converted(text: pl.Series) -> pl.Series:
-    for kind in (pl.Int64, pl.Float64):
-        with contextlib.suppress(pl.exceptions.PolarsError):
-            return text.cast(kind)
-    values = text.drop_nulls().str.to_lowercase()
-    return text.str.to_lowercase() == "true" if values.is_in(["true", "false"]).all() and len(values) else text
+def rename_columns(frame: Any, renames: Mapping[str, str]) -> Any:
+    """Return the frame with other names of columns: old name -> new name."""
+    return frame.rename(renames, strict=False)

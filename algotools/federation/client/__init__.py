@@ -1,115 +1,147 @@
-"""The researcher's client over the local federation: the platform's calls, in the generation that is asked for."""
+"""The researcher's client of the local federation: the calls of the platform's client, for each generation."""
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from algotools.contract import Contract
 from algotools.errors import FederationError
-from algotools.federation.client.members import Collaborations, Nodes, Organizations
-from algotools.federation.client.results import Results, Runs
-from algotools.federation.client.selection import Listed, several
-from algotools.federation.client.sessions import Dataframes, Sessions
-from algotools.federation.client.tasks import Tasks
-from algotools.federation.client.view import View
-from algotools.federation.posting import Posting
-from algotools.federation.store import Store
+from algotools.federation.client._members import CollaborationCalls, NodeCalls, OrganizationCalls
+from algotools.federation.client._results import ResultCalls, RunCalls
+from algotools.federation.client._sessions import DataframeCalls, SessionCalls
+from algotools.federation.client._tasks import TaskCalls
+from algotools.federation.client._view import ItemList, View, select_items
 
 if TYPE_CHECKING:
-    from algotools.federation import Federation
+    from algotools.federation._platform import LocalPlatform
 
 __all__ = ["Client"]
 
 
 class Client:
-    """What a researcher has in hand.
+    """The client of a researcher, with the calls of the platform's client.
 
-    ``collaboration``, ``organization``, ``node``, ``task``, ``run`` and ``result``; on v5 ``session`` and
-    ``dataframe``, too.
+    The calls are grouped in ``collaboration``, ``organization``, ``node``, ``task``, ``run`` and ``result``, and on v5
+    also in ``session`` and ``dataframe``.
 
-    Items have the fields that the client of the federation's contract gives them. What the platform's manual shows
-    works on every contract, so that in these places v4 and v5 have v3's way:
+    Items have the fields of the federation's generation. In addition, the calls of the platform's manual work on every
+    generation, so v4 and v5 behave like v3 in three respects:
 
-    * a task has ``complete``, besides its own fields;
-    * a collaboration has the list of its members in ``organizations``, where v4 and v5 have a link;
-    * ``result.list``, which only v3 has, gives v3's items, in the order of the organizations, with decoded values.
+    * a task has the additional field ``complete``;
+    * ``organizations`` of a collaboration is the list of its members, where v4 and v5 have a link;
+    * ``result.list``, a call of v3 only, returns v3's items with decoded values, in the order of the organizations.
 
-    ``result.from_task`` and ``wait_for_results`` are as each generation's: on v3 plain lists, on v4 and v5
-    ``{"data": […], "links": {…}}``, the newest run first, with results as JSON text. But no run is ever missing.
+    ``result.from_task`` and ``wait_for_results`` return the format of each generation: plain lists on v3; on v4 and v5
+    ``{"data": […], "links": {…}}``, with the newest run first and results as JSON text. No run is ever missing.
     """
 
-    def __init__(self, federation: Federation, store: Store, contract: Contract, posting: Posting) -> None:
-        self._view = View(federation, store, contract)
-        self.collaboration = Collaborations(self._view)
-        self.organization = Organizations(self._view)
-        self.node = Nodes(self._view)
-        self.task = Tasks(self._view, posting)
-        self.run = Runs(self._view)
-        self.result = Results(self._view)
-        self.session = Sessions(self._view, posting)
-        self.dataframe = Dataframes(self._view, posting)
+    def __init__(self, owner: object, platform: LocalPlatform) -> None:
+        self._view = View(owner, platform)
+
+    @cached_property
+    def collaboration(self) -> CollaborationCalls:
+        """The calls for collaborations."""
+        return CollaborationCalls(self._view)
+
+    @cached_property
+    def organization(self) -> OrganizationCalls:
+        """The calls for organizations."""
+        return OrganizationCalls(self._view)
+
+    @cached_property
+    def node(self) -> NodeCalls:
+        """The calls for nodes."""
+        return NodeCalls(self._view)
+
+    @cached_property
+    def task(self) -> TaskCalls:
+        """The calls for tasks."""
+        return TaskCalls(self._view)
+
+    @cached_property
+    def run(self) -> RunCalls:
+        """The calls for runs."""
+        return RunCalls(self._view)
+
+    @cached_property
+    def result(self) -> ResultCalls:
+        """The calls for results."""
+        return ResultCalls(self._view)
+
+    @cached_property
+    def session(self) -> SessionCalls:
+        """The calls for sessions (v5)."""
+        return SessionCalls(self._view)
+
+    @cached_property
+    def dataframe(self) -> DataframeCalls:
+        """The calls for the tables of sessions (v5)."""
+        return DataframeCalls(self._view)
 
     @property
     def collaboration_id(self) -> int | None:
-        """The collaboration of ``setup_collaboration``; None before."""
+        """The id of the collaboration that ``setup_collaboration`` has set; None before."""
         return self._view.default_collaboration
 
     def authenticate(self, username: str = "", password: str = "", mfa_code: str | int | None = None) -> None:
-        """Nothing to be done: whoever has the federation may do everything.
+        """Do nothing, so that a researcher's script runs unchanged.
 
-        It is here so that a researcher's script runs as it is; name and password are not looked at.
+        Every caller of the local federation may do everything. Name and password are ignored.
 
         Raises:
             FederationError: the federation is closed.
         """
         del username, password, mfa_code
-        self._view.federation.check_open()
+        self._view.platform.check_open()
 
     def setup_encryption(self, private_key_file: str | None = None) -> None:
-        """Nothing to be done: this collaboration is not encrypted.
+        """Do nothing, because this collaboration is not encrypted.
 
         Args:
             private_key_file: None, as in every collaboration without encryption.
 
         Raises:
-            FederationError: a key is given, which nothing here would be encrypted with.
+            FederationError: a key is passed, which would not be used.
         """
         if private_key_file is not None:
             raise FederationError("this collaboration is not encrypted: use setup_encryption(None)")
 
     def setup_collaboration(self, collaboration_id: int) -> None:
-        """Name the collaboration that calls mean if they name none.
+        """Set the collaboration for calls that do not name one.
 
-        Here there is only one, so that it changes but one thing, as on v4: ``organization.list`` gives its members
-        alone.
+        The local federation has a single collaboration. The only effect is that of v4: ``organization.list`` returns
+        only the members of the collaboration.
 
         Raises:
-            FederationError: there is no such collaboration.
+            FederationError: the collaboration is unknown.
         """
         self._view.check_collaboration(collaboration_id)
         self._view.default_collaboration = collaboration_id
 
-    def wait_for_results(self, task_id: int, interval: float = 1.0, *, sleep: float | None = None) -> Listed:
-        """Wait until a task is complete, and give its results.
+    def wait_for_results(self, task_id: int, interval: float = 1.0, *, sleep: float | None = None) -> ItemList:
+        """Wait until a task is complete, and return its results.
 
         Args:
             task_id: id of the task.
-            interval: seconds between two looks, on the platform; here the end of the task is told at once.
-            sleep: the same, as v3 spells it.
+            interval: polling interval in seconds on the platform; ignored here, because the call returns at once when
+                the task is complete.
+            sleep: the name of ``interval`` on v3.
 
         Returns:
-            What ``client.result.from_task`` gives; on v3, as there, not decoded: with the bytes as they came in
-            ``result``, ``b'json.{…}'``. No run is missing: one that failed has None there, and
-            ``client.run.from_task`` has its ``status`` and ``log``.
+            The same as ``client.result.from_task``. On v3 the results are not decoded: ``result`` has the bytes of the
+            output, ``b'json.{…}'``. The result of a failed run is None, and ``client.run.from_task`` has its
+            ``status`` and ``log``.
 
         Raises:
-            FederationError: there is no such task, or the federation was closed before the task was complete.
+            FederationError: the task is unknown, or the federation was closed before the task was complete.
         """
         del interval, sleep
         task = self._view.find_task(task_id)
-        self._view.federation.wait(task_id)
+        self._view.platform.wait(task)
         if any(run.status == "killed by user" for run in task.runs):
-            self._view.federation.check_open()
+            self._view.platform.check_open()
         if not self._view.is_v3:
             return self.result.from_task(task_id)
-        return several(task.runs, self._view.raw_result, "result", {"include_metadata": False}, self.wait_for_results)
+        return select_items(
+            task.runs, self._view.show_raw_result, "result", {"include_metadata": False}, self.wait_for_results
+        )

@@ -1,4 +1,4 @@
-"""Ways to run a prepared task at a local node; all take the one road, and give the same answers."""
+"""Ways to run a prepared task at a local node. All use the same dispatch, so their results are the same."""
 
 from __future__ import annotations
 
@@ -7,54 +7,59 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from algotools.contract.base import Contract, Prepared
-from algotools.report import Console
+from algotools.federation.contract import NodeContract, PreparedRun
+from algotools.runtime.logs import Console
 from algotools.task import Task
 
 
-class Ending:
-    """The wish that a run ends before it does so by itself: somebody asks, and what can end it has said how."""
+class Cancellation:
+    """Cancel a run through the callbacks that its runner registered."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ways: list[Callable[[], object]] = []
-        self.asked = False
+        self._callbacks: list[Callable[[], object]] = []
+        self.is_requested = False
 
-    def ask(self) -> None:
-        """End the run, now or as soon as there is a way to."""
+    def request(self) -> None:
+        """Cancel the run now, or as soon as a callback is registered."""
         with self._lock:
-            self.asked = True
-            for way in self._ways:
-                way()
+            self.is_requested = True
+            for callback in self._callbacks:
+                callback()
 
     @contextlib.contextmanager
-    def by(self, way: Callable[[], object]) -> Iterator[None]:
-        """Within, the run can be ended by ``way``, which must bear to be called more than once and never wait."""
+    def register(self, callback: Callable[[], object]) -> Iterator[None]:
+        """Cancel the run through ``callback`` while the context is open.
+
+        The callback may be called more than once. It must not block, because it is called under the lock.
+        """
+        # A cancellation may arrive while the runner is still starting its process, when there is nothing to kill.
+        # `is_requested` keeps that request, and the callback is then called here.
         with self._lock:
-            self._ways.append(way)
-            if self.asked:
-                way()
+            self._callbacks.append(callback)
+            if self.is_requested:
+                callback()
         try:
             yield
         finally:
             with self._lock:
-                self._ways.remove(way)
+                self._callbacks.remove(callback)
 
 
 class Job(NamedTuple):
-    """A task that a node has prepared: its files are written, and wait to be run."""
+    """A task that a node has prepared: its files are written, and it can be run."""
 
     task: Task
-    """With paths as they are on this machine."""
+    """The task, with paths of this machine."""
     environment: dict[str, str]
-    """What the node hands the algorithm, with the same paths."""
-    prepare: Callable[[Task], Prepared]
-    """What it would hand it for another task: this one, with the paths that a container sees."""
-    contract: Contract
-    ending: Ending
+    """The environment variables that the node prepared, with the same paths."""
+    prepare: Callable[[Task], PreparedRun]
+    """Prepares another task; runners of images prepare this task again, with the paths inside the container."""
+    contract: NodeContract
+    cancellation: Cancellation
 
-    def make_room(self) -> None:
-        """Make the job's temporary folder, for runs that cannot do so themselves."""
+    def make_temporary_folder(self) -> None:
+        """Create the job's temporary folder, because a run in another process cannot always create it."""
         if self.task.temporary_folder is not None:
             self.task.temporary_folder.mkdir(parents=True, exist_ok=True)
 
@@ -62,24 +67,25 @@ class Job(NamedTuple):
 class Runner(Protocol):
     """Runs an algorithm on tasks that a node prepared."""
 
-    places: int
-    """How many runs can go on at the same time."""
+    slots: int
+    """The number of runs that can be active at the same time."""
 
     @property
     def sees_frames(self) -> bool:
-        """Whether its runs see the frames that this process holds; else these must be in files."""
+        """Whether runs can read the frames in this process's memory; otherwise the frames must be in files."""
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
-        """Run to the end, each line of the log as it comes; gives the exit code, negative for a signal.
+        """Run a job to completion and return its exit code, negative for a signal.
 
-        The answer is then in the task's output file, and what is for the owner where the task's variables say.
+        Each line of the log goes to ``console`` as soon as it is complete. The result is then in the task's output
+        file, and the details for the node's owner in the file that the task's variables name.
         """
 
-    def wake(self) -> None:
-        """Something is about to run: get ready for it, in the thread that asks."""
+    def start(self) -> None:
+        """Prepare for the next run, in the calling thread. Called when no run is active."""
 
-    def rest(self) -> None:
-        """Nothing runs just now: give back the threads and processes that only runs need."""
+    def stop(self) -> None:
+        """Release the threads and processes that only active runs need. Called when the last run has finished."""
 
     def close(self) -> None:
-        """End whatever is still running."""
+        """Cancel all active runs and release everything."""

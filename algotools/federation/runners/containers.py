@@ -1,56 +1,68 @@
-"""The containers that a runner starts: watched while they run, and removed whatever happens to them or to us."""
+"""The containers of a runner: they are watched while they run, and removed in every case.
+
+A master must reach the federation's API, but nothing else. Its container has no network, only the loopback interface of
+a second container, the *relay*, whose network it shares:
+
+    master -> 127.0.0.1:8080 -> relay -> Unix socket, mounted into the relay -> API of the federation
+
+An internal network of the engine would be simpler, but all ports of the machine could be reached through it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, NotFound
 from docker.models.containers import Container
 
-from algotools.errors import TimedOut, WorkerKilled
-from algotools.federation import owner
-from algotools.federation.runners import Ending
-from algotools.image.engine import naming_trouble, told
-from algotools.report import Console, failure_line, read_failure
+from algotools.errors import EngineError, TimedOut, WorkerKilled
+from algotools.federation.folders import has_exited, identify_process
+from algotools.federation.runners import Cancellation
+from algotools.image.engine import get_error_text, read_stream, remove_container, translate_errors
+from algotools.image.names import Label
+from algotools.runtime.logs import Console, format_failure, read_failure
 
 OWNER = "algotools.owner"
-"""Label of all that a federation starts: host, process and start of the process that is to remove it."""
-
-CONFLICT = 409
-"""What the engine answers to who would remove what is being removed."""
+"""Label of each container and volume of a federation: host, id and start time of the process that removes it."""
 
 GRACE = 10.0
-"""Seconds that a run gets past its limit, to tell in its own words that it is overdue."""
+"""Seconds after the time limit in which a run can report by itself that it timed out."""
 
 
 class Containers:
-    """Those of one runner."""
+    """The containers and volumes of one runner.
+
+    Args:
+        client: the connection to the engine; ``close`` closes it.
+    """
 
     def __init__(self, client: docker.DockerClient) -> None:
         self.client = client
         self._lock = threading.Lock()
-        self._mine: set[str] = set()
+        self._containers: set[str] = set()
         self._volumes: set[str] = set()
         self._closed = False
-        self._owner = owner.this_process()
-        with naming_trouble():
+        self._owner = identify_process()
+        with translate_errors():
             remove_leftovers(client)
 
     @contextlib.contextmanager
     def use(self) -> Iterator[None]:
-        """Name what goes wrong within, unless it does because the runner was closed.
+        """Translate the engine's errors within the context.
 
         Raises:
-            CancelledError: it was.
-            EngineError: see ``naming_trouble``.
+            CancelledError: the runner was closed, which removes the containers in use.
+            EngineError: see ``translate_errors``.
         """
         try:
-            with naming_trouble(met=True):
+            with translate_errors(is_connected=True):
                 yield
         except Exception:
             if self._closed:
@@ -59,8 +71,8 @@ class Containers:
         if self._closed:
             raise CancelledError
 
-    def volume(self, name: str) -> str:
-        """A volume of that name, removed when the runner is closed."""
+    def ensure_volume(self, name: str) -> str:
+        """Create a volume unless it exists, and return its name; it is removed when the runner is closed."""
         with self._lock:
             if name not in self._volumes:
                 self.client.volumes.create(name, labels={OWNER: self._owner})
@@ -69,11 +81,17 @@ class Containers:
 
     @contextlib.contextmanager
     def create(self, image: str, command: list[str] | None = None, **settings: Any) -> Iterator[Container]:
-        """A container that is removed at the end, running or not; ``settings`` are those of the docker package."""
+        """Create a container, and remove it at the end of the context, even if it is still running.
+
+        Args:
+            image: the image.
+            command: the command; default: the image's.
+            settings: further arguments of the docker package's ``containers.create``.
+        """
         labels = {**settings.pop("labels", {}), OWNER: self._owner}
         container = self.client.containers.create(image, command, labels=labels, detach=True, **settings)
         with self._lock:
-            self._mine.add(str(container.id))
+            self._containers.add(str(container.id))
             closed = self._closed
         try:
             if closed:
@@ -83,31 +101,37 @@ class Containers:
             self._remove(str(container.id))
 
     def watch(
-        self, container: Container, console: Console, ending: Ending, limit: float | None, grace: float = GRACE
+        self,
+        container: Container,
+        console: Console,
+        cancellation: Cancellation,
+        limit: float | None,
+        grace: float = GRACE,
     ) -> int:
-        """Start a container and follow it to its end, at most ``limit`` seconds and ``grace``; gives its exit code.
+        """Start a container, pass on its log, and return its exit code.
 
-        When nothing in it says why it ended, we do.
+        The container is killed after ``limit`` plus ``grace`` seconds. If it fails without a failure in its log, the
+        reason is added: a timeout, or too little memory.
         """
-        overdue = threading.Event()
+        is_overdue = threading.Event()
 
         def kill() -> None:
             with contextlib.suppress(APIError):
                 container.kill()
 
-        def end() -> None:
-            overdue.set()
+        def expire() -> None:
+            is_overdue.set()
             kill()
 
-        timer = threading.Timer((limit or 0) + grace, end)
+        timer = threading.Timer((limit or 0) + grace, expire)
         timer.daemon = True
         container.start()
         if limit is not None:
             timer.start()
         last = ""
         try:
-            with ending.by(kill):
-                for line in _lines(container):
+            with cancellation.register(kill):
+                for line in _read_lines(container):
                     last = line
                     console(line)
                 code = int(container.wait()["StatusCode"])
@@ -115,55 +139,166 @@ class Containers:
             timer.cancel()
         if code and read_failure(last) is None:
             container.reload()
-            if overdue.is_set():
-                console(failure_line(TimedOut(f"the run did not end within its limit of {limit:g} s").failure()))
+            if is_overdue.is_set():
+                console(format_failure(TimedOut(f"the run did not end within its limit of {limit:g} s").failure()))
             elif container.attrs["State"].get("OOMKilled"):
                 memory = container.attrs["HostConfig"].get("Memory") or 0
-                why = f"the container was killed, because its memory ran out (its limit is {memory / 1e9:.1f} GB)"
-                console(failure_line(WorkerKilled(why).failure()))
+                message = f"the container was killed because its memory ran out (its limit is {memory / 1e9:.1f} GB)"
+                console(format_failure(WorkerKilled(message).failure()))
         return code
 
     def close(self) -> None:
-        """Kill and remove all that is left."""
+        """Kill and remove all containers, and remove all volumes."""
         with self._lock:
             self._closed = True
-            left = list(self._mine)
-        for container in left:
+            containers = list(self._containers)
+        for container in containers:
             self._remove(container)
         for volume in self._volumes:
-            with contextlib.suppress(Exception):  # the next start looks again
+            with contextlib.suppress(Exception):  # the next runner calls `remove_leftovers`
                 self.client.api.remove_volume(volume, force=True)
         self.client.close()
 
     def _remove(self, container: str) -> None:
-        with contextlib.suppress(Exception):  # gone already, or the engine is: the next start looks again
-            try:
-                self.client.api.remove_container(container, force=True, v=True)
-            except APIError as error:
-                if error.status_code == CONFLICT:  # another thread of ours has begun to, and may end with the process
-                    self.client.api.wait(container, timeout=int(GRACE), condition="removed")
+        remove_container(self.client, container)  # if this fails, the next runner calls `remove_leftovers`
         with self._lock:
-            self._mine.discard(container)
+            self._containers.discard(container)
 
 
 def remove_leftovers(client: docker.DockerClient) -> None:
-    """Remove what a process of this machine started that has died without cleaning up."""
+    """Remove the containers and volumes of processes of this machine that died without removing them."""
     for container in client.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True):
-        if owner.is_gone(container.labels.get(OWNER, "")):
-            with contextlib.suppress(NotFound, APIError):
-                container.remove(force=True, v=True)
+        if has_exited(container.labels.get(OWNER, "")):
+            remove_container(client, str(container.id))
     for volume in client.volumes.list(filters={"label": OWNER}):
-        if owner.is_gone((volume.attrs.get("Labels") or {}).get(OWNER, "")):
+        if has_exited((volume.attrs.get("Labels") or {}).get(OWNER, "")):
             with contextlib.suppress(NotFound, APIError):
                 volume.remove(force=True)
 
 
-def _lines(container: Container) -> Iterator[str]:
-    """A container's log, a line as soon as it is complete."""
-    rest = b""
-    for chunk in told(container.logs(stream=True, follow=True)):
-        *lines, rest = (rest + chunk).split(b"\n")
+def _read_lines(container: Container) -> Iterator[str]:
+    """Yield the lines of a container's log, each as soon as it is complete."""
+    incomplete = b""
+    for chunk in read_stream(container.logs(stream=True, follow=True)):
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
         for line in lines:
             yield line.rstrip(b"\r").decode(errors="backslashreplace")
-    if rest:
-        yield rest.decode(errors="backslashreplace")
+    if incomplete:
+        yield incomplete.decode(errors="backslashreplace")
+
+
+_RELAY_TIMEOUT = 60.0
+"""Seconds in which the relay must accept connections."""
+
+_POLLING_INTERVAL = 0.02
+"""Seconds between two checks whether a relay is ready."""
+
+PORT = 8080
+_SOCKET = "/run/algotools/api"
+
+_MISSING_PROGRAM = ("executable file not found", "no such file or directory")
+"""Texts in an engine's error for a program that the image does not have."""
+
+PYTHONS = ("python", "python3")
+"""The names that an interpreter can have in an image."""
+
+_SCRIPT = f"""
+import socket, threading
+
+def forward(source, target):
+    try:
+        data = source.recv(65536)
+        while data:
+            target.sendall(data)
+            data = source.recv(65536)
+    except OSError:
+        pass
+    try:
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+def serve(caller):
+    with caller, socket.socket(socket.AF_UNIX) as api:
+        api.connect({_SOCKET!r})
+        back = threading.Thread(target=forward, args=(api, caller))
+        back.start()
+        forward(caller, api)
+        back.join()
+
+server = socket.socket()
+server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+server.bind(("127.0.0.1", {PORT}))
+server.listen(128)
+print("ready", flush=True)
+while True:
+    threading.Thread(target=serve, args=(server.accept()[0],), daemon=True).start()
+"""
+"""The relay's program, for any Python 3. It prints ``ready`` when it listens."""
+
+
+@contextlib.contextmanager
+def start_relay(containers: Containers, image: str, api: Path, settings: dict[str, Any]) -> Iterator[Container]:
+    """Start a relay, wait until it is ready, and remove it at the end of the context.
+
+    Args:
+        containers: the runner's containers.
+        image: the algorithm's image.
+        api: the folder of the API's socket.
+        settings: further settings of the relay's container.
+
+    Raises:
+        EngineError: no image has a Python in which the relay starts.
+    """
+    # The relay runs in the algorithm's own image, so nothing has to be downloaded. An image without Python, such as one
+    # of R, cannot run it; then any image of algotools is used that the engine has.
+    volumes = {str(api): {"bind": str(Path(_SOCKET).parent), "mode": "ro"}}
+    with contextlib.ExitStack() as stack:
+        for candidate, python in _list_candidates(containers, image):
+            container = stack.enter_context(
+                containers.create(
+                    candidate,
+                    [python, "-c", _SCRIPT],
+                    entrypoint=[],
+                    network_mode="none",
+                    volumes=volumes,
+                    **settings,
+                )
+            )
+            if try_start(container):
+                break
+            stack.close()  # removes the container that did not start
+        else:
+            raise EngineError(
+                "the relay to the federation's API needs Python: the algorithm's image has no Python, and the engine "
+                "has no image of algotools (build one with `algotools build --base`)"
+            )
+        log, deadline = b"", time.monotonic() + _RELAY_TIMEOUT
+        while not log.endswith(b"ready\n"):  # Python may have written warnings before
+            container.reload()
+            if container.status != "running" or time.monotonic() > deadline:
+                raise EngineError(
+                    "the relay to the federation's API does not start: the image has no usable Python",
+                    detail=log.decode(errors="backslashreplace"),
+                )
+            time.sleep(_POLLING_INTERVAL)
+            log = container.logs()
+        yield container
+
+
+def try_start(container: Container) -> bool:
+    """Start a container; return False if its image does not have the program to start."""
+    try:
+        container.start()
+    except APIError as error:
+        if any(text in get_error_text(error) for text in _MISSING_PROGRAM):
+            return False
+        raise
+    return True
+
+
+def _list_candidates(containers: Containers, image: str) -> Iterator[tuple[str, str]]:
+    """Yield images that can run a relay, each with the name of its Python."""
+    yield from ((image, python) for python in PYTHONS)
+    for own_image in containers.client.images.list(filters={"label": Label.VERSION}):
+        yield str(own_image.id), PYTHONS[0]

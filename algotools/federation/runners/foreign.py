@@ -1,14 +1,12 @@
-"""The runner for an interpreter of its own: every run is a fresh process of it, started as the image would start it.
+"""The runner for another interpreter (``python=``): each run is a new process, started by the algorithm's own wrapper.
 
-The process gets what the node prepares, what an image brings, and nothing else. Not only because a container sees no
-more: the wrappers of v4 and v5 decode *every* variable of their environment that looks like base32, write it back, and
-crash where the bytes are no text. One variable of the user's own, such as ``TEAM=ABCDEFGH``, would be enough.
+The process gets the variables that a node prepares and those that an image sets. The user's own variables are removed,
+because a container would not have them, and because they can crash a run: the wrappers of v4 and v5 decode *every*
+variable that looks like base32, and fail if the decoded bytes are not text. ``TEAM=ABCDEFGH`` is enough.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
 import os
 import secrets
@@ -21,26 +19,25 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algotools.contract.environment import from_image
 from algotools.errors import FederationError, TimedOut
-from algotools.federation.package import Package
+from algotools.federation._package import Package, make_image_variables
 from algotools.federation.runners import Job
-from algotools.report import Console, failure_line
+from algotools.runtime.logs import Console, format_failure
 
 if TYPE_CHECKING:
-    from algotools.federation.generation import Generation  # which asks with these variables
+    from algotools.federation._generation import Generation
 
 GRACE = 10.0
-"""Seconds that a run of ours gets past its limit, to say so in its own words; no other wrapper does."""
+"""Seconds after the time limit in which a run of algotools can report by itself that it timed out."""
 
-WRAPPERS = {
+_WRAPPERS = {
     "v3": "from vantage6.tools.docker_wrapper import docker_wrapper; docker_wrapper({module!r})",
     "v4": "from vantage6.algorithm.tools.wrap import wrap_algorithm; wrap_algorithm()",
     "v5": "from vantage6.algorithm.tools.wrap import wrap_algorithm; wrap_algorithm()",
 }
-"""What the images of a generation start, where the algorithm does not say."""
+"""Python code that the images of a generation run, if the algorithm does not name its own."""
 
-GUARD = """
+_GUARD = """
 import contextlib, os, signal, sys
 groups = set()
 for line in sys.stdin:
@@ -50,55 +47,39 @@ for group in groups:
     with contextlib.suppress(OSError):
         os.killpg(group, signal.SIGKILL)
 """
-"""Ends the runs of a process that has been killed: its end of the pipe is then closed."""
+"""A helper process that kills the runs if this process is killed.
 
-
-def image_variables(python: Path, package: Package) -> dict[str, str]:
-    """What an image with this interpreter and package would bring."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if from_image(name) and not name.startswith(("PYTHON", "ALGOTOOLS_", "VIRTUAL_ENV")) and not _is_base32(value)
-    }
-    kept["PATH"] = os.pathsep.join([str(python.parent), os.environ.get("PATH", os.defpath)])
-    kept |= {"PKG_NAME": package.module, "PYTHONUNBUFFERED": "1"}
-    return {**kept, **({"PYTHONPATH": str(package.root)} if package.root else {})}
-
-
-def _is_base32(value: str) -> bool:
-    """Whether a wrapper would decode a value, to a text or not."""
-    try:
-        base64.b32decode(value.replace("!", "="))
-    except (binascii.Error, ValueError):
-        return False
-    return True
+This process sends the group of each run when it starts, and the negated number when it finishes. The helper's input is
+closed when this process exits in any way, even by SIGKILL. Then the helper kills the groups that are left.
+"""
 
 
 class ForeignRunner:
-    """Runs a package in an interpreter of its own, by the wrapper that it was made for.
+    """Runs a package in another interpreter, through the wrapper of the package's generation.
 
     Args:
         python: the interpreter.
-        package: what to run.
-        generation: what it speaks.
+        package: the package to run.
+        generation: the generation that the package is written for.
+
+    Raises:
+        FederationError: the operating system has no process groups.
     """
 
     sees_frames = False
 
     def __init__(self, python: Path, package: Package, generation: Generation) -> None:
         if not hasattr(os, "killpg"):
-            raise FederationError(
-                "an interpreter of its own needs an operating system with process groups, as Linux has"
-            )
-        self.places = max(2, os.cpu_count() or 1)
-        self._variables = image_variables(python, package)
-        if generation.ours:
+            raise FederationError("python= needs an operating system with process groups, such as Linux")
+        self.slots = max(2, os.cpu_count() or 1)
+        self._variables = make_image_variables(python, package)
+        if generation.uses_algotools:
             self._variables["ALGOTOOLS_ALGORITHM"] = package.module
             self._command = [str(python), "-m", "algotools"]
         else:
-            code = package.code or WRAPPERS[generation.contract].format(module=package.module)
+            code = package.code or _WRAPPERS[generation.name].format(module=package.module)
             self._command = [str(python), "-c", code]
-        self._grace = GRACE if generation.ours else 0.0
+        self._grace = GRACE if generation.uses_algotools else 0.0
         self._lock = threading.Lock()
         self._groups: set[int] = set()
         self._closed = False
@@ -106,9 +87,9 @@ class ForeignRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        job.make_room()
+        job.make_temporary_folder()
         read_end, write_end = os.pipe()
-        overdue = threading.Event()
+        is_overdue = threading.Event()
         with open(read_end, "rb", buffering=0) as log:
             try:
                 process = self._start(job, write_end)
@@ -116,43 +97,46 @@ class ForeignRunner:
                 os.close(write_end)
                 raise
 
-            def end() -> None:
-                overdue.set()
+            def expire() -> None:
+                is_overdue.set()
                 _kill_group(process.pid)
 
-            timer = threading.Timer((timeout or 0) + self._grace, end)
+            timer = threading.Timer((timeout or 0) + self._grace, expire)
             timer.daemon = True
             if timeout is not None:
                 timer.start()
+            # The pipe may stay open after the run has exited, because a daemon that the run started can hold it open
+            # forever. So `_wait` writes a mark, which no run can guess, and the log ends at the mark.
             mark = f"\0{secrets.token_hex(16)}".encode()
             waiting = threading.Thread(target=self._wait, args=(process, write_end, mark), daemon=True)
             waiting.start()
             try:
-                with job.ending.by(lambda: _kill_group(process.pid)):
-                    for line in _lines(log.fileno(), mark):
+                with job.cancellation.register(lambda: _kill_group(process.pid)):
+                    for line in _read_lines(log.fileno(), mark):
                         console(line)
             except BaseException:
                 _kill_group(process.pid)
                 raise
             finally:
-                log.close()  # else who marks the log's end might wait for somebody to read it
+                log.close()  # otherwise `_wait` would block when it writes the mark to a full pipe
                 waiting.join()
                 timer.cancel()
         if self._closed:
             raise CancelledError
-        if overdue.is_set():
-            console(failure_line(TimedOut(f"the run did not end within its limit of {timeout:g} s").failure()))
+        if is_overdue.is_set():
+            console(format_failure(TimedOut(f"the run did not end within its limit of {timeout:g} s").failure()))
         return process.returncode
 
-    def wake(self) -> None:
-        """See ``Runner``: there is nothing to get ready."""
+    def start(self) -> None:
+        """See ``Runner``. Nothing to prepare."""
 
-    def rest(self) -> None:
+    def stop(self) -> None:
         """See ``Runner``."""
         with self._lock:
             guard, self._guard = self._guard, None
         if guard is not None:
-            guard.kill()  # nothing is left to guard, and a fork of this process may hold its pipe open
+            # A fork of this process can hold the guard's input open, so the guard may not exit when it is closed here.
+            guard.kill()
             with contextlib.suppress(OSError):
                 guard.communicate()
 
@@ -162,7 +146,7 @@ class ForeignRunner:
             self._closed = True
             for group in self._groups:
                 _kill_group(group)
-        self.rest()
+        self.stop()
 
     def _start(self, job: Job, log: int) -> subprocess.Popen[bytes]:
         with self._lock:
@@ -170,7 +154,7 @@ class ForeignRunner:
                 raise CancelledError
             if self._guard is None:
                 self._guard = subprocess.Popen(
-                    [sys.executable, "-I", "-S", "-c", GUARD], stdin=subprocess.PIPE, text=True, start_new_session=True
+                    [sys.executable, "-I", "-S", "-c", _GUARD], stdin=subprocess.PIPE, text=True, start_new_session=True
                 )
             process = subprocess.Popen(
                 self._command,
@@ -182,25 +166,22 @@ class ForeignRunner:
                 start_new_session=True,
             )
             self._groups.add(process.pid)
-            self._tell(process.pid)
+            self._notify_guard(process.pid)
         return process
 
     def _wait(self, process: subprocess.Popen[bytes], log: int, mark: bytes) -> None:
-        """Wait for a run's end, end what it left behind, and mark the end of its log.
-
-        Something that has left the run's group may hold the log open for ever.
-        """
+        """Wait for a run to exit, kill the processes that it left in its group, and mark the end of its log."""
         process.wait()
         with self._lock:
             _kill_group(process.pid)
             self._groups.discard(process.pid)
-            self._tell(-process.pid)
+            self._notify_guard(-process.pid)
         with contextlib.suppress(OSError):
             os.write(log, mark)
         os.close(log)
 
-    def _tell(self, number: int) -> None:
-        """Tell the guard of a run's beginning, or of its end (negative)."""
+    def _notify_guard(self, number: int) -> None:
+        """Send the guard the group of a run that has started, or the negated group of a run that has exited."""
         if self._guard is None or self._guard.stdin is None:
             return
         with contextlib.suppress(OSError, ValueError):
@@ -213,11 +194,11 @@ def _kill_group(group: int) -> None:
         os.killpg(group, signal.SIGKILL)
 
 
-def _lines(log: int, mark: bytes) -> Iterator[str]:
-    """The lines of a log up to the mark, each as soon as it is complete."""
-    rest = b""
-    while mark not in rest and (chunk := os.read(log, 1 << 16)):
-        *lines, rest = (rest + chunk).split(b"\n")
+def _read_lines(log: int, mark: bytes) -> Iterator[str]:
+    """Yield the lines of a log up to the mark, each as soon as it is complete."""
+    incomplete = b""
+    while mark not in incomplete and (chunk := os.read(log, 1 << 16)):
+        *lines, incomplete = (incomplete + chunk).split(b"\n")
         yield from (line.rstrip(b"\r").decode(errors="backslashreplace") for line in lines)
-    if last := rest.partition(mark)[0]:
+    if last := incomplete.partition(mark)[0]:
         yield last.decode(errors="backslashreplace")

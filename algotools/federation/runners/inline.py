@@ -1,23 +1,21 @@
-"""The inline runner: both halves in this process. Breakpoints work; a kill takes the process."""
+"""The inline runner: functions run in threads of this process, so breakpoints work.
+
+Nothing isolates the author's code: a function that crashes or exits stops this process, too.
+"""
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as FutureTimeout
 
-from algotools import container, report
-from algotools.client import Connection
-from algotools.contract import Contract
-from algotools.contract.token import token_of
-from algotools.dispatch.perform import Load, perform
-from algotools.dispatch.supervisor import Sink
+from algotools.data.time_limit import call_within
 from algotools.errors import TimedOut
 from algotools.federation.runners import Job
-from algotools.report import Console
-from algotools.task import Task
+from algotools.runtime import logs
+from algotools.runtime.contract.environment import read_run_token
+from algotools.runtime.dispatch.perform import Load, NodeAccess, perform
+from algotools.runtime.dispatch.supervisor import Run
+from algotools.runtime.logs import Console
+from algotools.runtime.run import read_task, run_task
 
 
 class InlineRunner:
@@ -27,60 +25,39 @@ class InlineRunner:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self.places = 4 + 2 * (os.cpu_count() or 1)
+        self.slots = 4 + 2 * (os.cpu_count() or 1)
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
-        """See ``Runner``; the limit is in the environment, where every way of running finds it.
+        """See ``Runner``.
 
-        A function cannot be ended from outside its thread. It goes on by itself, and nobody hears of it.
+        A thread cannot be stopped from outside. A function that exceeds its time limit continues, and its result is
+        dropped.
         """
-        del timeout
-        return container.run(job.environment, self._load, perform_here, console)
+        del timeout  # `run_task` reads the time limit from the environment
+        return run_task(lambda: read_task(job.environment), self._call, console)
 
-    def wake(self) -> None:
-        """See ``Runner``: there is nothing to get ready."""
+    def _call(self, run: Run) -> bytes:
+        """Call the function and return its encoded result.
 
-    def rest(self) -> None:
-        """Threads end with their function."""
+        Raises:
+            AlgotoolsError: the function failed, or exceeded its time limit.
+        """
+
+        def work() -> bytes:
+            with logs.use_console(run.console):
+                node = NodeAccess(lambda: run.contract.connect(run.task, read_run_token(run.task)))
+                return perform(run.task, self._load, node)
+
+        if run.timeout is None:
+            return work()
+        late_error = TimedOut(f"the run did not end within its limit of {run.timeout:g} s")
+        return call_within(run.timeout, work, late_error)
+
+    def start(self) -> None:
+        """See ``Runner``. Nothing to prepare."""
+
+    def stop(self) -> None:
+        """See ``Runner``. A thread exits when its function returns."""
 
     def close(self) -> None:
-        """Threads cannot be ended from outside; they end with their function."""
-
-
-def perform_here(
-    task: Task, load: Load, contract: Contract, console: Console, sink: Sink, timeout: float | None
-) -> bytes:
-    """Run a task in this process; a function that is overdue is left behind in its thread.
-
-    Raises:
-        AlgotoolsError: whatever went wrong, named.
-    """
-    del sink  # the author is at the screen, and sees what is printed there
-
-    def connect() -> Connection:
-        return contract.connect(task, token_of(task))
-
-    def work() -> bytes:
-        with report.to(console):
-            return perform(task, load, connect)
-
-    return work() if timeout is None else _within(timeout, work)
-
-
-def _within(timeout: float, work: Callable[[], bytes]) -> bytes:
-    """What ``work`` gives or raises, if it does so in time."""
-    outcome: Future[bytes] = Future()
-
-    def go() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # handed on to the thread that waits
-            outcome.set_exception(error)
-
-    threading.Thread(target=go, name="function", daemon=True).start()
-    try:
-        return outcome.result(timeout)
-    except FutureTimeout:
-        if outcome.done():
-            raise
-        raise TimedOut(f"the run did not end within its limit of {timeout:g} s") from None
+        """See ``Runner``. A thread cannot be stopped from outside; it exits when its function returns."""

@@ -1,4 +1,4 @@
-"""The average's partial of an Arrow table."""
+"""The partial average of an Arrow table."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -1,4 +1,4 @@
-"""The average's partial of a stream of record batches, of which few are in memory at once."""
+"""The partial average of a stream of record batches, of which only a few are in memory."""
 
 import pyarrow as pa
 import pyarrow.compute as pc

@@ -1,4 +1,4 @@
-"""The average's partial of a relation, computed by DuckDB."""
+"""The partial average of a relation, computed by DuckDB."""
 
 import duckdb
 from duckdb import ColumnExpression, FunctionExpression

@@ -1,4 +1,4 @@
-"""The average's partial of a lazy frame: Polars reads when all is known that is asked of it."""
+"""The partial average of a lazy frame. Polars reads only the data that the query needs."""
 
 import polars as pl
 
@@ -9,5 +9,5 @@ from algotools import Column, rpc
 def average_partial(data: pl.LazyFrame, column_name: Column) -> dict[str, float]:
     """Sum and count of one numeric column at one node."""
     values = pl.col(column_name)
-    [found] = data.select(sum=values.sum(), count=values.count()).collect().to_dicts()
-    return found
+    [row] = data.select(sum=values.sum(), count=values.count()).collect().to_dicts()
+    return row

@@ -1,4 +1,4 @@
-"""The average's partial of a Polars frame."""
+"""The partial average of a Polars frame."""
 
 import polars as pl
 

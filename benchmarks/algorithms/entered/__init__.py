@@ -1,4 +1,4 @@
-"""A function that tells when it was entered: all that comes before is the wrapper's own."""
+"""A function that stores the time of its call, which is the end of the overhead of the wrapper."""
 
 import time
 from pathlib import Path
@@ -8,6 +8,6 @@ from algotools import rpc
 
 @rpc
 def entered(file: str) -> None:
-    """Write the moment to a file; CLOCK_MONOTONIC is the same in every process of the machine."""
+    """Write the current time to a file. All processes of a machine have the same CLOCK_MONOTONIC."""
     moment = time.monotonic_ns()
     Path(file).write_text(str(moment), encoding="ascii")

@@ -1,4 +1,4 @@
-"""An rpc that returns many numbers, and masters that take them; each tells how long the numbers were on the way."""
+"""Rpcs that return many numbers, and masters that receive them and return the transfer time."""
 
 import time
 from typing import Any
@@ -8,41 +8,41 @@ import numpy as np
 from algotools import AlgorithmClient, master, rpc
 
 
-def numbers(size: int) -> np.ndarray:
-    """The same for everybody: as many digits as numbers have that nobody chose."""
+def make_numbers(size: int) -> np.ndarray:
+    """Return random numbers with all digits, which are the same for all contestants."""
     return np.random.default_rng(7).random(size)
 
 
 @rpc
 def as_array(size: int) -> dict[str, Any]:
-    """The numbers, and the moment: CLOCK_MONOTONIC is the same in every process of the machine."""
-    values = numbers(size)
+    """Return an array and the current time. All processes of a machine have the same CLOCK_MONOTONIC."""
+    values = make_numbers(size)
     return {"values": values, "returned": time.monotonic()}
 
 
 @rpc
 def as_list(size: int) -> dict[str, Any]:
-    """The numbers as Python's own."""
-    values = numbers(size).tolist()
+    """Return a list of Python numbers and the current time."""
+    values = make_numbers(size).tolist()
     return {"values": values, "returned": time.monotonic()}
 
 
-def taken(answer: dict[str, Any], size: int) -> dict[str, float]:
-    """How long it took until the master had the numbers; they must be all that there are, bit for bit."""
-    seconds = time.monotonic() - answer["returned"]
-    if np.asarray(answer["values"]).tobytes() != numbers(size).tobytes():
-        raise ValueError("other numbers came than were sent")
+def measure_transfer(result: dict[str, Any], size: int) -> dict[str, float]:
+    """Return the time until the master received the numbers. They must be identical bit for bit."""
+    seconds = time.monotonic() - result["returned"]
+    if np.asarray(result["values"]).tobytes() != make_numbers(size).tobytes():
+        raise ValueError("the received numbers differ from the sent numbers")
     return {"seconds": seconds}
 
 
 @master
 def take_array(client: AlgorithmClient, size: int) -> dict[str, float]:
-    """By our own call, as an array."""
-    return taken(client.run(as_array, size=size)[0], size)
+    """Receive an array through ``client.run``."""
+    return measure_transfer(client.run(as_array, size=size)[0], size)
 
 
 @master
 def take_list(client: AlgorithmClient, size: int) -> dict[str, float]:
-    """By v4's calls, as a list in JSON."""
+    """Receive a JSON list through the calls of v4's client."""
     task = client.task.create(input_={"method": "as_list", "kwargs": {"size": size}}, organizations=[2])
-    return taken(client.wait_for_results(task["id"])[0], size)
+    return measure_transfer(client.wait_for_results(task["id"])[0], size)

@@ -1,4 +1,4 @@
-"""The partial of ``examples/average`` as an author writes it with the peer's decorator."""
+"""The partial of ``examples/average``, written with the decorator of vantage6."""
 
 import pandas as pd
 from vantage6.algorithm.tools.decorators import data
@@ -6,6 +6,6 @@ from vantage6.algorithm.tools.decorators import data
 
 @data(1)
 def average_partial(df: pd.DataFrame, column_name: str) -> dict[str, float]:
-    """Sum and count of one numeric column at one node; the peer's output takes no numpy numbers."""
+    """Return sum and count of a numeric column. The output of vantage6 supports no numpy numbers."""
     values = df[column_name].dropna()
     return {"sum": float(values.sum()), "count": int(values.size)}

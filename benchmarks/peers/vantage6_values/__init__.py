@@ -1,4 +1,4 @@
-"""The lists of ``algorithms/values`` as an author sends and takes them with the peer's own tools."""
+"""The lists of ``algorithms/values``, sent and received with the tools of vantage6."""
 
 import time
 from typing import Any
@@ -8,23 +8,23 @@ from vantage6.algorithm.client import AlgorithmClient
 from vantage6.algorithm.tools.decorators import algorithm_client
 
 
-def numbers(size: int) -> Any:
-    """The same for everybody."""
+def make_numbers(size: int) -> Any:
+    """Return random numbers, which are the same for all contestants."""
     return np.random.default_rng(7).random(size)
 
 
 def as_list(size: int) -> dict[str, Any]:
-    """The numbers, and the moment; the peer's output takes no arrays."""
-    values = numbers(size).tolist()
+    """Return a list and the current time. The output of vantage6 supports no arrays."""
+    values = make_numbers(size).tolist()
     return {"values": values, "returned": time.monotonic()}
 
 
 @algorithm_client
 def take_list(client: AlgorithmClient, size: int) -> dict[str, float]:
-    """It looks ten times a second for results: once a second, as it does by itself, would blur what is measured."""
+    """Receive a list. The polling interval is 0.1 s, because the default of 1 s would hide differences."""
     task = client.task.create(input_={"method": "as_list", "kwargs": {"size": size}}, organizations=[2])
-    answer = client.wait_for_results(task_id=task["id"], interval=0.1)[0]
-    seconds = time.monotonic() - answer["returned"]
-    if np.asarray(answer["values"]).tobytes() != numbers(size).tobytes():
-        raise ValueError("other numbers came than were sent")
+    result = client.wait_for_results(task_id=task["id"], interval=0.1)[0]
+    seconds = time.monotonic() - result["returned"]
+    if np.asarray(result["values"]).tobytes() != make_numbers(size).tobytes():
+        raise ValueError("the received numbers differ from the sent numbers")
     return {"seconds": seconds}

@@ -1,12 +1,12 @@
-"""The algorithm, written with algotools."""
+"""The algorithm of all ``twice_*`` folders, written with algotools."""
 
 import os
 import sys
-from os import getcwd  # a name that is in the module and is no method: for a test
+from os import getcwd  # a name in the module that is not a method, for a test
 from typing import Any
 
 import pandas as pd
-from rows import Odd, described, no_table, rows
+from rows import make_unusual_value, describe_frame, make_table_result, to_rows
 
 from algotools import AlgorithmClient, Column, Database, RunInfo, master, rpc
 
@@ -30,27 +30,27 @@ def twofold(number: int) -> int:
 
 @rpc
 def odd(kind: str) -> Any:
-    return Odd.of(kind)
+    return make_unusual_value(kind)
 
 
 @rpc
 def table(data: pd.DataFrame) -> Any:
-    return rows(data)
+    return to_rows(data)
 
 
 @rpc
 def two_tables(first: pd.DataFrame, second: pd.DataFrame) -> Any:
-    return [rows(first), rows(second)]
+    return [to_rows(first), to_rows(second)]
 
 
 @rpc
 def three_tables(first: pd.DataFrame, second: pd.DataFrame, third: pd.DataFrame) -> Any:
-    return [rows(first), rows(second), rows(third)]
+    return [to_rows(first), to_rows(second), to_rows(third)]
 
 
 @rpc
 def grouped(first: pd.DataFrame, second: pd.DataFrame) -> Any:
-    return [rows(first), rows(second)]
+    return [to_rows(first), to_rows(second)]
 
 
 @rpc
@@ -65,7 +65,7 @@ def length(data: pd.DataFrame) -> int:
 
 @rpc
 def two_described(first: pd.DataFrame, second: pd.DataFrame) -> Any:
-    return [described(first), described(second)]
+    return [describe_frame(first), describe_frame(second)]
 
 
 @rpc
@@ -79,7 +79,7 @@ def raw_variable(name: str) -> Any:
 
 
 @rpc
-def who(info: RunInfo) -> Any:
+def run_metadata(info: RunInfo) -> Any:
     return {
         "task": info.task_id,
         "node": info.node_id,
@@ -148,11 +148,11 @@ def semicolons(source: Database, skip: int = 0) -> pd.DataFrame:
 
 @rpc(step="data_extraction")
 def extracts(source: Database, kind: str) -> Any:
-    return no_table(kind)
+    return make_table_result(kind)
 
 
 @rpc(step="preprocessing")
-def as_it_is(data: pd.DataFrame) -> pd.DataFrame:
+def unchanged(data: pd.DataFrame) -> pd.DataFrame:
     return data
 
 
@@ -163,4 +163,4 @@ def over(data: pd.DataFrame, column: Column, least: Any = 18) -> pd.DataFrame:
 
 @rpc(step="preprocessing")
 def prepares(data: pd.DataFrame, kind: str) -> Any:
-    return no_table(kind)
+    return make_table_result(kind)

@@ -1,12 +1,12 @@
-"""The algorithm, written for v3's own wrapper: it finds functions by the prefix of their names."""
+"""The algorithm of all ``twice_*`` folders, written for v3's wrapper, which finds functions by a prefix."""
 
 import os
 import sys
 
-from rows import Odd, rows
+from rows import make_unusual_value, to_rows
 
 
-def RPC_echo(data, value="nothing"):  # noqa: N802 - v3's own way
+def RPC_echo(data, value="nothing"):  # noqa: N802 - the naming convention of v3
     return value
 
 
@@ -15,11 +15,11 @@ def RPC_arguments(data, first, second=2, third=3):  # noqa: N802
 
 
 def RPC_odd(data, kind):  # noqa: N802
-    return Odd.of(kind)
+    return make_unusual_value(kind)
 
 
 def RPC_table(data):  # noqa: N802
-    return rows(data)
+    return to_rows(data)
 
 
 def RPC_total(data, column):  # noqa: N802

@@ -1,10 +1,10 @@
-"""The algorithm, written with v4's own tools."""
+"""The algorithm of all ``twice_*`` folders, written with the tools of v4."""
 
 import os
 import sys
 from os import getcwd
 
-from rows import Odd, rows
+from rows import make_unusual_value, to_rows
 from vantage6.algorithm.tools.decorators import algorithm_client, data, metadata
 
 __all__ = ["getcwd"]
@@ -23,22 +23,22 @@ def twofold(number):
 
 
 def odd(kind):
-    return Odd.of(kind)
+    return make_unusual_value(kind)
 
 
 @data(1)
 def table(frame):
-    return rows(frame)
+    return to_rows(frame)
 
 
 @data(2)
 def two_tables(first, second):
-    return [rows(first), rows(second)]
+    return [to_rows(first), to_rows(second)]
 
 
 @data(3)
 def three_tables(first, second, third):
-    return [rows(first), rows(second), rows(third)]
+    return [to_rows(first), to_rows(second), to_rows(third)]
 
 
 @data(1)
@@ -55,7 +55,7 @@ def raw_variable(name):
 
 
 @metadata
-def who(run):
+def run_metadata(run):
     return {
         "task": run.task_id,
         "node": run.node_id,

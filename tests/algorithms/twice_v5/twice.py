@@ -1,11 +1,11 @@
-"""The algorithm, written with v5's own tools."""
+"""The algorithm of all ``twice_*`` folders, written with the tools of v5."""
 
 import os
 import sys
 from os import getcwd
 
 import pandas as pd
-from rows import Odd, described, no_table, rows
+from rows import make_unusual_value, describe_frame, make_table_result, to_rows
 from vantage6.algorithm.data_extraction import read_csv, read_excel, read_parquet, read_sql_database
 from vantage6.algorithm.decorator import (
     algorithm_client,
@@ -38,31 +38,31 @@ def twofold(number):
 
 @federated
 def odd(kind):
-    return Odd.of(kind)
+    return make_unusual_value(kind)
 
 
 @federated
 @dataframe(1)
 def table(frame):
-    return rows(frame)
+    return to_rows(frame)
 
 
 @federated
 @dataframe(2)
 def two_tables(first, second):
-    return [rows(first), rows(second)]
+    return [to_rows(first), to_rows(second)]
 
 
 @federated
 @dataframe(3)
 def three_tables(first, second, third):
-    return [rows(first), rows(second), rows(third)]
+    return [to_rows(first), to_rows(second), to_rows(third)]
 
 
 @federated
 @dataframes
 def grouped(tables):
-    return {name: rows(frame) for name, frame in tables.items()}
+    return {name: to_rows(frame) for name, frame in tables.items()}
 
 
 @federated
@@ -80,7 +80,7 @@ def length(frame):
 @federated
 @dataframe(2)
 def two_described(first, second):
-    return [described(first), described(second)]
+    return [describe_frame(first), describe_frame(second)]
 
 
 @federated
@@ -154,11 +154,11 @@ def semicolons(details, skip=0):
 
 @data_extraction
 def extracts(details, kind):
-    return no_table(kind)
+    return make_table_result(kind)
 
 
 @preprocessing
-def as_it_is(frame):
+def unchanged(frame):
     return frame
 
 
@@ -169,4 +169,4 @@ def over(frame, column, least=18):
 
 @preprocessing
 def prepares(frame, kind):
-    return no_table(kind)
+    return make_table_result(kind)

@@ -1,9 +1,8 @@
-"""Starts a container's command again and again, each time in a process of its own.
+"""Start the command of a container repeatedly, each time in a new process.
 
-Run by the interpreter that the commands are for; the modules named as arguments are imported once, and
-every start is a fork of that. Requests and answers are lines of JSON on standard input and output: a
-request has ``command`` (what would follow ``python -c``), ``environment`` and ``log`` (a file for both
-streams), its answer is the exit status, below zero for a signal. An empty line is the end.
+The modules in the arguments are imported once, and every start is a fork of this process. Requests and replies are
+lines of JSON on standard input and output. A request has ``command`` (the code for ``python -c``), ``environment`` and
+``log`` (a file for both streams). The reply is the exit status, negative for a signal. An empty line stops the process.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import traceback
 
 
 def run(command: str, environment: dict[str, str], log: str) -> int:
-    """In the child: what ``python -c`` does."""
+    """Run a command in the child process like ``python -c``."""
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     for stream in (1, 2):
         os.dup2(descriptor, stream)
@@ -28,8 +27,8 @@ def run(command: str, environment: dict[str, str], log: str) -> int:
     code: object = 0
     try:
         exec(command, {"__name__": "__main__"})
-    except SystemExit as ended:
-        code = ended.code
+    except SystemExit as exit_request:
+        code = exit_request.code
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -38,7 +37,7 @@ def run(command: str, environment: dict[str, str], log: str) -> int:
     return 0 if code is None else code if isinstance(code, int) else 1
 
 
-def answer(value: object) -> None:
+def write_reply(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 
@@ -46,7 +45,7 @@ def answer(value: object) -> None:
 def main() -> None:
     for name in sys.argv[1:]:
         importlib.import_module(name)
-    answer("ready")
+    write_reply("ready")
     for line in iter(sys.stdin.readline, "\n"):
         if not line:
             return
@@ -58,7 +57,7 @@ def main() -> None:
             finally:
                 os._exit(code)
         _, status = os.waitpid(child, 0)
-        answer(os.waitstatus_to_exitcode(status))
+        write_reply(os.waitstatus_to_exitcode(status))
 
 
 if __name__ == "__main__":

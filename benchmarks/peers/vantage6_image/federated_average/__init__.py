@@ -1,4 +1,4 @@
-"""``examples/average`` as an author writes it with the peer's tools; a task names functions of this package."""
+"""``examples/average``, written with the tools of vantage6. A task names a function of this package."""
 
 from federated_average.central import average
 from federated_average.partial import average_partial

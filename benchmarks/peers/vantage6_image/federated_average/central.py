@@ -1,4 +1,4 @@
-"""What puts the nodes' answers together."""
+"""The central function, which combines the results of the nodes."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from vantage6.algorithm.tools.decorators import algorithm_client
 
 @algorithm_client
 def average(client: AlgorithmClient, column_name: str, organizations: list[int] | None = None) -> dict[str, float]:
-    """Average of a column over the organizations, by default all of the collaboration."""
-    everyone: list[dict[str, Any]] = client.organization.list()
+    """Return the average of a column over organizations (default: all organizations of the collaboration)."""
+    members: list[dict[str, Any]] = client.organization.list()
     task = client.task.create(
         input_={"method": "average_partial", "kwargs": {"column_name": column_name}},
-        organizations=organizations or [organization["id"] for organization in everyone],
+        organizations=organizations or [organization["id"] for organization in members],
         name="average_partial",
     )
     partials = client.wait_for_results(task_id=task["id"])

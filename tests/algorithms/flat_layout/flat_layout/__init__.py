@@ -4,5 +4,5 @@ from algotools import rpc
 
 
 @rpc
-def where() -> str:
+def module_file() -> str:
     return __file__

@@ -1,9 +1,9 @@
-"""The algorithm that v3's mocks run."""
+"""The algorithm that the mocks of v3 run."""
 
 calls = 0
 
 
-def RPC_ages(data):  # noqa: N802 - v3's own way
+def RPC_ages(data):  # noqa: N802 - the naming convention of v3
     return data["age"].tolist()
 
 
@@ -22,7 +22,7 @@ def RPC_a_tuple(data):  # noqa: N802
 
 
 def RPC_counts(data):  # noqa: N802
-    global calls  # noqa: PLW0603 - that is the question
+    global calls  # noqa: PLW0603 - the test is about globals
     calls += 1
     return calls
 

@@ -1,4 +1,4 @@
-"""The algorithm that v4's mock runs."""
+"""The algorithm that the mock of v4 runs."""
 
 import sys
 
@@ -26,7 +26,7 @@ def leaves(frame):
 
 @data(1)
 def counts(frame):
-    global calls  # noqa: PLW0603 - that is the question
+    global calls  # noqa: PLW0603 - the test is about globals
     calls += 1
     return calls
 
@@ -41,7 +41,7 @@ def keys(value):
 
 
 @metadata
-def who(run):
+def organization_id(run):
     return run.organization_id
 
 

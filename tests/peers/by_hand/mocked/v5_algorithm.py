@@ -1,4 +1,4 @@
-"""The algorithm that v5's mock runs."""
+"""The algorithm that the mock of v5 runs."""
 
 import sys
 
@@ -41,7 +41,7 @@ def leaves(frame):
 @federated
 @dataframe(1)
 def counts(frame):
-    global calls  # noqa: PLW0603 - that is the question
+    global calls  # noqa: PLW0603 - the test is about globals
     calls += 1
     return calls
 

@@ -1,4 +1,4 @@
-"""Looks around in its container, and uses up what it is given."""
+"""Reports what it can see and reach from its container, and exceeds its limits."""
 
 import os
 import socket
@@ -110,7 +110,7 @@ def takes_processes() -> str:
 
 
 @rpc
-def speaks_and_waits(seconds: float) -> str:
+def logs_and_waits(seconds: float) -> str:
     log("before")
     print("for the owner")
     time.sleep(seconds)
@@ -120,4 +120,4 @@ def speaks_and_waits(seconds: float) -> str:
 
 @master
 def asks(client: AlgorithmClient) -> list:
-    return list(client.run(speaks_and_waits, seconds=0))
+    return list(client.run(logs_and_waits, seconds=0))

@@ -1,4 +1,4 @@
-"""The average's partial, once for every form in which data can be asked for."""
+"""The partial of the average, once for each form of data, and functions with two tables."""
 
 from pathlib import Path
 from typing import Annotated
@@ -41,11 +41,11 @@ def by_arrow(data: pa.Table, column: Column) -> Partial:
 
 @rpc
 def by_batches(data: pa.RecordBatchReader, column: Column) -> Partial:
-    found = {"sum": 0, "count": 0}
+    totals = {"sum": 0, "count": 0}
     for batch in data:
-        found["sum"] += pc.sum(batch[column]).as_py() or 0
-        found["count"] += pc.count(batch[column]).as_py()
-    return found
+        totals["sum"] += pc.sum(batch[column]).as_py() or 0
+        totals["count"] += pc.count(batch[column]).as_py()
+    return totals
 
 
 @rpc
@@ -57,18 +57,18 @@ def by_duckdb(data: duckdb.DuckDBPyRelation, column: Column) -> Partial:
 
 @rpc
 def by_ibis(data: ibis.Table, column: Column) -> Partial:
-    found = data.aggregate(sum=data[column].sum(), count=data[column].count())
-    return found.to_pyarrow().to_pylist()[0]
+    totals = data.aggregate(sum=data[column].sum(), count=data[column].count())
+    return totals.to_pyarrow().to_pylist()[0]
 
 
 @rpc
 def lines(file: Path) -> int:
-    """Of the file itself."""
+    """Count the lines of the file."""
     return len(file.read_text(encoding="utf-8").splitlines())
 
 
 @rpc
-def seen_by_polars(data: Annotated[pl.LazyFrame, Columns.of("sex")], column: Column) -> list[str]:
+def columns_in_polars(data: Annotated[pl.LazyFrame, Columns.of("sex")], column: Column) -> list[str]:
     return data.collect_schema().names()
 
 
@@ -78,7 +78,7 @@ def joined(
     visits: Annotated[pl.LazyFrame, Database("visits"), Columns.of("patient")],
     column: Column,
 ) -> dict[str, float]:
-    """Two tables by their labels, whatever order a task names them in."""
+    """Join two tables by their labels. The order of the databases in the task does not matter."""
     both = patients.join(visits, left_on="id", right_on="patient")
     return {"sum": both.select(pl.col(column).sum()).collect().item()}
 

@@ -1,5 +1,6 @@
-"""Everything that an author's function can do wrong, one function each; all have seen a patient's data."""
+"""One function for each kind of misbehaviour. All functions have read the data of a patient."""
 
+import base64
 import ctypes
 import logging
 import os
@@ -18,7 +19,7 @@ from algotools.errors import UnknownColumn
 
 
 def secret(data: Database) -> str:
-    """A value from the data: the first cell of the first row."""
+    """Return a value from the data: the first cell of the first row."""
     if data.type == "parquet":  # a table of a v5 session
         return str(load(data, "pandas", None).value.iloc[0, 0])
     return Path(data.uri).read_text(encoding="utf-8").splitlines()[1].split(",")[0]
@@ -102,6 +103,21 @@ def is_killed(data: Database) -> None:
 
 
 @rpc
+def runs_out_of_memory_in_a_library(library: str) -> None:
+    """End the process as a library without memory does; no limit does this at the same place each time."""
+    if library == "C":
+        os.write(2, b"cannot allocate memory for thread-local data: ABORT\n")
+        os._exit(127)
+    messages = {
+        "C++": b"terminate called after throwing an instance of 'std::bad_alloc'\n  what():  std::bad_alloc\n",
+        "Rust": b"memory allocation of 4096 bytes failed\n",
+        "none": b"the memory is enough\n",
+    }
+    os.write(2, messages[library])
+    os.abort()
+
+
+@rpc
 def crashes(data: Database) -> None:
     ctypes.string_at(0)
 
@@ -121,6 +137,17 @@ def spins(data: Database) -> None:
 @rpc
 def leaves_a_child_behind(data: Database) -> int:
     return subprocess.Popen(["sleep", "600"]).pid
+
+
+@rpc
+def exits_while_a_child_prints(data: Database) -> None:
+    if os.fork():
+        os._exit(3)
+    while True:
+        try:
+            os.write(1, b"x")
+        except OSError:  # the run is over, so nobody reads the pipe
+            os._exit(0)
 
 
 @rpc
@@ -150,14 +177,14 @@ def recurses(data: Database) -> None:
     recurses(data)
 
 
-class TooFewRows(UserError):
+class TooFewValues(UserError):
     text = "fewer than {minimum} rows have a value"
     minimum: int
 
 
 @rpc
-def tells_the_user(data: Database) -> None:
-    raise TooFewRows(minimum=10)
+def raises_a_user_error(data: Database) -> None:
+    raise TooFewValues(minimum=10)
 
 
 @rpc
@@ -168,7 +195,7 @@ def logs(data: Database) -> str:
 
 
 @rpc
-def knows_its_run(data: Database, info: RunInfo) -> dict[str, object]:
+def describes_its_run(data: Database, info: RunInfo) -> dict[str, object]:
     marker = info.temporary_folder / "marker"
     marker.write_text("was here")
     return {
@@ -181,7 +208,7 @@ def knows_its_run(data: Database, info: RunInfo) -> dict[str, object]:
 
 
 @master
-def asks_for_what_fails(client: AlgorithmClient, organizations: list[int]) -> object:
+def calls_a_failing_rpc(client: AlgorithmClient, organizations: list[int]) -> object:
     return list(client.run(raises, organizations=organizations))
 
 
@@ -199,13 +226,13 @@ def picky(data: Database, info: RunInfo) -> int:
 
 
 @master
-def asks_for_nothing_there(client: AlgorithmClient) -> object:
+def calls_an_unknown_method(client: AlgorithmClient) -> object:
     return list(client.run("no_such_function"))
 
 
 @rpc
-def options(data: Database, given: Mapping[str, int]) -> object:
-    return given
+def options(data: Database, values: Mapping[str, int]) -> object:
+    return values
 
 
 @rpc
@@ -214,12 +241,12 @@ def loaded_modules(data: Database) -> list[str]:
 
 
 @rpc
-def raises_one_of_ours(data: Database) -> None:
+def raises_an_algotools_error(data: Database) -> None:
     raise UnknownColumn(secret(data))
 
 
 @rpc
-def raises_the_base_of_ours(data: Database) -> None:
+def raises_the_base_error(data: Database) -> None:
     raise algotools.AlgotoolsError(secret(data))
 
 
@@ -228,5 +255,78 @@ _imported = os.urandom(8).hex()
 
 @rpc
 def imported_as() -> str:
-    """Another text each time that the module is imported."""
+    """Return a text that differs for each import of the module."""
     return _imported
+
+
+def put(content, output):
+    """Put something in the place of the output file; without a path, of the file in the variable of v4."""
+    path = Path(output or base64.b32decode(os.environ["OUTPUT_FILE"].replace("!", "=")).decode())
+    if content == "text":
+        path.write_text("written by the function")
+    elif content == "new file":
+        path.unlink()
+        path.write_text("written by the function")
+    elif content == "link":
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+    elif content == "link to the input":
+        path.unlink()
+        path.symlink_to(path.with_name("input"))
+    elif content == "broken link":
+        path.unlink()
+        path.symlink_to("not there")
+    elif content == "folder":
+        path.unlink()
+        path.mkdir()
+        (path / "file").write_text("written by the function")
+    elif content == "pipe":
+        path.unlink()
+        os.mkfifo(path)
+    elif content == "nothing":
+        path.unlink()
+    elif content == "no permissions":
+        path.write_text("written by the function")
+        path.chmod(0)
+
+
+@rpc
+def puts(content: str, output: str, then: str) -> str:
+    """Change the output file, then end in some way."""
+    put(content, output)
+    match then:
+        case "raises":
+            raise ValueError(content)
+        case "exits":
+            os._exit(0)
+        case "killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "writes into the channel":
+            for descriptor in range(3, 64):
+                try:
+                    os.write(descriptor, b"\xff" * 64)
+                except OSError:
+                    pass
+            time.sleep(60)
+        case "sleeps":
+            time.sleep(60)
+        case "returns a set":
+            return {1}
+    return "returned"
+
+
+@rpc
+def writes_later(output: str, leaves_session: bool, then: str = "raises") -> None:
+    """Leave a process that keeps the output file open and writes into it without pause."""
+    if os.fork() == 0:
+        if leaves_session:
+            os.setsid()
+        Path(f"{output}.process").write_text(str(os.getpid()))
+        file = os.open(output, os.O_WRONLY)
+        while True:
+            os.pwrite(file, b"written by a process that survived", 0)
+            time.sleep(0.001)
+    time.sleep(0.3)
+    if then == "exits":
+        os._exit(0)
+    raise ValueError

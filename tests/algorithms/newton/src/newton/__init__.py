@@ -1,7 +1,7 @@
-"""Logistic regression over all nodes by Newton's method, each of which reads its data once.
+"""Logistic regression over all nodes by Newton's method. Each node reads its data only once.
 
-``prepare`` checks a node's rows and keeps them as numbers in the job's temporary folder; ``derivatives`` answers for them,
-round after round, without a database; ``forget`` removes them. (McCullagh and Nelder, Generalized Linear Models, 1989.)
+``prepare`` checks a node's rows and stores them as numbers in the job's temporary folder. ``derivatives`` reads the stored
+rows in each round, without a database. ``forget`` removes them. (McCullagh and Nelder, Generalized Linear Models, 1989.)
 """
 
 from newton.central import fit, likelihood_ratio

@@ -1,4 +1,4 @@
-"""The rounds: the nodes' sums are sums over all rows, so the fit is that of the pooled data."""
+"""The rounds of the master. The nodes' sums add up to sums over all rows, so the fit equals the pooled fit."""
 
 import math
 import uuid
@@ -12,20 +12,20 @@ from algotools import AlgorithmClient, AlgotoolsError, Column, Organization, Use
 from newton.node import derivatives, forget, prepare
 
 TOLERANCE = 1e-10
-"""A round that changes no coefficient by more than so many of its standard errors is the last one."""
+"""Stop if no coefficient changes by more than this number of standard errors."""
 
 
 class NotIdentified(UserError):
-    text = "the coefficients are not identified; leave out a predictor that follows from the others"
+    text = "the coefficients are not identified; remove a predictor that depends on the others"
 
 
 class NotConverged(UserError):
-    text = "no convergence within {rounds} rounds; does a predictor tell the outcome for sure?"
+    text = "no convergence within {rounds} rounds; does a predictor determine the outcome?"
     rounds: int
 
 
 class Fit(AbstractContextManager["Fit"]):
-    """One model on the rows of some organizations. Within ``with``, the nodes keep their rows; behind it, none does."""
+    """One model on the rows of some organizations. The nodes store their rows only inside of the ``with`` block."""
 
     def __init__(
         self, client: AlgorithmClient, organizations: list[int] | None, outcome: str, predictors: Sequence[str]
@@ -37,7 +37,7 @@ class Fit(AbstractContextManager["Fit"]):
         self.names = ["intercept", *predictors]
         self.coefficients = np.zeros(len(self.names))
         self.change = math.inf
-        """The largest of the last round's changes, in standard errors."""
+        """The largest change of a coefficient in the last round, in standard errors."""
 
     def __enter__(self) -> "Fit":
         try:
@@ -49,21 +49,21 @@ class Fit(AbstractContextManager["Fit"]):
 
     def __exit__(self, *_: object) -> None:
         try:
-            left = self._run(forget).failures
+            failures = self._run(forget).failures
         except AlgotoolsError as error:
-            left = error
-        if left:
-            log(f"rows may still be kept at nodes: {left}")
+            failures = error
+        if failures:
+            log(f"rows may still be stored at nodes: {failures}")
 
-    def ask(self) -> None:
-        """Begin a round."""
-        self._asked = self._run(derivatives, coefficients=self.coefficients.tolist())
+    def start_round(self) -> None:
+        """Start a round without waiting for its results."""
+        self._results = self._run(derivatives, coefficients=self.coefficients.tolist())
 
-    def step(self) -> None:
-        """End it: a step towards the maximum, of a length that the change tells."""
-        parts = list(self._asked)
+    def finish_round(self) -> None:
+        """Wait for the results of the round, and take one step towards the maximum."""
+        parts = list(self._results)
         information = sum(part["information"] for part in parts)
-        scale = np.sqrt(np.diag(information))  # predictors of different units would cost digits
+        scale = np.sqrt(np.diag(information))  # predictors with different units would lose precision
         if not scale.all() or np.linalg.matrix_rank(information / np.outer(scale, scale), hermitian=True) < len(scale):
             raise NotIdentified
         covariance = np.linalg.inv(information / np.outer(scale, scale)) / np.outer(scale, scale)
@@ -73,7 +73,7 @@ class Fit(AbstractContextManager["Fit"]):
         self.change = float(np.max(np.abs(step) / self.standard_errors))
         self.coefficients = self.coefficients + step
 
-    def told(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         return {
             "coefficients": dict(zip(self.names, self.coefficients, strict=True)),
             "standard_errors": dict(zip(self.names, self.standard_errors, strict=True)),
@@ -86,15 +86,15 @@ class Fit(AbstractContextManager["Fit"]):
 
 
 def repeat(fits: list[Fit], max_rounds: int) -> int:
-    """Rounds until all fits have converged, the fits' rounds at the same time; gives how many they were."""
+    """Repeat rounds until all fits have converged, and return the number of rounds. The fits run at the same time."""
     for number in range(1, max_rounds + 1):
-        for one in fits:
-            one.ask()
-        for one in fits:
-            one.step()
-        change = max(one.change for one in fits)
-        settled = math.log(change) / math.log(TOLERANCE) if change else 1.0  # the share of the digits that are
-        progress(settled, f"round {number}: the coefficients change by {change:.1e} standard errors")
+        for model in fits:
+            model.start_round()
+        for model in fits:
+            model.finish_round()
+        change = max(model.change for model in fits)
+        share = math.log(change) / math.log(TOLERANCE) if change else 1.0  # share of the digits that have converged
+        progress(share, f"round {number}: the coefficients change by {change:.1e} standard errors")
         if change < TOLERANCE:
             return number
     raise NotConverged(rounds=max_rounds)
@@ -108,10 +108,10 @@ def fit(
     organizations: list[Organization] | None = None,
     max_rounds: int = 25,
 ) -> dict[str, Any]:
-    """The model on the rows of all organizations: coefficients, standard errors, log-likelihood, rows and rounds."""
-    with Fit(client, organizations, outcome, predictors) as one:
-        rounds = repeat([one], max_rounds)
-        return {**one.told(), "rounds": rounds}
+    """Fit the model to the rows of all organizations."""
+    with Fit(client, organizations, outcome, predictors) as model:
+        rounds = repeat([model], max_rounds)
+        return {**model.to_dict(), "rounds": rounds}
 
 
 @master
@@ -123,15 +123,15 @@ def likelihood_ratio(
     organizations: list[Organization] | None = None,
     max_rounds: int = 25,
 ) -> dict[str, Any]:
-    """Twice the log of the likelihoods' ratio of a model and of the same without some predictors, fitted side by side."""
-    fewer = [predictor for predictor in predictors if predictor not in without]
+    """Return twice the log-likelihood ratio of a model and the same model without some predictors."""
+    remaining = [predictor for predictor in predictors if predictor not in without]
     with (
         Fit(client, organizations, outcome, predictors) as large,
-        Fit(client, organizations, outcome, fewer) as small,
+        Fit(client, organizations, outcome, remaining) as small,
     ):
         repeat([large, small], max_rounds)
         return {
             "ratio": 2 * (large.log_likelihood - small.log_likelihood),
-            "large": large.told(),
-            "small": small.told(),
+            "large": large.to_dict(),
+            "small": small.to_dict(),
         }

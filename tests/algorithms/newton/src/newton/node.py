@@ -1,4 +1,4 @@
-"""One node's part of a fit."""
+"""The functions that run at each node."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 
 from algotools import Column, RunInfo, UserError, rpc
-from newton.kept import FitName, keep, kept, remove
+from newton.store import FitName, store_rows, load_rows, remove_rows
 
 MINIMUM_ROWS = 10
-"""Fewer complete rows than this could be told from their sums."""
+"""The sums of fewer complete rows could reveal single patients."""
 
 
-class TooFewRows(UserError):
+class TooFewCases(UserError):
     text = "fewer than {minimum} rows are complete"
     minimum: int
 
@@ -27,23 +27,23 @@ class NotBinary(UserError):
 
 @rpc
 def prepare(data: pd.DataFrame, outcome: Column, predictors: list[Column], fit: FitName, info: RunInfo) -> int:
-    """Check the rows, and keep outcome, intercept and predictors of the complete ones; gives how many those are."""
+    """Check the complete rows, store outcome, intercept and predictors, and return the number of rows."""
     complete = data[[outcome, *predictors]].dropna()
     if len(complete) < MINIMUM_ROWS:
-        raise TooFewRows(minimum=MINIMUM_ROWS)
+        raise TooFewCases(minimum=MINIMUM_ROWS)
     if not all(pd.api.types.is_numeric_dtype(dtype) for dtype in complete.dtypes):
         raise NotNumeric
     rows = complete.to_numpy(dtype=float)
     if not np.isin(rows[:, 0], (0, 1)).all():
         raise NotBinary
-    keep(info, fit, np.insert(rows, 1, 1.0, axis=1))
+    store_rows(info, fit, np.insert(rows, 1, 1.0, axis=1))
     return len(rows)
 
 
 @rpc
 def derivatives(coefficients: list[float], fit: FitName, info: RunInfo) -> dict[str, Any]:
-    """Log-likelihood, score (k) and information (k x k) of the rows that were kept, at k coefficients."""
-    rows = kept(info, fit)
+    """Return log-likelihood, score (k) and information (k x k) of the stored rows at k coefficients."""
+    rows = load_rows(info, fit)
     y, x = rows[:, 0], rows[:, 1:]
     eta = x @ np.asarray(coefficients)
     mean = np.exp(-np.logaddexp(0, -eta))  # 1 / (1 + exp(-eta)), without overflow
@@ -56,5 +56,5 @@ def derivatives(coefficients: list[float], fit: FitName, info: RunInfo) -> dict[
 
 @rpc
 def forget(fit: FitName, info: RunInfo) -> bool:
-    """Remove what was kept; whether there was anything."""
-    return remove(info, fit)
+    """Remove the stored rows; return whether they existed."""
+    return remove_rows(info, fit)

@@ -1,4 +1,4 @@
-"""The analysis of ``pooled`` as it is written for v3: a master takes a client and data, an rpc's name begins with RPC_."""
+"""The analysis of ``pooled``, written for v3: a master gets a client and data, and an rpc's name begins with RPC_."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ def central(client, data, column):
     while not client.get_task(task["id"])["complete"]:
         time.sleep(0.1)
     results = client.get_results(task["id"])
-    info(f"{len(results)} answers")
+    info(f"{len(results)} results")
     return {
         "average": sum(result["sum"] for result in results) / sum(result["count"] for result in results),
         "count": sum(result["count"] for result in results),
@@ -23,8 +23,8 @@ def central(client, data, column):
     }
 
 
-def with_the_new_client(client, data, column):
-    """For ``use_new_client=True``."""
+def use_new_client(client, data, column):
+    """Use the calls of the client that ``use_new_client=True`` selects."""
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(
         input_={"method": "partial", "args": [column]}, organization_ids=ids, name="new", description="its client"
@@ -39,8 +39,8 @@ def with_the_new_client(client, data, column):
     }
 
 
-def asks_the_failing(client, data):
-    """What a master hears of a subtask that fails."""
+def run_failing_subtask(client, data):
+    """Return the information that a master gets about a failed subtask."""
     task = client.create_new_task(
         input_={"method": "fails"}, organization_ids=[o["id"] for o in client.get_organizations_in_my_collaboration()]
     )
@@ -55,7 +55,7 @@ def RPC_partial(data, column):
 
 
 def RPC_table(data):
-    """What only a pickle can hold."""
+    """Return a value that only a pickle can contain."""
     return data
 
 

@@ -1,10 +1,10 @@
-"""The analysis of ``pooled`` as it is written with vantage6-algorithm-tools 4."""
+"""The analysis of ``pooled`` written with vantage6-algorithm-tools 4."""
 
-from peer_v4.central import asks_the_failing, central, what_it_reaches
+from peer_v4.central import run_failing_subtask, central, use_every_call
 from peer_v4.partial import exits, fails, partial, prints, queries, sheet, two, variables, waits
 
 __all__ = [
-    "asks_the_failing",
+    "run_failing_subtask",
     "central",
     "exits",
     "fails",
@@ -15,5 +15,5 @@ __all__ = [
     "two",
     "variables",
     "waits",
-    "what_it_reaches",
+    "use_every_call",
 ]

@@ -10,7 +10,7 @@ def central(client: AlgorithmClient, column: str):
         input_={"method": "partial", "kwargs": {"column": column}}, organizations=ids, name="partials"
     )
     results = client.wait_for_results(task_id=task["id"], interval=0.1)
-    info(f"{len(results)} answers")
+    info(f"{len(results)} results")
     return {
         "average": sum(result["sum"] for result in results) / sum(result["count"] for result in results),
         "count": sum(result["count"] for result in results),
@@ -20,8 +20,8 @@ def central(client: AlgorithmClient, column: str):
 
 
 @algorithm_client
-def what_it_reaches(client: AlgorithmClient):
-    """All else that its client can ask for."""
+def use_every_call(client: AlgorithmClient):
+    """Use all other calls of the client."""
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(input_={"method": "partial", "args": ["age"]}, organizations=ids)
     client.wait_for_results(task["id"], interval=0.1)
@@ -38,8 +38,8 @@ def what_it_reaches(client: AlgorithmClient):
 
 
 @algorithm_client
-def asks_the_failing(client: AlgorithmClient):
-    """What a master hears of a subtask that fails."""
+def run_failing_subtask(client: AlgorithmClient):
+    """Return the information that a master gets about a failed subtask."""
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(input_={"method": "fails"}, organizations=ids)
     results = client.wait_for_results(task["id"], interval=0.1)

@@ -21,13 +21,13 @@ def two(first: pd.DataFrame, other: pd.DataFrame):
 
 @data(1)
 def queries(df: pd.DataFrame):
-    """Of a database that answers queries."""
+    """Return the table of a database with a query."""
     return df.to_dict("list")
 
 
 @data(1)
 def sheet(df: pd.DataFrame):
-    """Of a workbook."""
+    """Return the table of a worksheet."""
     return df.to_dict("list")
 
 

@@ -1,4 +1,4 @@
-"""The analysis of ``pooled`` as it is written with vantage6-algorithm-tools 5."""
+"""The analysis of ``pooled`` written with vantage6-algorithm-tools 5."""
 
 import os
 import sys
@@ -30,7 +30,7 @@ def central(client: AlgorithmClient, column: str):
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(method="partial", arguments={"column": column}, organizations=ids, name="partials")
     results = client.wait_for_results(task_id=task["id"], interval=0.1)
-    info(f"{len(results)} answers")
+    info(f"{len(results)} results")
     return {
         "average": sum(result["sum"] for result in results) / sum(result["count"] for result in results),
         "count": sum(result["count"] for result in results),
@@ -41,8 +41,8 @@ def central(client: AlgorithmClient, column: str):
 
 @a_central
 @algorithm_client
-def what_it_reaches(client: AlgorithmClient):
-    """All else that its client can ask for."""
+def use_every_call(client: AlgorithmClient):
+    """Use all other calls of the client."""
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(method="partial", arguments={"column": "age"}, organizations=ids)
     client.wait_for_results(task["id"], interval=0.1)
@@ -59,8 +59,8 @@ def what_it_reaches(client: AlgorithmClient):
 
 @a_central
 @algorithm_client
-def asks_the_failing(client: AlgorithmClient):
-    """What a master hears of a subtask that fails."""
+def run_failing_subtask(client: AlgorithmClient):
+    """Return the information that a master gets about a failed subtask."""
     ids = [organization["id"] for organization in client.organization.list()]
     task = client.task.create(method="fails", organizations=ids)
     results = client.wait_for_results(task["id"], interval=0.1)
@@ -83,7 +83,7 @@ def two(first: pd.DataFrame, other: pd.DataFrame):
 @federated
 @dataframes
 def grouped(tables: dict):
-    """Several dataframes as one argument."""
+    """Return the columns of several dataframes, which are one argument."""
     return {name: list(table.columns) for name, table in tables.items()}
 
 
@@ -124,7 +124,7 @@ def prints():
 
 @data_extraction
 def read_upper(connection_details: dict):
-    """An extraction of the author's own, with the database's details."""
+    """A custom extraction, which gets the details of the database."""
     table = pd.read_csv(connection_details["uri"])
     return table.rename(columns=str.upper)
 

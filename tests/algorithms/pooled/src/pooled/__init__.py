@@ -1,4 +1,4 @@
-"""The analysis of ``peer_v3``, ``peer_v4`` and ``peer_v5``, as it is written with algotools."""
+"""The analysis of ``peer_v3``, ``peer_v4`` and ``peer_v5``, written with algotools."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Functions for every step: tables made of databases, made anew, and computed with."""
+"""Functions for all steps of a session: extraction, preprocessing and computation."""
 
 import os
 import time
@@ -11,20 +11,20 @@ from algotools import AlgorithmClient, Column, Database, RunInfo, master, rpc
 
 @rpc(step="data_extraction")
 def grown_ups(source: Database, at_least: int = 18) -> pd.DataFrame:
-    """Read the file by itself."""
+    """Extract from a database that the function reads itself."""
     table = pd.read_csv(source.uri)
     return table[table["age"] >= at_least]
 
 
 @rpc(step="data_extraction")
 def born(data: pd.DataFrame, year: int, info: RunInfo) -> pd.DataFrame:
-    """Whatever the database is, algotools has read it."""
+    """Extract from a table that algotools has read from any kind of database."""
     return data.assign(born=year - data["age"], organization=info.organization_id)
 
 
 @rpc(step="data_extraction")
 def waits_for(data: pd.DataFrame, file: str, info: RunInfo) -> pd.DataFrame:
-    """Extract; at one node only when a file is there."""
+    """Extract; organization 3 waits until a file exists."""
     while info.organization_id == 3 and not Path(file).exists():
         time.sleep(0.02)
     return data
@@ -56,14 +56,14 @@ def shortened(data: pd.DataFrame, rows: int) -> pd.DataFrame:
 
 @rpc(step="preprocessing")
 def as_arrow(data: pd.DataFrame) -> object:
-    """What is given back may be an Arrow table, where the image has pyarrow."""
+    """Return an Arrow table, which requires pyarrow in the image."""
     import pyarrow as pa
 
     return pa.Table.from_pandas(data.assign(half=data["age"] / 2))
 
 
 @rpc(step="preprocessing")
-def names_alone(data: pd.DataFrame) -> list[str]:
+def only_names(data: pd.DataFrame) -> list[str]:
     return list(data["name"])
 
 
@@ -74,7 +74,7 @@ def total(data: pd.DataFrame, column: Column) -> int:
 
 @rpc
 def ages(first: pd.DataFrame, second: pd.DataFrame) -> list[list[int]]:
-    """Of two tables, in their order."""
+    """Return the ages of two tables in the order of the tables."""
     return [first["age"].tolist(), second["age"].tolist()]
 
 
@@ -85,7 +85,7 @@ def file_of(table: Database) -> dict[str, object]:
 
 @rpc
 def surroundings(info: RunInfo) -> dict[str, object]:
-    """What a run is told, and what it finds in its environment."""
+    """Return the metadata of the run, and the names of its environment variables."""
     return {
         "task": info.task_id,
         "node": info.node_id,
@@ -98,7 +98,7 @@ def surroundings(info: RunInfo) -> dict[str, object]:
 
 @rpc
 def keeps(info: RunInfo, text: str) -> str:
-    """Write into the temporary folder; gives what was there."""
+    """Append a text to a file in the temporary folder; return the texts before it."""
     file = Path(str(info.temporary_folder)) / "kept"
     before = file.read_text() if file.exists() else ""
     file.write_text(before + text)
@@ -106,8 +106,8 @@ def keeps(info: RunInfo, text: str) -> str:
 
 
 @master
-def environment_of_a_master(client: AlgorithmClient) -> dict[str, object]:
-    """It reaches the others without what the node handed over for that."""
+def master_environment(client: AlgorithmClient) -> dict[str, object]:
+    """Return the environment of a master, which reaches other nodes without the variables of its node."""
     return {"organizations": list(client.organizations), "environment": sorted(os.environ)}
 
 

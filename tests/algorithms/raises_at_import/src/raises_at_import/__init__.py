@@ -1,4 +1,4 @@
-"""Trips over a value while it is imported."""
+"""Raises an exception with a value during its import."""
 
 
 def look_up(name):

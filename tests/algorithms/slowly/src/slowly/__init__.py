@@ -1,4 +1,4 @@
-"""Takes its time, in rounds, and says how far it has come; a file lets it go on, so that nobody has to hurry to look."""
+"""Slow functions that report progress. A test creates a file (the gate) to let a function continue."""
 
 import time
 from pathlib import Path
@@ -14,7 +14,7 @@ class NotToday(UserError):
 
 @rpc
 def step(info: RunInfo, number: int, gate: str = "", fails_at: int = 0, seconds: float = 0.0) -> int:
-    """One round at one node: half of it, then a wait for the file ``gate``, then the rest."""
+    """Run one round at one node: the first half, a wait for the file ``gate``, then the second half."""
     if info.organization_id == fails_at:
         raise NotToday(organization=fails_at)
     algotools.log(f"step {number} has begun")
@@ -36,14 +36,14 @@ def rounds(
     quorum: int | None = None,
     organizations: list[Organization] | None = None,
 ) -> list[int]:
-    """Rounds of all nodes; each waits at a gate of its own: ``gate-1``, ``gate-2`` and so on."""
-    found = []
+    """Run rounds at all nodes; each round has its own gate: ``gate-1``, ``gate-2`` and so on."""
+    counts = []
     for now in range(1, number + 1):
         algotools.progress((now - 1) / number, f"round {now} of {number}")
-        its = {"number": now, "gate": f"{gate}-{now}" if gate else "", "fails_at": fails_at, "seconds": seconds}
-        asked = client.run(step, organizations=organizations, quorum=quorum, arguments=its)
-        found.append(len(asked))
-    return found
+        options = {"number": now, "gate": f"{gate}-{now}" if gate else "", "fails_at": fails_at, "seconds": seconds}
+        results = client.run(step, organizations=organizations, quorum=quorum, arguments=options)
+        counts.append(len(results))
+    return counts
 
 
 @rpc
@@ -54,7 +54,7 @@ def chatters(times: int) -> int:
 
 
 @rpc
-def never_stops_talking(gate: str) -> str:
+def log_until_gate(gate: str) -> str:
     while not Path(gate).exists():
         algotools.log("and another thing")
         time.sleep(0.001)
@@ -62,13 +62,13 @@ def never_stops_talking(gate: str) -> str:
 
 
 @rpc
-def talks_at_length(length: int) -> str:
+def return_long_text(length: int) -> str:
     return "x" * length
 
 
 @rpc
-def shouts(gate: str = "") -> str:
-    """Prints as functions do, to everybody's terminal where it runs inline."""
+def print_and_log(gate: str = "") -> str:
+    """Print and log; with the runner inline, both go to the terminal."""
     print("printed by the function")
     algotools.log("said \x1b[31mloudly\x1b[0m")
     wait_for(gate)

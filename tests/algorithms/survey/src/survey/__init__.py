@@ -1,4 +1,4 @@
-"""An algorithm as authors write them: modules, strings as annotations, classes as arguments, helpers."""
+"""A realistic algorithm: several modules, postponed annotations, classes as arguments, helpers."""
 
 from survey.functions import count, summary
 from survey.helpers import tidy

@@ -1,4 +1,4 @@
-"""What a task can call."""
+"""The functions that a task can call."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def count(
     Args:
         groups: the groups, in the order
             of the answer.
-        unit: what to count.
+        unit: the unit to count.
 
     Returns:
         A count for each group.

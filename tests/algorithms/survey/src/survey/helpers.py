@@ -1,6 +1,6 @@
-"""What the functions need; no endpoint."""
+"""Helpers of the functions; a task cannot call them."""
 
 
 def tidy(values: list[str]) -> list[str]:
-    """Stripped and in order."""
+    """Strip and sort the values."""
     return sorted(value.strip() for value in values)

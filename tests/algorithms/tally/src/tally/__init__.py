@@ -1,4 +1,4 @@
-"""Counts and adds up: what the nodes of a federation are asked for, and masters that bear more or less."""
+"""Sums and counts at the nodes, and masters that accept or refuse failures of nodes."""
 
 import numpy as np
 import pandas as pd
@@ -6,17 +6,17 @@ import pandas as pd
 from algotools import AlgorithmClient, Column, Organization, RunInfo, UserError, master, rpc
 
 
-class TooFewRows(UserError):
+class TallyTooSmall(UserError):
     text = "fewer than {minimum} rows have a value"
     minimum: int
 
 
 @rpc
 def tally(data: pd.DataFrame, column: Column, minimum: int = 0) -> dict[str, object]:
-    """Sum and count, and the values squared, which only another of our functions gets as an array."""
+    """Return sum and count, and the squared values as an array, which only a master receives as an array."""
     values = data[column].dropna()
     if values.size < minimum:
-        raise TooFewRows(minimum=minimum)
+        raise TallyTooSmall(minimum=minimum)
     return {"sum": values.sum(), "count": values.size, "squares": np.square(values.to_numpy(dtype=float))}
 
 
@@ -40,32 +40,34 @@ def mean(
     timeout: float | None = None,
     quorum: int | None = None,
 ) -> dict[str, object]:
-    """The mean over all that answer, and who did not."""
-    found = client.run(tally, organizations=organizations, timeout=timeout, quorum=quorum, column=column)
-    answers = list(found)
-    for answer in answers:
-        assert isinstance(answer["squares"], np.ndarray)
-    total, count = sum(a["sum"] for a in answers), sum(a["count"] for a in answers)
-    return {"mean": total / count, "failures": {str(o): why for o, why in found.failures.items()}}
+    """Return the mean over all nodes with a result, and the failures of the others."""
+    results = client.run(tally, organizations=organizations, timeout=timeout, quorum=quorum, column=column)
+    partials = list(results)
+    for partial in partials:
+        assert isinstance(partial["squares"], np.ndarray)
+    total, count = sum(a["sum"] for a in partials), sum(a["count"] for a in partials)
+    return {"mean": total / count, "failures": {str(o): failure for o, failure in results.failures.items()}}
 
 
 @master
-def as_they_come(
+def tally_as_completed(
     client: AlgorithmClient, column: str, minimums: list[int], timeout: float | None = None
 ) -> dict[str, object]:
-    """Each organization with a minimum of its own: who answers, in the order of the answers, and who does not."""
-    own = {organization: {"minimum": least} for organization, least in zip(client.organizations, minimums, strict=True)}
-    found = client.run(tally, arguments=own, column=column, quorum=1, timeout=timeout)
-    order = [[organization, answer["count"]] for organization, answer in found.as_completed()]
-    return {"order": order, "failures": {str(o): why for o, why in found.failures.items()}}
+    """Send each organization its own minimum; return the counts in the order of the results, and the failures."""
+    arguments = {
+        organization: {"minimum": least} for organization, least in zip(client.organizations, minimums, strict=True)
+    }
+    results = client.run(tally, arguments=arguments, column=column, quorum=1, timeout=timeout)
+    order = [[organization, partial["count"]] for organization, partial in results.as_completed()]
+    return {"order": order, "failures": {str(o): failure for o, failure in results.failures.items()}}
 
 
 @master
-def asks_for_a_failure(client: AlgorithmClient, column: str, at: int) -> list[int]:
+def run_failing_rpc(client: AlgorithmClient, column: str, at: int) -> list[int]:
     return list(client.run(fails, column=column, at=at))
 
 
 @master
-def who(client: AlgorithmClient, info: RunInfo) -> int:
-    """Where the master itself runs."""
+def master_organization(client: AlgorithmClient, info: RunInfo) -> int:
+    """Return the organization at which the master runs."""
     return info.organization_id

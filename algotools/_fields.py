@@ -1,0 +1,58 @@
+"""The fields of an author's error: names and types that its class declares, and values that have these types."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import numbers
+from types import UnionType
+from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+
+def find_fields(cls: type, base: type) -> dict[str, Any]:
+    """Return the annotated fields of a class and its bases, with their annotations."""
+    bases = [b for b in reversed(cls.__mro__) if issubclass(b, base) and b is not base]
+    names = [name for base in bases for name in inspect.get_annotations(base) if name != "text"]
+    try:
+        annotations = get_type_hints(cls)
+    except NameError:  # the class is local to a function, and so are its annotations
+        annotations = {}
+    return {name: annotations.get(name) for name in names}
+
+
+def convert_field(cls: type, name: str, annotation: Any, value: object) -> bool | float | str | enum.Enum | None:
+    """Return a field's value as a plain number, boolean, string or enum member; None as an annotation accepts all."""
+    for choice in _list_choices(annotation):
+        if _is_constant(choice, value) or (choice is type(None) and value is None):
+            return cast("bool | float | str | enum.Enum", value)
+        if choice in (None, bool) and (isinstance(value, bool) or type(value).__name__ in ("bool_", "bool")):
+            return bool(value)  # also numpy's
+        if isinstance(value, bool):
+            continue
+        if choice in (None, int) and isinstance(value, numbers.Integral):
+            return int(value)
+        if choice in (None, float) and isinstance(value, numbers.Real):
+            return int(value) if isinstance(value, numbers.Integral) else float(value)
+        if choice in (None, str) and isinstance(value, str):
+            return str.__str__(value)
+    # The value itself may be data, so the message does not name it.
+    expected = (
+        "a string, a number, a boolean or an enum" if annotation is None else inspect.formatannotation(annotation)
+    )
+    raise TypeError(f"field {name} of {cls.__name__} must be {expected}, not {type(value).__name__}")
+
+
+def is_constant_of(annotation: Any, value: object) -> bool:
+    """Return whether a ``Literal`` or an enum in the annotation declares the value."""
+    return any(_is_constant(choice, value) for choice in _list_choices(annotation))
+
+
+def _list_choices(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union, or the annotation itself."""
+    return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+
+
+def _is_constant(annotation: Any, value: object) -> bool:
+    if get_origin(annotation) is Literal:
+        return any(type(value) is type(constant) and value == constant for constant in get_args(annotation))
+    return isinstance(annotation, type) and issubclass(annotation, enum.Enum) and isinstance(value, annotation)

@@ -1,0 +1,80 @@
+"""The commands and their help."""
+
+from __future__ import annotations
+
+import inspect as python_inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+from algotools import __version__
+from algotools.cli._decode import DECODE_EXAMPLES, decode
+from algotools.cli._describe import describe
+from algotools.cli._images import BUILD_EXAMPLES, INSPECT_KEYS, build, inspect, push
+from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
+from algotools.cli._run import RUN_EXAMPLES, run
+
+app = typer.Typer(
+    name="algotools",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _join_lines(text: str | None) -> str:
+    """Join the lines of each paragraph. Typer would keep the line breaks of the source in paragraphs that it wraps."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in python_inspect.cleandoc(text or "").split("\n\n"))
+
+
+class _Command(TyperCommand):
+    """A command whose usage errors have no traces of the library with which typer converts values."""
+
+    def parse_args(self, *arguments: Any) -> list[str]:
+        """Parse the arguments of the command line; see click."""
+        try:
+            return super().parse_args(*arguments)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
+
+def _add(command: Callable[..., None], epilog: str = "") -> None:
+    app.command(cls=_Command, help=_join_lines(command.__doc__), epilog=_join_lines(epilog))(command)
+
+
+_add(new, NEW_EXAMPLES)
+_add(run, RUN_EXAMPLES)
+_add(decode, DECODE_EXAMPLES)
+_add(describe)
+_add(check, CHECK_EXAMPLES)
+_add(build, BUILD_EXAMPLES)
+_add(push)
+_add(inspect, INSPECT_KEYS)
+
+
+_INTRODUCTION = """
+Write algorithms for federated analysis, and run them over several nodes on this machine.
+
+[dim]First steps: [/dim]algotools new[dim] creates a project. In its folder, [/dim]algotools describe[dim] shows the
+functions, and [/dim]algotools run METHOD name=value[dim] runs a function.[/dim]
+"""
+
+
+def _show_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"algotools {__version__}")
+        raise typer.Exit
+
+
+@app.callback(help=_join_lines(_INTRODUCTION))
+def algotools(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Handle the options that belong to no command."""
+    del version

@@ -1,0 +1,185 @@
+"""``algotools describe``: show the functions of an algorithm, their arguments and databases.
+
+A description may come from an image of an unknown author, so all of its content is untrusted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+
+from algotools.data import FORMS
+from algotools.declare import locate
+from algotools.declare.description import describe as describe_algorithm
+from algotools.project.store import StoreChoice, build_metadata, collect_metadata
+
+if TYPE_CHECKING:
+    from algotools.project.store import Generation
+
+ALGORITHM_HELP = "Folder of a project, name of an installed algorithm, or a module. Default: the current folder."
+
+_STORE_PANEL = "For the algorithm store"
+
+
+def describe(
+    target: Annotated[str, typer.Argument(help=ALGORITHM_HELP, metavar="ALGORITHM", show_default=False)] = ".",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; the arguments are a JSON Schema.")] = False,
+    store: Annotated[
+        StoreChoice | None,
+        typer.Option(
+            help="Print the JSON metadata for the algorithm store of v4 or v5. v3 has no store.",
+            rich_help_panel=_STORE_PANEL,
+        ),
+    ] = None,
+    image: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REF",
+            help="Name of the image, preferably with digest. Default: image in \\[tool.algotools], version as tag.",
+            rich_help_panel=_STORE_PANEL,
+        ),
+    ] = None,
+    code_url: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="URL of the source code. Default: the URLs in pyproject.toml, otherwise the git remote origin.",
+            rich_help_panel=_STORE_PANEL,
+        ),
+    ] = None,
+) -> None:
+    """Show the functions of an algorithm: methods, arguments and databases.
+
+    The description is derived from the signatures and docstrings of the functions.
+
+    algotools describe --store 4 > algorithm_store.json
+    """
+    if store is None and (image or code_url):
+        raise typer.BadParameter("only allowed with --store 4 or --store 5", param_hint=["--image", "--code-url"])
+    location = locate.locate(target)
+    with contextlib.redirect_stdout(sys.stderr):  # the module may print when it is imported
+        algorithm = locate.load(location)
+    if store is not None:
+        metadata = collect_metadata(target, location, image=image, code_url=code_url)
+        print_json(build_metadata(algorithm, metadata, cast("Generation", int(store.value))))
+        return
+    description = describe_algorithm(algorithm)
+    if as_json:
+        print_json(description)
+    else:
+        console = Console(highlight=False)
+        console.print(f"[bold]{make_printable(description['algorithm'])}[/bold]")
+        show_functions(console, description)
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON. Structs become objects."""
+    typer.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
+
+
+def make_printable(text: object) -> str:
+    """Escape the markup in a text, and replace control characters."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in str(text)))
+
+
+def show_functions(console: Console, description: Mapping[str, Any]) -> None:
+    """Show the functions in the description of a project or an image."""
+    for function in description["functions"]:
+        step = function.get("step", "compute")
+        kind = function["role"] if step == "compute" else step
+        console.print(
+            f"\n[bold cyan]{make_printable(function['method'])}[/bold cyan] [dim]({make_printable(kind)})[/dim]"
+        )
+        if text := function.get("description"):
+            console.print(Padding(make_printable(text), (0, 0, 0, 2)))
+        for database in function.get("databases", ()):
+            label = database.get("label")
+            source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"
+            form = _ANNOTATIONS.get(database["form"], database["form"])
+            console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
+        table = _make_arguments_table(function.get("arguments", {}))
+        if table.rows:
+            console.print(table)
+
+
+_ANNOTATIONS = {form: ".".join(annotation) for annotation, form in reversed(FORMS.items())}
+"""Form of data -> the annotation that requests it."""
+
+
+def _make_arguments_table(schema: Mapping[str, Any]) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    definitions = schema.get("$defs")
+    for name, argument in schema.get("properties", {}).items():
+        default = ""
+        if name not in schema.get("required", ()):
+            default = f"default: {argument['default']!r}" if "default" in argument else "optional"
+        type_ = format_type(argument, definitions if isinstance(definitions, Mapping) else {})
+        cells = (name, type_, default, argument.get("description", ""))
+        table.add_row("", *map(make_printable, cells))
+    return table
+
+
+_NAMES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
+
+_FORMATS = {
+    "column": "Column",
+    "organization": "Organization",
+    "date-time": "datetime",
+    "date": "date",
+    "time": "time",
+    "duration": "timedelta",
+    "uuid": "UUID",
+    "decimal": "Decimal",
+}
+
+_MAX_DEPTH = 8
+"""Deeper levels of a nested type are shown as Any. A type that contains itself would not end otherwise."""
+
+
+def format_type(schema: object, definitions: Mapping[str, Any], depth: int = 0) -> str:
+    """Format a JSON Schema as the corresponding Python type, for instance ``list[Column]``."""
+    if not isinstance(schema, Mapping) or not schema or depth > _MAX_DEPTH:
+        return "Any"
+
+    def format_part(part: object) -> str:
+        return format_type(part, definitions, depth + 1)
+
+    match schema:
+        case {"$ref": str(reference)}:
+            name = reference.rpartition("/")[2]
+            target = definitions.get(name)
+            text = format_part(target) if isinstance(target, Mapping) and "enum" in target else name
+        case {"type": "array", "format": str(name)}:  # an array or a column
+            text = name.rpartition(".")[2]
+        case {"type": "object", "format": str(name)}:
+            text = f"Argument[{name.rpartition('.')[2]}]"
+        case {"enum": list(choices)}:
+            text = " | ".join(map(repr, choices))
+        case {"const": value}:
+            text = repr(value)
+        case {"anyOf": list(parts)} | {"oneOf": list(parts)}:
+            text = " | ".join(dict.fromkeys(map(format_part, parts)))
+        case {"type": list(kinds)}:
+            text = " | ".join(dict.fromkeys(format_part({**schema, "type": kind}) for kind in kinds))
+        case {"type": "array", "prefixItems": list(parts)}:
+            text = f"tuple[{', '.join(map(format_part, parts))}]"
+        case {"type": "array"}:
+            text = f"list[{format_part(schema['items'])}]" if schema.get("items") else "list"
+        case {"type": "object", "title": str(title)}:
+            text = title
+        case {"type": "object"}:
+            values = schema.get("additionalProperties")
+            text = f"dict[str, {format_part(values)}]" if isinstance(values, Mapping) and values else "dict"
+        case _:
+            text = _FORMATS.get(str(schema.get("format"))) or _NAMES.get(str(schema.get("type")), "")
+    return text or "Any"

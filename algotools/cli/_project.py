@@ -1,0 +1,241 @@
+"""``algotools new`` and ``algotools check``: commands for a project."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.status import Status
+
+from algotools.cli._describe import ALGORITHM_HELP, make_printable, print_json
+from algotools.cli._run import parse_timeout
+from algotools.errors import CheckFailed, ScaffoldError
+from algotools.project import scaffold
+
+if TYPE_CHECKING:
+    from algotools.project.check import Report
+
+
+NEW_EXAMPLES = """
+[bold]Examples[/bold]
+
+algotools new "Cohort Mean"
+
+algotools new "Event Model" --kind iterative --author "Jane Roe" --registry harbor.example.org --no-input
+
+algotools new "Cohort Mean" --no-input --dry-run
+"""
+
+
+def new(
+    title: Annotated[
+        str | None,
+        typer.Argument(
+            help="Title of the algorithm. [i]Cohort Mean[/i] creates the folder cohort-mean.", metavar="TITLE"
+        ),
+    ] = None,
+    kind: Annotated[
+        scaffold.ProjectKind | None,
+        typer.Option(
+            help="[i]average[/i]: one round, one result per node. [i]iterative[/i]: rounds until convergence."
+        ),
+    ] = None,
+    description: Annotated[str | None, typer.Option(help="Description of the algorithm in one sentence.")] = None,
+    author: Annotated[str | None, typer.Option(help="Copyright holder.")] = None,
+    licence: Annotated[
+        scaffold.Licence | None,
+        typer.Option("--licence", "--license", help=f"One of {', '.join(scaffold.Licence)}.", metavar="LICENCE"),
+    ] = None,
+    registry: Annotated[str | None, typer.Option(help="Registry for the image.")] = None,
+    image_name: Annotated[str | None, typer.Option(help="Name of the image in the registry.")] = None,
+    algotools_from: Annotated[
+        str | None,
+        typer.Option(
+            "--algotools",
+            help="Requirement with which pip installs algotools in the CI pipelines, for instance a git+https URL.",
+            metavar="REQUIREMENT",
+        ),
+    ] = None,
+    parent: Annotated[
+        Path,
+        typer.Option("--in", help="Parent folder of the project. Default: .", metavar="FOLDER", show_default=False),
+    ] = Path(),
+    no_input: Annotated[bool, typer.Option("--no-input", help="Do not prompt; use the defaults.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the files without writing them.")] = False,
+) -> None:
+    """Create a project: example functions, tests, test data, Dockerfile and CI pipelines.
+
+    Prompts for all values that are not passed as options.
+    """
+    options = {
+        "title": title,
+        "kind": kind and kind.value,
+        "description": description,
+        "author": author,
+        "licence": licence and licence.value,
+        "registry": registry,
+        "image_name": image_name,
+        "__algotools": scaffold.read_installation_source() if algotools_from is None else algotools_from,
+    }
+    values = {question: text for question, text in options.items() if text is not None}
+    if no_input and title is None:
+        raise typer.BadParameter(
+            'required with --no-input: algotools new "Cohort Mean" --no-input', param_hint="'TITLE'"
+        )
+    answers = scaffold.collect_answers(values, None if no_input else _prompt)
+    if dry_run:
+        for name in scaffold.preview_project(answers, parent).files:
+            typer.echo(f"{parent / answers['__project'] / name}")
+        return
+    project = scaffold.create_project(answers, parent)
+    console = Console(highlight=False)
+    console.print(f"{project.folder}: {len(project.files)} files", markup=False, soft_wrap=True)
+    console.print(f"\n  cd {shlex.quote(str(project.folder))}\n  {answers['__run']}", markup=False, soft_wrap=True)
+
+
+def _prompt(question: scaffold.Question, problem: Callable[[str], str]) -> str:
+    """Prompt on standard error until the answer is valid. An empty answer selects the default."""
+    console = Console(stderr=True, highlight=False)
+    console.print(f"\n{question.prompt}", markup=False, soft_wrap=True)
+    for meaning in question.choices.values():
+        console.print(f"  {meaning}", markup=False, soft_wrap=True)
+    while True:
+        try:
+            typed = console.input(f"[bold]{question.name}[/bold] [dim]\\[{escape(question.default)}][/dim]: ")
+        except EOFError:
+            raise ScaffoldError(
+                f"no answer for {question.name}; pass the value as an option, or use --no-input"
+            ) from None
+        answer = typed.strip() or question.default
+        if not (message := problem(answer)):
+            return answer
+        console.print(f"[red]{escape(message)}[/red]", soft_wrap=True)
+
+
+CHECK_EXAMPLES = """
+[bold]Examples[/bold]
+
+algotools check
+
+algotools check examples/average --json
+
+algotools check --no-trial
+
+[bold]Keys of --json[/bold]
+
+algorithm (the module; null: unknown), findings (list of objects with rule, file, line (null: the whole file), reason,
+way_out)
+"""
+
+
+def check(
+    target: Annotated[str, typer.Argument(help=ALGORITHM_HELP, metavar="ALGORITHM", show_default=False)] = ".",
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object; see below.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            help="Time limit of the import and of each call of an rpc, in seconds. Default: 60.",
+            metavar="SECONDS",
+            parser=parse_timeout,
+            show_default=False,
+        ),
+    ] = None,
+    no_trial: Annotated[
+        bool, typer.Option("--no-trial", help="Do not call any function. The module is still imported.")
+    ] = False,
+) -> None:
+    """Report problems that would occur at a node or in the build of the image.
+
+    In a project, all files are checked; in an installed algorithm or a module, only the functions. Docker and git are
+    not required. The exit code is 67 if there are findings; docs/check.md explains each rule.
+
+    The command runs the algorithm's code: it imports the module, and if the project has a federation.yaml, it calls
+    each rpc without required arguments, or with columns as its required arguments, once on the data of the first
+    organization. On Linux the code runs in a sandbox: no privileges, no network, only the project's files, and limits
+    of memory and time. The command shows what runs before it runs, and the parts of the sandbox that are missing here.
+    """
+    from algotools.project.check import LIMIT, TRIAL_RULES  # importing the docker package is slow
+    from algotools.project.check import check as check_algorithm
+
+    limit = LIMIT if timeout is None else timeout
+    with contextlib.closing(_WaitView(limit)) as view:
+        report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
+    if no_trial:
+        _note(f"--no-trial left out the calls of rpcs, which can find: {', '.join(TRIAL_RULES)}")
+    if as_json:
+        print_json({"algorithm": report.algorithm, "findings": report.findings})
+    else:
+        _show_report(report)
+    if report.findings:
+        raise CheckFailed(_format_count(len(report.findings), "finding"))
+
+
+def _note(text: str) -> None:
+    Console(stderr=True, highlight=False).print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
+
+
+class _WaitView:
+    """Shows on standard error what a check waits for: on a terminal on one line, otherwise in a line now and then."""
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._console = Console(stderr=True, highlight=False)
+        self._status: Status | None = None
+        self._step = ""
+        self._next = _FIRST_LINE
+
+    def announce(self, text: str) -> None:
+        """Show what runs next."""
+        self.close()
+        _note(text)
+
+    def show(self, step: str, seconds: float) -> None:
+        """Show the step and its duration, if it takes noticeably long."""
+        if step != self._step:
+            self._step, self._next = step, _FIRST_LINE
+        if seconds < _FIRST_STATUS:
+            self.close()
+            return
+        text = f"waiting for {make_printable(step)}: {seconds:.0f} s, limit {self._limit:g} s"
+        if self._console.is_terminal:
+            self._status = self._status or self._console.status(text)
+            self._status.start()
+            self._status.update(text)
+        elif seconds >= self._next:
+            self._next *= 2
+            self._console.print(text, soft_wrap=True)
+
+    def close(self) -> None:
+        """Remove the line from the terminal."""
+        if self._status is not None:
+            self._status.stop()
+
+
+def _show_report(report: Report) -> None:
+    console = Console(highlight=False)
+    for finding in report.findings:
+        console.print(
+            f"[bold]{make_printable(finding.location)}[/bold]  [red]{make_printable(finding.rule)}[/red]",
+            soft_wrap=True,
+        )
+        console.print(f"  {make_printable(finding.reason)}", soft_wrap=True)
+        console.print(f"  [green]→[/green] {make_printable(finding.way_out)}\n", soft_wrap=True)
+    number = _format_count(len(report.findings), "finding") if report.findings else "no findings"
+    extent = f"{_format_count(report.functions, 'function')} and {_format_count(report.files, 'file')}"
+    console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)
+
+
+_FIRST_STATUS = 2.0
+"""Seconds after which a terminal shows the current step."""
+_FIRST_LINE = 5.0
+"""Seconds after which the first line is written if standard error is not a terminal; each further line takes twice."""
+
+
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,1 @@
+"""Declaring functions: the decorators, signatures, the lookup of an algorithm and its description."""

@@ -1,0 +1,309 @@
+"""The signature is the specification: the source of validation, JSON Schema and injection.
+
+A declaration is checked twice. ``check_declaration`` runs in the decorator and refuses what is wrong without resolving
+annotations. ``specify`` runs when the algorithm is loaded and resolves the annotations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
+
+import msgspec
+
+from algotools.declare._arrays import ArrayRefused, describe_schema, encode_array, is_array_type
+from algotools.declare._bounds import BoundsRefused, explain_bounds, translate_bounds
+from algotools.declare._conversion import convert_argument
+from algotools.declare._markers import check_arrays, find_marked_values
+from algotools.declare._nested import check_bounds
+from algotools.declare._packing import pack_arguments
+from algotools.declare._schema import build_schemas
+from algotools.declare.annotations import (
+    ARGUMENT,
+    Columns,
+    Kind,
+    Marker,
+    classify_annotation,
+    format_annotation,
+    has_reference,
+    resolve_hints,
+)
+from algotools.errors import ArgumentsError, DeclarationError
+from algotools.payload import encode_arguments
+from algotools.task import Database, Role, Step
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A parameter of a function: an argument of the task, or an injected value."""
+
+    name: str
+    kind: Kind
+    annotation: Any
+    positional_only: bool
+    keyword_only: bool
+    required: bool
+    default: Any = None
+    form: str = ""
+    label: str | None = None
+    columns: Columns = Columns(())
+
+
+class Specification(msgspec.Struct, frozen=True):
+    """The parameters of a function, from its signature."""
+
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def arguments(self) -> tuple[Parameter, ...]:
+        """The parameters whose values come from the task."""
+        return tuple(p for p in self.parameters if p.kind == "argument")
+
+    @property
+    def positional(self) -> list[str]:
+        """The names of the arguments that a task can pass by position, in order."""
+        return [p.name for p in self.arguments if not p.keyword_only]
+
+    @property
+    def data(self) -> tuple[Parameter, ...]:
+        """The parameters into which data is injected, in order."""
+        return tuple(p for p in self.parameters if p.kind == "data")
+
+    def injects(self, kind: Kind) -> bool:
+        """Whether the function has a parameter of this kind."""
+        return any(p.kind == kind for p in self.parameters)
+
+    def validate(self, args: Sequence[object], kwargs: Mapping[str, object]) -> dict[str, object]:
+        """Check and convert the arguments of a task. An absent argument that has a default stays absent.
+
+        Raises:
+            ArgumentsError: lists all problems. The message contains no value, because values may come from data.
+        """
+        expected = {p.name: p for p in self.arguments}
+        values = dict(zip(self.positional, args, strict=False))
+        problems = []
+        if len(args) > len(self.positional):
+            problems.append(f"{len(args)} positional arguments, but the function takes {len(self.positional)}")
+        problems += [f"{name}: passed twice, by position and by name" for name in kwargs if name in values]
+        values |= kwargs
+        if unknown := [name for name in values if name not in expected]:
+            problems.append(f"unknown: {', '.join(map(_format_name, unknown))}")
+        if missing := [p.name for p in expected.values() if p.required and p.name not in values]:
+            problems.append(f"missing: {', '.join(missing)}")
+        validated = {}
+        for name, parameter in expected.items():
+            if name in values:
+                validated[name], faults = convert_argument(values[name], parameter.annotation)
+                problems += [f"{name}: {fault}" for fault in faults]
+        if problems:
+            signature = ", ".join(f"{p.name}: {format_annotation(p.annotation)}" for p in expected.values())
+            raise ArgumentsError(f"{'; '.join(problems)} (the function takes {signature or 'no arguments'})")
+        return validated
+
+    def pack(self, arguments: Mapping[str, object], method: str) -> dict[str, object]:
+        """Return arguments for a task's input: arrays and tables are encoded if the function declares them.
+
+        Raises:
+            NotSerializable, ResultTooLarge: an array or a table cannot be encoded.
+        """
+        return pack_arguments(arguments, {p.name: p.annotation for p in self.arguments}, method)
+
+    def find_marked(self, arguments: Mapping[str, object], marker: Marker) -> list[Any]:
+        """Return the values of validated arguments whose annotation has the marker, without duplicates, in order."""
+        values = (
+            value
+            for p in self.arguments
+            if p.name in arguments or not p.required
+            for value in find_marked_values(p.annotation, arguments.get(p.name, p.default), marker)
+        )
+        return list(dict.fromkeys(values))
+
+    def schema(self) -> dict[str, object]:
+        """Return the JSON Schema (2020-12) of the task's keyword arguments."""
+        schemas, definitions = build_schemas([p.annotation for p in self.arguments])
+        properties: dict[str, object] = {}
+        for parameter, schema in zip(self.arguments, schemas, strict=True):
+            properties[parameter.name] = {**schema, **_make_default_schema(parameter)}
+        result: dict[str, object] = {
+            "type": "object",
+            "properties": properties,
+            "required": [p.name for p in self.arguments if p.required],
+            "additionalProperties": False,
+        }
+        return {**result, "$defs": definitions} if definitions else result
+
+
+def check_declaration(function: Callable[..., object], role: Role) -> None:
+    """Refuse a declaration that is wrong independently of unresolved annotations.
+
+    Raises:
+        DeclarationError: names the function and the parameter, the reason and the fix.
+    """
+    for parameter in inspect.signature(function).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
+            raise _make_declaration_error(
+                function,
+                f"{stars}{parameter.name} accepts any arguments; declare and annotate each argument",
+                rule="star-arguments",
+            )
+        if parameter.annotation is parameter.empty:
+            raise _make_declaration_error(
+                function,
+                f"parameter {parameter.name} has no annotation; annotate it with its type, for instance `int`",
+                rule="no-annotation",
+            )
+        if not has_reference(parameter.annotation):
+            with contextlib.suppress(NameError):  # a field of a class has a forward reference; `specify` resolves it
+                _make_parameter(function, role, parameter, parameter.annotation)
+
+
+def specify(function: Callable[..., object], role: Role, step: Step = "compute") -> Specification:
+    """Resolve the annotations of a function, and return its parameters.
+
+    Raises:
+        DeclarationError: an annotation cannot be resolved, or cannot be written as JSON.
+    """
+    try:
+        hints = resolve_hints(function)
+        specification = Specification(
+            tuple(
+                _make_parameter(function, role, p, hints[p.name])
+                for p in inspect.signature(function).parameters.values()
+            )
+        )
+    except DeclarationError:
+        raise
+    except NameError as error:
+        raise _make_declaration_error(
+            function,
+            f"the annotation {error.name!r} cannot be resolved when the function is called; "
+            "if it is imported under `if TYPE_CHECKING:`, import it at the top of the module instead",
+            rule="hidden-annotation",
+        ) from None
+    except Exception as error:  # an annotation can be any expression
+        raise _make_declaration_error(function, f"an annotation cannot be resolved: {error}") from None
+    if step != "compute" and len(specification.data) != 1:
+        raise _make_declaration_error(function, _TABLE_SOURCE[step], rule="table-source")
+    return specification
+
+
+_TABLE_SOURCE = {
+    "data_extraction": "declare exactly one parameter for the database, for instance `source: Database`",
+    "preprocessing": "declare exactly one parameter for the table, for instance `data: pd.DataFrame`",
+}
+
+
+def _make_declaration_error(
+    function: Callable[..., object], reason: str, *, rule: str = "declaration"
+) -> DeclarationError:
+    return DeclarationError(f"{getattr(function, '__qualname__', function)}: {reason}", rule=rule)
+
+
+def _make_parameter(
+    function: Callable[..., object], role: Role, parameter: inspect.Parameter, annotation: Any
+) -> Parameter:
+    bare: Any = annotation
+    metadata: list[Any] = []
+    if typing.get_origin(annotation) is Annotated:
+        bare, *metadata = typing.get_args(annotation)
+    kind, form = classify_annotation(bare)
+    if kind == "client" and role == "rpc":
+        raise _make_declaration_error(
+            function,
+            "only a master can use an AlgorithmClient; decorate the function with @master, or remove the parameter",
+            rule="rpc-with-client",
+        )
+    if kind == "data" and ARGUMENT in metadata:
+        kind, form = "argument", ""
+        if any(isinstance(item, (Database, Columns)) for item in metadata):
+            reason = f"parameter {parameter.name}: Argument[…] is sent by the task, but Database and Columns select "
+            raise _make_declaration_error(
+                function, f"{reason}data of the node; remove one of them", rule="no-json-form"
+            )
+    if kind == "argument":
+        annotation = _check_argument(function, parameter, annotation)
+    database = next((m for m in metadata if isinstance(m, Database)), None)
+    columns = next((m for m in metadata if isinstance(m, Columns)), Columns(()))
+    return Parameter(
+        name=parameter.name,
+        kind=kind,
+        annotation=annotation,
+        positional_only=parameter.kind is parameter.POSITIONAL_ONLY,
+        keyword_only=parameter.kind is parameter.KEYWORD_ONLY,
+        required=parameter.default is parameter.empty,
+        default=None if parameter.default is parameter.empty else parameter.default,
+        form=form,
+        label=database.label if database else None,
+        columns=columns,
+    )
+
+
+def _check_argument(function: Callable[..., object], parameter: inspect.Parameter, annotation: Any) -> Any:
+    """Return the annotation of an argument, with bounds that msgspec checks."""
+    try:
+        check_bounds(annotation, parameter.default)
+        annotation = translate_bounds(annotation)
+    except BoundsRefused as refused:
+        reason = f"parameter {parameter.name}: {refused}"
+        raise _make_declaration_error(function, reason, rule="unchecked-bounds") from None
+    try:
+        check_arrays(annotation)
+        msgspec.json.schema(annotation, schema_hook=describe_schema)
+    except ArrayRefused as refused:
+        reason = f"parameter {parameter.name}: {refused}"
+        raise _make_declaration_error(function, reason, rule="no-json-form") from None
+    except (TypeError, ValueError) as error:
+        if reason := explain_bounds(error):
+            reason = f"parameter {parameter.name}: {reason}"
+            raise _make_declaration_error(function, reason, rule="unchecked-bounds") from None
+        raise _make_declaration_error(
+            function,
+            f"parameter {parameter.name}: {format_annotation(annotation)} cannot be written as JSON, so a task cannot "
+            "pass it; use numbers, texts, lists, dicts, dataclasses or enums",
+            rule="no-json-form",
+        ) from None
+    if parameter.default is not parameter.empty:
+        try:
+            _, faults = convert_argument(_convert_default(parameter.default, encode_array), annotation)
+        except TypeError:
+            faults = ["not JSON"]
+        if faults:
+            raise _make_declaration_error(
+                function,
+                f"parameter {parameter.name}: the default is not of type {format_annotation(annotation)}; "
+                "correct the default, or widen the annotation (`| None`)",
+                rule="wrong-default",
+            ) from None
+    return annotation
+
+
+def _make_default_schema(parameter: Parameter) -> dict[str, object]:
+    """Return the default for JSON Schema; empty if there is no default, or JSON cannot express it (infinity)."""
+    if parameter.required:
+        return {}
+    try:
+        default = _convert_default(parameter.default, lambda array: json.loads(encode_arguments(array)))
+        json.dumps(default, allow_nan=False)
+    except ValueError:
+        return {}
+    return {"default": default}
+
+
+def _convert_default(default: Any, encode: Callable[[Any], Any]) -> Any:
+    """Return a default as a JSON value; *encode* is called with each array and table."""
+
+    def encode_known(value: Any) -> Any:
+        if not is_array_type(type(value)):
+            raise TypeError
+        return encode(value)
+
+    return msgspec.to_builtins(default, str_keys=True, enc_hook=encode_known)
+
+
+def _format_name(name: str) -> str:
+    """Quote and shorten a name from a task unless it is a short identifier, so that it cannot break a line."""
+    return name if name.isidentifier() and len(name) <= 60 else f"{name[:60]!r}"

@@ -1,0 +1,327 @@
+"""Find an algorithm by folder, entry point or module name, and import it."""
+
+from __future__ import annotations
+
+import ast
+import codecs
+import contextlib
+import importlib
+import linecache
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from algotools.declare.functions import Algorithm, get_registered_functions, unregister
+from algotools.errors import AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, find_named_class, format_traceback
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "algotools.algorithms"
+"""The group of entry points: ``[project.entry-points."algotools.algorithms"]``, name = module."""
+
+_BYTE_ORDER_MARKS = {
+    codecs.BOM_UTF8: "",
+    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, because it begins with the same bytes
+    codecs.BOM_UTF32_BE: "UTF-32",
+    codecs.BOM_UTF16_LE: "UTF-16",
+    codecs.BOM_UTF16_BE: "UTF-16",
+}
+"""Byte order mark -> the encoding's name in a message. Some editors write these bytes, and no editor shows them."""
+
+_FILE_ERRORS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
+
+_import_lock = threading.RLock()
+
+
+class Location(NamedTuple):
+    """The module of an algorithm, and the folder from which it is imported."""
+
+    module: str
+    root: Path | None = None
+    """The folder that comes first on ``sys.path``; None for an installed module."""
+
+
+def locate(name_or_folder: str | Path) -> Location:
+    """Find an algorithm: an existing folder, the name of an entry point, or an importable module, in this order.
+
+    Raises:
+        AlgorithmNotFound: no algorithm has this name. The message lists the installed algorithms.
+    """
+    path = Path(name_or_folder)
+    if path.is_dir():
+        return _locate_in_folder(path.resolve())
+    name = str(name_or_folder)
+    points = _read_entry_points()
+    if name in points:
+        return Location(points[name].module)
+    if _is_importable(name):
+        return Location(name)
+    raise AlgorithmNotFound(
+        f"no algorithm {name!r}: this is not an existing folder, not an installed algorithm "
+        f"(installed: {', '.join(sorted(points)) or 'none'}) and not an importable module"
+    )
+
+
+def locate_in_container(environ: Mapping[str, str]) -> Location:
+    """Find the algorithm of an image: ``ALGOTOOLS_ALGORITHM``, ``PKG_NAME``, or the only installed algorithm.
+
+    Raises:
+        AlgorithmNotFound: no variable is set, and the number of installed algorithms is not one.
+    """
+    if name := environ.get("ALGOTOOLS_ALGORITHM") or environ.get("PKG_NAME"):
+        return _locate_in_folder(Path(name)) if Path(name).is_absolute() else Location(name)
+    points = _read_entry_points()
+    if len(points) == 1:
+        return Location(next(iter(points.values())).module)
+    installed = ", ".join(sorted(points))
+    reason = f"several algorithms are installed ({installed})" if points else "no algorithm is installed"
+    raise AlgorithmNotFound(f"{reason}; set ALGOTOOLS_ALGORITHM to the module of the algorithm")
+
+
+def load(location: Location) -> Algorithm:
+    """Import an algorithm.
+
+    Raises:
+        AlgorithmImportError: the module cannot be imported. The detail contains the traceback.
+        AlgorithmNotFound: the module does not exist, or registers no function.
+        DeclarationError: the declaration of a function is wrong.
+    """
+    with _import_lock:  # an import changes sys.path and sys.modules, and inline runs are threads
+        module = _import(location)
+    functions = get_registered_functions(location.module)
+    if not functions:
+        raise AlgorithmNotFound(
+            f"module {location.module!r} registers no function; decorate functions with @master or @rpc, "
+            "and import their modules in the package's __init__.py"
+        )
+    for function in functions.values():
+        _ = function.specification  # resolves the annotations
+    file = module.__file__
+    return Algorithm(location.module, functions, str(Path(file).parent) if file else None)
+
+
+def reload(location: Location) -> Algorithm:
+    """Import an algorithm again, even if this process has imported it, or inherited the import from its parent.
+
+    Raises:
+        AlgotoolsError: see ``load``.
+    """
+    _remove_package(location.module.partition(".")[0])
+    return load(location)
+
+
+def load_notebook() -> Algorithm:
+    """Return the functions decorated in ``__main__``, a notebook or a script, as an algorithm.
+
+    Raises:
+        AlgorithmNotFound: ``__main__`` has no decorated functions.
+    """
+    functions = get_registered_functions("__main__")
+    if not functions:
+        raise AlgorithmNotFound(
+            "no algorithm: pass algorithm=, or decorate functions of this notebook or script with @master or @rpc"
+        )
+    return Algorithm("__main__", functions)
+
+
+def _locate_in_folder(folder: Path) -> Location:
+    file = folder / "pyproject.toml"
+    if not file.is_file():
+        raise _make_no_project_error(folder)
+    points = get_table(read_toml(file), "project", "entry-points", GROUP)
+    if len(points) != 1:
+        entries = f"{len(points)} entries ({', '.join(points)})" if points else "no entry"
+        raise AlgorithmNotFound(
+            f'{file}: [project.entry-points."{GROUP}"] must have exactly one entry, name = "module"; it has {entries}'
+        )
+    source = folder / "src"
+    return Location(str(next(iter(points.values()))), source if source.is_dir() else folder)
+
+
+def _make_no_project_error(folder: Path) -> AlgorithmNotFound:
+    return AlgorithmNotFound(
+        f"{folder} has no pyproject.toml; name the folder of a project, or create the file with the module of the "
+        f'algorithm under [project.entry-points."{GROUP}"]'
+    )
+
+
+def read_toml(file: Path) -> dict[str, Any]:
+    """Read the ``pyproject.toml`` of a project.
+
+    Raises:
+        AlgorithmNotFound: the file does not exist, cannot be read, or is not valid TOML.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        text = decode_utf8(file.read_bytes())
+    except FileNotFoundError:
+        raise _make_no_project_error(file.parent.resolve()) from None
+    except OSError as error:
+        raise AlgorithmNotFound(f"{file} cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise AlgorithmNotFound(f"{file} is not valid TOML: the file {error}") from None
+    try:
+        return tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
+    except ValueError as error:  # TOMLDecodeError, or an integer with thousands of digits
+        raise AlgorithmNotFound(f"{file} is not valid TOML: {error}") from None
+    except RecursionError:
+        raise AlgorithmNotFound(f"{file} is not valid TOML: the values are nested too deeply") from None
+
+
+def decode_utf8(content: bytes) -> str:
+    """Decode a file that a person has written.
+
+    Raises:
+        ValueError: the content has another encoding or a byte order mark. The message continues "the file …".
+    """
+    for mark, encoding in _BYTE_ORDER_MARKS.items():
+        if content.startswith(mark):
+            name = f" of {encoding}" if encoding else ""
+            raise ValueError(f"begins with a byte order mark{name}; save it as UTF-8 without a byte order mark")
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"is not encoded as UTF-8 (at line {line}); save it as UTF-8") from None
+
+
+def get_table(content: object, *keys: str) -> dict[str, Any]:
+    """Return a nested table of a TOML document; empty if the table is absent or has another type."""
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return content if isinstance(content, dict) else {}
+
+
+def _read_entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _is_importable(name: str) -> bool:
+    if not all(part.isidentifier() for part in name.split(".")):
+        return False
+    import importlib.util  # imported here, because containers do not need it
+
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError as error:
+        # `find_spec("a.b")` imports `a`. If `a` itself is missing, the name is wrong. If another module is missing, `a`
+        # exists and lacks a dependency, which `load` reports.
+        return not (error.name and f"{name}.".startswith(f"{error.name}."))
+    except (Exception, SystemExit):
+        return "." in name  # importing a parent package failed; `load` reports the error
+
+
+def _import(location: Location) -> ModuleType:
+    package = location.module.partition(".")[0]
+    if location.root is not None:
+        # The folder must win over an installed copy and over a copy that this process has imported from elsewhere.
+        _remove_other_copy(package, location.root)
+        sys.path[:] = [str(location.root), *(entry for entry in sys.path if entry != str(location.root))]
+        importlib.invalidate_caches()
+    try:
+        return importlib.import_module(location.module)
+    except AlgotoolsError:
+        raise
+    except ModuleNotFoundError as error:
+        if error.name and (location.module == error.name or location.module.startswith(f"{error.name}.")):
+            folder = f" under {location.root}" if location.root else ""
+            raise AlgorithmNotFound(f"no module {location.module!r}{folder}") from None
+        raise AlgorithmImportError(
+            f"the algorithm's module {location.module!r} requires {error.name!r}, which is not installed",
+            detail=traceback.format_exc(),
+        ) from None
+    except BaseException as error:  # a module may call sys.exit when it is imported
+        if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            raise  # Ctrl-C; without the handler, as in a worker, the module itself has raised the exception
+        # Only type and line: the text of the exception may contain a value from data that the module has read.
+        reason = f"{name_exception(error)}{describe_source_line(error, _find_source(location))}"
+        raise AlgorithmImportError(
+            f"the algorithm's module {location.module!r} cannot be imported ({reason})",
+            detail=format_traceback(error),
+        ) from None
+
+
+def _remove_other_copy(package: str, root: Path) -> None:
+    """Remove a package from ``sys.modules`` if it was imported from another folder."""
+    loaded = sys.modules.get(package)
+    files = [loaded.__file__, *getattr(loaded, "__path__", [])] if loaded else []
+    if loaded and not any(file and Path(file).is_relative_to(root) for file in files):
+        _remove_package(package)
+
+
+def _remove_package(package: str) -> None:
+    for name in [name for name in sys.modules if name == package or name.startswith(f"{package}.")]:
+        del sys.modules[name]
+    unregister(package)
+
+
+def describe_source_line(error: BaseException, folder: str | Path | None) -> str:
+    """Return the innermost line of the algorithm's source in a traceback: `` at file.py, line 12``.
+
+    *folder* contains the source, or is the file of a notebook's cell. Other files are not named: a name given to
+    ``compile``, or a file that a parser read, may be a file of the node's owner.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [(frame.filename, frame.lineno) for frame in frames]
+    if isinstance(error, SyntaxError) and error.filename:
+        lines.append((error.filename, error.lineno))
+    own = [(file, line) for file, line in lines if folder is not None and _is_source_file(Path(file), Path(folder))]
+    return f" at {Path(own[-1][0]).name}, line {own[-1][1]}" if own else ""
+
+
+def collect_source_texts(error: BaseException, folder: str | Path) -> frozenset[str]:
+    """Return all string constants in the source of the functions in a traceback, and of the algorithm's modules."""
+    loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    files = {Path(file) for file in loaded if file and _is_source_file(Path(file), Path(folder))}
+    files |= {Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)}
+    texts = set[str]()
+    for file in files:
+        with contextlib.suppress(SyntaxError, ValueError):  # a cell of a notebook may contain a magic command
+            nodes = ast.walk(ast.parse("".join(linecache.getlines(str(file)))))
+            texts.update(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
+    return frozenset(texts)
+
+
+def _is_source_file(file: Path, folder: Path) -> bool:
+    return file == folder or (file.suffix == ".py" and file.is_relative_to(folder) and file.is_file())
+
+
+def name_exception(error: BaseException) -> str:
+    """Return the name of an exception's class for a message; see ``find_named_class``.
+
+    Errors of the file system have one name, because their classes would show whether the folder of another run exists.
+    """
+    if isinstance(error, _FILE_ERRORS):
+        return "OSError"
+    try:
+        return find_named_class(type(error)).__name__
+    except Exception:  # the class is the author's, and its attributes raise
+        return "an exception"
+
+
+def _find_source(location: Location) -> Path | None:
+    """Return the folder of an algorithm's source; for an installed module, the folder of its package."""
+    if location.root is not None:
+        return location.root
+    module = sys.modules.get(location.module.partition(".")[0])
+    if module is None:  # the import failed, so the import system has removed the module
+        import importlib.util
+
+        with contextlib.suppress(Exception):
+            module_spec = importlib.util.find_spec(location.module.partition(".")[0])
+            if module_spec is not None and module_spec.origin is not None:
+                origin = Path(module_spec.origin)
+                return origin.parent if module_spec.submodule_search_locations else origin
+    file = getattr(module, "__file__", None)
+    return Path(file).parent if file else None

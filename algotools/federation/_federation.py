@@ -1,0 +1,395 @@
+"""The public class ``Federation``: a local collaboration that runs tasks."""
+
+from __future__ import annotations
+
+import inspect
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from algotools.data import find_form
+from algotools.declare import locate
+from algotools.errors import Failure, FederationError
+from algotools.federation._frames import has_frames, remove_frames
+from algotools.federation._platform import LocalPlatform
+from algotools.federation._results import (
+    Answers,
+    Labels,
+    Members,
+    MethodCall,
+    Requested,
+    explain_failure,
+    find_ids,
+    format_html_table,
+    merge_arguments,
+    parse_databases,
+)
+from algotools.federation._store import Listen
+from algotools.federation.algorithms import Algorithms, AlgorithmSource, RunnerName
+from algotools.federation.client import Client
+from algotools.federation.configuration import TABLES, Configuration, Nodes, add_types, read_nodes
+from algotools.federation.contract import Request
+from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.faults import Fault, Faults
+from algotools.federation.folders import Folders
+from algotools.task import Role
+
+if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
+
+class FederationOptions(TypedDict, total=False):
+    """The keywords of ``Federation``, for functions that pass them on."""
+
+    algorithm: AlgorithmSource | None
+    runner: RunnerName
+    contract: str | None
+    python: str | Path | None
+    timeout: float | None
+    memory: int | str | None
+    confined: bool
+    listen: Listen | None
+    faults: Mapping[int | str, Fault | Iterable[Fault]] | None
+
+
+class Federation:
+    """A local collaboration: organizations with a node each, a server, and the researcher's ``client``.
+
+    Args:
+        nodes: the databases of each node: one database (its label is ``default``), or a mapping label -> database.
+            Either a mapping from organizations' names to databases, or a sequence for organizations that are then
+            named ``organization_2``, ``organization_3`` and so on.
+        algorithm: the algorithm that tasks run, for every image that they name; by default the decorated functions
+            of the notebook or script itself.
+        runner: ``inline`` runs functions in this process; ``process`` isolates each run in its own process;
+            ``container`` runs the algorithm's image with restricted rights (from a folder it builds the image first);
+            ``as-node`` runs the image exactly as a real node does: as root, with access to all of the node's files.
+        contract: the generation of the platform to imitate: ``v3``, ``v4`` or ``v5``. By default the generation is
+            detected if ``algorithm`` is an image or ``python`` is given; otherwise it is ``v4``.
+        python: the interpreter in which the algorithm is installed, if it is not this interpreter. Then ``algorithm``
+            is the name of a module there, or a folder, and each run is a process of that interpreter. Algorithms made
+            with vantage6's own tools run there with their own wrapper.
+        timeout: seconds after which a run is cancelled and fails.
+        memory: the memory limit of a run, in bytes or as ``512m`` or ``4g``. With ``container`` it includes everything
+            and is by default a share of the engine's memory. With ``process`` it does not include the algorithm's
+            imports, and there is no default limit.
+        confined: whether each run is in a sandbox (runner ``process`` on Linux). A run can then read only its
+            algorithm and the databases of its node, write only temporary files, and reach only servers of databases
+            and, as a master, the federation. The log of a run names the parts of the sandbox that the kernel lacks.
+        listen: called with a run and each new line of its log.
+        faults: organization (id or name) -> the faults of its node: ``Slow``, ``Dead``, ``Wrong``, ``Polls``,
+            ``Loses``, or several of them.
+
+    Raises:
+        FederationError: the arguments are invalid or do not fit together.
+        AlgorithmNotFound: the algorithm does not exist.
+    """
+
+    def __init__(
+        self,
+        nodes: Configuration | Nodes,
+        *,
+        algorithm: AlgorithmSource | None = None,
+        runner: RunnerName = "inline",
+        contract: str | None = None,
+        python: str | Path | None = None,
+        timeout: float | None = None,
+        memory: int | str | None = None,
+        confined: bool = False,
+        listen: Listen | None = None,
+        faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
+    ) -> None:
+        if timeout is not None and not timeout > 0:
+            raise FederationError("the time limit must be a positive number of seconds")
+        if not TABLES.isdisjoint(map(find_form, type(nodes).__mro__)):
+            raise FederationError("nodes must be a list, even for one node: Federation([frame], …)")
+        if isinstance(nodes, (str, Path)):
+            raise FederationError("nodes must be a list: Federation([path], …); for a file use Federation.from_file(…)")
+        if not isinstance(nodes, Configuration) and not nodes:
+            raise FederationError("a federation needs at least one node")
+        if algorithm is None and not isinstance(nodes, Configuration):
+            algorithm = locate.load_notebook().functions.values()
+        algorithms = Algorithms(
+            algorithm,
+            images=nodes.images if isinstance(nodes, Configuration) else {},
+            runner=runner,
+            contract=contract,
+            python=python,
+            memory=memory,
+            confined=confined,
+        )
+        if runner == "as-node" and algorithms.contract.has_sessions:
+            raise FederationError(
+                "runner as-node imitates the Docker nodes of v3 and v4; v5's nodes start images on a cluster, "
+                "with the same files as runner container, so use runner container"
+            )
+        folders = Folders.make(in_memory=not algorithms.uses_containers)
+        try:
+            if not isinstance(nodes, Configuration):
+                nodes = read_nodes(nodes, folders.base, as_csv=algorithms.needs_csv)
+            algorithms.has_frames_in_memory = has_frames(folders.base)
+            listen = listen or (lambda _run, _line: None)
+            node_faults = _combine_faults(faults or {}, nodes)
+            self._platform = LocalPlatform(add_types(nodes), algorithms, folders, timeout, listen, node_faults)
+        except BaseException:
+            algorithms.close()
+            remove_frames(folders.base)
+            folders.remove()
+            raise
+        # The platform does not refer to this object. So Python can collect a federation that the caller has dropped,
+        # which closes the platform.
+        self._finalizer = weakref.finalize(self, self._platform.close)
+
+    @classmethod
+    def from_file(cls, path: str | Path, **options: Unpack[FederationOptions]) -> Self:
+        """Create a federation from a ``federation.yaml``.
+
+        Without ``algorithm``, the key ``images`` of the file names the algorithm for each image. ``options`` are the
+        keywords of ``Federation``.
+        """
+        from algotools.federation.yaml_file import read_file  # here, because only files need YAML
+
+        return cls(read_file(Path(path)), **options)
+
+    def client(self) -> Client:
+        """Return the researcher's client, with every call of the platform's manual."""
+        return Client(self, self._platform)
+
+    @property
+    def contract(self) -> str:
+        """Name of the platform's generation that the federation imitates."""
+        return self._platform.contract.name
+
+    @property
+    def runner(self) -> RunnerName:
+        """Name of the runner that executes runs."""
+        return self._platform.algorithms.runner_name
+
+    def organizations(self) -> dict[int, str]:
+        """Return id and name of each organization of the collaboration."""
+        return self._platform.organizations()
+
+    def task(self, task_id: int) -> TaskRecord:
+        """Return a task and its runs.
+
+        Raises:
+            FederationError: the id is unknown.
+        """
+        task = self._platform.store.task(task_id)
+        if task is None:
+            raise FederationError(f"unknown task {task_id}")
+        return task
+
+    def tasks(self) -> Sequence[TaskRecord]:
+        """Return all tasks, in the order of their creation."""
+        return self._platform.store.tasks()
+
+    def subtasks(self, task_id: int) -> Sequence[TaskRecord]:
+        """Return the tasks that runs of a task created."""
+        return self._platform.store.children(task_id)
+
+    def kill(self, task_id: int) -> None:
+        """Cancel all unfinished runs of a task and of its subtasks; their status is then ``killed by user``.
+
+        A function that runs inline cannot be stopped. It continues, and its result is dropped.
+
+        Raises:
+            FederationError: the id is unknown.
+        """
+        self._platform.kill(self.task(task_id))
+
+    def wait(self, task_id: int, timeout: float | None = None) -> bool:
+        """Wait until a task is complete; return false if that takes longer than ``timeout`` seconds."""
+        return self._platform.wait(self.task(task_id), timeout)
+
+    def post(
+        self, organizations: Members, request: Request | bytes, databases: Sequence[Requested], image: str = ""
+    ) -> TaskRecord:
+        """Create a task from an encoded input."""
+        ids = find_ids(organizations, self.organizations())
+        request = Request(request) if isinstance(request, bytes) else request
+        return self._platform.create_task(ids, request, databases, name="task", image=image)
+
+    def answer(self, run: RunRecord) -> object:
+        """Return the decoded result of a run."""
+        return self._platform.contract.decode_output(run.output)
+
+    def failure(self, run: RunRecord) -> Failure | None:
+        """Return the reason why a run failed, with the details for its node's owner; None if the run did not fail."""
+        return explain_failure(run)
+
+    def run(
+        self,
+        function: Callable[..., Any] | str,
+        /,
+        *,
+        at: Members | None = None,
+        databases: Labels = "default",
+        timeout: float | None = 60.0,
+        arguments: Mapping[str, object] | None = None,
+        **keywords: object,
+    ) -> Answers:
+        """Run a function at the node of each organization, and wait for the results.
+
+        Args:
+            function: a decorated function, or the name of its method.
+            at: the organizations of the task, by id or name; by default all organizations.
+            databases: the databases that the task requests, by label; v3 accepts only one.
+            timeout: seconds to wait for the results; then unfinished runs are cancelled. None waits without a limit.
+            arguments: arguments of the function whose names are parameters of this method.
+            **keywords: the other arguments of the function.
+
+        Returns:
+            The results that a researcher gets, in the order of the organizations: a list, which a notebook shows as a
+            table. If the function is a master, every node runs it; see ``ask``.
+
+        Raises:
+            RunsFailed: a run did not complete. The message names each organization and the reason; ``failures`` has
+                them by organization.
+            FederationError: the call is invalid.
+        """
+        __tracebackhide__ = True  # pytest then shows the line of the author's test
+        names = self.organizations()
+        ids = list(names) if at is None else find_ids(at, names)
+        task = self._send(self._find_method(function), ids, databases, merge_arguments(arguments, keywords))
+        with self._platform.kill_unless_awaited(task):
+            results = self._platform.wait_for_results(task, task.runs, timeout)
+        return Answers(results, {id_: names[id_] for id_ in ids})
+
+    def ask(
+        self,
+        function: Callable[..., Any] | str,
+        /,
+        *,
+        at: Members | None = None,
+        databases: Labels = "default",
+        timeout: float | None = 60.0,
+        arguments: Mapping[str, object] | None = None,
+        **keywords: object,
+    ) -> Any:
+        """Run a master at one node, and return its result.
+
+        The task has all organizations, as with ``run``, so ``client.run`` in the master runs its rpc at all of them.
+        But only one node fetches the run of the master: the first node without a fault. If every node ran the master,
+        each would combine the same results, and run the rpc at every node again.
+
+        Args:
+            function: a master, or the name of its method; or an rpc, if ``at`` is one organization.
+            at: the organizations of the task, by id or name; by default all organizations.
+            databases: see ``run``.
+            timeout: see ``run``.
+            arguments: see ``run``.
+            **keywords: the function's arguments.
+
+        Raises:
+            RunsFailed: the run did not complete.
+            FederationError: the call is invalid.
+        """
+        __tracebackhide__ = True
+        call, names = self._find_method(function), self.organizations()
+        ids = list(names) if at is None else find_ids(at, names)
+        if call.role == "rpc" and len(ids) > 1:
+            raise FederationError(
+                f"{call.method} is an rpc, which has a separate result at each node: use run, or name one organization "
+                "with at="
+            )
+        first = next((id_ for id_ in ids if not self._platform.nodes[id_].faults), ids[0])
+        task = self._send(call, ids, databases, merge_arguments(arguments, keywords), only_organization=first)
+        with self._platform.kill_unless_awaited(task):
+            try:
+                runs = [run for run in task.runs if run.organization_id == first]
+                return self._platform.wait_for_results(task, runs, timeout)[0]
+            finally:
+                for run in task.runs:
+                    if run.organization_id != first:
+                        self._platform.store.finish(run, "killed by user")
+
+    def find_role(self, method: str) -> Role | None:
+        """Return the role of a method of the federation's algorithm; None if the role is unknown."""
+        return self._platform.find_role(method)
+
+    def check_open(self) -> None:
+        """Raise an error if the federation is closed.
+
+        Raises:
+            FederationError: the federation is closed.
+        """
+        self._platform.check_open()
+
+    def close(self) -> None:
+        """Cancel everything that still runs, and remove all files."""
+        self._finalizer()
+
+    def __repr__(self) -> str:
+        return f"<federation of {len(self._platform.nodes)} nodes, runner {self.runner}, contract {self.contract}>"
+
+    def _repr_html_(self) -> str:
+        """Return a table of the organizations and their databases, which notebooks show."""
+        rows = [
+            [f"{name} ({id_})", ", ".join(self._platform.nodes[id_].labels)]
+            for id_, name in self.organizations().items()
+        ]
+        return format_html_table(["organization", "databases"], rows)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _find_method(self, function: Callable[..., Any] | str) -> MethodCall:
+        """Return the method of a function; if its role is unknown, the runs report the reason."""
+        if not isinstance(function, str):
+            return MethodCall.from_function(function)
+        if self._platform.algorithms.default is None:
+            raise FederationError("this federation has no algorithm; create it with algorithm=")
+        return MethodCall(function, self.find_role(function))
+
+    def _send(
+        self,
+        call: MethodCall,
+        organizations: Sequence[int],
+        databases: Labels,
+        arguments: Mapping[str, object],
+        only_organization: int | None = None,
+    ) -> TaskRecord:
+        """Create a task as a researcher does; for ``only_organization`` see ``Store.create``."""
+        packed = self._platform.algorithms.pack_arguments(call.method, arguments)
+        content: dict[str, object] = {"method": call.method, "kwargs": packed}
+        if call.role is not None:
+            content["master"] = call.role == "master"
+        requested = parse_databases(databases)
+        contract = self._platform.contract
+        request = contract.make_request(contract.add_query(content, requested))
+        return self._platform.create_task(
+            organizations, request, requested, name=call.method, only_organization=only_organization
+        )
+
+
+# Give ``from_file`` a signature with its keywords, because ``help`` and the completion of notebooks would show only
+# ``**options``.
+_SIGNATURE = inspect.signature(Federation)
+Federation.from_file.__func__.__signature__ = _SIGNATURE.replace(  # type: ignore[attr-defined]  # of a class method
+    parameters=[
+        inspect.Parameter("cls", inspect.Parameter.POSITIONAL_ONLY),
+        inspect.Parameter("path", inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation="str | Path"),
+        *(p for p in _SIGNATURE.parameters.values() if p.kind is p.KEYWORD_ONLY),
+    ],
+    return_annotation="Self",
+)
+
+
+def _combine_faults(
+    faults: Mapping[int | str, Fault | Iterable[Fault]], configuration: Configuration
+) -> dict[int, Faults]:
+    """Return the faults by the ids of organizations; the members have the ids 2, 3, … in order.
+
+    Raises:
+        FederationError: an organization is unknown, or is named twice.
+    """
+    names = {id_: member.name for id_, member in enumerate(configuration.members, start=2)}
+    by_id = {id_: Faults.combine(items) for name, items in faults.items() for id_ in find_ids(name, names)}
+    if len(by_id) < len(faults):
+        raise FederationError("faults= names an organization twice; name it either by its id or by its name")
+    return by_id

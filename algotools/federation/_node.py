@@ -1,0 +1,223 @@
+"""The node of one organization: prepare a task as a real node does, run it, and report the outcome to the server."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from algotools.errors import (
+    AlgotoolsError,
+    DatabaseUnreadable,
+    EngineError,
+    Failure,
+    TimedOut,
+    UnknownLabel,
+    UnsupportedDatabase,
+)
+from algotools.federation._frames import ensure_file
+from algotools.federation._sessions import SessionFolders, Sessions
+from algotools.federation._store import Store
+from algotools.federation.configuration import Member
+from algotools.federation.contract import NodeContract, PreparedRun
+from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.faults import Faults, Rounds
+from algotools.federation.folders import Folders
+from algotools.federation.runners import Cancellation, Job, Runner
+from algotools.payload import check_size
+from algotools.runtime import logs
+from algotools.runtime.contract import v5
+from algotools.runtime.run import TIMEOUT
+from algotools.task import Database, Identity, Task
+
+
+class NodeContext(NamedTuple):
+    """The things that all nodes of a platform share."""
+
+    contract: NodeContract
+    store: Store
+    sessions: Sessions
+    folders: Folders
+    timeout: float | None
+    """Seconds after which a run is cancelled."""
+    pause: Callable[[RunRecord, float], object]
+    """Delays a run; raises ``CancelledError`` when the platform is closed meanwhile."""
+
+
+class Node:
+    """The node of one organization.
+
+    Args:
+        context: the things that all nodes share.
+        member: the organization, its databases and variables.
+        organization_id: id of the organization.
+        faults: the faults that the node imitates.
+    """
+
+    def __init__(self, context: NodeContext, member: Member, organization_id: int, faults: Faults) -> None:
+        self.faults = faults
+        self.rounds = Rounds(faults, organization_id)
+        self._context = context
+        self._contract = context.contract
+        self._store = context.store
+        self._member = member
+        self._folder = context.folders.base / f"node-{organization_id}"
+        self._runs_folder = context.folders.runs / f"node-{organization_id}"
+        self._cancellations: dict[int, Cancellation] = {}
+        self._tables: SessionFolders | None = None
+        if self._contract.has_sessions:
+            self._tables = SessionFolders(member, self._folder, context.sessions)
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels of the node's databases."""
+        return list(self._member.databases)
+
+    def make_identity(self, run: RunRecord, task: TaskRecord) -> Identity:
+        """Return the identity that the token of a run proves."""
+        return Identity(
+            task_id=task.id,
+            node_id=run.node_id,
+            organization_id=run.organization_id,
+            collaboration_id=self._store.collaboration_id,
+            image=task.image,
+            databases=task.databases,
+            session_id=task.session_id,
+        )
+
+    def cancel(self, run: RunRecord) -> None:
+        """Cancel a run that has started."""
+        if (cancellation := self._cancellations.get(run.id)) is not None:
+            cancellation.request()
+
+    def execute(self, run: RunRecord, task: TaskRecord, token: str, runner: Runner, url: str) -> None:
+        """Run a task until it finishes. ``token`` lets its container use the API at ``url``."""
+        self._cancellations[run.id] = cancellation = Cancellation()
+        folder = self._runs_folder / f"task-{run.id:09d}"
+        try:
+            self._store.mark_fetched(run)
+            if not run.finished_at:  # otherwise it was killed after it was submitted
+                self._execute(run, task, token, runner, url, cancellation, folder)
+        finally:
+            del self._cancellations[run.id]
+            shutil.rmtree(folder, ignore_errors=True)  # the store has copied its content
+
+    def _execute(
+        self,
+        run: RunRecord,
+        task: TaskRecord,
+        token: str,
+        runner: Runner,
+        url: str,
+        cancellation: Cancellation,
+        folder: Path,
+    ) -> None:
+        details = folder / "details.log"
+        timeout = self._context.timeout
+        variables = {logs.OWNER_LOG: str(details), **({TIMEOUT: str(timeout)} if timeout else {})}
+
+        def prepare(visible_task: Task) -> PreparedRun:
+            return self._contract.prepare(visible_task, token, run.input)
+
+        try:
+            node_task = self._make_task(task, folder, variables)
+            job_task = self._contract.add_proxy(node_task, url, self.make_identity(run, task), token, folder)
+            prepared = prepare(job_task)
+            prepared.write()
+            if not runner.sees_frames:
+                for database in (*node_task.databases, *node_task.configured):
+                    ensure_file(Path(database.uri))
+            self._store.mark_started(run)
+            started = time.monotonic()
+            job = Job(job_task, prepared.environment, prepare, self._contract, cancellation)
+            code = runner.run(job, lambda line: self._store.log(run, line), timeout)
+        except AlgotoolsError as error:
+            self._store.finish(run, _start_failure_status(error, task), failure=error.failure())
+            return
+        failure: Failure | None = None
+        detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
+        try:
+            if self.faults.delay:
+                self._delay(run, started, timeout)
+            output = b"" if code else self._apply_wrong((folder / "output").read_bytes())
+            if task.step == "compute":
+                check_size(len(output))  # a real server could not store a larger result, whichever tool encoded it
+            if self._tables and task.step != "compute" and not code:
+                self._tables.store_table(task, run, output)
+                output = b""  # a table stays at the node
+        except AlgotoolsError as error:
+            status = "unexpected output" if isinstance(error, DatabaseUnreadable) else "crashed"
+            failure, output = error.failure(), b""
+        else:
+            status = "crashed" if code else "completed"
+        if self.rounds.finish(run.id, lambda seconds: self._context.pause(run, seconds)):
+            self._store.finish(run, status, output, detail, failure)
+        else:
+            self._store.lost_run_ids.add(run.id)
+
+    def _delay(self, run: RunRecord, started: float, timeout: float | None) -> None:
+        """Delay the result of a slow node, at most until the time limit of its run.
+
+        Raises:
+            TimedOut: the delay reaches the time limit.
+        """
+        remaining = math.inf if timeout is None else timeout - (time.monotonic() - started)
+        self._context.pause(run, max(0.0, min(self.faults.delay, remaining)))
+        if timeout is not None and self.faults.delay > remaining:
+            raise TimedOut(f"the run did not end within its limit of {timeout:g} s")
+
+    def _apply_wrong(self, output: bytes) -> bytes:
+        """Return the output, or the replacement that the fault ``Wrong`` gives."""
+        wrong = self.faults.wrong
+        return (
+            self._contract.wrap_result(wrong.replace_result(self._contract.unwrap_result(output))) if wrong else output
+        )
+
+    def _make_task(self, task: TaskRecord, folder: Path, variables: Mapping[str, str]) -> Task:
+        """Return the task with this node's paths and databases. The input is forwarded without decoding it."""
+        if self._tables:
+            temporary = self._tables.ensure_folder(task) / v5.JOB_FOLDER
+            requested = self._tables.find_databases(task)
+            configured: tuple[Database, ...] = ()
+        else:
+            temporary = self._folder / f"job-{task.job_id}-tmp"  # the runner or the worker creates it
+            requested = tuple(self._find_databases(task.databases))
+            labels = {database.label for database in requested}
+            configured = tuple(d for label, d in self._member.databases.items() if label not in labels)
+        return Task(
+            method=task.method,
+            role=task.role or "rpc",
+            step=task.step,
+            databases=requested,
+            configured=configured,
+            input_file=folder / "input",
+            output_file=folder / "output",
+            temporary_folder=temporary,
+            variables={**self._member.variables, **variables},
+        )
+
+    def _find_databases(self, requested: str | list[Any]) -> list[Database]:
+        """Return the node's databases with the requested labels."""
+        items = requested if isinstance(requested, list) else [{"label": requested}] if requested else []
+        databases = []
+        for item in items:
+            label = str(item["label"])
+            details = {key: str(text) for key, text in item.items() if key != "label"}
+            if label in self._member.databases:
+                databases.append(msgspec.structs.replace(self._member.databases[label], **details))
+            elif self._contract.passes_unknown_labels:
+                databases.append(Database(label))
+        return databases
+
+
+def _start_failure_status(error: AlgotoolsError, task: TaskRecord) -> str:
+    """Return the final status of a run that its node could not start."""
+    if isinstance(error, EngineError):
+        return "start failed"
+    no_data = isinstance(error, (UnknownLabel, DatabaseUnreadable, UnsupportedDatabase))
+    return "dataframe not found" if no_data and task.step != "data_extraction" else "failed"

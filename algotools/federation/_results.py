@@ -1,0 +1,243 @@
+"""Parse the organizations, databases and arguments of a call; format its results and its failures."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, Union
+
+from algotools.errors import Failure, FederationError, RunsFailed
+from algotools.federation.contract.rest import RunRecord
+from algotools.runtime.client import DecoratedFunction, unknown_organizations_message
+from algotools.runtime.logs import read_failure
+from algotools.task import Database
+
+Members = Union[int, str, Iterable[Union[int, str]]]
+"""Organizations: one or several, each by its id or name."""
+
+Labels = Union[str, Database, Mapping[str, object], Sequence[Union[str, Database, Mapping[str, object]]]]
+"""The databases that a task requests: labels, or mappings with a label and, for instance, a query."""
+
+Requested = Union[Database, Sequence[int]]
+"""A database by its label, or the tables of one argument by their ids (v5)."""
+
+WIDEST = 100
+"""Maximum number of characters of a cell in a notebook's table. A longer text is cut and ends with an ellipsis."""
+
+_NO_CELL = object()
+
+
+class Answers(list[Any]):
+    """The results of a task: one for each organization, in the order of the call.
+
+    Args:
+        results: the results.
+        organizations: id and name of each organization, in the same order.
+    """
+
+    def __init__(self, results: Iterable[Any], organizations: Mapping[int, str]) -> None:
+        super().__init__(results)
+        self.organizations = dict(organizations)
+        """Id and name of each organization, in the order of the results."""
+
+    def _repr_html_(self) -> str:
+        """Return a table with a row for each organization. If all results are dictionaries, each key has a column."""
+        keys = list(dict.fromkeys(key for result in self if isinstance(result, dict) for key in result))
+        has_columns = bool(keys) and all(isinstance(result, dict) for result in self)
+        names = [f"{name} ({id_})" for id_, name in self.organizations.items()]
+        cells = [[result.get(key, _NO_CELL) for key in keys] if has_columns else [result] for result in self]
+        # The caller may have changed this list. Additional results have no organization.
+        names += [""] * (len(self) - len(names))
+        rows = [[name, *map(_format_cell, row)] for name, row in zip(names, cells, strict=False)]
+        return format_html_table(["organization", *(keys if has_columns else ["result"])], rows)
+
+
+class MethodCall(NamedTuple):
+    """The method that a task calls, and its role; None if the role is unknown."""
+
+    method: str
+    role: str | None = None
+
+    @classmethod
+    def from_function(cls, function: Callable[..., Any]) -> MethodCall:
+        """Return the call of a decorated function.
+
+        Raises:
+            FederationError: the function is not decorated, or makes a table.
+        """
+        if not isinstance(function, DecoratedFunction):
+            name = getattr(function, "__qualname__", function)
+            raise FederationError(f"a task cannot call {name}: decorate the function with @rpc or @master")
+        if getattr(function, "step", "compute") != "compute":
+            raise FederationError(
+                f"{function.method} makes a table: call it with client.dataframe.create or .preprocess"
+            )
+        return cls(function.method, function.role)
+
+
+def find_ids(members: Members, names: Mapping[int, str]) -> list[int]:
+    """Return the ids of organizations that are named by id or by name, in the caller's order.
+
+    Raises:
+        FederationError: an organization is not in the collaboration or is named twice, or the list is empty.
+    """
+    items = [members] if isinstance(members, (int, str)) else list(members)
+    by_name: dict[object, int] = {**{id_: id_ for id_ in names}, **{name: id_ for id_, name in names.items()}}
+    if message := unknown_organizations_message([item for item in items if item not in by_name], names):
+        hint = "; 1 is root, the researcher's organization, which has no node" if 1 in items and 1 not in names else ""
+        raise FederationError(message + hint)
+    ids = [by_name[item] for item in items]
+    if not ids or len(set(ids)) < len(ids):
+        raise FederationError("name at least one organization, and each organization once")
+    return ids
+
+
+def merge_arguments(mapping: Mapping[str, object] | None, keywords: Mapping[str, object]) -> dict[str, object]:
+    """Return a function's arguments from a mapping and from keywords.
+
+    Raises:
+        FederationError: the mapping and the keywords have a name in common.
+    """
+    if duplicates := sorted(keywords.keys() & (mapping or {}).keys()):
+        raise FederationError(f"given twice: {', '.join(duplicates)} (in arguments= and as keywords)")
+    return {**(mapping or {}), **keywords}
+
+
+def parse_databases(databases: object) -> list[Requested]:
+    """Return the requested databases (by label), or the requested tables (by id; a list for each argument).
+
+    Raises:
+        FederationError: ``databases`` has another shape.
+    """
+    if isinstance(databases, (str, int, Mapping, Database)):
+        return [_parse_item(databases)]
+    if not isinstance(databases, Sequence):
+        raise FederationError(f"`databases` must be a label, or a list of {_DATABASES_SHAPE}")
+    return [_parse_item(item) for item in databases]
+
+
+_DATABASES_SHAPE = 'items {"label": "default"} or {"dataframe_id": 1}, or lists of these'
+
+
+def _parse_item(item: object) -> Requested:
+    if isinstance(item, Database):
+        return item
+    if isinstance(item, str):
+        return Database(item)
+    if isinstance(item, Mapping) and "dataframe_id" not in item:
+        return _parse_labelled_database(item)
+    tables = item if isinstance(item, list) else [item]
+    ids = [table.get("dataframe_id") if isinstance(table, Mapping) else table for table in tables]
+    valid_ids = [id_ for id_ in ids if isinstance(id_, int)]
+    if not ids or len(valid_ids) < len(ids):
+        raise FederationError(f"`databases` must consist of {_DATABASES_SHAPE}")
+    return valid_ids
+
+
+def _parse_labelled_database(item: Mapping[str, object]) -> Database:
+    keys = {"label", "query", "sheet_name", "preprocessing"}
+    if not isinstance(item.get("label"), str) or item.keys() - keys:
+        optional = ", ".join(sorted(keys - {"label"}))
+        raise FederationError(f"a database must be a mapping with `label` (optional: {optional})")
+    steps = item.get("preprocessing")
+    query, sheet = (None if item.get(key) is None else str(item[key]) for key in ("query", "sheet_name"))
+    steps = None if steps is None else json.dumps(steps)
+    return Database(str(item["label"]), query=query, sheet_name=sheet, preprocessing=steps)
+
+
+def make_runs_failed(
+    method: str,
+    count: int,
+    names: Mapping[int, str],
+    failures: Mapping[int, Failure],
+    details: Iterable[tuple[int, str]],
+) -> RunsFailed:
+    """Return the error for a task with failed runs.
+
+    Args:
+        method: the method that the task calls.
+        count: the number of organizations of the task.
+        names: id and name of each organization of the collaboration.
+        failures: organization -> the reason why its run failed.
+        details: organization and details for its node's owner: first of the subtasks' runs, then of the task's runs.
+    """
+    by_reason: dict[str, list[int]] = {}
+    for organization, (code, message, _) in failures.items():
+        by_reason.setdefault(f"{message} [exit code {code}]", []).append(organization)
+    by_detail: dict[str, list[int]] = {}
+    for organization, detail in details:
+        if detail.strip():
+            by_detail.setdefault(detail.rstrip(), []).append(organization)
+
+    def join_names(ids: Iterable[int]) -> str:
+        return ", ".join(format_organization(id_, names) for id_ in dict.fromkeys(ids))
+
+    head = f"{method} failed at {len(failures)} of {count} organization{'' if count == 1 else 's'}"
+    message = "\n".join([head, *(f"  {join_names(ids)}: {reason}" for reason, ids in by_reason.items())])
+    detail = "\n\n".join(f"{join_names(ids)}:\n{text}" for text, ids in by_detail.items())
+    return RunsFailed(message, detail=detail, failures=failures)
+
+
+def format_organization(organization: int, names: Mapping[int, str]) -> str:
+    """Return the name and id of an organization, for messages."""
+    return f"{names[organization]} (id {organization})"
+
+
+UNKNOWN_FAILURE = 1
+"""The exit code of a failure without a failure line of algotools in its log."""
+
+_LEVEL = re.compile(r"\[?(error|warn|info|debug) *(?:>|\] -) *(.*)")
+"""The beginning of a line of vantage6's wrappers (``error > ``) and of its other parts (``[error] - ``)."""
+
+_EMPTY_TEXTS = ("", "None")
+"""The text that vantage6's wrappers write after ``error >`` instead of a traceback."""
+
+
+def explain_failure(run: RunRecord) -> Failure | None:
+    """Return the reason why a run failed, with the owner's details; None if the run did not fail.
+
+    Algorithms made with other tools do not write our failure line. For them the message is the most relevant line of
+    the log.
+    """
+    if run.status in ("completed", "pending", "initializing", "active"):
+        return None
+    if (failure := read_failure(run.log)) is not None:
+        return failure._replace(detail=run.detail)
+    line = find_most_relevant_line(run.log)
+    message = f"{run.status}: {line}" if line else f"{run.status}; the run's log does not say why"
+    return Failure(UNKNOWN_FAILURE, message, "\n".join(t.rstrip("\n") for t in (run.log, run.detail) if t.strip()))
+
+
+def find_most_relevant_line(log: str) -> str:
+    """Return the last error of a log; without errors the last warning; without warnings the last line.
+
+    A wrapper's errors have priority over the last line of the exception, which may belong to a later failure.
+    """
+    lines = [line.strip() for line in log.splitlines() if line.strip()]
+    matches = [
+        match.groups() for line in lines if (match := _LEVEL.match(line)) and match[2].strip() not in _EMPTY_TEXTS
+    ]
+    for level in ("error", "warn"):
+        if texts := [text.strip() for kind, text in matches if kind == level]:
+            return texts[-1]
+    unlabelled = [line for line in lines if not _LEVEL.match(line)]
+    return unlabelled[-1] if unlabelled else ""
+
+
+def _format_cell(value: object) -> str:
+    if value is _NO_CELL:
+        return ""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def format_html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table in HTML, in the style of pandas' tables in notebooks."""
+
+    def format_row(tag: str, cells: Sequence[str]) -> str:
+        return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
+
+    body = "".join(f"<tr>{format_row('td', row)}</tr>" for row in rows)
+    return f'<table class="dataframe"><thead><tr>{format_row("th", head)}</tr></thead><tbody>{body}</tbody></table>'

@@ -1,0 +1,164 @@
+"""Decoding of the rich encoding, see ``_rich``.
+
+The bytes come from another node, so decoding must be safe: it creates values, arrays of plain types, and tables of
+pandas, Arrow and Polars, and never runs code from the bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from typing import Any
+
+import msgspec
+
+from algotools.errors import ProxyError
+from algotools.payload._rich import (
+    ARRAY,
+    ARROW,
+    ARROW_VALUES,
+    ENTRIES,
+    INTEGER,
+    LENGTH,
+    MASKED,
+    MOMENT,
+    OBJECTS,
+    PANDAS,
+    PLAIN_KINDS,
+    POLARS,
+    RECORDS,
+    RICH,
+    SCALAR,
+    TUPLE,
+    Buffer,
+)
+from algotools.payload._types import STANDARD_BY_NAME
+from algotools.payload.values import LARGEST
+
+LONGEST_HEADER = 2**20
+"""Limit in bytes for the description of a record array's type, enough for some ten thousand fields."""
+
+
+def decode_rich(data: bytes) -> object:
+    """Return the value for bytes from ``encode_rich``.
+
+    Raises:
+        ProxyError: the bytes are not a complete rich encoding.
+    """
+    if not data.startswith(RICH):
+        raise ProxyError("the result of another node is not in the requested encoding")
+    try:
+        return _decode_body(memoryview(data)[len(RICH) :])
+    except Exception as error:  # numpy, pandas and Arrow raise many classes of errors for invalid bytes
+        raise ProxyError("the result of another node cannot be decoded", detail=repr(error)) from None
+
+
+def _decode_body(data: memoryview) -> object:
+    (length,) = LENGTH.unpack_from(data)
+    tree, remainder = data[LENGTH.size : LENGTH.size + length], data[LENGTH.size + length :]
+    # The tree contains the sizes of the blobs and the value. The value stays undecoded (Raw) until the blobs are split,
+    # because its extensions refer to blobs.
+    sizes, value = msgspec.msgpack.decode(tree, type=tuple[list[int], msgspec.Raw])
+    if min(sizes, default=0) < 0 or sum(sizes) != len(remainder):
+        raise ValueError("the encoding is incomplete")
+    blobs = []
+    for length in sizes:
+        blobs.append(remainder[:length])
+        remainder = remainder[length:]
+    return _Unpacker(blobs).decode(value)
+
+
+class _Unpacker:
+    """Restore a value from the tree and the blobs of ``_Packer``."""
+
+    def __init__(self, blobs: list[memoryview]) -> None:
+        self._blobs = blobs
+
+    def decode(self, data: Any) -> Any:
+        """Return the value of a tree, or the content of an extension."""
+        return msgspec.msgpack.decode(data, ext_hook=self._unpack, strict=True)
+
+    def _get_blob(self, content: int | bytes) -> Buffer:
+        return content if isinstance(content, bytes) else self._blobs[content]
+
+    def _unpack(self, code: int, data: memoryview) -> object:
+        if code == TUPLE:
+            return tuple(self.decode(data))
+        if code == INTEGER:
+            return int(bytes(data), 16)
+        if code == MOMENT:
+            name, parts = self.decode(data)
+            return STANDARD_BY_NAME[name].restore(parts)
+        if code == ENTRIES:
+            return dict(zip(*self.decode(data), strict=True))
+        if code == PANDAS:
+            from algotools.payload import _frames
+
+            return _frames.unpack(self.decode(data))
+        if code == ARROW:
+            import pyarrow as pa
+
+            table = pa.ipc.open_stream(pa.py_buffer(bytes(self._get_blob(self.decode(data))))).read_all()
+            table.validate(full=True)  # without it, wrong offsets in the bytes could read other memory
+            return table
+        if code == POLARS:
+            is_series, blob, objects = self.decode(data)
+            frame = _read_polars(bytes(self._get_blob(blob)), objects)
+            return frame.to_series() if is_series else frame
+        if code == ARROW_VALUES:
+            kind, table = self.decode(data)
+            column = table.column(0)
+            if kind == "scalar":
+                return column[0]
+            return column if kind == "chunks" else column.combine_chunks()
+        if code not in (ARRAY, SCALAR, OBJECTS, RECORDS, MASKED):
+            raise ValueError(f"extension {code} is unknown")
+        import numpy as np
+
+        content = self.decode(data)
+        if code == SCALAR:
+            return content[()]
+        if code == OBJECTS:
+            shape, values, missing = content
+            array = np.fromiter(values, dtype=object, count=len(values)).reshape(shape)
+            text: Any = None if missing is None else np.dtypes.StringDType
+            return array if text is None else array.astype(text(na_object=missing[0]) if missing else text())
+        if code == MASKED:
+            masked: Any = np.ma  # some versions of numpy have no types for it
+            if content is None:
+                return masked.masked
+            fill_value = content[2][()] if len(content) > 2 else None
+            return masked.MaskedArray(content[0], content[1], fill_value=fill_value)
+        if code == RECORDS:
+            npy: Any = np.lib.format
+            return npy.read_array(
+                io.BytesIO(self._get_blob(content)), allow_pickle=False, max_header_size=LONGEST_HEADER
+            )
+        name, shape, order, blob = content
+        dtype, raw = np.dtype(name), self._get_blob(blob)
+        if dtype.str != name or dtype.kind not in PLAIN_KINDS or len(raw) != math.prod(shape) * dtype.itemsize:
+            raise ValueError("the bytes of an array do not match its description")
+        if not len(raw):
+            if math.prod(shape) > LARGEST:  # numpy gives an empty text one character, so few bytes could be a TB
+                raise ValueError("the array is too large")
+            return np.empty(shape, dtype)
+        return np.frombuffer(raw, dtype).copy().reshape(shape, order=order)  # a copy, because the bytes are read-only
+
+
+def _read_polars(data: bytes, objects: list[list[Any]]) -> Any:
+    """Return the frame in a stream of Polars' format, with its columns of Python objects.
+
+    Raises:
+        ValueError: the bytes are not valid.
+    """
+    import polars as pl
+
+    try:
+        frame = pl.read_ipc_stream(data)
+        for position, name, values in objects:
+            frame.insert_column(position, pl.Series(name, values, pl.Object))
+        return frame
+    except BaseException as error:  # Polars panics on some invalid bytes, and a panic is not an Exception
+        if isinstance(error, Exception) or type(error).__name__ != "PanicException":
+            raise
+        raise ValueError("the bytes are not a frame of Polars") from None

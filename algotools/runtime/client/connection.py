@@ -1,0 +1,87 @@
+"""The platform's interface for a master; ``contract`` implements it for each generation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from algotools.task import Identity
+
+Item: TypeAlias = dict[str, Any]
+"""A task, run, organization or collaboration, with the fields of v4's server at nodes of every generation."""
+
+
+class RunState(Struct, frozen=True, kw_only=True):
+    """The state of one run of a subtask, as reported by the node's proxy."""
+
+    run_id: int
+    organization_id: int
+    status: str
+    is_finished: bool
+    log: str = ""
+    hint: str = ""
+    """The reason of a failure, if the platform itself reported one."""
+    is_node_online: bool = True
+    duration: float | None = None
+    """Seconds from the start of a finished run to its end, by the clock of its node; None if unknown."""
+
+
+class Connection(Protocol):
+    """A node's proxy, called with the run's token."""
+
+    @property
+    def identity(self) -> Identity:
+        """The ids in the token; read without a request."""
+
+    @property
+    def may_lose_results(self) -> bool:
+        """Whether a node loses a result if two of its runs finish within the same second (v5)."""
+
+    def list_organizations(self) -> dict[int, str]:
+        """Return id and name of each organization of the collaboration."""
+
+    def list_recipients(self) -> list[int]:
+        """Return the ids of the organizations that the master's own task was sent to."""
+
+    def create_task(
+        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+    ) -> Item:
+        """Create a subtask for an rpc, with arguments for each organization id; return the subtask."""
+
+    def is_under_way(self, task_id: int) -> bool:
+        """Return whether a subtask certainly has unfinished runs. The request is cheap; in case of doubt, false."""
+
+    def read_run_states(self, task_id: int) -> Sequence[RunState]:
+        """Return the state of each run of a subtask."""
+
+    def read_durations(self, method: str) -> list[float]:
+        """Return durations of runs of a method that other masters of this master's task have sent.
+
+        The list is empty if the proxy does not return these runs.
+        """
+
+    def read_outputs(self, task_id: int) -> Mapping[int, bytes]:
+        """Return run id and output of each run of a subtask that has an output."""
+
+    def list_databases(self) -> list[Item]:
+        """Return the databases that the master's own task requests, each with its ``label``."""
+
+    def read_task(self, task_id: int) -> Item:
+        """Return a task of the same job."""
+
+    def read_run(self, run_id: int) -> Item:
+        """Return a run of a task of the same job."""
+
+    def list_runs(self, task_id: int) -> list[Item]:
+        """Return all runs of a task of the same job, in the order in which they were created."""
+
+    def list_members(self) -> list[Item]:
+        """Return the organizations of the collaboration, with all fields."""
+
+    def read_collaboration(self) -> Item:
+        """Return the collaboration."""
+
+    def close(self) -> None:
+        """Close the connection."""

@@ -1,0 +1,1 @@
+"""Task -> result: ``perform`` does the work; ``worker`` and ``supervisor`` run it in a separate process."""

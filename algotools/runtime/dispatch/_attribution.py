@@ -1,0 +1,106 @@
+"""Errors of the author's code, as a researcher may read them, and errors of our own code, which pass unchanged."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import TypeVar, cast
+
+from algotools.data.reading import is_memory_error
+from algotools.declare import locate
+from algotools.errors import AlgotoolsError, FunctionExited, FunctionRaised, UserError, make_public
+from algotools.runtime.dispatch.limits import build_memory_error
+
+Outcome = TypeVar("Outcome")
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+def attribute_errors(
+    call: Callable[[], Outcome],
+    place: str,
+    folder: str,
+    task_texts: Iterable[str] = (),
+    hint: str = "",
+    *,
+    only_outside: bool = False,
+) -> Outcome:
+    """Convert every exception of the author's code in a call. Errors that our own code raised pass unchanged.
+
+    The author's code runs in the function, but also in the methods of a result and in the constructors of arguments. A
+    ``KeyboardInterrupt`` is the author's, too: the process of a function has no handler that would raise it.
+
+    Args:
+        call: calls the author's code.
+        place: the part of the author's code, for the message.
+        folder: the folder of the author's code.
+        task_texts: texts that the researcher knows.
+        hint: a text for the owner, in case of a ``KeyError``.
+        only_outside: whether an exception of our own code, of any class, is a bug of algotools.
+    """
+    # Not a context manager: contextlib takes an error that a StopIteration has caused for the StopIteration itself.
+    try:
+        return call()
+    except BaseException as error:
+        # Not `isinstance`, which may call a method of the author's class.
+        is_ours = issubclass(type(error), AlgotoolsError)
+        if _is_own_error(cast("AlgotoolsError", error)) if is_ours else only_outside and _is_raised_here(error):
+            raise
+        try:
+            converted = _convert_error(error, place, folder, task_texts, hint)
+        except Exception:  # noqa: S110 - the exception's own methods or attributes raise; see below
+            pass
+        else:
+            raise converted from error
+    # Outside of the handler, so that no traceback of this error contains the exception.
+    raise FunctionRaised(f"an exception in {place}, which raises when it is described")
+
+
+def _convert_error(
+    error: BaseException, place: str, folder: str, task_texts: Iterable[str], hint: str
+) -> AlgotoolsError:
+    """Return the error that a researcher may read."""
+    if isinstance(error, SystemExit):
+        message = f"{place} ended the process (SystemExit) instead of returning"
+        return FunctionExited(message, detail=traceback.format_exc())
+    location = locate.describe_source_line(error, folder)
+    if not isinstance(error, AlgotoolsError) and is_memory_error(error):
+        return build_memory_error(f"{place}{location}", traceback.format_exc())
+    if isinstance(error, UserError):
+        return _make_public(error, place, folder, frozenset(task_texts))
+    detail = traceback.format_exc() + (hint if isinstance(error, KeyError) else "")
+    return FunctionRaised(f"{locate.name_exception(error)} in {place}{location}", detail=detail)
+
+
+def _make_public(error: UserError, method: str, folder: str, task_texts: frozenset[str]) -> AlgotoolsError:
+    """Return an error with the author's message, if all texts of its fields are in the task or in the source."""
+    with contextlib.suppress(ValueError, TypeError):
+        return make_public(error, task_texts)
+    try:
+        return make_public(error, task_texts | locate.collect_source_texts(error, folder))
+    except (ValueError, TypeError) as reason:
+        place = f"{method}{locate.describe_source_line(error, folder)}"
+        name = locate.name_exception(error)
+        return FunctionRaised(f"{name} in {place}, without its text: {reason}", detail=traceback.format_exc())
+
+
+def _is_own_error(error: AlgotoolsError) -> bool:
+    """Return whether the author's code got the error from its client or its data, and has not changed the error.
+
+    The author's code can raise the same classes with any text. It can also call our other functions with values from
+    the data, which their messages then name.
+    """
+    names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
+    ours = itertools.takewhile(lambda n: n == contextlib.__file__ or Path(n).is_relative_to(_PACKAGE), reversed(names))
+    entries = [Path(name).relative_to(_PACKAGE).as_posix() for name in ours if name != contextlib.__file__]
+    entry = entries[-1] if entries else ""
+    is_called_by_library = entry.startswith("data/") and entry != "data/__init__.py"
+    return (entry.startswith("runtime/") or is_called_by_library) and not error.is_changed()
+
+
+def _is_raised_here(error: BaseException) -> bool:
+    """Return whether a line of our own code raised an exception."""
+    return Path(traceback.extract_tb(error.__traceback__)[-1].filename).is_relative_to(_PACKAGE)

@@ -1,0 +1,393 @@
+"""The supervisor: start the worker, follow it to its last message, and stop it.
+
+The supervisor's process holds everything that the node provides: token, databases and output file. The author's code
+runs only in the worker's process, where it can exit, crash, loop or be killed. Each of these becomes either the encoded
+result or an error of a known class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import re
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import msgspec
+
+from algotools.errors import (
+    CODES,
+    AlgotoolsError,
+    DatabaseUnreadable,
+    FunctionExited,
+    OutOfMemory,
+    TimedOut,
+    TokenError,
+    UnknownLabel,
+    WorkerKilled,
+)
+from algotools.payload import LARGEST
+from algotools.runtime.contract import Contract
+from algotools.runtime.contract.environment import read_run_token, read_token
+from algotools.runtime.dispatch._child import ChildWorker
+from algotools.runtime.dispatch.messages import (
+    ENVELOPE,
+    LARGEST_TABLE,
+    ConfiguredReply,
+    ConfiguredRequest,
+    DatabaseReply,
+    DatabaseRequest,
+    Declaration,
+    IdentityReply,
+    Inbox,
+    Listener,
+    LogLine,
+    Reply,
+    Request,
+    RunFailure,
+    RunResult,
+    Start,
+    TokenReply,
+    TokenRequest,
+    send,
+    try_reply,
+    wait_readable,
+)
+from algotools.runtime.dispatch.scratch import make_scratch_folder
+from algotools.runtime.logs import Console, format_line
+from algotools.task import Task
+
+if TYPE_CHECKING:
+    from algotools.runtime.sandbox import Confinement
+    from algotools.runtime.sandbox.copies import Copies
+    from algotools.runtime.sandbox.metadata import MetadataChanges
+
+CHUNK = 1 << 20
+_LAST_READS = 16
+"""Reads after the worker's exit. They empty the pipe, but end even if a child of the worker writes without pause."""
+POLLING_INTERVAL = 0.1
+"""Seconds between two checks of whether the worker is still alive."""
+
+
+class Run(NamedTuple):
+    """A task, and the destinations of its output."""
+
+    task: Task
+    contract: Contract
+    console: Console
+    """Receives the log lines, which the researcher reads."""
+    sink: Callable[[bytes], None]
+    """Receives the author's prints and error details, which only the node's owner may read."""
+    timeout: float | None
+    """Seconds; None for no limit."""
+
+
+def supervise(run: Run, environ: Mapping[str, str], confinement: Confinement | None = None) -> bytes:
+    """Run the task in a worker process and return the encoded result.
+
+    The worker finds the algorithm in the environment. With a confinement, the worker gives up its access to the node's
+    files, and requests databases from this process.
+
+    Raises:
+        AlgotoolsError: the worker's own error, or an error that describes how the worker's process exited.
+    """
+    secrets = run.contract.list_secrets(environ)
+    environment = {name: value for name, value in environ.items() if name not in secrets}
+    if confinement is not None:
+        from algotools.runtime.sandbox import hide_supervisor  # here, because only images need it
+
+        hide_supervisor()
+        confinement.prepare(run.task, lambda text: run.console(format_line("info", text)))
+    with make_scratch_folder(is_shared=confinement is not None) as scratch:
+        # Messages and prints travel separately: an author's print can then never be mistaken for a message.
+        own_channel, worker_channel = socket.socketpair()
+        read_end, write_end = os.pipe()
+        # The worker must hold the only open copies of its ends. Otherwise we would never read an end of file.
+        with worker_channel:
+            process = ChildWorker(worker_channel, write_end, {**environment, **scratch})
+        try:
+            with contextlib.suppress(ConnectionError):  # the worker has exited, which `follow` reports
+                send(own_channel, Start(run.task.databases, confinement))
+            return follow(process, own_channel, read_end, run, may_request_copies=confinement is not None)
+        finally:
+            process.kill_descendants()
+
+
+def follow(
+    process: WorkerProcess, channel: socket.socket, output: int, run: Run, *, may_request_copies: bool = False
+) -> bytes:
+    """Follow a started worker until its last message, stop it, and return the encoded result; see ``supervise``.
+
+    Args:
+        process: the worker's process.
+        channel: the supervisor's end of the socket to the worker; closed before the function returns.
+        output: the supervisor's end of the pipe with the worker's prints; closed before the function returns.
+        run: the task that the worker runs.
+        may_request_copies: whether the worker may request copies of databases that it cannot open itself.
+    """
+    worker = _Worker(process, channel, output, run, may_request_copies=may_request_copies)
+    try:
+        return worker.follow()
+    finally:
+        worker.stop()
+
+
+class WorkerProcess(Protocol):
+    """The process of a worker: a child of this process, or of a runner's template process."""
+
+    pid: int
+
+    def poll(self, *, wait: bool = False) -> int | None:
+        """Return the exit code, negative for a signal, or None while the process is alive; *wait* blocks until exit."""
+
+    def kill(self) -> bool:
+        """Kill the process; return false if this process lacks the permission."""
+
+
+class _Worker:
+    """The supervisor's view of one worker: its process, its channel and its prints."""
+
+    def __init__(
+        self, process: WorkerProcess, channel: socket.socket, output: int, run: Run, *, may_request_copies: bool
+    ) -> None:
+        self._process = process
+        self._channel = channel
+        self._output = output
+        self._run = run
+        # Only the tables of a v5 session stay at the node, so only they may be larger than a result.
+        self._last_prints = b""
+        self._inbox = Inbox((LARGEST if run.task.step == "compute" else LARGEST_TABLE) + ENVELOPE)
+        self._deadline = math.inf if run.timeout is None else time.monotonic() + run.timeout
+        self._may_request_copies = may_request_copies
+        self._copies: Copies | None = None
+        self._changes: MetadataChanges | None = None
+        self._descriptors: list[int] = []
+        self._declaration: Declaration | None = None
+        self._reported_labels: set[str] = set()
+
+    def follow(self) -> bytes:
+        """Handle messages and prints until the worker's last message; return the encoded result."""
+        open_ends: list[socket.socket | int] = [self._channel, self._output]
+        has_exited = False
+        while True:
+            interval = 0 if has_exited else POLLING_INTERVAL
+            listeners = [self._changes.listener] if self._changes else []
+            readable = wait_readable([*open_ends, *listeners], min(self._compute_remaining_time(), interval))
+            if self._changes and self._changes.listener in readable:
+                self._changes.answer()
+            if self._output in readable and not self._forward_prints():
+                open_ends.remove(self._output)
+            if self._channel in readable:
+                chunk = self._receive()
+                if not chunk:
+                    open_ends.remove(self._channel)
+                self._inbox.add(chunk)
+                if (result := self._handle_messages()) is not None:
+                    return result
+            if self._channel not in open_ends or (has_exited and self._channel not in readable):
+                raise self._describe_exit()
+            # An end of file is not enough to notice an exit, because a child of the worker may keep the channel open.
+            # The trap: the worker can send its last message and exit between our read and this poll. If we gave up
+            # here, that result would be lost. So after the exit we read until nothing is left, without waiting.
+            # Poll even if something was readable: a child of the worker may print without pause after the exit.
+            has_exited = has_exited or self._process.poll() is not None
+
+    def stop(self) -> None:
+        """Kill the worker if it is alive, forward its last prints, and release everything that belongs to it."""
+        if self._process.poll() is None and self._process.kill():
+            self._process.poll(wait=True)
+        self._forward_last_prints()
+        os.close(self._output)
+        self._channel.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        if self._changes is not None:
+            self._changes.close()
+        if self._copies is not None:
+            self._copies.remove()
+
+    def _compute_remaining_time(self) -> float:
+        """Return the seconds until the deadline; raise ``TimedOut`` after it."""
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise TimedOut(f"the run did not end within its limit of {self._run.timeout:g} s")
+        return remaining
+
+    def _receive(self) -> bytes:
+        try:
+            data, descriptors, _, _ = socket.recv_fds(self._channel, CHUNK, 1)
+            for descriptor in descriptors:
+                if self._descriptors or self._changes:  # sent by the author's code
+                    os.close(descriptor)
+                else:
+                    self._descriptors.append(descriptor)
+            return data
+        except ConnectionError:
+            return b""
+
+    def _handle_messages(self) -> bytes | None:
+        """Handle the messages received so far; return the result if it is among them."""
+        try:
+            for message in self._inbox.take_messages():
+                if isinstance(message, RunResult):
+                    return message.data
+                if isinstance(message, RunFailure):
+                    raise _rebuild_error(message)
+                if isinstance(message, LogLine):
+                    self._run.console(message.line)
+                elif isinstance(message, Listener):
+                    self._start_listening()
+                elif isinstance(message, Declaration):
+                    if self._declaration is not None:
+                        raise _make_misuse_error()
+                    self._declaration = message
+                # Our worker reads each reply before its next request, so its buffer never fills up. A full buffer shows
+                # that the author's code has written requests into the channel.
+                elif not try_reply(self._channel, self._reply_to(message)):
+                    raise _make_misuse_error()
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            raise _make_misuse_error() from None
+        return None
+
+    def _start_listening(self) -> None:
+        """Answer from now on the requests of the worker's filter of system calls."""
+        # Our worker has a listener only if its user is ours. With another user, the change would have our rights.
+        has_own_user = os.stat(f"/proc/{self._process.pid}").st_uid != os.geteuid()
+        if not self._may_request_copies or has_own_user or self._changes is not None or not self._descriptors:
+            raise _make_misuse_error()
+        from algotools.runtime.sandbox.metadata import MetadataChanges, list_folders  # here, because few runs need it
+
+        self._changes = MetadataChanges(self._descriptors.pop(0), list_folders(self._run.task))
+
+    def _reply_to(self, request: Request) -> Reply:
+        """Return the reply to a request: what the task or the function's signature names, and nothing else."""
+        declaration = self._declaration or Declaration()
+        if isinstance(request, DatabaseRequest):
+            return self._copy_database(request.label, declaration)
+        if isinstance(request, ConfiguredRequest):
+            return self._provide_database(request.label, declaration)
+        try:
+            if isinstance(request, TokenRequest):
+                # Only a master has a client. The local federation does not tell masters and rpcs apart in its task.
+                is_rpc = self._may_request_copies and self._run.task.role == "rpc"
+                if not declaration.token or is_rpc:
+                    raise TokenError("the function has no parameter for a client, so it does not get the node's token")
+                return TokenReply(token=read_run_token(self._run.task))
+            if not declaration.identity:
+                raise TokenError("the function has no parameter for the run's ids, so it does not get them")
+            return IdentityReply(identity=read_token(read_run_token(self._run.task)))
+        except AlgotoolsError as error:
+            kind = TokenReply if isinstance(request, TokenRequest) else IdentityReply
+            return kind(**error.failure()._asdict())
+
+    def _provide_database(self, label: str, declaration: Declaration) -> Reply:
+        """Reply with a database that the signature names and the task did not request."""
+        database = next((d for d in self._run.task.configured if d.label == label), None)
+        if database is None or label not in declaration.labels:
+            return ConfiguredReply(**_make_label_error().failure()._asdict())
+        if label not in self._reported_labels:
+            self._reported_labels.add(label)
+            self._log(f"the function reads database {label!r}, which the task did not request")
+        return ConfiguredReply(database=database)
+
+    def _copy_database(self, label: str, declaration: Declaration) -> Reply:
+        """Copy a database for the worker, and reply with the copy's URI."""
+        if not self._may_request_copies:
+            raise _make_misuse_error()
+        if self._copies is None:
+            from algotools.runtime.sandbox.copies import Copies  # here, because few runs need a copy
+
+            self._copies = Copies(self._run.task, self._process.pid, self._note_for_owner)
+        try:
+            if label not in {*declaration.labels, *(d.label for d in self._run.task.databases)}:
+                raise _make_label_error()
+            return DatabaseReply(uri=self._copies.get(label, self._compute_remaining_time))
+        except (DatabaseUnreadable, UnknownLabel) as error:
+            return DatabaseReply(**error.failure()._asdict())
+
+    def _log(self, text: str) -> None:
+        self._run.console(format_line("info", text))
+
+    def _note_for_owner(self, text: str) -> None:
+        self._run.sink(f"{text}\n".encode(errors="backslashreplace"))
+
+    def _forward_prints(self) -> bool:
+        """Forward the prints of the author's code to the node's owner.
+
+        Return false at the end of file, and for a pipe without prints if it does not block.
+        """
+        try:
+            chunk = os.read(self._output, CHUNK)
+        except BlockingIOError:
+            return False
+        if chunk:
+            self._run.sink(chunk)
+            self._last_prints = (self._last_prints + chunk)[-_LAST_PRINTS:]
+        return bool(chunk)
+
+    def _forward_last_prints(self) -> None:
+        """Forward the prints that the pipe still contains, without waiting for more."""
+        os.set_blocking(self._output, False)
+        for _ in range(_LAST_READS):
+            if not self._forward_prints():
+                break
+
+    def _describe_exit(self) -> AlgotoolsError:
+        """Return the error for a worker that closed the channel without a last message."""
+        code = None
+        # The kernel closes a dying process's descriptors before its parent can wait for it. So poll a moment longer.
+        for _ in range(20):
+            if (code := self._process.poll()) is not None:
+                break
+            time.sleep(POLLING_INTERVAL / 20)
+        if code is None:
+            return FunctionExited("the function closed the channel to its supervisor; leave this file descriptor alone")
+        self._forward_last_prints()
+        if code in _OUT_OF_MEMORY_CODES and _OUT_OF_MEMORY.search(self._last_prints):
+            return OutOfMemory("the function needs more memory than is available; a library then ended its process")
+        if code < 0:
+            reason = _SIGNALS.get(-code, "it was killed, or its interpreter crashed")
+            return WorkerKilled(
+                f"the function's process ended by signal {-code} ({signal.Signals(-code).name}): {reason}"
+            )
+        return FunctionExited(f"the function ended its process with exit status {code} instead of returning")
+
+
+_OUT_OF_MEMORY_CODES = (127, -signal.SIGABRT)
+_OUT_OF_MEMORY = re.compile(rb"cannot allocate memory|bad_alloc|memory allocation of [0-9]+ bytes failed")
+
+_OUT_OF_MEMORY = re.compile(
+    rb"cannot allocate memory|bad_alloc|memory allocation of [0-9]+ bytes failed", re.IGNORECASE
+)
+"""Matches what such a library prints last."""
+
+_LAST_PRINTS = 500
+
+_SIGNALS: dict[int, str] = {
+    signal.SIGKILL: "it was killed from outside, most often because memory ran out",
+    signal.SIGSEGV: "the interpreter crashed in compiled code",
+    signal.SIGABRT: "compiled code gave up",
+}
+
+
+def _make_misuse_error() -> FunctionExited:
+    """Return the error for bytes in the channel that our worker did not send."""
+    return FunctionExited("the function wrote into the channel to its supervisor; leave this file descriptor alone")
+
+
+def _make_label_error() -> UnknownLabel:
+    return UnknownLabel("neither the task nor the function's signature names this database of the node")
+
+
+def _rebuild_error(failure: RunFailure) -> AlgotoolsError:
+    """Return the worker's error as the worker raised it."""
+    if failure.exit_code not in CODES:
+        return _make_misuse_error()
+    # Some classes take other arguments than a message. So call the base class's __init__ directly.
+    rebuilt = AlgotoolsError.__new__(CODES[failure.exit_code])
+    AlgotoolsError.__init__(rebuilt, failure.message, detail=failure.detail)
+    return rebuilt

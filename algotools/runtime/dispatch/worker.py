@@ -1,0 +1,201 @@
+"""The worker: a child process that runs the author's code and reports to its supervisor."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
+
+import msgspec
+
+from algotools.data.reading import find_path
+from algotools.declare import locate
+from algotools.declare.functions import Algorithm
+from algotools.errors import CODES, AlgotoolsError, DatabaseUnreadable, TokenError, UnknownLabel
+from algotools.runtime import lifetime, logs
+from algotools.runtime.contract import Contract, detect
+from algotools.runtime.dispatch.messages import (
+    ConfiguredReply,
+    ConfiguredRequest,
+    DatabaseReply,
+    DatabaseRequest,
+    Declaration,
+    IdentityReply,
+    IdentityRequest,
+    Listener,
+    LogLine,
+    Reply,
+    Request,
+    RunFailure,
+    RunResult,
+    Start,
+    TokenReply,
+    TokenRequest,
+    receive,
+    send,
+)
+from algotools.runtime.dispatch.perform import Load, NodeAccess, perform
+from algotools.runtime.unexpected import convert_unexpected
+from algotools.task import Database, Identity, Task
+
+if TYPE_CHECKING:
+    from algotools.runtime.sandbox import Confinement
+    from algotools.runtime.sandbox.local import LocalSandbox
+
+Answer = TypeVar("Answer", bound=Reply)
+
+
+def main(descriptor: int, supervisor: int) -> NoReturn:
+    """Run a container's task in this process, which the process *supervisor* has started; *descriptor* is the channel.
+
+    A new interpreter has no copy of the supervisor's memory and of its initial environment. Both contain what the node
+    provided for the supervisor alone: the token, and the credentials of databases that the task did not request.
+    """
+    lifetime.die_with_parent(supervisor)
+    channel = socket.socket(fileno=descriptor)
+    start = receive(channel, Start)
+    confinement = None
+    if start.confinement is not None:
+        from algotools.runtime.sandbox import Confinement  # here, because only images need it
+
+        confinement = Confinement(*start.confinement)
+
+    def read() -> tuple[Contract, Task]:
+        contract = detect(os.environ)
+        return contract, msgspec.structs.replace(contract.read(os.environ), databases=start.databases)
+
+    def load() -> Algorithm:
+        return locate.load(locate.locate_in_container(os.environ))
+
+    work(read, load, channel, confinement=confinement, parent=supervisor)
+
+
+def work(
+    read: Callable[[], tuple[Contract, Task]],
+    load: Load,
+    channel: socket.socket,
+    output: int | None = None,
+    confinement: Confinement | None = None,
+    sandbox: LocalSandbox | None = None,
+    *,
+    parent: int,
+) -> NoReturn:
+    """Run the task in this process, report over *channel*, and exit.
+
+    Prints of the author's code go to the descriptor *output*; None if they already do. The confinement (in a container)
+    or the sandbox (on the author's machine) is applied before the code is imported. This process is killed when its
+    parent, the process with the id *parent*, exits.
+    """
+    # The process may be forked, and then still has a copy of its parent's stack. An exception or a normal exit would
+    # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
+    try:
+        for name in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(name, signal.SIG_DFL)
+        lifetime.die_with_parent(parent)
+        if output is not None:
+            _redirect(output, channel.fileno())
+        try:
+            contract, task = read()
+            for secret in contract.list_secrets(os.environ):
+                del os.environ[secret]
+            if "tempfile" in sys.modules:  # imported by the template, which has another folder
+                import tempfile
+
+                tempfile.tempdir = None
+            with logs.use_console(lambda line: send(channel, LogLine(line))):
+                if confinement is not None:
+                    listener = confinement.apply(task)
+                    if listener is not None:
+                        send(channel, Listener(), listener)
+                        os.close(listener)
+                if sandbox is not None:
+                    sandbox.apply_and_log()
+                lifetime.die_with_parent(parent)  # a change of user has ended the first call's effect
+                node = _SupervisedAccess(contract, task, channel, may_request_copies=confinement is not None)
+                data = perform(task, lambda: _load_algorithm(load), node)
+            last: RunResult | RunFailure = RunResult(data)
+        except AlgotoolsError as error:
+            last = RunFailure(*(sandbox.explain_denial(error) if sandbox else error).failure())
+        except BaseException as error:  # a fault of ours: `perform` converts every error of the author's code
+            last = RunFailure(*convert_unexpected(error).failure())
+        # Prints are in Python's own buffers, which `os._exit` would discard.
+        _flush()
+        send(channel, last)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _load_algorithm(load: Load) -> Algorithm:
+    """Import the algorithm with the garbage collector off: imports leave no garbage, and pandas loads 10 % faster."""
+    gc.disable()
+    try:
+        return load()
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def _redirect(output: int, channel: int) -> None:
+    """Redirect standard output and error to *output*, empty standard input, and close all other files but *channel*.
+
+    A process that was forked from a template inherits descriptors of other runs. The author's code
+    must not find them.
+    """
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.closerange(3, channel)
+    os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(BaseException):  # the author closed the stream, or replaced it by any object
+            stream.flush()
+
+
+class _SupervisedAccess(NodeAccess):
+    """Access over the channel: the supervisor provides what the function's signature and the task name."""
+
+    def __init__(self, contract: Contract, task: Task, channel: socket.socket, *, may_request_copies: bool) -> None:
+        super().__init__(lambda: contract.connect(task, self._request(TokenRequest(), TokenReply, TokenError).token))
+        self._task = task
+        self._channel = channel
+        self._may_request_copies = may_request_copies
+
+    def declare(self, declaration: Declaration) -> None:
+        """See ``NodeAccess``."""
+        send(self._channel, declaration)
+
+    def read_identity(self) -> Identity:
+        """See ``NodeAccess``."""
+        return cast("Identity", self._request(IdentityRequest(), IdentityReply, TokenError).identity)
+
+    def open_database(self, database: Database) -> Database:
+        """See ``NodeAccess``."""
+        if database not in self._task.databases and not database.uri:
+            reply = self._request(ConfiguredRequest(database.label), ConfiguredReply, UnknownLabel)
+            database = cast("Database", reply.database)
+        path = find_path(database.uri)
+        if path is None or not self._may_request_copies:
+            return database
+        from algotools.runtime.sandbox import copies  # here, because only images need it
+
+        if copies.is_readable(path):
+            return database
+        uri = self._request(DatabaseRequest(database.label), DatabaseReply, DatabaseUnreadable).uri
+        return msgspec.structs.replace(database, uri=uri)
+
+    def _request(self, request: Request, kind: type[Answer], error: type[AlgotoolsError]) -> Answer:
+        """Send a request and return the reply; raise the supervisor's error, which has class *error* by default."""
+        send(self._channel, request)
+        reply = receive(self._channel, kind)
+        if reply.exit_code:
+            raise CODES.get(reply.exit_code, error)(reply.message, detail=reply.detail)
+        return reply

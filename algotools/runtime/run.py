@@ -1,0 +1,149 @@
+"""Run one task: environment and files -> Task -> function -> result -> output file.
+
+A node's container and every runner of the local federation use ``run_task``. They differ in how they call the function
+(``call``) and where they write the log (``console``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped
+from algotools.payload import check_size
+from algotools.runtime import logs
+from algotools.runtime._output import OutputFile
+from algotools.runtime.contract import Contract, detect
+from algotools.runtime.dispatch.supervisor import Run, supervise
+from algotools.runtime.logs import Console
+from algotools.runtime.unexpected import convert_unexpected
+from algotools.task import Task
+
+TIMEOUT = "ALGOTOOLS_TIMEOUT"
+"""A node's variable with the limit for every run, in seconds."""
+
+WORKER_USER = "ALGOTOOLS_WORKER_USER"
+"""An image's variable with the user for the author's code; see ``algotools.runtime.sandbox``."""
+
+Read = Callable[[], tuple[Contract, Task]]
+"""Returns the contract of the node's generation, and the task that the node prepared."""
+
+
+def main(environ: Mapping[str, str]) -> int:
+    """Run the container's task and return the exit code; the entry point of an image. *environ* is the node's."""
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        for name in (signal.SIGTERM, signal.SIGINT):  # a second signal must not disturb the cleanup
+            signal.signal(name, signal.SIG_IGN)
+        raise Stopped(f"the run was stopped by {signal.Signals(number).name}")
+
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, stop)
+
+    def call(run: Run) -> bytes:
+        confinement = None
+        if user := environ.get(WORKER_USER, ""):
+            from algotools.runtime import sandbox  # here, because only images need it
+
+            confinement = sandbox.create_confinement(
+                user, environ.get("ALGOTOOLS_ALGORITHM") or environ.get("PKG_NAME")
+            )
+        return supervise(run, environ, confinement)
+
+    return run_task(lambda: read_task(environ), call, logs.write_to_stderr)
+
+
+def open_closed_streams() -> None:
+    """Open the standard streams that are closed; otherwise other files of this process would get their descriptors."""
+    for descriptor in range(3):
+        if not logs.is_open(descriptor):
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the exit
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def flush_streams() -> None:
+    """Write the buffers of the standard streams if possible."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+
+
+def read_task(environ: Mapping[str, str]) -> tuple[Contract, Task]:
+    """Return the contract of the generation that prepared an environment, and the task in the environment.
+
+    Raises:
+        ContractError: the variables are not those of a node, or one of them is malformed.
+        InputError: the input file does not have the generation's format.
+        PickleRefused: the input file is a pickle.
+    """
+    contract = detect(environ)
+    return contract, contract.read(environ)
+
+
+def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
+    """Read a task, call its function, write the output file, and return the exit code.
+
+    Args:
+        read: returns the contract and the task.
+        call: calls the function and returns the encoded result; ``supervise`` does so in a separate process.
+        console: called with each line of the run's log.
+
+    Nothing is raised: a failure becomes the last line of the log, and the exit code.
+    """
+    owner = logs.OwnersLog(None)
+    output_file: OutputFile | None = None
+    failure: Failure | None = None
+    try:
+        contract, task = read()
+        output_file = OutputFile(task.output_file)
+        owner = logs.OwnersLog(logs.owner_log_path(task.variables), task.output_file)
+        if task.temporary_folder is not None:
+            with contextlib.suppress(OSError, ValueError):  # v5's nodes do not create the job's folder
+                task.temporary_folder.mkdir(exist_ok=True)
+        run = Run(task, contract, logs.RunLog(console).write, owner.write, _read_time_limit(task.variables))
+        output = contract.wrap_result(call(run))
+        if task.step == "compute":  # the other steps return a table, which stays at the node
+            check_size(len(output))
+        output_file.write(output)
+    except AlgotoolsError as error:
+        failure = error.failure()
+    except Exception as error:  # a fault of ours: `call` converts every error of the author's code
+        failure = convert_unexpected(error).failure()
+    if failure is not None and output_file is not None:
+        try:
+            output_file.clear()  # the author's code may have written into it
+        except OutputError as error:
+            console(logs.format_line("info", error.message))
+            owner.note(error.detail)
+    owner.note(failure.detail if failure else "")
+    if message := owner.close():
+        console(logs.format_line("info", message))
+    if failure is None:
+        return 0
+    console(logs.format_failure(failure))
+    return failure.exit_code
+
+
+def _read_time_limit(variables: Mapping[str, str]) -> float | None:
+    """Return the node's limit for a run, in seconds.
+
+    Raises:
+        ContractError: the variable is not a number of seconds.
+    """
+    text = variables.get(TIMEOUT)
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise ContractError(f"the variable {TIMEOUT} must be a number of seconds")
+    return min(seconds, threading.TIMEOUT_MAX)

@@ -1,3 +1,0 @@
-"""No Python."""
-
-def unfinished(

@@ -1,1 +1,0 @@
-import a_package_that_nobody_installed

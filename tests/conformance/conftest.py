@@ -1,0 +1,132 @@
+"""All combinations of a generation and a runner, and a federation of three organizations for each."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from algotools import Federation
+
+from ..conftest import ALGORITHMS, SECRET
+
+CONFORMANCE = ALGORITHMS / "conformance"
+
+FEDERATION = """\
+organizations:
+  - name: first
+    databases: {default: 2.csv, visits: visits.csv}
+    algorithm_env: {PLAYER: Alice, GREETING: hello world}
+  - name: second
+    databases: {default: 3.csv, visits: visits.csv}
+  - name: third
+    databases: {default: 4.csv, visits: visits.csv, missing: missing.csv}
+"""
+TABLES = {
+    "2.csv": f"name,age,sex\n{SECRET},71,f\nJohn,58,m\n",
+    "3.csv": f"name,age,sex\n{SECRET},36,f\n",
+    "4.csv": f"name,age,sex\n{SECRET},15,m\nTim,,m\n",
+    "visits.csv": "patient,day\n1,3\n1,4\n2,5\n3,9\n",
+}
+"""The databases of the organizations 2, 3 and 4."""
+
+
+class Way(NamedTuple):
+    """A combination of a generation and a runner."""
+
+    contract: str
+    runner: Any
+
+    @property
+    def needs_engine(self) -> bool:
+        return self.runner in ("container", "as-node")
+
+
+CONTRACTS = ("v3", "v4", "v5")
+WAYS = [
+    Way(contract, runner)
+    for contract in CONTRACTS
+    for runner in ("inline", "process", "container", "as-node")
+    if (contract, runner) != ("v5", "as-node")  # v5's nodes do not start containers; a cluster does that
+]
+
+
+# The outcome of a call depends on the contract and on the runner, seldom on the pair. So each contract has all calls
+# without containers, and one contract has all calls in containers. Every other pair with containers has these calls;
+# they cover the exchange between a container and its node. All calls on all pairs would take eight minutes longer.
+CALLS_OF_EVERY_PAIR = (
+    "an rpc",
+    "node variables and the run's own numbers",
+    "log and progress",
+    "an unknown method",
+    "an author's error",
+    "a master",
+    "a folder that the runs of a job share",
+    "a failed subtask",
+)
+ALL_CALLS_IN_CONTAINERS = Way("v4", "container")
+
+
+def has_all_calls(way: Way) -> bool:
+    return not way.needs_engine or way == ALL_CALLS_IN_CONTAINERS
+
+
+def is_tested(way: Way, name: str) -> bool:
+    return has_all_calls(way) or name in CALLS_OF_EVERY_PAIR
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the calls of the other pairs.
+
+    Parameters of both, contract and call, would make a new federation for each call.
+    """
+    left_out = []
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if {"way", "name"} <= {*params} and not is_tested(params["way"], params["name"]):
+            left_out.append(item)
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
+
+
+def parameters(ways: list[Way]) -> list[Any]:
+    """Return combinations as pytest's parameters, with a marker if they need a container engine."""
+    marks = {True: [pytest.mark.docker], False: []}
+    return [pytest.param(way, id="-".join(way), marks=marks[way.needs_engine]) for way in ways]
+
+
+@pytest.fixture(scope="session", params=parameters(WAYS))
+def way(request: pytest.FixtureRequest) -> Way:
+    """Each combination, one after the other."""
+    if request.param.needs_engine:
+        request.getfixturevalue("engine")
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def federation_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The description of three organizations with two databases each."""
+    folder = tmp_path_factory.mktemp("federation")
+    for name, table in TABLES.items():
+        (folder / name).write_text(table, encoding="utf-8")
+    (folder / "federation.yaml").write_text(FEDERATION, encoding="utf-8")
+    return folder / "federation.yaml"
+
+
+@pytest.fixture(scope="session")
+def federation(way: Way, federation_file: Path) -> Iterator[Federation]:
+    """The federation that most tests of a combination share."""
+    with Federation.from_file(federation_file, algorithm=CONFORMANCE, **way._asdict()) as federation:
+        yield federation
+
+
+@pytest.fixture
+def make(way: Way, federation_file: Path) -> Iterator[Callable[..., Federation]]:
+    """Make a federation with additional options; it is closed after the test."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **options: stack.enter_context(
+            Federation.from_file(federation_file, algorithm=CONFORMANCE, **way._asdict(), **options)
+        )

@@ -1,0 +1,186 @@
+"""A CSV file whose last rows do not have the types of its first rows is refused, also while the function reads it."""
+
+from __future__ import annotations
+
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import ibis
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from algotools import Federation, rpc
+from algotools.data import _csv_scan
+from algotools.data._csv_format import Dialect
+from algotools.errors import DatabaseUnreadable, FunctionRaised, RunsFailed
+
+
+@rpc
+def lazy(data: pl.LazyFrame) -> int:
+    return data.select(pl.col("n").sum()).collect().item()
+
+
+@rpc
+def lazy_result(data: pl.LazyFrame) -> Any:
+    return data.select(pl.col("n").sum())
+
+
+@rpc
+def lazy_in_another_error(data: pl.LazyFrame) -> int:
+    try:
+        return data.select(pl.col("n").sum()).collect().item()
+    except pl.exceptions.PolarsError:
+        raise ValueError("no sum") from None
+
+
+@rpc
+def batches(data: pa.RecordBatchReader) -> int:
+    return sum(batch["n"].to_pandas().sum() for batch in data)
+
+
+@rpc
+def batches_in_polars(data: pa.RecordBatchReader) -> int:
+    return pl.DataFrame(data)["n"].sum()
+
+
+@rpc
+def batches_in_duckdb(data: pa.RecordBatchReader) -> int:
+    return duckdb.connect().from_arrow(data).sum("n").fetchall()[0][0]
+
+
+@rpc
+def relation(data: duckdb.DuckDBPyRelation) -> int:
+    return data.sum("n").fetchall()[0][0]
+
+
+@rpc
+def relation_as_result(data: duckdb.DuckDBPyRelation) -> Any:
+    return data.aggregate("sum(n) as n")
+
+
+@rpc
+def expression(data: ibis.Table) -> int:
+    return data.n.sum().to_pyarrow().as_py()
+
+
+@rpc
+def frame(data: pd.DataFrame) -> str:
+    return str(data["n"].iloc[-1])
+
+
+@rpc
+def broken(data: pl.LazyFrame) -> int:
+    return data.select(pl.col("m").sum()).collect().item()
+
+
+LAZY = [
+    lazy, lazy_result, lazy_in_another_error, batches, batches_in_polars, batches_in_duckdb, relation,
+    relation_as_result, expression,
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def federation(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    path = tmp_path_factory.mktemp("late") / "x.csv"
+    path.write_text("id,n\n" + "".join(f"{i},{i % 90}\n" for i in range(150_000)) + "7,secret\n", encoding="utf-8")
+    with Federation([str(path)], algorithm=[*LAZY, frame, broken]) as federation:
+        yield federation
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # Ibis calls what DuckDB will remove
+@pytest.mark.parametrize("function", LAZY, ids=lambda function: function.__name__)
+def test_a_late_value_is_a_fault_of_the_database_and_not_of_the_function(federation, function):
+    with pytest.raises(RunsFailed) as caught:
+        federation.run(function)
+    [failure] = caught.value.failures.values()
+    assert failure.exit_code == DatabaseUnreadable.exit_code
+    assert "below the first 1 MiB" in failure.message
+    assert "option dtype" in failure.message
+    assert "secret" not in failure.message
+
+
+def test_a_form_in_memory_reads_the_late_value(federation):
+    assert federation.run(frame) == ["secret"]
+
+
+def test_another_failure_of_the_library_is_the_function_s(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,n\n1,2\n3,4\n", encoding="utf-8")
+    with (
+        Federation([str(path)], algorithm=[broken]) as federation,
+        pytest.raises(RunsFailed) as caught,
+    ):
+        federation.run(broken)
+    assert [failure.exit_code for failure in caught.value.failures.values()] == [FunctionRaised.exit_code]
+
+
+# --- The scan finds a trait wherever it is in the file. ---
+
+PIECES = [
+    "a",
+    "1",
+    ",",
+    ",",
+    '"',
+    '"',
+    '""',
+    "\n",
+    "\n",
+    "\r\n",
+    "\r",
+    " ",
+    "\t",
+    "\n\n",
+    "0x1",
+    "X0X2",
+    "é",
+    "\0",
+    ',"a,b"\n',
+]
+
+
+def find_traits(data: bytes) -> _csv_scan.Traits:
+    """Find the traits of a file byte by byte."""
+    text = b"\n" + data + b"\n"
+    is_open = irregular = newline = False
+    for before, byte, after in zip(text, text[1:], text[2:], strict=False):
+        if byte == ord('"'):
+            irregular |= (after if is_open else before) not in b'",\n\r'
+            is_open = not is_open
+        newline |= is_open and byte in b"\n\r"
+    lone = re.search(rb"\r[^\n]", data + b"x") is not None
+    return _csv_scan.Traits(
+        has_quotes=b'"' in data,
+        has_irregular_quotes=irregular or is_open,
+        has_quoted_newlines=newline,
+        has_blank_lines=re.search(rb"\n[\n\r \t]", b"\n" + data) is not None,
+        has_lone_returns=lone,
+        has_mixed_line_ends=b"\r\n" in data and re.search(rb"(?<!\r)\n", data) is not None,
+        has_nulls=b"\0" in data,
+        has_hexadecimals=re.search(rb"(?<![0-9A-Za-z])0[xX]", data) is not None,
+    )
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40), st.randoms(use_true_random=False))
+def test_the_scan_finds_the_traits_in_any_block(tmp_path_factory, pieces: list[str], numbers: random.Random):
+    path = Path(tmp_path_factory.getbasetemp()) / "scanned.csv"
+    size = _csv_scan._BLOCK
+    filler = ("," * numbers.randint(size - 20, size)).encode()
+    for data in ("".join(pieces).encode(), filler + "".join(pieces).encode()):
+        path.write_bytes(data)
+        expected = find_traits(data)
+        found = _csv_scan.scan(path, Dialect())
+        if expected.has_irregular_quotes:
+            assert found.has_irregular_quotes
+            continue
+        if expected.has_lone_returns:
+            assert found.has_lone_returns
+            expected = expected._replace(has_mixed_line_ends=found.has_mixed_line_ends)
+        assert found == expected

@@ -1,0 +1,62 @@
+"""The page for authors, ``docs/testing.md``: every code block of the page is run."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from ...conftest import ROOT
+from .conftest import Project
+
+BLOCKS = re.findall(
+    r"^```(\w+)\n(.*?)^```$", (ROOT / "docs" / "testing.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+)
+TESTS = "\n".join(text for kind, text in BLOCKS if kind == "python" and text.startswith("# tests/"))
+COMMANDS = [line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console" for line in text.splitlines()]
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Project:
+    """The project of the page: each block is written to the file in its first line."""
+    for kind, text in BLOCKS:
+        if kind != "console":
+            name, _, content = text.partition("\n")
+            file = tmp_path / "project" / name.removeprefix("# ")
+            file.parent.mkdir(parents=True, exist_ok=True)
+            with file.open("a", encoding="utf-8") as opened:
+                opened.write(content)
+    dockerfile = ROOT / "tests" / "algorithms" / "tally" / "Dockerfile"
+    (tmp_path / "project" / "Dockerfile").write_bytes(dockerfile.read_bytes())
+    return Project(tmp_path / "project")
+
+
+def test_every_block_has_a_kind_that_is_run() -> None:
+    assert {kind for kind, _ in BLOCKS} == {"toml", "python", "console"}
+    assert all(text.startswith("# ") for kind, text in BLOCKS if kind != "console")
+    assert all(command.startswith("pytest") for command in COMMANDS)
+
+
+def _make_param(command: str) -> object:
+    docker = command.partition("#")[0].rstrip().endswith(("container", "as-node"))
+    return pytest.param(command, marks=[pytest.mark.docker, pytest.mark.timeout(400)] if docker else [])
+
+
+@pytest.mark.parametrize("command", [_make_param(command) for command in COMMANDS])
+def test_the_commands_of_the_page_pass_in_its_project(
+    request: pytest.FixtureRequest, page: Project, command: str
+) -> None:
+    tests = re.findall(r"^def (test_\w+)(.*?)(?=^\S)", f"{TESTS}\n\nend", re.MULTILINE | re.DOTALL)
+    limits: list[str] = []
+    if request.node.get_closest_marker("docker"):
+        request.getfixturevalue("engine")
+        # On a busy machine a container may exceed the short limits of the page.
+        limits = [name for name, body in tests if "max_seconds=" in body]
+    selection = ["-k", f"not ({' or '.join(limits)})"] if limits else []
+    session = page.run(
+        [*shlex.split(command, comments=True), "-W", "error", "--color=no", "-q", *selection], timeout=380
+    )
+    assert session.counts.get("passed") == len(tests) - len(limits), session.output
+    assert session.code == 0

@@ -1,0 +1,68 @@
+"""Projects that `algotools new` creates, in fresh folders outside of the repository."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from ...conftest import ROOT, algotools
+
+TITLES = {"average": "Cohort Mean", "iterative": "Event Model"}
+
+ARGUMENTS = {"average": ["column_name=age"], "iterative": ["outcome=event", 'predictors:=["age", "bmi"]']}
+"""Kind -> the arguments of its master."""
+
+TEMPLATE = ROOT / "template"
+
+
+def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a tool of this environment (pytest, ruff, mypy) like the author of the project."""
+    return subprocess.run(
+        [sys.executable, "-m", *command],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        check=False,
+        timeout=100,
+        env={**os.environ, "NO_COLOR": "1", **(variables or {})},
+    )
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Return path -> bytes of every file, except the caches of tools."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"} & set(path.parts)
+    }
+
+
+Make = Callable[..., Path]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    """Return a function that creates a project with the command and returns its folder."""
+
+    def make(title: str, *options: str) -> Path:
+        completed = algotools("new", title, "--no-input", *options, cwd=tmp_path)
+        assert completed.returncode == 0, completed.stderr
+        return tmp_path / completed.stdout.partition(":")[0]
+
+    return make
+
+
+@pytest.fixture(params=TITLES)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def project(make: Make, kind: str) -> Path:
+    """A fresh project of each kind."""
+    return make(TITLES[kind], "--kind", kind)

@@ -1,0 +1,67 @@
+"""The supervisor's loop at a moment that only a busy machine makes long."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ...conftest import ManualNode
+
+# The worker sends its result and exits after the supervisor has polled the channel, and before it polls the process.
+EXITS_BETWEEN_TWO_POLLS = """
+import os, subprocess
+from algotools.runtime import run
+from algotools.runtime.dispatch import supervisor
+
+start, wait_readable, worker = subprocess.Popen, supervisor.wait_readable, []
+
+def record_start(*arguments, **options):
+    worker.append(start(*arguments, **options))
+    return worker[-1]
+
+def wait_for_exit(*arguments):
+    if len(worker) != 1:
+        return wait_readable(*arguments)
+    os.waitid(os.P_PID, worker[0].pid, os.WEXITED | os.WNOWAIT)
+    worker.append(None)
+    return []  # nothing was readable at the poll; by now the worker has sent its result and exited
+
+subprocess.Popen, supervisor.wait_readable = record_start, wait_for_exit
+code = run.main(os.environ)
+assert len(worker) == 2
+os._exit(code)
+"""
+
+
+def test_a_result_sent_just_before_the_exit_is_received(by_hand: ManualNode, misbehaving) -> None:
+    environment = by_hand.environment(misbehaving, b'{"method": "well", "kwargs": {"number": 3}}')
+    outcome = subprocess.run(
+        [sys.executable, "-c", EXITS_BETWEEN_TWO_POLLS],
+        env=environment, cwd=by_hand.folder, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert outcome.returncode == 0, outcome.stdout + outcome.stderr
+    assert json.loads((by_hand.folder / "output").read_bytes())["number"] == 3
+
+
+def test_a_worker_exits_when_its_supervisor_is_killed(by_hand: ManualNode, misbehaving: Path) -> None:
+    process = by_hand.start(by_hand.environment(misbehaving, b'{"method": "never_returns"}'))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(lambda: children.read_text().split())
+    (worker,) = children.read_text().split()
+    wait_until(lambda: "algotools.runtime.dispatch" in Path(f"/proc/{worker}/cmdline").read_text())
+    time.sleep(1)
+    process.kill()
+    process.communicate(timeout=20)
+    stat = Path(f"/proc/{worker}/stat")
+    wait_until(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

@@ -1,0 +1,451 @@
+"""The author's code in a container of a node can use the files of its own task, and no others."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import Any
+
+import pytest
+
+from algotools.runtime.logs import read_failure
+from algotools.runtime.sandbox import _kernel
+
+from ...conftest import SECRET, CompletedRun
+from .conftest import (
+    CLOSED,
+    DEFAULT,
+    FOLDER,
+    LONGER,
+    MINE,
+    OTHERS,
+    OWNERS_LOG,
+    SECOND,
+    SESSION,
+    TABLE,
+    WORK,
+    SandboxNode,
+)
+
+pytestmark = pytest.mark.docker
+on_each = pytest.mark.parametrize("contract", ["v4", "v5"], indirect=True)
+"""v3 and v4 have one folder for the data of all tasks; v5 has a folder for each session."""
+on_v5 = pytest.mark.parametrize("contract", ["v5"], indirect=True)
+
+
+VERSION = _kernel.read_version()
+CONFINED = (
+    "info > confinement is on: user {}, without privileges, "
+    f"only the files of its task (Landlock {VERSION}), no signals to other processes, "
+    "no changes of other files' modes and times\n"
+)
+"""The line of a run's log on a kernel like that of this machine, which must be 6.12 or newer."""
+
+
+def encode_text(text: str) -> str:
+    """Return a text as a node of v4 encodes it."""
+    return base64.b32encode(text.encode()).decode().replace("=", "!")
+
+
+def check_failed(outcome: CompletedRun, code: int) -> str:
+    """Check the properties of every failure; return the failure's message."""
+    failure = read_failure(outcome.log)
+    assert (outcome.code, outcome.output) == (code, b""), outcome.log + outcome.detail
+    assert failure is not None
+    assert failure.exit_code == code
+    assert SECRET not in outcome.log
+    return failure.message
+
+
+@on_each
+def test_the_code_is_imported_and_run_as_an_unprivileged_user(node: SandboxNode) -> None:
+    outcome = node("identity")
+    report = node.decode(outcome)
+    uid = report["uids"][0]
+    assert uid not in (0, 65534)
+    assert report["uids"] == [uid] * 3
+    assert report["gids"] == [report["gids"][0]] * 3
+    assert 0 not in report["gids"]
+    assert report["groups"] == []
+    assert report["at_import"] == {"uid": uid, "groups": [], "home": report["home"]}
+    del report["capabilities"]["CapBnd"]  # the bounding set has no effect while new privileges are forbidden
+    assert set(report["capabilities"].values()) == {0}
+    assert report["no_new_privileges"] == "1"
+    assert report["home"].startswith("/tmp/algotools-")
+    assert report["home_is_writable"] == {"done": True}
+    assert report["temporary"] == report["home"]
+    assert outcome.log == CONFINED.format(uid)
+    assert node.leftovers == []
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4"], indirect=True)
+def test_the_code_reads_only_its_input_and_the_requested_databases(node: SandboxNode) -> None:
+    hidden = [
+        *(f"{OTHERS}/{name}" for name in ("input", "output", "token")),
+        f"{MINE}/output",
+        f"{MINE}/token",
+        SECOND,
+        CLOSED,
+        f"{FOLDER}/one.csv",
+        OWNERS_LOG,
+        "/proc/1/environ",
+        "/etc/shadow",
+    ]
+    readable = [f"{MINE}/input", DEFAULT, "/app/pyproject.toml", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd"]
+    report = node.answer("read", paths=[*hidden, *readable])
+    ways = ("through a subprocess", "through cat")
+    for path in hidden:
+        assert report[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
+    for path in readable:
+        assert report[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
+
+
+def test_the_code_cannot_list_folders_of_the_node(node: SandboxNode) -> None:
+    hidden = ["/", "/mnt", "/mnt/data", MINE, OTHERS, FOLDER, "/mnt/owner", "/proc/1/root/mnt/data"]
+    report = node.answer("list_folders", paths=[*hidden, "/mnt/tmp", "/app", "/tmp"])
+    assert {path for path, done in report.items() if done["done"]} == {"/mnt/tmp", "/app", "/tmp"}
+    assert {report[path]["error"] for path in hidden} == {"PermissionError"}
+
+
+@on_v5
+def test_the_code_reads_only_the_requested_tables_of_a_session(node: SandboxNode) -> None:
+    others = [f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")]
+    hidden = [*others, f"{WORK}/output", OWNERS_LOG, "/proc/1/environ"]
+    readable = [f"{WORK}/input", f"{SESSION}/default.parquet", "/app/pyproject.toml"]
+    report = node.answer("read", paths=[*hidden, *readable])
+    ways = ("through a subprocess", "through cat")
+    for path in hidden:
+        assert report[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
+    for path in readable:
+        assert report[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
+
+
+@on_v5
+def test_the_code_lists_only_its_own_folder_of_a_session(node: SandboxNode) -> None:
+    # Not /app, which is listed for imports. So the names of mounts in it are visible.
+    hidden = ["/", "/mnt", "/mnt/owner", f"/proc/1/root{SESSION}"]
+    report = node.answer("list_folders", paths=[*hidden, f"{SESSION}/algotools"])
+    assert {path for path, done in report.items() if done["done"]} == {f"{SESSION}/algotools"}
+    assert {report[path]["error"] for path in hidden} == {"PermissionError"}
+
+
+@on_v5
+def test_the_code_cannot_change_a_session(node: SandboxNode) -> None:
+    for name in ("second.parquet", "default.parquet"):
+        report = node.answer("modify", path=f"{SESSION}/{name}")
+        assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+
+
+@on_v5
+def test_a_table_of_a_session_that_only_root_may_read_is_copied(node: SandboxNode) -> None:
+    outcome = node("sizes", requested="closed", column="age")
+    assert node.decode(outcome) == {"rows": 3, "sum": 165}
+    assert "got a copy of" in outcome.detail
+    assert node.leftovers == []
+
+
+@pytest.mark.parametrize(
+    "path", [f"{MINE}/output", f"{MINE}/input", f"{OTHERS}/output", DEFAULT, "/app/pyproject.toml"]
+)
+def test_the_code_cannot_change_other_files(node: SandboxNode, path: str) -> None:
+    report = node.answer("modify", path=path)
+    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+
+
+@on_each
+def test_the_runs_of_a_job_share_its_folder(node: SandboxNode) -> None:
+    assert node.answer("append_text", text="first") == ""
+    assert node.answer("append_text", text="second") == "first"
+
+
+def test_images_with_other_users_can_write_to_the_jobs_folder(node: SandboxNode) -> None:
+    other = {"ALGOTOOLS_WORKER_USER": "4711:4712"}
+    assert node.answer("append_text", text="first") == ""
+    assert node.answer("identity", environment=other)["uids"] == [4711] * 3
+    assert node.answer("append_text", text="first") == "first"
+
+
+def test_processes_threads_and_sockets_work(node: SandboxNode) -> None:
+    outcome = node("use_processes")
+    report = node.decode(outcome)
+    uid = report.pop("thread")
+    assert report == {
+        "moved": "text",
+        "fork": uid,
+        "spawn": uid,
+        "manager": [1, 2],
+        "lock": True,
+        "shell": [str(uid), "fds"],
+        "random": 4,
+        "resolved": True,
+    }
+    assert "printed by name" in outcome.detail
+
+
+@on_each
+def test_the_supervisor_is_out_of_reach(node: SandboxNode) -> None:
+    report = node.answer("attack")
+    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+
+
+def test_a_table_that_only_root_may_read_is_copied(node: SandboxNode) -> None:
+    outcome = node("sizes", requested="closed", column="age")
+    assert node.decode(outcome) == {"rows": 3, "sum": 165}
+    assert outcome.log.count("\n") == 1
+    assert f"database 'closed': the function may not open {CLOSED} itself and got a copy of {len(LONGER)} bytes" in (
+        outcome.detail
+    )
+    assert node.leftovers == []
+
+
+def test_a_table_that_every_user_may_read_is_not_copied(node: SandboxNode) -> None:
+    outcome = node("sizes", column="age")
+    assert node.decode(outcome) == {"rows": 2, "sum": 129}
+    assert "copy" not in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("label", "files"), [("closed", {"."}), ("folder", {"deep", "deep/two.csv", "one.csv"}), ("default", {"."})]
+)
+def test_a_function_reads_requested_databases_by_path(node: SandboxNode, label: str, files: set[str]) -> None:
+    report = node.answer("by_path", requested=label)
+    assert report["name"] == {"closed": "closed.csv", "folder": "folder", "default": "default.csv"}[label]
+    assert {name for name, done in report["bytes"].items() if done["done"] or name == "deep"} == files
+
+
+def test_a_folder_that_only_root_may_read_is_copied_completely(node: SandboxNode) -> None:
+    node.files = {**node.files, f"{FOLDER}/deep": (None, 0o700), f"{FOLDER}/deep/two.csv": (LONGER, 0o600)}
+    report = node.answer("by_path", requested="folder")
+    assert report["name"] == "folder"
+    assert report["bytes"]["deep/two.csv"] == {"done": True}
+    assert report["bytes"]["one.csv"] == {"done": True}
+    assert report["private"] == "0o700"
+    assert report["owner"] != 0
+
+
+def test_a_database_that_only_the_signature_names_is_read_and_logged(node: SandboxNode) -> None:
+    outcome = node("from_labels")
+    assert node.decode(outcome) == [2, 3]
+    assert outcome.log.endswith("\ninfo > the function reads database 'second', which the task did not request\n")
+    assert outcome.log.count("\n") == 2
+    assert f"copy of {len(LONGER)} bytes" in outcome.detail
+
+
+def test_several_requested_databases(node: SandboxNode) -> None:
+    assert node.answer("two_by_path", requested=("closed", "default")) == [len(LONGER), len(TABLE)]
+
+
+def test_a_missing_database_gives_the_usual_error(node: SandboxNode) -> None:
+    node.databases["default"] = "/mnt/data/not there.csv"
+    assert check_failed(node("sizes", column="age"), 31) == "database 'default': its file does not exist"
+
+
+def test_a_missing_database_that_only_the_signature_names_gives_the_same_error(node: SandboxNode) -> None:
+    node.databases["second"] = "/mnt/data/not there.csv"
+    outcome = node("from_labels")
+    assert check_failed(outcome, 31) == "database 'second': its file does not exist"
+    assert "/mnt/data/not there.csv" in outcome.detail
+    assert "/mnt/data" not in outcome.log
+
+
+def test_a_full_disk_during_a_copy_is_reported(node: SandboxNode) -> None:
+    node.files = {**node.files, CLOSED: (b"age\n" + b"1\n" * (1 << 20), 0o600)}
+    outcome = node("sizes", requested="closed", column="age", settings={"tmpfs": {"/tmp": "size=1m,mode=1777"}})
+    assert (
+        check_failed(outcome, 31) == "database 'closed': it cannot be copied for the function (No space left on device)"
+    )
+    assert CLOSED in outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("method", "uris"), [("forge", [False] * 5 + [True]), ("forge_with_label", [True] + [False] * 3 + [True, True])]
+)
+def test_forged_requests_get_only_databases_that_the_task_or_the_signature_names(
+    node: SandboxNode, method: str, uris: list[bool]
+) -> None:
+    labels = ["second", f"{OTHERS}/token", "", "closed", "second", "default"]
+    outcome = node(method, labels=labels)
+    report = node.decode(outcome)
+    assert [answer["uri"] for answer in report] == uris
+    assert {answer["code"] for answer in report if not answer["uri"]} == {30}
+    assert outcome.log.count("which the task did not request") == (method == "forge_with_label")
+    assert outcome.detail.count("got a copy") == sum(set(uris)) + (method == "forge_with_label")
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"], indirect=True)
+def test_no_secret_is_in_the_variables_and_in_the_memory_of_the_code(node: SandboxNode, contract: str) -> None:
+    password, token = "Password-0815", "Container-token-1234"
+    secrets = {
+        "v3": {"SECOND_DATABASE_URI": f"postgresql://me:{password}@host/base"},
+        "v4": {"SECOND_DB_PARAM_PASSWORD": encode_text(password)},
+        "v5": {"DB_PARAM_PASSWORD": password, "CONTAINER_TOKEN": token},
+    }
+    words = [password, encode_text(password)[:-8], token, "/mnt/data/second", encode_text(SECOND)[:-8]]
+    shifted_words = ["".join(chr(ord(c) + 1) for c in word) for word in words]
+    report = node.answer("search", environment=secrets[contract], shifted_words=shifted_words)
+    assert report["at import"] == report["memory"] == [0] * len(words)
+    assert report["files"] == ["/dev/null", "pipe", "socket"]
+
+
+@on_each
+@pytest.mark.parametrize(("ends", "code"), [("killed", 44), ("sleeps", 45)])
+def test_no_temporary_file_is_left(node: SandboxNode, ends: str, code: int) -> None:
+    notes = f"{SESSION}/algotools" if node.home == WORK else "/mnt/tmp"
+    check_failed(node("leaves_files", notes=notes, ends=ends, variables={"ALGOTOOLS_TIMEOUT": "10"}), code)
+    assert node.leftovers == []
+
+
+def test_endless_requests_do_not_block_the_supervisor(node: SandboxNode) -> None:
+    start = time.monotonic()
+    outcome = node("flood")
+    assert "wrote into the channel" in check_failed(outcome, 43)
+    assert time.monotonic() - start < 30
+
+
+def test_a_link_in_the_jobs_folder_does_not_open_its_target(node: SandboxNode) -> None:
+    node.answer("put_links", target=f"{OTHERS}/token")
+    report = node.answer("read", paths=["/mnt/tmp/link"])
+    assert report["/mnt/tmp/link"]["read"] == {"done": False, "error": "PermissionError"}
+
+
+def test_a_container_that_cannot_change_its_user_is_still_confined(node: SandboxNode) -> None:
+    settings = {"cap_drop": ["ALL"]}
+    outcome = node("identity", settings=settings)
+    report = node.decode(outcome)
+    assert report["uids"] == [0] * 3
+    assert "the algorithm's code runs as the container's own user" in outcome.log
+    report = node.answer("read", settings=settings, paths=[f"{OTHERS}/token", f"{MINE}/output", DEFAULT])
+    assert [report[path]["read"]["done"] for path in report] == [False, False, True]
+    assert {action: done["done"] for action, done in node.answer("attack", settings=settings).items()} == dict.fromkeys(
+        (
+            "kill",
+            "stop",
+            "ptrace",
+            "environ",
+            "memory",
+            "descriptors",
+            "root",
+            "su",
+            "kernel",
+            "limits",
+            "priority",
+            "processors",
+        ),
+        False,
+    ) | {"setuid": True}  # root already has this id
+
+
+WITHOUT_LANDLOCK = {
+    "defaultAction": "SCMP_ACT_ALLOW",
+    "syscalls": [{"names": ["landlock_create_ruleset"], "action": "SCMP_ACT_ERRNO"}],
+}
+"""The system call filter of an older container engine."""
+
+
+def test_without_landlock_file_permissions_apply_and_a_line_is_logged(node: SandboxNode) -> None:
+    settings = {"security_opt": [f"seccomp={json.dumps(WITHOUT_LANDLOCK)}"]}
+    outcome = node("identity", settings=settings)
+    assert 0 not in node.decode(outcome)["uids"]
+    assert outcome.log.startswith("info > this node's kernel or container engine has no Landlock")
+    assert outcome.log.count("\n") == 2
+    assert "; not confined on this node: rules for files (Landlock), signals to processes of the same user" in (
+        outcome.log
+    )
+    report = node.answer("modify", settings=settings, path=f"{MINE}/output")
+    assert not any(done["done"] for done in report.values())
+    report = node.answer("attack", settings=settings)
+    assert not any(done["done"] for done in report.values())
+    outcome = node("from_labels", settings=settings)
+    assert node.decode(outcome) == [2, 3]
+    assert outcome.log.endswith("the function reads database 'second', which the task did not request\n")
+    assert "copy" not in outcome.detail
+    assert node.answer("sizes", settings=settings, requested="closed", column="age")["rows"] == 3
+
+
+SAME_USER = [
+    pytest.param({"user": "1000:1000"}, "1000:1000", id="user"),
+    pytest.param({"cap_drop": ["ALL"]}, "0:0", id="root without capabilities"),
+]
+"""Containers in which the author's code has the same user as the supervisor and as the files of the node."""
+
+
+@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
+@pytest.mark.parametrize("path", [f"{OTHERS}/output", DEFAULT, f"{MINE}/input", f"{MINE}/output"])
+def test_files_of_the_containers_own_user_cannot_be_changed(
+    node: SandboxNode, settings: dict[str, Any], owner: str, path: str
+) -> None:
+    node.owner = owner
+    outcome = node("modify", settings=settings, path=path)
+    report = node.decode(outcome)
+    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+    assert "no changes of other files' modes and times" in outcome.log
+
+
+@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
+def test_modes_and_times_of_own_files_can_be_changed(node: SandboxNode, settings: dict[str, Any], owner: str) -> None:
+    node.owner = owner
+    reports = node.answer("manage_own_files", settings=settings)["reports"]
+    missing, closed = {"done": False, "error": "FileNotFoundError"}, {"done": False, "error": "OSError"}
+    assert reports == [
+        {
+            "file": "0o751", "time": 2000, "copy": "0o600", "is new": True, "new": "0o750",
+            "missing": missing, "empty": missing, "closed": closed,
+        }
+    ] * 2  # fmt: skip
+
+
+@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
+def test_the_supervisor_with_the_same_user_is_out_of_reach(
+    node: SandboxNode, settings: dict[str, Any], owner: str
+) -> None:
+    node.owner = owner
+    for options in ({}, {"security_opt": [f"seccomp={json.dumps(WITHOUT_LANDLOCK)}"]}):
+        report = node.answer("attack", settings={**settings, **options})
+        hidden = ("ptrace", "environ", "memory", "descriptors", "root")
+        assert {action: report[action]["done"] for action in hidden} == dict.fromkeys(hidden, False)
+
+
+def test_a_container_started_as_another_user_than_the_outputs_owner_reports_it(node: SandboxNode) -> None:
+    outcome = node("read", settings={"user": "1000:1000"}, paths=[f"{OTHERS}/token", DEFAULT])
+    # The output file belongs to root, so the result cannot be written. But the code ran, confined.
+    assert check_failed(outcome, 46)
+    assert "info > confinement is on: user 1000 (that of the container), without privileges" in outcome.log
+
+
+def test_a_mount_inside_the_codes_folder_belongs_to_the_node(node: SandboxNode) -> None:
+    mount = "/flat/vantage6/task"  # as on v5
+    secret = "/run/secrets/kubernetes.io/token"
+    node.volumes |= {mount: node.volumes[FOLDER], "/run/secrets/kubernetes.io": node.volumes["/mnt/owner"]}
+    node.files |= {secret: (b"the cluster's", 0o644)}
+    report = node.answer(
+        "read",
+        environment={"ALGOTOOLS_ALGORITHM": "/flat"},
+        paths=[f"{mount}/one.csv", secret, "/flat/pyproject.toml"],
+    )
+    assert [report[path]["read"]["done"] for path in report] == [False, False, True]
+
+
+def test_a_read_only_container_works(node: SandboxNode) -> None:
+    settings = {"read_only": True, "tmpfs": {"/tmp": "mode=1777"}}
+    assert node.answer("sizes", requested="closed", column="age", settings=settings)["rows"] == 3
+
+
+def test_a_worker_that_the_supervisor_cannot_kill_stops_with_the_container(node: SandboxNode) -> None:
+    settings = {"cap_drop": ["ALL"], "cap_add": ["SETUID", "SETGID"]}
+    outcome = node("sleep", settings=settings, variables={"ALGOTOOLS_TIMEOUT": "1"})
+    assert "its limit of 1 s" in check_failed(outcome, 45)
+
+
+@pytest.mark.parametrize(
+    ("user", "text"), [("nobody-of-that-name", "a user that the image does not have"), ("0:0", "not root")]
+)
+def test_an_invalid_user_fails_the_run(node: SandboxNode, user: str, text: str) -> None:
+    outcome = node("identity", environment={"ALGOTOOLS_WORKER_USER": user})
+    assert text in check_failed(outcome, 48)
+
+
+def test_an_image_without_the_variable_is_not_confined(node: SandboxNode) -> None:
+    report = node.answer("identity", environment={"ALGOTOOLS_WORKER_USER": ""})
+    assert report["uids"] == [0] * 3
+    assert report["no_new_privileges"] == "0"
