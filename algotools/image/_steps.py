@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import re
-import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import IO
 
 import docker
@@ -18,6 +14,7 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.errors import AlgotoolsError, ImageError
 from algotools.image.engine import BUILD_TIMEOUT, Log, get_error_text, is_disk_full, make_engine_error, read_stream
+from algotools.image.lease import lock_names, mark_replaced, remove_replaced_images
 from algotools.image.names import Reference, parse_reference
 
 _STEP = re.compile(r"^(?:Step|STEP) (\d+/\d+) ?: ")
@@ -146,31 +143,20 @@ def make_label_step(labels: Mapping[str, str]) -> tuple[str, dict[str, str]]:
 
 
 def _name_image(client: docker.DockerClient, image: str, name: Reference) -> None:
-    """Name an image, and remove the image that had the name before and would otherwise remain without a name."""
+    """Name an image, and remove the image that had the name before and would otherwise remain without a name.
+
+    A federation that still uses the previous image keeps it until its end; see ``algotools.image.lease``.
+    """
     tag = f"{name.name}:{name.version}"
-    replaced_id = None
     # Two builds of one name may finish at the same time. Without the lock, both could see the same previous image, and
     # neither would remove the image that was named in between.
-    with _lock_naming():
+    with lock_names():
         with contextlib.suppress(NoSuchImage):
             previous = client.images.get(tag)
-            replaced_id = str(previous.id) if previous.id != image and len(previous.tags) == 1 else None
+            if previous.id != image and len(previous.tags) == 1:
+                mark_replaced(str(previous.id))
         client.api.tag(image, name.name, name.version)
-    if replaced_id:
-        with contextlib.suppress(APIError):  # a container or another image uses it
-            client.api.remove_image(replaced_id)
-
-
-@contextlib.contextmanager
-def _lock_naming() -> Iterator[None]:
-    """Let only one process of this user name an image at a time."""
-    path = Path(tempfile.gettempdir()) / f"algotools-{os.getuid()}-naming.lock"
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        remove_replaced_images(client)
 
 
 def _make_build_error(text: str) -> AlgotoolsError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ from docker.errors import APIError, NotFound
 from algotools import Federation
 from algotools.errors import FederationError
 from algotools.federation.runners.containers import OWNER, Containers, remove_leftovers
+from algotools.image.build import get_local_tag
 
 from ..conftest import ALGORITHMS, AVERAGE
 
@@ -202,6 +204,35 @@ def test_closing_waits_for_a_removal_in_progress(
     containers.close()
     with pytest.raises(NotFound):
         engine.containers.get(str(container.id))
+
+
+def test_a_federation_keeps_its_image_until_its_end_when_another_one_builds_a_newer_image(
+    engine: docker.DockerClient, base_image: str, database: Path, tmp_path: Path
+) -> None:
+    project = shutil.copytree(AVERAGE, tmp_path / "average")
+    pyproject = project / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace('name = "average"', 'name = "leased"'))
+    module = project / "src" / "average" / "__init__.py"
+    name = f"algotools-run/{get_local_tag(project)}"
+    images = []
+    with contextlib.ExitStack() as stack:
+        federations = []
+        for version in range(3):
+            module.write_text(f"{module.read_text()}\n# version {version}\n")
+            options = {"algorithm": project, "runner": "container"}
+            federations.append(stack.enter_context(Federation([database], **options)))
+            images.append(str(engine.images.get(name).id))
+        assert len({*images}) == len(images)
+        for federation in federations:
+            assert outcome(federation, "average_partial", column_name="age") == {"sum": 110, "count": 2}
+        federations[0].close()
+        with pytest.raises(NotFound):
+            engine.images.get(images[0])
+        assert outcome(federations[1], "average_partial", column_name="age") == {"sum": 110, "count": 2}
+    with pytest.raises(NotFound):
+        engine.images.get(images[1])
+    assert engine.images.get(name).id == images[2]
+    engine.images.remove(name)
 
 
 @pytest.mark.parametrize(

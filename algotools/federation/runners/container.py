@@ -58,7 +58,7 @@ class _ContainerRunner:
     sees_frames = False
 
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path, memory: int | None = None) -> None:
-        self._containers = Containers(client)
+        self._containers = Containers(client, image.id)
         self._image = image
         self._api = api
         self.slots = max(2, os.cpu_count() or 1)
@@ -172,7 +172,7 @@ class _AsNodeRunner:
     sees_frames = False
 
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path) -> None:
-        self._containers = Containers(client)
+        self._containers = Containers(client, image.id)
         self._image = image
         self._api = api
         self._lock = threading.Lock()

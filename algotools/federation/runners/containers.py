@@ -26,6 +26,7 @@ from algotools.errors import EngineError, TimedOut, WorkerKilled
 from algotools.federation.folders import has_exited, identify_process
 from algotools.federation.runners import Cancellation
 from algotools.image.engine import get_error_text, read_stream, remove_container, translate_errors
+from algotools.image.lease import Lease
 from algotools.image.names import Label
 from algotools.runtime.logs import Console, format_failure, read_failure
 
@@ -41,10 +42,12 @@ class Containers:
 
     Args:
         client: the connection to the engine; ``close`` closes it.
+        image: the id of the algorithm's image, which no build removes until ``close``; default: none.
     """
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, image: str | None = None) -> None:
         self.client = client
+        self._lease = Lease(client, image) if image else None
         self._lock = threading.Lock()
         self._containers: set[str] = set()
         self._volumes: set[str] = set()
@@ -148,7 +151,7 @@ class Containers:
         return code
 
     def close(self) -> None:
-        """Kill and remove all containers, and remove all volumes."""
+        """Kill and remove all containers, remove all volumes, and release the image."""
         with self._lock:
             self._closed = True
             containers = list(self._containers)
@@ -157,6 +160,8 @@ class Containers:
         for volume in self._volumes:
             with contextlib.suppress(Exception):  # the next runner calls `remove_leftovers`
                 self.client.api.remove_volume(volume, force=True)
+        if self._lease:
+            self._lease.close()
         self.client.close()
 
     def _remove(self, container: str) -> None:

@@ -196,7 +196,7 @@ class _CheckProcess:
             with contextlib.suppress(msgspec.DecodeError):
                 self._messages.append(msgspec.json.decode(line, type=CheckMessage))
                 if self._messages[-1].is_step:
-                    self._step_start = time.monotonic()
+                    self._step_start = min(self._messages[-1].sent, time.monotonic())
                 if (text := self._messages[-1].announcement) is not None:
                     self._options.on_start(text)
                     with contextlib.suppress(OSError):

@@ -6,6 +6,7 @@ All of them are plain data, because findings are sent from the child process to 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -348,6 +349,8 @@ class CheckMessage(msgspec.Struct, omit_defaults=True):
     """The traceback of an error in the check itself."""
     done: bool = False
     """Whether this is the last line."""
+    sent: float = msgspec.field(default_factory=time.monotonic)
+    """When the line was sent, by the clock that all processes share. The reader may be stopped in the meantime."""
 
     @property
     def is_step(self) -> bool:
