@@ -28,6 +28,8 @@ from algotools.runtime.contract import v5
 from algotools.runtime.contract.environment import is_image_variable
 from algotools.task import Database, Identity, Task
 
+from .processes import LIMIT
+
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = Path(__file__).parent / "algorithms"
 AVERAGE = ROOT / "examples" / "average"
@@ -72,7 +74,7 @@ def algotools(
         text=True,
         cwd=cwd,
         check=False,
-        timeout=110,
+        timeout=LIMIT,
         input=text,
         env=environment(variables),
     )
@@ -176,7 +178,7 @@ class ManualNode:
             text=True,
         )
 
-    def run(self, environment: Mapping[str, str], timeout: float = 60) -> CompletedRun:
+    def run(self, environment: Mapping[str, str], timeout: float = LIMIT) -> CompletedRun:
         """Start the entry point, and wait for its exit."""
         with self.start(environment) as process:
             stdout, stderr = process.communicate(timeout=timeout)
@@ -269,7 +271,7 @@ def engine() -> Iterator[docker.DockerClient]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)  # docker-py does not close a socket whose connection failed
         try:
-            client = docker.from_env(timeout=60)
+            client = docker.from_env(timeout=int(LIMIT))
         except DockerException as error:
             reason = str(error)
         gc.collect()
@@ -292,10 +294,3 @@ def average_image(engine: docker.DockerClient) -> Iterator[str]:
     build_project(engine, AVERAGE, tag, lambda _line: None)
     yield tag
     engine.images.remove(tag)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Set a longer timeout for tests of containers, because the first test builds images on a busy machine."""
-    for item in items:
-        if item.get_closest_marker("docker") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(600))

@@ -29,7 +29,7 @@ from .scoreboard import AttackGroup
 ATTEMPTS = 4_200
 PROCESS_EVERY = 40
 """One of so many attempts is a real process. The others call, in this process, what the entry point calls."""
-LIMIT = 30.0
+LIMIT = 200.0
 ENDLESS = frozenset({"/dev/full", "/dev/zero"})
 ALGORITHM = ALGORITHMS / "misbehaving"
 CONTRACTS = ("v3", "v4", "v5")

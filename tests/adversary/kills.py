@@ -24,9 +24,9 @@ from .scoreboard import AttackGroup
 
 ATTEMPTS = 156
 PARTS = 4
-LIMIT = 45.0
+LIMIT = 300.0
 """Seconds in which a process must have stopped after its last signal."""
-GRACE = 10.0
+GRACE = 100.0
 """Seconds in which the descendants of a stopped process must have stopped."""
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL, signal.SIGHUP, signal.SIGSTOP)
@@ -202,7 +202,7 @@ def _disturb(
 
 def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
     """Wait until a process handles SIGTERM, has a child, or has exited."""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + LIMIT
     while process.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError):
             status = Path(f"/proc/{process.pid}/status").read_text("utf-8")

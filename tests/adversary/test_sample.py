@@ -29,7 +29,6 @@ SEED = 7
 SHARE = 0.2 if FEW_EXAMPLES else 1.0
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("attack", "share", "attempts"),
     [

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from ..conftest import COMMAND
+from ..processes import LIMIT
 
 TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|(\r|\n|\x1b)|([^\r\n\x1b]+)")
 
@@ -122,7 +123,7 @@ class TerminalProcess:
 
     def wait_until(self, expected: str | Callable[[Screen], bool]) -> Screen:
         """Wait until the screen contains a text, or meets a condition."""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT
         while True:
             screen = self.screen
             if expected(screen) if callable(expected) else expected in screen.text:
@@ -136,7 +137,7 @@ class TerminalProcess:
 
     def wait(self) -> tuple[int, Screen, str]:
         """Wait for the exit. Return exit code, screen, and standard output if it is a pipe."""
-        stdout, _ = self.popen.communicate(timeout=60)
+        stdout, _ = self.popen.communicate(timeout=LIMIT)
         self._reader.join()
         return self.popen.returncode, self.screen, (stdout or b"").decode()
 

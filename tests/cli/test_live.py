@@ -22,6 +22,7 @@ from algotools.cli._table import format_counts, format_duration
 from algotools.federation.runners.containers import OWNER
 
 from ..conftest import ALGORITHMS, COMMAND, algotools
+from ..processes import LIMIT
 from .terminal import Screen, TerminalProcess, run_on_terminal
 
 SLOWLY = ("--algorithm", str(ALGORITHMS / "slowly"))
@@ -328,7 +329,7 @@ def test_an_interrupt_stops_all_runs_without_a_terminal(tmp_path: Path) -> None:
         assert next(lines)
         assert len(find_marked_processes(mark)) > 1
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=60)
+        _, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
     assert "nothing is left running" in stderr
     assert find_marked_processes(mark) == []

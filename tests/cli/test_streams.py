@@ -16,10 +16,10 @@ import pytest
 from algotools.errors import CODES, MachineError, OutputError
 
 from ..conftest import ALGORITHMS, COMMAND, ManualNode, environment
+from ..processes import LIMIT
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="/dev/full and the limits are those of Linux"),
-    pytest.mark.timeout(120),
 ]
 
 SURVEY = str(ALGORITHMS / "tally")
@@ -57,7 +57,7 @@ def start(
     variables = environment({"DOCKER_HOST": "unix:///nowhere.sock", "OPENBLAS_NUM_THREADS": "1"})
     return subprocess.run(
         ["bash", "-c", command],
-        cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=110, preexec_fn=prepare,
+        cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=LIMIT, preexec_fn=prepare,
     )  # fmt: skip
 
 
@@ -194,7 +194,7 @@ def test_a_message_appears_at_once(unbuffered: str) -> None:
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
-        ready, _, _ = select.select([process.stderr], [], [], 30)
+        ready, _, _ = select.select([process.stderr], [], [], LIMIT)
         process.stdin.write("\n")
         process.stdin.flush()
         assert ready

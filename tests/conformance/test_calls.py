@@ -12,9 +12,8 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
 
 from ..conftest import SECRET
+from ..processes import LIMIT
 from .conftest import WAYS, Way, has_all_calls, is_tested, parameters
-
-pytestmark = pytest.mark.timeout(300)  # a test waits for the calls that were posted before its own call
 
 
 class Failed(NamedTuple):
@@ -195,7 +194,7 @@ def finish(way: Way, federation: Federation) -> Finish:
         tasks[name] = client.task.create(1, [2], input=input_)["id"]
 
     def finish(name: str) -> RunRecord:
-        assert federation.wait(tasks[name], 280)
+        assert federation.wait(tasks[name], 2 * LIMIT)  # waits for earlier calls, too
         return federation.task(tasks[name]).runs[0]
 
     return finish

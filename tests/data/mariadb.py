@@ -17,6 +17,8 @@ from typing import Any
 import pymysql
 import pytest
 
+from ..processes import LIMIT
+
 PASSWORD = "hunter2@:/4711"
 USER = "bob"
 
@@ -76,7 +78,7 @@ def start_server() -> Iterator[int]:
 
 
 def _wait_until_ready(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while not _is_ready(port):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(log.read_text(errors="replace"))

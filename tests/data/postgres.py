@@ -19,6 +19,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from ..processes import LIMIT
+
 PASSWORD = "hunter2@:/4711"
 """Password of the server's only user. A URI contains the password percent-encoded."""
 
@@ -120,7 +122,7 @@ def start_server() -> Iterator[Postgres]:
 
 
 def _wait_until_ready(postgres: Postgres, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LIMIT
     while not _is_ready(postgres):
         if process.poll() is not None or time.monotonic() > deadline:
             raise RuntimeError(postgres.log.read_text())

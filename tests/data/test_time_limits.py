@@ -31,7 +31,7 @@ from .mariadb import PASSWORD, USER, start_server
 from .postgres import Postgres
 
 TIMEOUT = 2
-MARGIN = 3
+MARGIN = 60
 """Seconds that a busy machine may need in addition."""
 
 PATHS = ["pandas", "batches", "ibis"]
@@ -167,7 +167,7 @@ def test_the_owner_can_limit_a_query_of_mariadb(maria):
     uri = f"mysql+pymysql://{LOGIN}@127.0.0.1:{maria}/clinic?read_timeout=1"
     start = time.monotonic()
     with pytest.raises(DatabaseUnreadable):
-        load(uri, "pandas", "SELECT SLEEP(60) AS zero")
+        load(uri, "pandas", "SELECT SLEEP(600) AS zero")
     assert time.monotonic() - start < 1 + MARGIN
 
 
@@ -284,7 +284,7 @@ class TestFiles:
     @pytest.mark.parametrize("suffix", LOCKS)
     def test_a_file_that_another_program_has_locked_is_reported(self, form, suffix, tmp_path):
         path = tmp_path / f"clinic.{suffix}"
-        code = f"{LOCKS[suffix].format(path)}; print('locked', flush=True); import time; time.sleep(60)"
+        code = f"{LOCKS[suffix].format(path)}; print('locked', flush=True); import time; time.sleep(600)"
         with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
             try:
                 assert process.stdout is not None

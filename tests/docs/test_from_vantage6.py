@@ -16,6 +16,7 @@ from algotools.errors import RunsFailed
 
 from ..conftest import algotools
 from ..peers.conftest import peer_python
+from ..processes import LIMIT
 from ..project.scaffold.conftest import tool
 from .conftest import DOCS, read_blocks, write_files
 
@@ -104,7 +105,7 @@ def test_v4_returns_the_same(page: Path, peer_python: Callable[[str], Path]) -> 
 @pytest.mark.parametrize("generation", ["v3", "v4"])
 def test_their_tests_pass(page: Path, peer_python: Callable[[str], Path], generation: str) -> None:
     command = [peer_python(generation), "-c", "import test_survey; test_survey.test_average()"]
-    process = subprocess.run(command, cwd=page / generation, capture_output=True, text=True, check=False, timeout=60)
+    process = subprocess.run(command, cwd=page / generation, capture_output=True, text=True, check=False, timeout=LIMIT)
     assert process.returncode == 0, process.stderr
 
 

@@ -12,6 +12,7 @@ import pytest
 from nbclient import NotebookClient
 from nbformat.v4 import new_code_cell
 
+from ..processes import LIMIT
 from .conftest import DOCS
 
 STORED = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
@@ -49,7 +50,7 @@ def executed() -> Any:
         cell.outputs = []
     with_census = [cell for code in cells for cell in (code, new_code_cell(CENSUS))]
     notebook.cells = [new_code_cell(FIRST_CELL), *with_census, new_code_cell(LAST_CELL)]
-    NotebookClient(notebook, timeout=60, kernel_name="python3", coalesce_streams=True).execute()
+    NotebookClient(notebook, timeout=int(LIMIT), kernel_name="python3", coalesce_streams=True).execute()
     return notebook
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from ..conftest import ROOT
+from ..processes import LIMIT
 from .conftest import DOCS
 
 STORED = ROOT / "benchmarks/data.json"
@@ -29,7 +30,7 @@ def generate_page(content: dict[str, Any], folder: Path) -> str:
     stored, page = folder / "figures.json", folder / "page.md"
     stored.write_text(json.dumps(content), encoding="utf-8")
     command = [sys.executable, ROOT / "benchmarks/data.py", "--json", stored, "--page", page]
-    subprocess.run(command, check=True, timeout=60)
+    subprocess.run(command, check=True, timeout=LIMIT)
     return page.read_text(encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ import algotools
 from algotools.errors import CODES
 
 from ..conftest import ROOT
+from ..processes import LIMIT
 from .conftest import DOCS, PAGES, page_name
 
 NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9")
@@ -55,7 +56,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder / "site")]
     environment = {**os.environ, **NO_NETWORK, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.run(
-        build, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
+        build, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=LIMIT
     )
     assert process.returncode == 0, process.stderr
     assert "WARNING" not in process.stderr

@@ -16,6 +16,7 @@ from docker.errors import ImageNotFound
 
 from ..conftest import environment
 from ..image.conftest import Registry, registry
+from ..processes import LIMIT
 from ..project.scaffold.test_generated import script_folder
 from .conftest import DOCS, Block, read_blocks, write_files
 
@@ -73,7 +74,7 @@ class Shell:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=LIMIT,
         )
         printed = [process.stdout, f"{process.stdout}\n{process.stderr}"]
         assert any(matches(expected, text.replace(self._registry, ADDRESS)) for text in printed), (
@@ -115,7 +116,6 @@ def test_from_nothing_to_a_tested_project(tmp_path: Path) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.timeout(400)
 def test_from_the_project_to_a_pushed_image_and_the_researchers_call(
     tmp_path: Path, engine: docker.DockerClient, base_image: str, registry: Registry
 ) -> None:

@@ -39,14 +39,14 @@ def client(
         return 200, {"method": method, "path": path, "size": len(body)}
 
     monkeypatch.setattr(_api._Serving, "largest_body", LIMIT)
-    monkeypatch.setattr(_api, "READ_TIMEOUT", 0.5)
+    monkeypatch.setattr(_api, "READ_TIMEOUT", 1.0)
     api = Api(respond, lambda token: token == TOKEN)
     if request.param == "port":
         connection = socket.create_connection(("127.0.0.1", urlsplit(api.url).port or 0))
     else:
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(api.serve_socket(tmp_path / "s") / "api"))
-    connection.settimeout(20)
+    connection.settimeout(LIMIT)
     with connection:
         yield connection
     api.close()
@@ -159,9 +159,7 @@ def test_a_client_that_stops_within_a_request_is_disconnected(
     client: socket.socket, bodies: list[bytes], beginning: bytes
 ) -> None:
     client.sendall(beginning)
-    began = time.monotonic()
     assert is_closed(client)
-    assert time.monotonic() - began < 15
     assert bodies == []
 
 
@@ -176,7 +174,7 @@ def test_a_pause_between_two_requests_is_not_limited(client: socket.socket) -> N
     for _ in range(2):
         client.sendall(make_request("Content-Length: 1", body=b"x"))
         assert read_response(client)[0] == 200
-        time.sleep(1)
+        time.sleep(1.5)
 
 
 def test_the_body_is_requested_only_after_the_checks(client: socket.socket, bodies: list[bytes]) -> None:

@@ -15,7 +15,6 @@ def count_of_rows(data: pd.DataFrame) -> int:
     return len(data)
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["the older federation first", "the newer federation first"])
 def test_two_federations_of_functions_are_closed_in_either_order(order):
     federations = [Federation(FRAMES, algorithm=[count_of_rows], runner="process") for _ in range(2)]

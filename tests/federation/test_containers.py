@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,6 +27,7 @@ from algotools.federation.runners.containers import OWNER, Containers, remove_le
 from algotools.image.build import get_local_tag
 
 from ..conftest import ALGORITHMS, AVERAGE
+from ..processes import wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -178,13 +178,6 @@ def command(*arguments: str) -> Iterator[subprocess.Popen[str]]:
 def wait_for_first_line(log: Iterable[str]) -> None:
     """Wait for the first line that the function logs."""
     assert any("info > before" in line for line in log)
-
-
-def wait_until(condition: Callable[[], object], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def test_closing_waits_for_a_removal_in_progress(
@@ -439,7 +432,6 @@ def test_a_missing_engine_is_reported(database: Path) -> None:
     assert "Traceback" not in messages
 
 
-@pytest.mark.timeout(300)  # the image gets four libraries
 def test_every_form_of_data_works_in_a_container(list_resources: object, tmp_path: Path) -> None:
     (tmp_path / "patients.csv").write_text("age,sex\n61,f\n,m\n38,f\n")
     with Federation(

@@ -20,6 +20,7 @@ from algotools.federation.contract import get_contract
 from algotools.task import Database as TaskDatabase
 
 from ..conftest import ALGORITHMS, AVERAGE
+from ..processes import LIMIT, wait_until
 
 FRAMES = [pd.DataFrame({"x": [1.0, 2.0, np.nan], "when": pd.date_range("2024", periods=3)}), pd.DataFrame({"x": [5.0]})]
 
@@ -50,6 +51,16 @@ def nap(data: Database, seconds: float) -> float:
     return time.monotonic()
 
 
+MEETING = threading.Barrier(4)
+
+
+@rpc
+def meet(data: Database) -> int:
+    """Wait until four runs of this function have begun."""
+    MEETING.wait(LIMIT)
+    return MEETING.parties
+
+
 class Nothing(UserError):
     text = "nothing to see"
 
@@ -73,7 +84,7 @@ def naps(client: AlgorithmClient, seconds: float) -> list[float]:
 
 @master
 def as_completed(client: AlgorithmClient) -> list[int]:
-    arguments = {2: {"seconds": 0.6}, 3: {"seconds": 0.0}}
+    arguments = {2: {"seconds": 2.0}, 3: {"seconds": 0.0}}
     return [organization for organization, _ in client.run(nap, arguments=arguments).as_completed()]
 
 
@@ -93,7 +104,21 @@ def looks_up(column: Column) -> object:
     return {}[column]
 
 
-FUNCTIONS = [forgets, needs_more, looks_up, table, total, columns, in_order, nap, nothing, gather, naps, as_completed]
+FUNCTIONS = [
+    forgets,
+    needs_more,
+    looks_up,
+    table,
+    total,
+    columns,
+    in_order,
+    meet,
+    nap,
+    nothing,
+    gather,
+    naps,
+    as_completed,
+]
 
 
 def run(federation: Federation, method: str, organizations: list[int] | None = None, **kwargs: object) -> list[object]:
@@ -102,7 +127,7 @@ def run(federation: Federation, method: str, organizations: list[int] | None = N
     input_ = {"method": method, "kwargs": kwargs, "master": function.role == "master"}
     ids = organizations or list(federation.organizations())
     task = federation.client().task.create(collaboration=1, organizations=ids, input=input_)
-    assert federation.wait(task["id"], 60)
+    assert federation.wait(task["id"], LIMIT)
     return [federation.failure(r) or federation.answer(r) for r in federation.task(task["id"]).runs]
 
 
@@ -139,15 +164,13 @@ def test_several_databases_come_in_the_order_of_the_task() -> None:
         for labels, expected in ((["one", "two"], [[1], [2]]), (["two", "one"], [[2], [1]])):
             databases = [{"label": label} for label in labels]
             task = client.task.create(1, [2], input={"method": "in_order"}, databases=databases)
-            assert federation.wait(task["id"], 60)
+            assert federation.wait(task["id"], LIMIT)
             assert client.result.list(task=task["id"])["data"][0]["result"] == expected
 
 
 def test_nodes_run_at_the_same_time() -> None:
-    with Federation(FRAMES * 3, algorithm=FUNCTIONS) as federation:
-        began = time.monotonic()
-        run(federation, "nap", seconds=0.5)
-        assert time.monotonic() - began < 6 * 0.5
+    with Federation(FRAMES * 2, algorithm=FUNCTIONS) as federation:
+        assert run(federation, "meet") == [4] * 4
 
 
 @pytest.mark.parametrize("runner", ["inline", "process"])
@@ -206,7 +229,7 @@ def test_the_file_maps_an_image_to_an_algorithm() -> None:
         client = federation.client()
         input_ = {"method": "average_partial", "kwargs": {"column_name": "age"}}
         task = client.task.create(1, [2], image="harbor2.vantage6.ai/demo/average", input=input_)
-        assert federation.wait(task["id"], 60)
+        assert federation.wait(task["id"], LIMIT)
         assert client.result.list(task=task["id"])["data"][0]["result"] == {"sum": 253, "count": 4}
 
 
@@ -253,11 +276,8 @@ def test_closing_stops_all_threads_and_processes(runner) -> None:
     )
     time.sleep(1.0)
     federation.close()
-    assert federation.wait(task["id"], 10)
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline and set(threading.enumerate()) - threads:
-        time.sleep(0.05)
-    assert set(threading.enumerate()) - threads == set()
+    assert federation.wait(task["id"], LIMIT)
+    wait_until(lambda: not set(threading.enumerate()) - threads)
     assert list_children() <= processes
     with pytest.raises(FederationError, match="closed"):
         federation.client().task.create(1, [2], input={"method": "well"})
@@ -266,16 +286,13 @@ def test_closing_stops_all_threads_and_processes(runner) -> None:
 def test_an_unreferenced_federation_closes_itself() -> None:
     client = Federation(FRAMES, algorithm=ALGORITHMS / "misbehaving", runner="process").client()
     task = client.task.create(1, [2], input={"method": "well"})
-    while not client.task.get(task["id"])["complete"]:
+    while not client.task.get(task["id"])["complete"]:  # a function that waits would refer to the client
         time.sleep(0.05)
     folder = client.task._view.platform.folders.base
     assert folder.exists()
     del client
     gc.collect()
-    deadline = time.monotonic() + 10
-    while folder.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not folder.exists()
+    wait_until(lambda: not folder.exists())
 
 
 @pytest.mark.parametrize(
@@ -336,7 +353,7 @@ def test_a_federation_file_has_types_options_and_variables(tmp_path: Path) -> No
     )
     with Federation.from_file(file, algorithm=ALGORITHMS / "misbehaving") as federation:
         task = federation.client().task.create(1, [2], input={"method": "describes_its_run"})
-        assert federation.wait(task["id"], 60)
+        assert federation.wait(task["id"], LIMIT)
         answer = federation.answer(federation.task(task["id"]).runs[0])
         assert isinstance(answer, dict)
         assert {"PLAYER": "Alice", "DEPTH": "3"}.items() <= answer["variables"].items()

@@ -24,6 +24,7 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.federation.runners import process
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT, wait_until
 
 COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
 """Whether two frames of pandas can share their values, and a change of one does not change the other."""
@@ -195,13 +196,6 @@ def test_an_invalid_memory_limit_is_refused(runner: str, memory: object) -> None
         Federation(make_frames(1), algorithm=FUNCTIONS, runner=runner, memory=memory)
 
 
-def wait_until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("runner", ["inline", "process"])
 def test_a_killed_task_is_cancelled_with_its_subtasks(runner: str) -> None:
     with Federation(make_frames(12), algorithm=FUNCTIONS, runner=runner) as federation:
@@ -209,7 +203,7 @@ def test_a_killed_task_is_cancelled_with_its_subtasks(runner: str) -> None:
         task = federation.task(federation.client().task.create(1, list(federation.organizations()), input=input_)["id"])
         wait_until(lambda: [run for sub in federation.subtasks(task.id) for run in sub.runs if run.status == "active"])
         federation.kill(task.id)
-        assert federation.wait(task.id, 10)
+        assert federation.wait(task.id, LIMIT)
         runs: list[RunRecord] = [run for task_ in federation.tasks() for run in task_.runs]
         assert {run.status for run in runs} == {"killed by user"}
         assert {federation.failure(run).exit_code for run in runs} == {47}  # type: ignore[union-attr]
@@ -221,12 +215,12 @@ def test_a_killed_task_is_cancelled_with_its_subtasks(runner: str) -> None:
 
 @pytest.mark.parametrize("function", [sleep, wait_for_sleepers])
 def test_a_timeout_of_the_caller_cancels_the_runs(function: Callable[..., object]) -> None:
-    arguments = {"seconds": 60.0} if function is sleep else {}
+    arguments = {"seconds": 600.0} if function is sleep else {}
     with Federation(make_frames(3), algorithm=FUNCTIONS, runner="process") as federation:
         with pytest.raises(RunsFailed, match=r"no result within 1\.5 s"):
             federation.run(function, at=2, timeout=1.5, arguments=arguments)
         assert {run.status for task in federation.tasks() for run in task.runs} == {"killed by user"}
-        wait_until(lambda: not federation._platform._schedule.is_busy, 5)
+        wait_until(lambda: not federation._platform._schedule.is_busy)
 
 
 def test_a_finished_task_is_unchanged_when_it_is_killed() -> None:

@@ -6,7 +6,6 @@ import inspect
 import json
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +18,8 @@ from algotools import AlgorithmClient, Column, Database, Federation, master, rpc
 from algotools.errors import FederationError
 from algotools.federation import Client, Dead
 from algotools.federation.client._view import matches
+
+from ..processes import wait_until
 
 CONTRACTS = ("v3", "v4", "v5")
 FRAMES = {
@@ -96,14 +97,6 @@ def make_input(method: str) -> dict[str, Any]:
     function = next(f for f in FUNCTIONS if f.method == method)
     column = {} if function in (wait_for_gate, wait_at_all_nodes) else {"column": "x"}
     return {"method": method, "kwargs": column, "master": function.role == "master"}
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    for _ in range(3000):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("the condition did not become true")
 
 
 def is_v3(client: Client) -> bool:

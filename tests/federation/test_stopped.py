@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from algotools import Federation
 from algotools.federation.runners import process as process_runner
 
 from ..conftest import ALGORITHMS, COMMAND, ManualNode, environment
-from ..processes import read_pids, wait_until_dead
+from ..processes import LIMIT, read_pids, wait_until_dead
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills a stopped process on behalf of another"),
-    pytest.mark.timeout(120),
 ]
 
 LINGERING = ALGORITHMS / "lingering"
@@ -78,7 +76,7 @@ def test_a_stopped_process_delays_neither_the_time_limit_nor_a_signal(
         os.kill(pids[position], signal.SIGSTOP)
     if signal_to_command is not None:
         command.send_signal(signal_to_command)
-    stdout, stderr = command.communicate(timeout=40)
+    stdout, stderr = command.communicate(timeout=LIMIT)
     wait_until_dead(pids)
     assert command.returncode == code, stdout + stderr
     assert "Traceback" not in stderr
@@ -100,7 +98,7 @@ def test_a_killed_template_takes_its_worker_with_it(start, pids_file):
     command = start()
     pids = read_pids(pids_file)
     os.kill(pids[TEMPLATE], signal.SIGKILL)
-    stdout, stderr = command.communicate(timeout=40)
+    stdout, stderr = command.communicate(timeout=LIMIT)
     wait_until_dead(pids[:CHILD])
     wait_until_dead(pids[CHILD:])
     assert command.returncode == 61
@@ -133,16 +131,15 @@ def test_a_template_that_does_not_respond_is_replaced(data: Path, monkeypatch: p
         wait_until_dead([template])
 
 
-def test_a_task_can_be_cancelled_while_its_template_is_stopped(data: Path) -> None:
+def test_a_task_can_be_cancelled_while_its_template_is_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process_runner, "_RESPONSE_TIMEOUT", 2 * LIMIT)
     with Federation([data], algorithm=LINGERING, runner="process") as federation:
         (template,) = federation.run("identify_parent")
         assert template != os.getppid()
         os.kill(template, signal.SIGSTOP)
         client = federation.client()
         task = client.task.create(1, [2], input={"method": "identify_parent", "kwargs": {}, "master": False})
-        began = time.monotonic()
         federation.kill(task["id"])
-        federation.wait(task["id"], 30)
+        assert federation.wait(task["id"], LIMIT)
         assert federation.task(task["id"]).runs[0].status == "killed by user"
-        assert time.monotonic() - began < process_runner._RESPONSE_TIMEOUT / 2
     wait_until_dead([template])

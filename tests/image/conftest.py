@@ -26,6 +26,7 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.image.names import Label
 
+from ..processes import LIMIT
 from .fakes import closed_socket, fake_engine, page_server, token_server
 
 USER, PASSWORD = "ada", "lovelace:1815"
@@ -126,7 +127,7 @@ class Registry:
         """Send a request, and return the headers (with lower-case names) and the body of the response."""
         headers = {"Accept": accept} | ({"Content-Type": kind} if kind else {})
         request = Request(f"{self.scheme}://{self.address}/v2/{path}", data=data, method=method, headers=headers)
-        with urlopen(request, timeout=10) as response:
+        with urlopen(request, timeout=LIMIT) as response:
             return {name.lower(): value for name, value in response.headers.items()}, response.read()
 
     def fetch_digest(self, repository: str, tag: str) -> str:
@@ -137,7 +138,7 @@ class Registry:
     def stop(self) -> None:
         """Stop the registry. Its port is closed afterwards."""
         self.process.terminate()
-        self.process.wait(timeout=20)
+        self.process.wait(timeout=LIMIT)
 
 
 def find_free_port() -> int:
@@ -167,7 +168,7 @@ def start_registry(
     file.write_text(json.dumps(settings))  # JSON is YAML
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(file)], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + LIMIT
     while True:
         try:
             socket.create_connection(tuple(address.split(":")), timeout=1).close()  # type: ignore[arg-type]
@@ -270,7 +271,7 @@ class DockerUser:
             capture_output=True,
             text=True,
             check=False,
-            timeout=110,
+            timeout=LIMIT,
             env=self.make_environment(**variables),
         )
 

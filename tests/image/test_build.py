@@ -26,6 +26,7 @@ from algotools.image.build import DOCKERFILE, _read_revision_labels, build_proje
 from algotools.image.names import Label, parse_reference
 
 from ..conftest import ALGORITHMS, AVERAGE, COMMAND, algotools, environment
+from ..processes import LIMIT
 from .building import ALL_AT_ONCE, AS_THE_EXAMPLE, CODE, PYTHON_IMAGE, BuiltProject
 
 on_an_engine = pytest.mark.docker
@@ -517,19 +518,17 @@ def start_build(project: BuiltProject, *until: str) -> Iterator[subprocess.Popen
 @pytest.mark.parametrize(
     ("steps", "until"),
     [
-        ("RUN echo one\nRUN echo two; sleep 301", "  two"),
-        (f'{ALL_AT_ONCE}\nCMD ["sleep", "302"]', "CMD"),
+        ("RUN echo one\nRUN echo two; sleep 901", "  two"),
+        (f'{ALL_AT_ONCE}\nCMD ["sleep", "902"]', "CMD"),
     ],
 )
 def test_control_c_stops_the_build_at_once_and_leaves_nothing(project: BuiltProject, steps: str, until: str) -> None:
     project.write_steps(steps)
     with start_build(project, until) as process:
         time.sleep(1)
-        started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=30)
+        stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 130
-    assert time.monotonic() - started < 20  # the killed container of a busy engine takes ten seconds
     assert stdout == ""
     assert "Traceback" not in stderr
     assert project.list_leftovers() == []

@@ -9,8 +9,6 @@ import json
 import os
 import subprocess
 
-import pytest
-
 from ..conftest import AVERAGE, COMMAND
 
 HOST = os.environ.get("ALGOTOOLS_TEST_PODMAN", "")
@@ -26,7 +24,6 @@ def algotools(*arguments: str) -> str:
 
 if HOST:
 
-    @pytest.mark.timeout(300)
     def test_an_image_is_built_inspected_and_run_by_each_runner() -> None:
         tag = "localhost/average-on-podman:1.0.0"
         assert algotools("build", str(AVERAGE), "--tag", tag).startswith(tag)

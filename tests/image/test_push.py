@@ -15,6 +15,7 @@ import pytest
 from algotools.errors import EngineError, ImageNotFound, RegistryError
 from algotools.image.push import Layer, push
 
+from ..processes import LIMIT
 from .conftest import LABELS, NO_ENGINE, PASSWORD, USER, DockerUser, Images, Registry, start_registry
 
 Name = Callable[[Registry], str]
@@ -123,7 +124,7 @@ def test_a_terminal_shows_progress_bars(
             if not part:
                 break
             output += part
-        stdout, _ = process.communicate(timeout=60)
+        stdout, _ = process.communicate(timeout=LIMIT)
     os.close(ours)
     assert stdout.startswith(f"{tag.removesuffix(':1')}@sha256:")
     assert "━" in output.decode()

@@ -17,6 +17,7 @@ from algotools.federation import folders as owner
 from algotools.federation.runners.containers import OWNER
 
 from ..conftest import algotools
+from ..processes import LIMIT
 from .analysis import GENERATIONS, NODES, OURS, RESULTS, peer_results, runs
 from .images import algorithm_image, list_python_images, peer_base
 
@@ -90,7 +91,7 @@ def test_the_wrapper_finds_databases_variables_and_the_jobs_folder(peer_image: P
     organization = {"name": "first", "databases": databases, "algorithm_env": {"GREETING": "hello world"}}
     (tmp_path / "federation.yaml").write_text(json.dumps({"organizations": [organization]}))
     with Federation.from_file(
-        tmp_path / "federation.yaml", algorithm=peer_image("v4"), runner="container", timeout=60
+        tmp_path / "federation.yaml", algorithm=peer_image("v4"), runner="container", timeout=LIMIT
     ) as peers:
         assert peers.run("two", databases=["default", "other"]) == [
             [["height"], ["age"]]

@@ -18,6 +18,7 @@ from algotools.errors import RunsFailed
 from algotools.runtime.client import _subclients
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 
 pytestmark = pytest.mark.peers
 
@@ -87,7 +88,7 @@ def test_one_source_gives_the_same_result_with_both_clients(peer_python: Callabl
 
 def test_our_client_accepts_the_arguments_of_the_v4_client(peer_python: Callable[[str], Path]) -> None:
     output = subprocess.run(
-        [peer_python("v4"), "-c", SIGNATURES], check=True, capture_output=True, text=True, timeout=60
+        [peer_python("v4"), "-c", SIGNATURES], check=True, capture_output=True, text=True, timeout=LIMIT
     ).stdout
     kinds = {
         "run": _subclients.Runs,

@@ -25,6 +25,7 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.task import Database
 
 from ..conftest import COMMAND, algotools, environment
+from ..processes import LIMIT
 from .analysis import GENERATIONS, NODES, OURS, RESULTS, collect_results, peer_folder, peer_results, runs, statuses
 
 pytestmark = pytest.mark.peers
@@ -226,7 +227,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
-    end = time.monotonic() + 60
+    end = time.monotonic() + LIMIT
     while not (result := condition()):
         assert time.monotonic() < end
         time.sleep(0.05)

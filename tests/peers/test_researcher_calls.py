@@ -14,6 +14,8 @@ from algotools import Federation
 from algotools.federation import Client
 from algotools.federation.client._view import Selection
 
+from ..processes import LIMIT
+
 pytestmark = pytest.mark.peers
 
 READ_SIGNATURES = """
@@ -47,7 +49,7 @@ OMITTED = {
 @pytest.fixture
 def theirs(peer_python: Callable[[str], Path]) -> dict[str, list[str]]:
     completed = subprocess.run(
-        [peer_python("v3"), "-c", READ_SIGNATURES], capture_output=True, text=True, check=True, timeout=100
+        [peer_python("v3"), "-c", READ_SIGNATURES], capture_output=True, text=True, check=True, timeout=LIMIT
     )
     return json.loads(completed.stdout.splitlines()[-1])
 

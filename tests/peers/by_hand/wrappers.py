@@ -115,7 +115,7 @@ def run_in_fresh_process(command: str, python: str | Path, environment: Mapping[
         env={**environment, **algorithm_path(source)},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     return completed.returncode
 

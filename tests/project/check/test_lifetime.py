@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from ...conftest import COMMAND, algotools, environment
-from ...processes import find_processes, wait_for_family, wait_until_dead
+from ...processes import LIMIT, find_processes, wait_for_family, wait_until_dead
 from .conftest import add
 
 SOURCE = "src/small/__init__.py"
-
-pytestmark = pytest.mark.timeout(120)
 
 START_CHILD = """
 import subprocess, sys
@@ -79,7 +77,7 @@ def test_a_signal_to_the_check_leaves_no_process(
 ) -> None:
     pids = wait_for_family(tag)
     command.send_signal(sent)
-    _, stderr = command.communicate(timeout=30)
+    _, stderr = command.communicate(timeout=LIMIT)
     wait_until_dead(pids)
     assert command.returncode == code
     assert "Traceback" not in stderr
@@ -94,7 +92,7 @@ def test_the_child_of_a_stopped_check_exits_at_its_own_limit(project: Path, tag:
         os.kill(process.pid, signal.SIGSTOP)
         wait_until_dead(pids[:1])
         os.kill(process.pid, signal.SIGCONT)
-        stdout, _ = process.communicate(timeout=30)
+        stdout, _ = process.communicate(timeout=LIMIT)
     wait_until_dead(pids)
     assert process.returncode == 67
     assert "the import did not finish within 5 s" in stdout
@@ -134,6 +132,6 @@ def test_a_process_that_leaves_the_group_is_killed_and_does_not_delay_the_check(
         f"{SPINNING['trial'].partition('    exec')[0]}    return 1.0\n{LEAVE_GROUP.format(tag=tag)}",
     )
     completed = algotools("check", str(project))
-    wait_until_dead(find_processes(tag), limit=5)
+    wait_until_dead(find_processes(tag))
     assert "no-dockerfile" in completed.stdout, "the check was completed"
     assert "1 finding " in completed.stdout

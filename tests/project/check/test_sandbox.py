@@ -23,7 +23,6 @@ from .conftest import add
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the sandbox"),
-    pytest.mark.timeout(120),
 ]
 
 SOURCE = "src/small/__init__.py"

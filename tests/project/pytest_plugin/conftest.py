@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ...conftest import ALGORITHMS
+from ...processes import LIMIT
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Project:
             [sys.executable, "-m", "pytest", "-q", *strict_options, *options, f"{file}{tests}"], self.folder.parent
         )
 
-    def run(self, command: list[str], folder: Path | None = None, timeout: float = 110) -> Session:
+    def run(self, command: list[str], folder: Path | None = None) -> Session:
         """Run a command in a folder."""
         completed = subprocess.run(
             command,
@@ -55,7 +56,7 @@ class Project:
             capture_output=True,
             text=True,
             check=False,
-            timeout=timeout,
+            timeout=LIMIT,
         )
         return Session(completed.returncode, completed.stdout + completed.stderr)
 

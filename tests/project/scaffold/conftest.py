@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ...conftest import ROOT, algotools
+from ...processes import LIMIT
 
 TITLES = {"average": "Cohort Mean", "iterative": "Event Model"}
 
@@ -28,7 +29,7 @@ def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -
         text=True,
         cwd=cwd,
         check=False,
-        timeout=100,
+        timeout=LIMIT,
         env={**os.environ, "NO_COLOR": "1", **(variables or {})},
     )
 

@@ -15,6 +15,7 @@ import yaml
 from algotools.declare.locate import read_toml
 from algotools.project import scaffold
 
+from ...processes import LIMIT
 from .conftest import TITLES, Make, algotools, content
 
 
@@ -226,7 +227,7 @@ def test_ctrl_c_at_a_question_leaves_no_files(tmp_path: Path) -> None:
     while b"kind" not in os.read(process.stderr.fileno(), 4096):
         pass
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode != 0
     assert b"Traceback" not in stderr
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ from .test_generated import script_folder, steps
 
 __all__ = ["guarded_registry", "registry"]  # fixtures of the images' tests
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.docker
 
 
 def result(folder: Path, kind: str, *options: str) -> object:

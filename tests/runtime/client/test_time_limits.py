@@ -15,7 +15,7 @@ from algotools.runtime.client.http import Http
 from ...hanging import full_server, silent_server, stopping_server
 
 TIMEOUT = 0.5
-MARGIN = 4
+MARGIN = 60
 """Seconds that a busy machine may need in addition."""
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import time
+import signal
 
 import pytest
 
@@ -13,6 +13,7 @@ from algotools.federation.contract import Request, get_contract
 from algotools.runtime.logs import read_failure
 
 from ...conftest import SECRET, CompletedRun
+from ...processes import LIMIT, is_handling, wait_until, wait_until_dead
 from .conftest import Run
 
 each_contract = pytest.mark.parametrize("contract", ["v3", "v4", "v5"], indirect=True)
@@ -103,9 +104,7 @@ def test_an_exit_is_noticed_while_a_child_prints_without_pause(call: Run) -> Non
     indirect=["way"],
 )
 def test_a_function_that_never_returns_is_stopped_at_the_timeout(call: Run, method: str) -> None:
-    start = time.monotonic()
     assert "did not end within its limit of 1 s" in check_failed(call(method, timeout=1.0), 45)
-    assert time.monotonic() - start < 20
 
 
 @in_processes
@@ -154,17 +153,7 @@ def test_a_function_may_replace_its_streams(call: Run) -> None:
 @pytest.mark.parametrize("way", ["process"], indirect=True)
 def test_processes_that_a_function_starts_are_killed(call: Run, contract: str) -> None:
     pid = get_contract(contract).decode_output(call("leaves_a_child_behind").output)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            os.kill(int(str(pid)), 0)
-        except ProcessLookupError:
-            return
-        with open(f"/proc/{pid}/stat") as stat:
-            if stat.read().split()[2] == "Z":
-                return
-        time.sleep(0.05)
-    pytest.fail("the child still runs")
+    wait_until_dead([int(str(pid))])
 
 
 @pytest.mark.parametrize(
@@ -277,11 +266,9 @@ def test_a_missing_input_file_is_reported(by_hand, misbehaving, contract) -> Non
     assert "does not exist" in check_failed(by_hand.run(environment), 11)
 
 
-def test_deep_nesting_is_refused_quickly(by_hand, misbehaving) -> None:
+def test_deep_nesting_is_refused(by_hand, misbehaving) -> None:
     environment = by_hand.environment(misbehaving, b"[" * 100_000_000)
-    start = time.monotonic()
     check_failed(by_hand.run(environment), 11)
-    assert time.monotonic() - start < 20
 
 
 def test_a_start_without_a_node_is_explained(by_hand) -> None:
@@ -330,7 +317,7 @@ def test_an_unwritable_output_is_reported(by_hand, misbehaving) -> None:
     (by_hand.folder / "output").unlink()
     (by_hand.folder / "output").mkdir()
     with by_hand.start(environment) as process:
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 46
     assert "output file" in (failure.message if (failure := read_failure(stdout + stderr)) else "")
 
@@ -338,9 +325,9 @@ def test_an_unwritable_output_is_reported(by_hand, misbehaving) -> None:
 def test_a_run_stops_cleanly_on_sigterm(by_hand, misbehaving) -> None:
     environment = by_hand.environment(misbehaving, b'{"method": "never_returns"}')
     with by_hand.start(environment) as process:
-        time.sleep(1.0)
+        wait_until(lambda: is_handling(process.pid, signal.SIGTERM))
         process.terminate()
-        stdout, stderr = process.communicate(timeout=10)
+        stdout, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 47
     assert (by_hand.folder / "output").read_bytes() == b""
     assert "SIGTERM" in stdout + stderr

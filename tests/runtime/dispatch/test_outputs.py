@@ -14,6 +14,7 @@ import pytest
 from algotools.federation.contract import get_contract
 
 from ...conftest import CompletedRun, ManualNode
+from ...processes import LIMIT, is_alive, wait_until, wait_until_dead
 from .test_failures import check_failed, each_contract
 
 CONTENTS = [
@@ -52,11 +53,10 @@ def test_the_file_is_empty_after_a_stop(by_hand, misbehaving) -> None:
     arguments = {"output": str(output), "content": "text", "then": "sleeps"}
     posted = json.dumps({"method": "puts", "kwargs": arguments}).encode()
     with by_hand.start(by_hand.environment(misbehaving, posted, requested=())) as process:
-        while not output.read_bytes():
-            time.sleep(0.05)
+        wait_until(output.read_bytes)
         for _ in range(3):
             process.terminate()
-        _, stderr = process.communicate(timeout=20)
+        _, stderr = process.communicate(timeout=LIMIT)
     assert process.returncode == 47
     assert "Traceback" not in stderr
     assert output.read_bytes() == b""
@@ -77,13 +77,11 @@ def test_a_surviving_process_cannot_write_into_the_file(by_hand, misbehaving, le
     check_failed(outcome, 40 if then == "raises" else 43)
     time.sleep(0.2)
     assert (by_hand.folder / "output").read_bytes() == b""
-    survivor = Path("/proc", (by_hand.folder / "output.process").read_text(), "stat")
-    is_alive = survivor.exists() and survivor.read_text().split()[2] != "Z"
+    survivor = int((by_hand.folder / "output.process").read_text())
     # A process that leaves the session is adopted by process 1, which is the supervisor in a container, but not here.
-    if leaves_session and is_alive:
-        os.kill(int(survivor.parent.name), signal.SIGKILL)
-    else:
-        assert not is_alive
+    if leaves_session and is_alive(survivor):
+        os.kill(survivor, signal.SIGKILL)
+    wait_until_dead([survivor])
 
 
 @pytest.mark.parametrize("way", ["process"], indirect=True)

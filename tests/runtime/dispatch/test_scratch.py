@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from algotools.runtime.dispatch import scratch
 from algotools.task import Database
 
 from ...conftest import ALGORITHMS, ManualNode
+from ...processes import LIMIT, wait_until
 
 PRYING = ALGORITHMS / "prying"
 ENDS = pytest.mark.parametrize(
@@ -54,12 +54,10 @@ def test_nothing_is_left_by_the_process_runner(
     with Federation([patients], algorithm=PRYING, runner="process", timeout=8) as federation:
         posted = json.dumps({"method": "spills", "kwargs": {"notes": str(tmp_path), "ends": ends}}).encode()
         task = federation.post([2], posted, [Database("default")])
-        assert federation.wait(task.id, 60)
+        assert federation.wait(task.id, LIMIT)
         (run,) = federation.task(task.id).runs
         assert run.status != "completed"
-        start = time.monotonic()
-        while any(name.startswith("algotools-") for name in os.listdir(temporary)) and time.monotonic() < start + 5:
-            time.sleep(0.05)
+        wait_until(lambda: not any(name.startswith("algotools-") for name in os.listdir(temporary)))
     spill, _ = json.loads((tmp_path / "spill").read_text())
     assert Path(spill).parent.parent == temporary
     assert not Path(spill).parent.exists()

@@ -6,10 +6,10 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 from ...conftest import ManualNode
+from ...processes import LIMIT, wait_until
 
 # The worker sends its result and exits after the supervisor has polled the channel, and before it polls the process.
 EXITS_BETWEEN_TWO_POLLS = """
@@ -41,7 +41,7 @@ def test_a_result_sent_just_before_the_exit_is_received(by_hand: ManualNode, mis
     environment = by_hand.environment(misbehaving, b'{"method": "well", "kwargs": {"number": 3}}')
     outcome = subprocess.run(
         [sys.executable, "-c", EXITS_BETWEEN_TWO_POLLS],
-        env=environment, cwd=by_hand.folder, capture_output=True, text=True, check=False, timeout=60,
+        env=environment, cwd=by_hand.folder, capture_output=True, text=True, check=False, timeout=LIMIT,
     )  # fmt: skip
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert json.loads((by_hand.folder / "output").read_bytes())["number"] == 3
@@ -55,13 +55,6 @@ def test_a_worker_exits_when_its_supervisor_is_killed(by_hand: ManualNode, misbe
     wait_until(lambda: "algotools.runtime.dispatch" in Path(f"/proc/{worker}/cmdline").read_text())
     time.sleep(1)
     process.kill()
-    process.communicate(timeout=20)
+    process.communicate(timeout=LIMIT)
     stat = Path(f"/proc/{worker}/stat")
     wait_until(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -76,7 +76,6 @@ def test_a_device_is_refused(path):
     assert write_log(path) == "the owner's log cannot be written (it is not a separate regular file)"
 
 
-@pytest.mark.timeout(10)
 def test_a_pipe_is_refused_with_and_without_a_reader(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)

@@ -24,6 +24,7 @@ from algotools.runtime.contract import v5
 from algotools.task import Database, Identity, Proxy, Task
 
 from ...conftest import ALGORITHMS, SECRET, CompletedRun
+from ...processes import LIMIT
 
 MINE, OTHERS = "/mnt/data/task-000000001", "/mnt/data/task-000000002"
 DEFAULT, SECOND, CLOSED, FOLDER = "/mnt/data/default.csv", "/mnt/data/second.csv", "/mnt/data/closed.csv", "/mnt/folder"
@@ -133,7 +134,7 @@ class SandboxNode:
         )
         try:
             container.start()
-            code = int(container.wait(timeout=60)["StatusCode"])
+            code = int(container.wait(timeout=LIMIT)["StatusCode"])
             changed = [change["Path"] for change in container.diff() or []]
             self.leftovers = [path for path in changed if path.startswith(("/tmp/", "/var/tmp/"))]
             return CompletedRun(

@@ -15,10 +15,10 @@ from algotools.errors import FunctionRaised
 from algotools.runtime.sandbox import _kernel, local
 
 from ...conftest import ROOT
+from ...processes import LIMIT
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="only Linux has the sandbox"),
-    pytest.mark.timeout(120),
 ]
 
 NAMESPACES = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -63,7 +63,7 @@ def run_probes(folder: Path, mode: str, *names: str) -> dict[str, Any]:
         text=True,
         check=False,
         cwd=ROOT,
-        timeout=100,
+        timeout=LIMIT,
     )
     assert process.stdout, process.stderr
     outcome: dict[str, Any] = json.loads(process.stdout)
