@@ -101,9 +101,7 @@ def test_prints_of_the_algorithm_are_discarded(project: Path) -> None:
     assert "LOUD" not in completed.stdout + completed.stderr
 
 
-@pytest.mark.parametrize(
-    "code", ["raise SystemExit(3)", "import os; os._exit(3)", "1 / 0", "def (", "import nothing_there"]
-)
+@pytest.mark.parametrize("code", ["import os; os._exit(3)", "1 / 0", "def ("])
 def test_a_failure_of_the_algorithm_never_shows_a_traceback(project: Path, code: str) -> None:
     add(project / SOURCE, f"\n{code}\n")
     completed = algotools("check", cwd=project)

@@ -20,18 +20,19 @@ SOURCE = "src/small/__init__.py"
 
 START_CHILD = """
 import subprocess, sys
-subprocess.Popen([sys.executable, "-c", "while True: pass", "{tag}"])
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(10**6)", "{tag}"])
 """
 """Statements that start a child, which can be found by its argument. The sandbox of the check allows no file for it."""
 
-SPINNING = {
-    "import": "{write}\nwhile True:\n    pass\n",
+ENDLESS = {
+    "import": "{write}\nimport time\n\nwhile True:\n    time.sleep(0.1)\n",
     "trial": (
         "from algotools import rpc\n\n\n@rpc\ndef endless() -> float:\n    exec({write!r})\n"
-        "    while True:\n        pass\n"
+        "    import time\n    while True:\n        time.sleep(0.1)\n"
     ),
-    "compiled code": "{write}\nsum(range(10**13))\n",
+    "compiled code": "{write}\nimport ctypes\n\nctypes.PyDLL(None).sleep(10**6)\n",
 }
+"""Code that never ends. A function of ``PyDLL`` blocks all threads of the interpreter."""
 
 
 @pytest.fixture
@@ -51,10 +52,10 @@ def tag() -> str:
     return uuid.uuid4().hex
 
 
-@pytest.fixture(params=SPINNING)
+@pytest.fixture(params=ENDLESS)
 def command(request: pytest.FixtureRequest, project: Path, tag: str) -> Iterator[subprocess.Popen[str]]:
     """A check of an algorithm that never finishes."""
-    add(project / SOURCE, SPINNING[request.param].format(write=START_CHILD.format(tag=tag)))
+    add(project / SOURCE, ENDLESS[request.param].format(write=START_CHILD.format(tag=tag)))
     with subprocess.Popen(
         [*COMMAND, "check", str(project)],
         stdin=subprocess.DEVNULL,
@@ -85,7 +86,7 @@ def test_a_signal_to_the_check_leaves_no_process(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the child of a killed process")
 def test_the_child_of_a_stopped_check_exits_at_its_own_limit(project: Path, tag: str) -> None:
-    add(project / SOURCE, SPINNING["compiled code"].format(write=START_CHILD.format(tag=tag)))
+    add(project / SOURCE, ENDLESS["compiled code"].format(write=START_CHILD.format(tag=tag)))
     command = [*COMMAND, "check", str(project), "--timeout", "5"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         pids = wait_for_family(tag)
@@ -99,7 +100,7 @@ def test_the_child_of_a_stopped_check_exits_at_its_own_limit(project: Path, tag:
 
 
 def test_a_function_that_does_not_finish_is_a_finding_and_the_wait_is_shown(project: Path, tag: str) -> None:
-    add(project / SOURCE, SPINNING["trial"].format(write=START_CHILD.format(tag=tag)))
+    add(project / SOURCE, ENDLESS["trial"].format(write=START_CHILD.format(tag=tag)))
     completed = algotools("check", str(project), "--timeout", "6")
     wait_until_dead(find_processes(tag))
     assert completed.returncode == 67
@@ -129,7 +130,7 @@ if os.fork() == 0:
 def test_a_process_that_leaves_the_group_is_killed_and_does_not_delay_the_check(project: Path, tag: str) -> None:
     add(
         project / SOURCE,
-        f"{SPINNING['trial'].partition('    exec')[0]}    return 1.0\n{LEAVE_GROUP.format(tag=tag)}",
+        f"{ENDLESS['trial'].partition('    exec')[0]}    return 1.0\n{LEAVE_GROUP.format(tag=tag)}",
     )
     completed = algotools("check", str(project))
     wait_until_dead(find_processes(tag))

@@ -153,9 +153,9 @@ def test_the_code_is_announced_before_it_runs(project: Path) -> None:
 
 
 def test_the_code_waits_for_the_announcement(project: Path) -> None:
-    tag = uuid.uuid4().hex
-    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'while True: pass', {tag!r}])"
-    add(project / SOURCE, f"{start}\n{RPC.format('while True: pass')}")
+    tag, sleep = uuid.uuid4().hex, "import time; time.sleep(10**6)"
+    start = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleep!r}, {tag!r}])"
+    add(project / SOURCE, f"{start}\n{RPC.format(sleep)}")
     processes: list[list[int]] = []
 
     def note(_text: str) -> None:
