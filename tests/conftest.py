@@ -233,6 +233,12 @@ def nothing_registered(tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for mypy's cache, which all tests share: the types of the libraries alone take ten seconds."""
+    return tmp_path_factory.mktemp("mypy")
+
+
+@pytest.fixture(scope="session")
 def hatchling_tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the build backend, for PYTHONPATH."""
     tools = tmp_path_factory.mktemp("tools")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
@@ -138,13 +138,19 @@ def _check_package_name(project: ProjectFiles) -> Iterator[Finding]:
 
 
 @cache
+def _map_modules() -> Mapping[str, list[str]]:
+    """Return module -> names of the installed distributions that provide it, which takes most of a second."""
+    return packages_distributions()
+
+
+@cache
 def _list_own_modules() -> frozenset[str]:
     """Return the top-level modules that algotools needs at a node."""
     lines = (PACKAGE / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = _resolve_distributions(filter(None, map(_parse_requirement, lines)))  # comments are not requirements
     return frozenset(
         module
-        for module, distributions in packages_distributions().items()
+        for module, distributions in _map_modules().items()
         if required & set(map(canonicalize_name, distributions))
     )
 
@@ -230,7 +236,6 @@ def _check_imports(project: ProjectFiles, declared: list[Requirement]) -> Iterat
     # The base image contains algotools without the dependencies of its laptop tools. An algorithm that imports such a
     # dependency must declare it, even if the import works here.
     covered = _resolve_distributions(declared, without_dependencies=DISTRIBUTION)
-    providers = packages_distributions()
     for file in _list_loaded_files(project.source, project.module or project.package):
         imports = [imported for imported in read_imports(file) if not imported.is_optional]
         for top, line in sorted({(imported.module.partition(".")[0], imported.line) for imported in imports}):
@@ -238,8 +243,10 @@ def _check_imports(project: ProjectFiles, declared: list[Requirement]) -> Iterat
                 continue
             if (project.source / top).is_dir() or (project.source / f"{top}.py").is_file():
                 continue
-            distributions = {canonicalize_name(name) for name in providers.get(top, ())}
-            if distributions & covered or canonicalize_name(top) in covered:
+            if canonicalize_name(top) in covered:
+                continue
+            distributions = {canonicalize_name(name) for name in _map_modules().get(top, ())}
+            if distributions & covered:
                 continue
             if not distributions and not are_all_installed:  # the missing dependency may provide the module
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -217,7 +218,7 @@ def test_passed(federation, pytestconfig):
     assert session.counts == {"passed": 2}, session.output
 
 
-def test_the_types_of_the_fixture_are_public(project: Project) -> None:
+def test_the_types_of_the_fixture_are_public(project: Project, mypy_cache: Path) -> None:
     file = project.folder / "typed.py"
     file.write_text(
         """
@@ -240,8 +241,7 @@ def test_invalid(federation: FederationFactory, frame: pd.DataFrame) -> None:
 """,
         encoding="utf-8",
     )
-    cache = project.folder / "cache"
-    session = project.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(cache), str(file)])
+    session = project.run([sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(mypy_cache), str(file)])
     errors = [line for line in session.output.splitlines() if ": error:" in line]
     assert len(errors) == 2, session.output
     assert 'Argument "slow"' in errors[0]

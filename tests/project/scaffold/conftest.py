@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -63,7 +64,18 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(scope="session")
+def created(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a project of each kind."""
+    folder = tmp_path_factory.mktemp("created")
+    for kind, title in TITLES.items():
+        completed = algotools("new", title, "--no-input", "--kind", kind, cwd=folder)
+        assert completed.returncode == 0, completed.stderr
+        (folder / completed.stdout.partition(":")[0]).rename(folder / kind)
+    return folder
+
+
 @pytest.fixture
-def project(make: Make, kind: str) -> Path:
+def project(created: Path, kind: str, tmp_path: Path) -> Path:
     """A fresh project of each kind."""
-    return make(TITLES[kind], "--kind", kind)
+    return Path(shutil.copytree(created / kind, tmp_path / TITLES[kind].lower().replace(" ", "-")))

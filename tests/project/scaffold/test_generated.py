@@ -95,8 +95,8 @@ def test_the_linter_does_not_move_imports_of_annotations(project: Path, kind: st
     assert completed.returncode == 0, completed.stderr
 
 
-def test_mypy_passes_in_strict_mode(project: Path) -> None:
-    completed = tool("mypy", "--cache-dir", str(project.parent / "mypy"), cwd=project)
+def test_mypy_passes_in_strict_mode(project: Path, mypy_cache: Path) -> None:
+    completed = tool("mypy", "--cache-dir", str(mypy_cache), cwd=project)
     assert completed.returncode == 0, completed.stdout
     assert read_toml(project / "pyproject.toml")["tool"]["mypy"]["strict"] is True
 
@@ -134,7 +134,7 @@ def git(folder: Path, *arguments: str) -> None:
     subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments], cwd=folder, check=True)
 
 
-def test_git_tracks_every_file_and_the_hooks_pass(project: Path, tmp_path: Path) -> None:
+def test_git_tracks_every_file_and_the_hooks_pass(project: Path, tmp_path: Path, mypy_cache: Path) -> None:
     files = set(content(project))
     git(project, "init", "--quiet")
     git(project, "add", "--all")
@@ -142,7 +142,7 @@ def test_git_tracks_every_file_and_the_hooks_pass(project: Path, tmp_path: Path)
     listed = subprocess.run(["git", "ls-files"], cwd=project, capture_output=True, text=True, check=True).stdout
     assert set(listed.split()) == files
     path = f"{script_folder(tmp_path)}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "MYPY_CACHE_DIR": str(tmp_path / "m")}
+    variables = {"PATH": path, "PRE_COMMIT_HOME": str(tmp_path / "pre-commit"), "MYPY_CACHE_DIR": str(mypy_cache)}
     completed = tool("pre_commit", "run", "--all-files", "--verbose", cwd=project, variables=variables)
     assert completed.returncode == 0, completed.stdout
     assert completed.stdout.count("Passed") == 4
