@@ -14,6 +14,7 @@ from algotools.federation import Slow, Wrong
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
 
+from ..processes import LIMIT
 from .conftest import WAYS, Way, parameters
 
 Make = Callable[..., Federation]
@@ -78,7 +79,7 @@ def test_killing_a_task_kills_its_subtasks(federation: Federation) -> None:
         assert time.monotonic() < deadline, list_runs()
         time.sleep(0.02)
     federation.client().task.kill(task.id)
-    assert federation.wait(task.id, 30)
+    assert federation.wait(task.id, LIMIT)
     assert [run.status for run in list_runs()] == ["killed by user"] * 2
     failure = Failure(47, "the run was cancelled by a request to kill its task")
     assert [read_failure(run.log) for run in list_runs()] == [failure] * 2
@@ -98,7 +99,7 @@ def test_a_session_of_v5(federation: Federation) -> None:
     session = client.session.create(name="study")
     table = client.dataframe.create("default", method="read_csv", name="people", session=session["id"])
     client.dataframe.preprocess(table["id"], method="without_missing", arguments={"column": "age"})
-    assert federation.wait(client.dataframe.get(table["id"])["last_session_task"]["id"], 100)
+    assert federation.wait(client.dataframe.get(table["id"])["last_session_task"]["id"], LIMIT)
     dataframe = client.dataframe.get(table["id"])
     assert (dataframe["ready"], dataframe["organizations_ready"]) == (True, [2, 3, 4])
     runs = [run for task in client.task.list(session=session["id"])["data"] for run in federation.task(task["id"]).runs]
@@ -107,5 +108,5 @@ def test_a_session_of_v5(federation: Federation) -> None:
     master_task = client.task.create(1, [2], method="mean_of_all", action="central_compute", **options)
     rpc_task = client.task.create(1, [4], method="columns", action="federated_compute", **options)
     for id_, expected in ((master_task["id"], 64.5), (rpc_task["id"], ["age"])):
-        assert federation.wait(id_, 100)
+        assert federation.wait(id_, LIMIT)
         assert [federation.answer(run) for run in federation.task(id_).runs] == [expected]

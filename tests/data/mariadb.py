@@ -72,7 +72,7 @@ def start_server() -> Iterator[int]:
             yield port
         finally:
             process.terminate()
-            process.wait(60)
+            process.wait(LIMIT)
     finally:
         shutil.rmtree(folder)
 

@@ -116,7 +116,7 @@ def start_server() -> Iterator[Postgres]:
             yield postgres
         finally:
             process.send_signal(2)  # SIGINT: the server closes open connections
-            process.wait(30)
+            process.wait(LIMIT)
     finally:
         shutil.rmtree(folder)
 

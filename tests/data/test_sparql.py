@@ -28,6 +28,7 @@ from algotools.errors import DatabaseUnreadable, InputError
 from algotools.task import Database
 
 from ..hanging import full_server, silent_server, stopping_server
+from ..processes import LIMIT
 from .conftest import assert_same
 
 SECRET = "Jane-Doe-4711"
@@ -75,7 +76,7 @@ def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(LIMIT)
 
 
 def load(uri: str, query: str | None = PATIENTS, columns: Any = None, form: str = "pandas", **options: str) -> Loaded:

@@ -137,6 +137,6 @@ def test_the_researchers_calls_work_on_the_local_federation(page: Path, generati
     with Federation.from_file(page / "federation.yaml", contract=generation) as federation:
         names: dict[str, Any] = {"client": federation.client()}
         exec(compile((page / f"task_{generation}.py").read_text(encoding="utf-8"), "page", "exec"), names)
-        federation.wait(names["task"]["id"], 60)
+        federation.wait(names["task"]["id"], LIMIT)
         results = [item["result"] for item in names["client"].result.list(task=names["task"]["id"])["data"]]
     assert results == [AVERAGE] * (2 if generation == "v3" else 1)

@@ -27,7 +27,7 @@ from algotools.federation.runners.containers import OWNER, Containers, remove_le
 from algotools.image.build import get_local_tag
 
 from ..conftest import ALGORITHMS, AVERAGE
-from ..processes import wait_until
+from ..processes import LIMIT, wait_until
 
 pytestmark = pytest.mark.docker
 
@@ -58,7 +58,7 @@ def outcome(federation: Federation, method: str, organizations: list[int] | None
     """Run a method, and return the result or the failure of the first run."""
     input_ = {"method": method, "kwargs": kwargs}
     task = federation.client().task.create(collaboration=1, organizations=organizations or [2], input=input_)
-    assert federation.wait(task["id"], 100)
+    assert federation.wait(task["id"], LIMIT)
     run = federation.task(task["id"]).runs[0]
     return federation.failure(run) or federation.answer(run)
 
@@ -117,7 +117,7 @@ def test_two_labels_of_the_same_file_are_both_available(list_resources: object, 
         for label in ("default", "other"):
             input_ = {"method": "databases", "kwargs": {}}
             task = client.task.create(collaboration=1, organizations=[2], input=input_, databases=[{"label": label}])
-            assert federation.wait(task["id"], 100)
+            assert federation.wait(task["id"], LIMIT)
             assert federation.answer(federation.task(task["id"]).runs[0])["content"] == "age\n50\n60\n"
 
 
@@ -240,7 +240,7 @@ def test_ctrl_c_removes_all_containers(
         assert process.stderr is not None
         wait_for_first_line(process.stderr)
         process.send_signal(signal_number)
-        assert process.wait(30) == code
+        assert process.wait(LIMIT) == code
         messages = process.stderr.read()
     assert "Traceback" not in messages
     assert list_resources() == []
@@ -255,7 +255,7 @@ def test_the_next_start_removes_the_containers_of_a_crashed_process(
         assert process.stderr is not None
         wait_for_first_line(process.stderr)
         process.kill()
-        process.wait(30)
+        process.wait(LIMIT)
     assert list_resources() != []
     with Federation([database], algorithm=CAGED, runner=runner) as federation:
         assert outcome(federation, "logs_and_waits", seconds=0) == "done"
@@ -270,7 +270,7 @@ def test_a_federation_does_not_remove_containers_of_another_open_federation(
         wait_until(lambda: first.task(task["id"]).runs[0].log)
         with Federation([database], algorithm=CAGED, runner="container") as second:
             assert outcome(second, "logs_and_waits", seconds=0) == "done"
-        assert first.wait(task["id"], 60)
+        assert first.wait(task["id"], LIMIT)
         assert first.task(task["id"]).runs[0].status == "completed"
 
 
@@ -280,7 +280,7 @@ def test_frames_and_images_by_name(list_resources: object, average_image: str, r
     with Federation(frames, algorithm=average_image, runner=runner, contract=contract) as federation:
         input_ = {"method": "master", "kwargs": {"column_name": "age"}, "master": True}
         task = federation.client().task.create(collaboration=1, organizations=[2, 3], input=input_)
-        assert federation.wait(task["id"], 100)
+        assert federation.wait(task["id"], LIMIT)
         assert [federation.answer(run) for run in federation.task(task["id"]).runs] == [{"average": 60}] * 2
 
 
@@ -290,8 +290,8 @@ def test_the_image_that_a_task_names_runs_by_default(list_resources: object, ave
         input_ = {"method": "average_partial", "kwargs": {"column_name": "age"}}
         task = client.task.create(collaboration=1, organizations=[2], input=input_, image=average_image)
         failed = client.task.create(collaboration=1, organizations=[2], input=input_, image="algotools.test/no-such:1")
-        assert federation.wait(task["id"], 100)
-        assert federation.wait(failed["id"], 100)
+        assert federation.wait(task["id"], LIMIT)
+        assert federation.wait(failed["id"], LIMIT)
         assert federation.answer(federation.task(task["id"]).runs[0]) == {"sum": 253, "count": 4}
         run = federation.task(failed["id"]).runs[0]
         assert run.status == "non-existing Docker image"
@@ -354,7 +354,9 @@ def test_containers_of_an_ordinary_user_run_as_that_user(
 
 
 def _find_caged_image(engine: docker.DockerClient) -> str:
-    return next(tag for image in engine.images.list() for tag in image.tags if "algotools-run/caged" in tag)
+    # `engine.images.list` fails if another user of the engine removes an image meanwhile.
+    tags = [str(tag) for image in engine.api.images() for tag in image["RepoTags"] or ()]
+    return next(tag for tag in tags if "algotools-run/caged" in tag)
 
 
 @pytest.fixture
@@ -409,21 +411,21 @@ def test_a_lost_engine_during_a_run_is_reported(
         assert process.stdout is not None
         wait_for_first_line(process.stderr)
         disconnect()
-        assert process.wait(60) == 61
+        assert process.wait(LIMIT) == 61
         messages = process.stderr.read()
         (item,) = json.loads(process.stdout.read())
     assert item["error"]["code"] == 62
     assert "is lost; check that the engine still runs (`docker info`)" in item["error"]["message"]
     assert "Traceback" not in messages
     remove_leftovers(engine)  # the engine never stopped, so the container still exists
-    assert engine.containers.list(all=True, filters={"label": OWNER}) == []
+    assert engine.containers.list(all=True, filters={"label": OWNER}, ignore_removed=True) == []
 
 
 def test_a_missing_engine_is_reported(database: Path) -> None:
     os.environ["DOCKER_HOST"] = "unix:///nowhere"
     try:
         with command("run", "logs_and_waits", "--runner", "container", "--data", str(database)) as process:
-            assert process.wait(60) == 62
+            assert process.wait(LIMIT) == 62
             assert process.stderr is not None
             messages = process.stderr.read()
     finally:

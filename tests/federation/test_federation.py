@@ -208,7 +208,7 @@ def test_a_key_error_of_a_dictionary_is_not_explained_as_a_column() -> None:
 def test_one_organization_may_be_a_number_but_nodes_must_be_a_list() -> None:
     with Federation(FRAMES[1:], algorithm=FUNCTIONS) as federation:
         task = federation.client().task.create(1, 2, input={"method": "total", "kwargs": {"column": "x"}})
-        assert federation.wait(task["id"], 10)
+        assert federation.wait(task["id"], LIMIT)
         assert federation.answer(federation.task(task["id"]).runs[0]) == 5.0
         for node in (FRAMES[0], "data.csv", Path("federation.yaml")):
             with pytest.raises(FederationError, match="nodes must be a list"):
@@ -220,7 +220,7 @@ def test_an_unknown_image_fails_the_run(tmp_path: Path) -> None:
     file.write_text("organizations:\n  - name: a\n")
     with Federation.from_file(file) as federation:
         task = federation.client().task.create(1, [2], image="nobody/knows:it", input={"method": "m"})
-        assert federation.wait(task["id"], 10)
+        assert federation.wait(task["id"], LIMIT)
         assert federation.client().task.get(task["id"])["status"] == "non-existing Docker image"
 
 
@@ -246,7 +246,7 @@ def test_packages_with_the_same_name_in_two_folders_are_distinct(tmp_path: Path)
     for number in (1, 2, 1):
         with Federation([FRAMES[0]], algorithm=tmp_path / str(number)) as federation:
             task = federation.client().task.create(1, [2], input={"method": "which"})
-            assert federation.wait(task["id"], 10)
+            assert federation.wait(task["id"], LIMIT)
             assert federation.answer(federation.task(task["id"]).runs[0]) == number
 
 
@@ -365,7 +365,7 @@ def test_a_pickled_input_is_refused() -> None:
     with Federation(FRAMES, algorithm=FUNCTIONS, contract="v3") as federation:
         posted = pickle.dumps({"method": "table", "kwargs": {}})
         task = federation.post([2], posted, [TaskDatabase("default")])
-        assert federation.wait(task.id, 10)
+        assert federation.wait(task.id, LIMIT)
         failure = federation.failure(task.runs[0])
         assert failure is not None
         assert failure.exit_code == 12
@@ -395,7 +395,7 @@ def test_the_functions_of_a_script_are_the_default_algorithm(tmp_path: Path) -> 
         "    with Federation([pd.DataFrame({'x': [1, 2]})], runner=runner) as federation:\n"
         "        client = federation.client()\n"
         "        task = client.task.create(1, [2], input={'method': 'total', 'kwargs': {'column': 'x'}})\n"
-        "        federation.wait(task['id'], 30)\n"
+        "        federation.wait(task['id'], 300)\n"
         "        print(client.result.list(task=task['id'])['data'][0]['result'])\n"
     )
     result = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, check=False)

@@ -19,6 +19,7 @@ from algotools.errors import FederationError, RunsFailed
 from algotools.federation.runners.process import _uses_library
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 
 IN_EVERY_FORM = ALGORITHMS / "in_every_form"
 FORMS = ["pandas", "polars", "lazy", "arrow", "batches", "duckdb", "ibis"]
@@ -169,10 +170,10 @@ def test_a_function_may_return_a_table_of_any_library_for_a_session(tmp_path, li
         client = federation.client()
         table = client.dataframe.create("default", method="read_csv")
         table = client.dataframe.preprocess(table["id"], method=f"grown_by_{library}")
-        assert federation.wait(table["last_session_task"]["id"], 60)
+        assert federation.wait(table["last_session_task"]["id"], LIMIT)
         databases = [{"dataframe_id": table["id"]}]
         task = client.task.create(1, [2, 3], method="by_lazy", arguments={"column": "age"}, databases=databases)
-        assert federation.wait(task["id"], 60)
+        assert federation.wait(task["id"], LIMIT)
         runs = federation.task(task["id"]).runs
         assert [federation.failure(run) for run in runs] == [None, None]
         assert [federation.answer(run) for run in runs] == [{"sum": 61, "count": 1}, {"sum": 115, "count": 2}]

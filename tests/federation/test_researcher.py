@@ -19,7 +19,7 @@ from algotools.errors import FederationError
 from algotools.federation import Client, Dead
 from algotools.federation.client._view import matches
 
-from ..processes import wait_until
+from ..processes import LIMIT, wait_until
 
 CONTRACTS = ("v3", "v4", "v5")
 FRAMES = {
@@ -44,7 +44,7 @@ def read_first_value(data: pd.DataFrame, column: Column) -> float:
 
 @rpc
 def wait_for_gate(data: Database) -> str:
-    assert GATE.wait(60)
+    assert GATE.wait(LIMIT)
     return "let go"
 
 
@@ -509,7 +509,7 @@ def test_waiting_returns_as_soon_as_the_task_is_complete(federation: Federation)
     wait_until(lambda: client.run.get(1)["status"] == "active")
     assert not returned
     GATE.set()
-    waiting.join(30)
+    waiting.join(LIMIT)
     (results,) = returned
     assert [item["result"] for item in (results if federation.contract == "v3" else results["data"])] in (
         ['"let go"'],
@@ -532,7 +532,7 @@ def test_waiting_in_a_federation_that_closes_is_an_error(federation: Federation)
     waiting.start()
     wait_until(lambda: client.run.get(1)["status"] == "active")
     federation.close()
-    waiting.join(30)
+    waiting.join(LIMIT)
     GATE.set()
     assert [str(error) for error in errors] == ["this federation is closed; create a new one"]
     with pytest.raises(FederationError, match="closed"):

@@ -18,6 +18,7 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.task import Database
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 
 PREPARES = ALGORITHMS / "prepares"
 TABLES = [
@@ -89,7 +90,7 @@ def nodes(make: Make) -> Federation:
 
 def wait_for_table(nodes: Federation, table: dict[str, Any]) -> dict[str, Any]:
     """Wait until the task that creates a table has finished, and return the table."""
-    assert nodes.wait(table["last_session_task"]["id"], 60)
+    assert nodes.wait(table["last_session_task"]["id"], LIMIT)
     return nodes.client().dataframe.get(table["id"])
 
 
@@ -107,7 +108,7 @@ def run_task(nodes: Federation, tables: list[Any], method: str, /, **arguments: 
     client = nodes.client()
     databases = [{"dataframe_id": table["id"]} for table in tables]
     task = client.task.create(1, [2, 3], method=method, arguments=arguments, databases=databases)
-    assert nodes.wait(task["id"], 60)
+    assert nodes.wait(task["id"], LIMIT)
     return nodes.task(task["id"]).runs
 
 
@@ -273,7 +274,7 @@ def test_grouped_tables_become_separate_arguments(nodes: Federation) -> None:
     born = {"method": "born", "arguments": {"year": 2000}, "session": session}
     ids = [extract(nodes, label=label, **born)["id"] for label in ("others", "default")]
     task = client.task.create(1, 3, method="ages", databases=[[{"dataframe_id": id_} for id_ in ids]])
-    assert nodes.wait(task["id"], 60)
+    assert nodes.wait(task["id"], LIMIT)
     assert nodes.answer(nodes.task(task["id"]).runs[0]) == [[158, 117], [58, 17]]
 
 
@@ -305,7 +306,7 @@ def test_one_database_may_have_several_queries(nodes: Federation) -> None:
         databases = [{"label": "register", "query": database.query}]
         arguments = {"column": "age"}
         task = client.task.create(1, 2, method="total", arguments=arguments, databases=databases, session=session)
-        assert nodes.wait(task["id"], 60)
+        assert nodes.wait(task["id"], LIMIT)
         assert nodes.answer(nodes.task(task["id"]).runs[0]) == expected
     assert [table["name"] for table in client.dataframe.list(session)["data"]] == ["register", "register_2"]
 
@@ -382,7 +383,7 @@ def test_a_task_waits_for_its_table(nodes: Federation, tmp_path: Path) -> None:
     assert nodes.run("total", at=2, column="age") == [116]
     assert [run.status for waits in (second, third) for run in waits.runs] == ["pending"] * 4
     file.touch()
-    assert nodes.wait(third.id, 60)
+    assert nodes.wait(third.id, LIMIT)
     assert [nodes.answer(run) for run in third.runs] == [36, 58]
     for before, after in ((first, second), (second, third)):
         assert max(str(run.finished_at) for run in before.runs) <= min(str(run.started_at) for run in after.runs)
@@ -408,7 +409,7 @@ def test_a_failure_reaches_waiting_tasks(nodes: Federation, tmp_path: Path) -> N
     client.dataframe.preprocess(table["id"], method="shortened", arguments={"rows": "one"})
     task = client.task.create(1, [2], method="total", arguments={"column": "age"}, databases=[{"dataframe_id": 1}])
     file.touch()
-    assert nodes.wait(task["id"], 60)
+    assert nodes.wait(task["id"], LIMIT)
     assert [run.status for number in (1, 2, 3) for run in nodes.task(number).runs] == [
         *["completed"] * 2, *["crashed"] * 2, "depended on failed task",
     ]  # fmt: skip
@@ -420,7 +421,7 @@ def test_closing_cancels_waiting_tasks(make: Make, tmp_path: Path) -> None:
     table = client.dataframe.create("default", name="people")
     task = client.task.create(1, [2, 3], method="total", arguments={"column": "age"}, databases=[table["id"]])
     nodes.close()
-    assert nodes.wait(task["id"], 30)
+    assert nodes.wait(task["id"], LIMIT)
     assert {run.status for run in nodes.task(task["id"]).runs} <= {"killed by user", "depended on failed task"}
 
 
@@ -478,7 +479,7 @@ def test_a_database_that_a_node_does_not_have_is_reported(nodes: Federation) -> 
     message = "this node has no database 'nowhere'; it has: book, columns, default, others, register"
     assert get_failures(nodes, all_runs) == [(30, message)] * 2
     task = nodes.client().task.create(1, [2, 3], method="total", arguments={"column": "age"}, database="nowhere")
-    assert nodes.wait(task["id"], 60)
+    assert nodes.wait(task["id"], LIMIT)
     all_runs = nodes.task(task["id"]).runs
     assert [run.status for run in all_runs] == ["dataframe not found"] * 2
     assert get_failures(nodes, all_runs) == [(30, message)] * 2
@@ -518,7 +519,7 @@ def test_a_function_that_makes_tables_sends_no_rows(make: Make, contract: str, m
     nodes = make(contract=contract)
     input_ = {"method": method, "kwargs": {"rows": 9} if method == "shortened" else {}, "master": False}
     task = nodes.client().task.create(1, [2, 3], input=input_)
-    assert nodes.wait(task["id"], 60)
+    assert nodes.wait(task["id"], LIMIT)
     all_runs = nodes.task(task["id"]).runs
     assert [run.output for run in all_runs] == [b""] * 2
     assert [code for code, _ in get_failures(nodes, all_runs)] == [14, 14]
@@ -623,7 +624,7 @@ def test_an_action_decides_the_role(nodes: Federation) -> None:
         task = client.task.create(
             1, [2], method=method, action=action, arguments={"column": "age"}, databases=[table["id"]]
         )
-        assert nodes.wait(task["id"], 60)
+        assert nodes.wait(task["id"], LIMIT)
         failure = nodes.failure(nodes.task(task["id"]).runs[0])
         assert (failure.exit_code if failure else None) == code
         if failure:

@@ -14,6 +14,7 @@ from algotools import Federation
 
 from ..conftest import AVERAGE, COMMAND
 from ..image.conftest import Registry, registry
+from ..processes import LIMIT
 
 __all__ = ["registry"]  # a fixture of the images' tests
 
@@ -33,7 +34,7 @@ def run_manual(image: str, runner: Any, contract: str) -> list[object]:
             input={"method": "master", "kwargs": {"column_name": "age"}, "master": True},
             data_format="json",
         )
-        assert federation.wait(task["id"], 100)
+        assert federation.wait(task["id"], LIMIT)
         return [item["result"] for item in client.result.list(task=task["id"])["data"]]
 
 

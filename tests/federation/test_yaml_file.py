@@ -13,6 +13,7 @@ from algotools.errors import FederationError
 from algotools.federation.yaml_file import read_file
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 
 DATABASES = "organizations:\n  - name: north\n    databases:\n"
 """Databases follow, in line 4."""
@@ -146,7 +147,7 @@ def test_lists_are_options_of_a_csv_file(tmp_path: Path) -> None:
         tmp_path / "federation.yaml", algorithm=ALGORITHMS.parent.parent / "examples/average"
     ) as f:
         task = f.client().task.create(1, [2], input={"method": "average_partial", "kwargs": {"column_name": "age"}})
-        assert f.wait(task["id"], 60)
+        assert f.wait(task["id"], LIMIT)
         assert f.answer(f.task(task["id"]).runs[0]) == {"sum": 4, "count": 2}
 
 

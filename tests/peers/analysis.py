@@ -10,6 +10,7 @@ from algotools import Federation
 from algotools.federation.contract.rest import RunRecord
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 
 NODES = [pd.DataFrame({"age": [1, 2, None]}), pd.DataFrame({"age": [30.0]}), pd.DataFrame({"age": [4, 5, 6]})]
 OURS = ALGORITHMS / "pooled"
@@ -43,7 +44,7 @@ def runs(
         input_["master"] = federation.find_role(method) == "master"
     targets = organizations or [2, 3, 4]
     task = federation.client().task.create(collaboration=1, organizations=targets, input=input_)
-    assert federation.wait(task["id"], 100)
+    assert federation.wait(task["id"], LIMIT)
     return federation.task(task["id"]).runs
 
 

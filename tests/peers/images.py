@@ -32,8 +32,8 @@ def list_python_images(engine: docker.DockerClient) -> Iterator[str]:
     """Yield local images with Python: images from the environment variables, then images with the name ``python``."""
     variables = f"{os.environ.get('ALGOTOOLS_TEST_PYTHON_IMAGES', '')},{os.environ.get('ALGOTOOLS_PYTHON_IMAGE', '')}"
     yield from dict.fromkeys(name for name in variables.split(",") if name)
-    for image in engine.images.list():
-        yield from (tag for tag in image.tags if tag.partition(":")[0].endswith("python"))
+    for image in engine.api.images():  # `engine.images.list` fails if another user of the engine removes an image
+        yield from (tag for tag in image["RepoTags"] or () if tag.partition(":")[0].endswith("python"))
 
 
 def find_python_image(engine: docker.DockerClient, version: str) -> str | None:

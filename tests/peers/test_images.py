@@ -159,7 +159,7 @@ def test_images_of_a_federation_file_must_have_its_generation(peer_image: PeerIm
     for contract, status in ((None, "start failed"), ("v3", "completed")):
         with Federation.from_file(file, runner="container", contract=contract) as peers:
             task = peers.client().task.create(collaboration=1, organizations=[2], image="theirs", input=content)
-            assert peers.wait(task["id"], 60)
+            assert peers.wait(task["id"], LIMIT)
             [run] = peers.task(task["id"]).runs
             assert run.status == status
             if contract is None:

@@ -19,6 +19,7 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.payload import decode_rich
 from algotools.task import Identity
 
+from ..processes import LIMIT
 from .by_hand import wrappers
 from .by_hand.wrappers import Starter
 
@@ -125,7 +126,7 @@ class LocalFederation:
         """Run a task; return its runs in the order of the organizations."""
         input_ = {"method": method, "kwargs": kwargs, "master": method == "central"}
         task = self.federation.client().task.create(1, organizations, input=input_)
-        assert self.federation.wait(task["id"], 60)
+        assert self.federation.wait(task["id"], LIMIT)
         return list(self.federation.task(task["id"]).runs)
 
     def results(self, method: str, organizations: list[int], /, **kwargs: object) -> list[Any]:
@@ -167,7 +168,7 @@ def with_two_databases(ours: LocalFederation, method: str, labels: list[str]) ->
     with Federation([databases], algorithm=FUNCTIONS, contract=ours.contract.name) as federation:
         client = federation.client()
         task = client.task.create(1, [2], input={"method": method}, databases=[{"label": label} for label in labels])
-        assert federation.wait(task["id"], 60)
+        assert federation.wait(task["id"], LIMIT)
         return federation.answer(federation.task(task["id"]).runs[0])
 
 
@@ -215,7 +216,7 @@ def extract_table(folder: Path, name: str = "default") -> Iterator[tuple[Federat
 
 
 def wait_for_table(federation: Federation, table: dict[str, Any]) -> dict[str, Any]:
-    assert federation.wait(table["last_session_task"]["id"], 60)
+    assert federation.wait(table["last_session_task"]["id"], LIMIT)
     return federation.client().dataframe.get(table["id"])
 
 
@@ -223,7 +224,7 @@ def ages_of(federation: Federation, table: dict[str, Any], *, grouped: bool = Fa
     reference = {"type": "dataframe", "dataframe_id": table["id"]}
     databases = [[reference]] if grouped else [reference]
     task = federation.client().task.create(1, [2], method="ages", arguments={}, databases=databases)
-    assert federation.wait(task["id"], 60)
+    assert federation.wait(task["id"], LIMIT)
     return federation.answer(federation.task(task["id"]).runs[0])
 
 
@@ -262,7 +263,7 @@ def type_of_a_column(ours: LocalFederation) -> Any:
 def table_with_mixed_types(ours: LocalFederation) -> Any:
     table = ours.federation.client().dataframe.create(label="default", method="mixed", name="mixed")
     task = table["last_session_task"]["id"]
-    assert ours.federation.wait(task, 60)
+    assert ours.federation.wait(task, LIMIT)
     return {run.status for run in ours.federation.task(task).runs}
 
 

@@ -204,7 +204,7 @@ def test_v3_variables_and_an_unknown_label(peer_python: PeerPython, tmp_path: Pa
 def test_v3_pickles_pass_through_without_unpickling(peer_python: PeerPython, tmp_path: Path) -> None:
     with federation("v3", peer_python("v3")) as peers:
         task = peers.post([2], b'json.{"method": "table"}', [Database("default")])
-        assert peers.wait(task.id, 60)
+        assert peers.wait(task.id, LIMIT)
         pickled = peers.answer(task.runs[0])
     assert isinstance(pickled, bytes)
     assert pickled[:1] == b"\x80"
@@ -282,7 +282,7 @@ def test_a_stopped_command_leaves_no_processes(
         assert command.stderr is not None
         pid = next(filter(None, map(read_waiting_pid, command.stderr)))
         command.send_signal(sent_signal)
-        assert command.wait(60) == code
+        assert command.wait(LIMIT) == code
         wait_until(lambda: not is_alive(pid))
 
 

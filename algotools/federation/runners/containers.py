@@ -305,5 +305,6 @@ def try_start(container: Container) -> bool:
 def _list_candidates(containers: Containers, image: str) -> Iterator[tuple[str, str]]:
     """Yield images that can run a relay, each with the name of its Python."""
     yield from ((image, python) for python in PYTHONS)
-    for own_image in containers.client.images.list(filters={"label": Label.VERSION}):
-        yield str(own_image.id), PYTHONS[0]
+    # `client.images.list` reads each image, and fails if another program removes one meanwhile.
+    for own_image in containers.client.api.images(filters={"label": Label.VERSION}):
+        yield str(own_image["Id"]), PYTHONS[0]

@@ -15,6 +15,7 @@ from algotools.federation.contract import Request, get_contract
 from algotools.task import Database
 
 from ...conftest import CompletedRun, ManualNode, write_patients
+from ...processes import LIMIT
 
 Run = Callable[..., CompletedRun]
 
@@ -34,7 +35,7 @@ class InFederation:
             self._open[timeout] = Federation([self._patients], timeout=timeout, **self._options)
         federation = self._open[timeout]
         task = federation.post([2], posted, [Database(database)])
-        assert federation.wait(task.id, 60)
+        assert federation.wait(task.id, LIMIT)
         (run,) = federation.task(task.id).runs
         failure = federation.failure(run)
         return CompletedRun(failure.exit_code if failure else 0, "", run.log, run.output, run.detail)
