@@ -12,18 +12,22 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from algotools.declare.annotations import Argument, Column, Columns, Organization
+    from algotools.declare.federated import federated
     from algotools.declare.functions import master, rpc
     from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, UserError
     from algotools.federation import Federation
     from algotools.runtime.client import AlgorithmClient
     from algotools.runtime.logs import log, progress
+    from algotools.runtime.pooled import Aggregator, Pooled
     from algotools.task import Database, RunInfo
 
 _MODULES = {
     # Declaring functions.
+    "federated": "declare.federated",
     "master": "declare.functions",
     "rpc": "declare.functions",
     # Annotations of a function's parameters.
+    "Aggregator": "runtime.pooled",
     "AlgorithmClient": "runtime.client",
     "Argument": "declare.annotations",
     "Column": "declare.annotations",
@@ -38,13 +42,16 @@ _MODULES = {
     "log": "runtime.logs",
     "progress": "runtime.logs",
     # Running functions on this machine.
+    "Pooled": "runtime.pooled",
     "Federation": "federation",
     "RunsFailed": "errors",
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which an author needs them
+    "federated",
     "master",
     "rpc",
+    "Aggregator",
     "AlgorithmClient",
     "Argument",
     "Column",
@@ -57,6 +64,7 @@ __all__ = [  # noqa: RUF022 - in the order in which an author needs them
     "UserError",
     "log",
     "progress",
+    "Pooled",
     "Federation",
     "RunsFailed",
 ]

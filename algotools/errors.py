@@ -125,6 +125,10 @@ class PackagingError(AlgotoolsError, RuntimeError, exit_code=23):
     """The build of an image cannot read or install the dependencies of the project."""
 
 
+class ProofFailed(AlgotoolsError, AssertionError, exit_code=24):
+    """A pooled function gives another result when its rows are split over nodes."""
+
+
 # The node's databases (30-39): errors that mostly the node's owner can fix.
 
 
@@ -288,6 +292,18 @@ class PartialFailure(AlgotoolsError, RuntimeError, exit_code=52):
 
 class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
     """The function returned more bytes than a single result may contain, or sent more as arguments."""
+
+
+class NodesDisagree(AlgotoolsError, RuntimeError, exit_code=56):
+    """A pooled function takes different paths at two nodes, or has different results, so its totals have no meaning."""
+
+
+class RoundsDisagree(AlgotoolsError, RuntimeError, exit_code=57):
+    """A pooled function behaves differently in two rounds at the same node, so its totals have no meaning."""
+
+
+class TotalRefused(AlgotoolsError, TypeError, exit_code=58):
+    """A total is requested of too few organizations, or of a value that cannot be added up over nodes."""
 
 
 # The author's machine (60-69).

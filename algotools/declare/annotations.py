@@ -7,7 +7,7 @@ import enum
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
 
 import msgspec
@@ -58,8 +58,14 @@ class Columns(msgspec.Struct, frozen=True):
         """Read every column."""
         return cls(None)
 
+    def select(self, arguments: Sequence[str]) -> frozenset[str] | None:
+        """Return the columns to read, with those that arguments name; None for all columns."""
+        if self.names is None or not (arguments or self.names):
+            return None
+        return frozenset((*arguments, *self.names))
 
-Kind = Literal["argument", "client", "run_info", "data"]
+
+Kind = Literal["argument", "client", "run_info", "data", "total"]
 
 INJECTED: dict[type, Kind] = {RunInfo: "run_info"}
 """Class -> the kind of a parameter that is annotated with the class."""

@@ -11,7 +11,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -34,7 +34,7 @@ from algotools.declare.annotations import (
 )
 from algotools.errors import ArgumentsError, DeclarationError
 from algotools.payload import encode_arguments
-from algotools.task import Database, Role, Step
+from algotools.task import Database, Step
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +50,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     form: str = ""
     label: str | None = None
     columns: Columns = Columns(())
+    is_hidden: bool = False
+    """Whether the argument belongs to the exchange between a master and its rpc, so that no list shows it."""
 
 
 class Specification(msgspec.Struct, frozen=True):
@@ -99,7 +101,8 @@ class Specification(msgspec.Struct, frozen=True):
                 validated[name], faults = convert_argument(values[name], parameter.annotation)
                 problems += [f"{name}: {fault}" for fault in faults]
         if problems:
-            signature = ", ".join(f"{p.name}: {format_annotation(p.annotation)}" for p in expected.values())
+            shown = [p for p in expected.values() if not p.is_hidden]
+            signature = ", ".join(f"{p.name}: {format_annotation(p.annotation)}" for p in shown)
             raise ArgumentsError(f"{'; '.join(problems)} (the function takes {signature or 'no arguments'})")
         return validated
 
@@ -123,20 +126,25 @@ class Specification(msgspec.Struct, frozen=True):
 
     def schema(self) -> dict[str, object]:
         """Return the JSON Schema (2020-12) of the task's keyword arguments."""
-        schemas, definitions = build_schemas([p.annotation for p in self.arguments])
+        shown = [p for p in self.arguments if not p.is_hidden]
+        schemas, definitions = build_schemas([p.annotation for p in shown])
         properties: dict[str, object] = {}
-        for parameter, schema in zip(self.arguments, schemas, strict=True):
+        for parameter, schema in zip(shown, schemas, strict=True):
             properties[parameter.name] = {**schema, **_make_default_schema(parameter)}
         result: dict[str, object] = {
             "type": "object",
             "properties": properties,
-            "required": [p.name for p in self.arguments if p.required],
+            "required": [p.name for p in shown if p.required],
             "additionalProperties": False,
         }
         return {**result, "$defs": definitions} if definitions else result
 
 
-def check_declaration(function: Callable[..., object], role: Role) -> None:
+Declared = Literal["master", "rpc", "federated"]
+"""The decorator of a function."""
+
+
+def check_declaration(function: Callable[..., object], role: Declared) -> None:
     """Refuse a declaration that is wrong independently of unresolved annotations.
 
     Raises:
@@ -161,7 +169,7 @@ def check_declaration(function: Callable[..., object], role: Role) -> None:
                 _make_parameter(function, role, parameter, parameter.annotation)
 
 
-def specify(function: Callable[..., object], role: Role, step: Step = "compute") -> Specification:
+def specify(function: Callable[..., object], role: Declared, step: Step = "compute") -> Specification:
     """Resolve the annotations of a function, and return its parameters.
 
     Raises:
@@ -204,13 +212,23 @@ def _make_declaration_error(
 
 
 def _make_parameter(
-    function: Callable[..., object], role: Role, parameter: inspect.Parameter, annotation: Any
+    function: Callable[..., object], role: Declared, parameter: inspect.Parameter, annotation: Any
 ) -> Parameter:
     bare: Any = annotation
     metadata: list[Any] = []
     if typing.get_origin(annotation) is Annotated:
         bare, *metadata = typing.get_args(annotation)
     kind, form = classify_annotation(bare)
+    if kind == "client" and role == "federated":
+        raise _make_declaration_error(
+            function,
+            "a pooled function requests totals instead of using an AlgorithmClient; remove the parameter",
+            rule="rpc-with-client",
+        )
+    if kind == "total" and role != "federated":
+        raise _make_declaration_error(
+            function, f"only a pooled function requests totals; decorate it with @federated instead of @{role}"
+        )
     if kind == "client" and role == "rpc":
         raise _make_declaration_error(
             function,

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast, overload
 
 import wrapt
 
-from algotools.declare.arguments import Specification, check_declaration, specify
+from algotools.declare.arguments import Declared, Specification, check_declaration, specify
 from algotools.errors import DeclarationError, UnknownMethod, WrongRole
 from algotools.task import Role, Step
 
@@ -60,6 +60,11 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
     def origin(self) -> tuple[str, str]:
         """Module and qualified name of the author's function."""
         return self.__wrapped__.__module__, self.__wrapped__.__qualname__
+
+    @property
+    def parts(self) -> tuple[RegisteredFunction, ...]:
+        """The functions that a task can call: this one, and those that are derived from it."""
+        return (self,)
 
     def collect_literals(self) -> frozenset[str]:
         """Return the strings and names in the function's source. They are not data, so a message may contain them."""
@@ -162,6 +167,16 @@ def register(
     Raises:
         DeclarationError: the declaration is wrong, or another function has the same method name.
     """
+    check_function(function, role)
+    return add_to_registry(RegisteredFunction(function, role, name or function.__name__, step))
+
+
+def check_function(function: Callable[..., Any], role: Declared) -> None:
+    """Refuse what is not a plain function, or is declared wrongly.
+
+    Raises:
+        DeclarationError: names the function, the reason and the fix.
+    """
     if isinstance(function, RegisteredFunction):
         raise DeclarationError(
             f"{function.__qualname__} is already {_ROLES[function.role]}; remove one of the decorators",
@@ -174,8 +189,11 @@ def register(
     if not inspect.isfunction(function):
         raise DeclarationError(f"{function!r} is not a function; decorate a function", rule="not-plain")
     check_declaration(function, role)
-    new_function = RegisteredFunction(function, role, name or function.__name__, step)
-    functions = _registry.setdefault(_get_top_level_package(function.__module__), {})
+
+
+def add_to_registry(new_function: RegisteredFunction) -> RegisteredFunction:
+    """Add a function to the registry, and return it; see ``register``."""
+    functions = _registry.setdefault(_get_top_level_package(new_function.__module__), {})
     namesake = functions.get(new_function.method)
     if namesake is not None and namesake.origin != new_function.origin:
         raise DeclarationError(
@@ -224,11 +242,11 @@ class Algorithm:
         for function in functions:
             if not isinstance(function, RegisteredFunction):
                 raise DeclarationError(
-                    f"{getattr(function, '__qualname__', function)} is not decorated with @master or @rpc"
+                    f"{getattr(function, '__qualname__', function)} is not decorated with @federated, @master or @rpc"
                 )
-            if function.method in by_method:
-                raise DeclarationError(f"two functions have the method name {function.method!r}")
-            by_method[function.method] = function
+            for part in function.parts:
+                if by_method.setdefault(part.method, part) is not part:
+                    raise DeclarationError(f"two functions have the method name {part.method!r}")
         return cls(name, by_method)
 
     def find(

@@ -13,6 +13,7 @@ from algotools.declare import locate
 from algotools.errors import Failure, FederationError
 from algotools.federation._frames import has_frames, remove_frames
 from algotools.federation._platform import LocalPlatform
+from algotools.federation._prove import prove
 from algotools.federation._results import (
     Answers,
     Labels,
@@ -85,6 +86,8 @@ class Federation:
         FederationError: the arguments are invalid or do not fit together.
         AlgorithmNotFound: the algorithm does not exist.
     """
+
+    prove = staticmethod(prove)
 
     def __init__(
         self,

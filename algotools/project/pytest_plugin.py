@@ -10,7 +10,7 @@ algotools is imported only when a test uses the fixture. ``docs/testing.md`` is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Union
@@ -114,6 +114,12 @@ class FederationFactory:
             "faults": _build_faults(slow or {}, [dead] if isinstance(dead, (int, str)) else dead, wrong or {}),
         }
         return self._exit_stack.enter_context(self._open_federation(nodes, project or self._config.rootpath, options))
+
+    def prove(self, function: Callable[..., Any], frame: Any, /, **arguments: Any) -> Any:
+        """Check that a pooled function gives the same result for every split of its rows; see ``Federation.prove``."""
+        from algotools.federation import Federation
+
+        return Federation.prove(function, frame, **arguments)
 
     def _open_federation(self, nodes: str | Path | Nodes, folder: Path, options: dict[str, Any]) -> Federation:
         from algotools.errors import AlgorithmNotFound, FederationError

@@ -67,6 +67,14 @@ def use_console(console: Console) -> Iterator[None]:
         _console.reset(token)
 
 
+@contextmanager
+def filter_lines(accepts: Callable[[str], bool]) -> Iterator[None]:
+    """Within the context, write only the lines that are accepted."""
+    console = _console.get()
+    with use_console(lambda line: console(line) if accepts(line) else None):
+        yield
+
+
 def log(text: str) -> None:
     """Write a line to the run's log, which the researcher, the server and the node's owner can read.
 

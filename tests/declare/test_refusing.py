@@ -317,7 +317,7 @@ def test_an_algorithm_of_undecorated_functions():
     def count() -> int:
         return 1
 
-    with pytest.raises(DeclarationError, match="count is not decorated with @master or @rpc"):
+    with pytest.raises(DeclarationError, match="count is not decorated with @federated, @master or @rpc"):
         Algorithm.from_functions([count])
 
 

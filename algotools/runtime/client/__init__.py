@@ -109,6 +109,16 @@ class AlgorithmClient(Injected, kind="client"):
         return self._subtasks.organizations
 
     @property
+    def recipients(self) -> list[int]:
+        """The ids of the organizations that the master's own task was sent to; ``run`` sends to them by default."""
+        return list(self._subtasks.recipients)
+
+    @property
+    def task_id(self) -> int:
+        """The id of the master's own task."""
+        return self._connection.identity.task_id
+
+    @property
     def image(self) -> str:
         """The image of the algorithm, which subtasks run as well."""
         return self._connection.identity.image

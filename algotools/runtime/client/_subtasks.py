@@ -82,7 +82,7 @@ class Subtasks:
         return self.connection.list_organizations()
 
     @cached_property
-    def _recipients(self) -> list[int]:
+    def recipients(self) -> list[int]:
         """The organizations that the master's own task was sent to."""
         return self.connection.list_recipients()
 
@@ -102,7 +102,7 @@ class Subtasks:
                 *organizations*.
         """
         with_arguments = [organization for organization in arguments if organization is not None]
-        default = with_arguments or self._recipients
+        default = with_arguments or self.recipients
         recipients = find_organizations(default if organizations is None else organizations, self.organizations)
         find_organizations(with_arguments, self.organizations)
         if not recipients:

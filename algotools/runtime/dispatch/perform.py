@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from algotools import data
 from algotools.data.names import differs_only_in_case
 from algotools.data.reading import Loaded, check_again, is_memory_error
-from algotools.declare.annotations import COLUMN, ORGANIZATION, Columns
+from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.arguments import Parameter
+from algotools.declare.federated import PooledFunction
 from algotools.errors import (
     AlgotoolsError,
     FunctionRaised,
@@ -235,7 +236,7 @@ def _load_data(
     all_columns: bool,
 ) -> dict[str, object]:
     """Return the data of each parameter; *columns* are named by arguments, and each may be in any of the tables."""
-    selections = {p.name: None if all_columns else _select_columns(p.columns, columns) for p in parameters}
+    selections = {p.name: None if all_columns else p.columns.select(columns) for p in parameters}
     loaded = {
         p.name: data.load(databases[p.name], p.form, selections[p.name], stack, (*columns, *(p.columns.names or ())))
         for p in parameters
@@ -246,13 +247,6 @@ def _load_data(
     if tables:
         _check_columns(columns, tables, loaded, databases)
     return {name: table.value for name, table in loaded.items()}
-
-
-def _select_columns(annotation: Columns, arguments: list[str]) -> frozenset[str] | None:
-    """Return the columns to read: those that arguments and the annotation name; None for all columns."""
-    if annotation.names is None or not (arguments or annotation.names):
-        return None
-    return frozenset((*arguments, *annotation.names))
 
 
 def _check_columns(
@@ -299,6 +293,11 @@ def _call(
     keywords = {
         p.name: values[p.name] for p in function.specification.parameters if not p.positional_only and p.name in values
     }
+    if isinstance(function, PooledFunction):
+        from algotools.runtime.pooled.rounds import call  # here, because it imports pandas
+
+        pooled = function  # mypy: the name in a closure
+        return attribute_errors(lambda: call(pooled, values), function.method, folder, task_texts)
     columns = ", ".join(only_columns)
     hint = f"only these columns were read: {columns}; to read more, annotate the DataFrame with Columns.of(…)"
     return attribute_errors(

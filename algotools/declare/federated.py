@@ -1,0 +1,200 @@
+"""The decorator @federated: one function over the rows of all nodes, from which a master and an rpc are derived.
+
+The author writes a function as if the rows of all nodes were in one table, and requests totals from an ``Aggregator``.
+The derived rpc runs the function at each node with the totals that are known so far; the derived master adds up what
+the nodes contribute, round after round. ``runtime.pooled`` performs both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar, Union, cast, overload
+
+import msgspec
+
+from algotools.declare.annotations import INJECTED, Kind, Organization
+from algotools.declare.arguments import Parameter, Specification, specify
+from algotools.declare.functions import RegisteredFunction, add_to_registry, check_function
+from algotools.errors import DeclarationError
+from algotools.task import Role, RunInfo
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CLIENT, REQUEST, RUN = "_client", "_request", "_run"
+"""The parameters of the derived functions that the author's function does not have."""
+
+ORGANIZATIONS = "organizations"
+"""The argument of each derived master."""
+
+_Organizations = Annotated[
+    Union[list[Organization], None],
+    msgspec.Meta(description="The organizations whose rows count; default: those that the task is sent to."),
+]
+
+
+class Pooling(msgspec.Struct, frozen=True, kw_only=True):
+    """The options of a pooled function; see ``federated``."""
+
+    minimum_organizations: int = 3
+    quorum: int | None = None
+    tolerance: float = 1e-9
+
+
+class PooledFunction(RegisteredFunction):
+    """A function that ``@federated`` derives: the master, or the rpc. A plain call calls the author's function."""
+
+    def __init__(self, function: Callable[..., object], role: Role, name: str, pooling: Pooling) -> None:
+        super().__init__(function, role, name)
+        self._self_pooling = pooling
+        self._self_partial: PooledFunction | None = None
+        if role == "master":
+            self._self_partial = PooledFunction(function, "rpc", f"{function.__name__}_partial", pooling)
+
+    @property
+    def pooling(self) -> Pooling:
+        """The options of the decorator."""
+        return self._self_pooling
+
+    @property
+    def partial(self) -> PooledFunction:
+        """The rpc that runs the function at one node; the rpc's own partial is itself."""
+        return self._self_partial or self
+
+    @property
+    def parts(self) -> tuple[RegisteredFunction, ...]:
+        """See ``RegisteredFunction``."""
+        return (self,) if self._self_partial is None else (self, self._self_partial)
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """See ``RegisteredFunction``. The rpc has a name of its own, which pickle finds, too."""
+        module, name = super().origin
+        return module, name if self._self_partial else f"{name}.partial"
+
+    @property
+    def specification(self) -> Specification:
+        """The parameters of the derived function; see ``RegisteredFunction``."""
+        if self._self_specification is None:
+            declared = self.declared
+            _check_parameters(self, declared)
+            if self._self_partial is None:
+                own = [p for p in declared.parameters if p.kind != "total"]
+                own += [_make_parameter(RUN, "run_info", RunInfo), _make_parameter(REQUEST, "argument", str, "")]
+            else:
+                own = [p for p in declared.parameters if p.kind == "argument"]
+                organizations = _make_parameter(ORGANIZATIONS, "argument", _Organizations, None)
+                own += [msgspec.structs.replace(organizations, is_hidden=False)]
+                own += [_make_parameter(CLIENT, "client", _find_class("client"))]
+            self._self_specification = Specification(tuple(own))
+        return self._self_specification
+
+    @property
+    def declared(self) -> Specification:
+        """The parameters of the author's function."""
+        return specify(self.__wrapped__, "federated")
+
+    def __reduce__(self) -> str:
+        return self.origin[1]
+
+
+def _make_parameter(name: str, kind: Kind, annotation: Any, *default: object) -> Parameter:
+    return Parameter(
+        name=name,
+        kind=kind,
+        annotation=annotation,
+        positional_only=False,
+        keyword_only=True,
+        required=not default,
+        default=default[0] if default else None,
+        is_hidden=True,
+    )
+
+
+def _find_class(kind: Kind) -> type:
+    return next(injected for injected, its_kind in INJECTED.items() if its_kind == kind)
+
+
+def _check_parameters(function: RegisteredFunction, declared: Specification) -> None:
+    kinds = [p.kind for p in declared.parameters]
+    fault = ""
+    if kinds.count("total") != 1:
+        fault = "declare exactly one parameter for the totals, for instance `total: Aggregator`"
+    elif "data" not in kinds:
+        fault = "declare a parameter for the rows, for instance `data: pd.DataFrame`"
+    elif any(p.name == ORGANIZATIONS for p in declared.arguments):
+        fault = f"the derived master has an argument `{ORGANIZATIONS}`; rename this parameter"
+    if fault:
+        raise DeclarationError(f"{function.__qualname__}: {fault}")
+
+
+@overload
+def federated(function: F, /) -> F: ...
+@overload
+def federated(
+    *,
+    name: str | None = None,
+    minimum_organizations: int = 3,
+    quorum: int | None = None,
+    secure: bool = False,
+    tolerance: float = 1e-9,
+) -> Callable[[F], F]: ...
+def federated(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    minimum_organizations: int = 3,
+    quorum: int | None = None,
+    secure: bool = False,
+    tolerance: float = 1e-9,
+) -> object:
+    """Register a function that is written as if the rows of all nodes were in one table.
+
+    The function requests totals over all rows from its ``Aggregator``, and returns only what it computes from totals
+    and arguments. Tasks call it as a master; the master runs the rpc ``<function>_partial`` at the nodes in rounds.
+    ``f(frame, Pooled(), …)`` calls the function on one table.
+
+    Args:
+        function: the function.
+        name: the method's name of the master in a task; default: the name of the function.
+        minimum_organizations: the fewest organizations; a task with fewer is refused before anything is sent. Every
+            node receives every total, so with two nodes each could compute the totals of the other.
+        quorum: start again without the organizations that fail, if at least this many are left; default: a failure
+            ends the task.
+        secure: hide the contribution of each node from the master. Not available in this version.
+        tolerance: the relative difference at which two results, or two computations of one contribution, are different.
+            The processors of two nodes round differently, so results are never compared bit by bit.
+
+    Raises:
+        DeclarationError: the declaration or an option is wrong.
+
+    >>> @federated
+    ... def mean(data: DataFrame, total: Aggregator, column: Column) -> float:
+    ...     return total.sum(data[column]) / total.count(data[column])
+    """
+    _check_options(minimum_organizations, quorum, tolerance, secure=secure)
+    pooling = Pooling(minimum_organizations=minimum_organizations, quorum=quorum, tolerance=tolerance)
+
+    def decorate(function: Callable[..., Any]) -> PooledFunction:
+        check_function(function, "federated")
+        master = PooledFunction(function, "master", name or function.__name__, pooling)
+        for part in master.parts:
+            add_to_registry(part)
+        return master
+
+    if function is None:
+        return decorate
+    if not callable(function):
+        raise DeclarationError("@federated accepts the method name only by keyword: @federated(name=...)")
+    return cast("Any", decorate(function))
+
+
+def _check_options(minimum_organizations: object, quorum: object, tolerance: object, *, secure: object) -> None:
+    if secure:
+        raise DeclarationError("secure=True is not available in this version; remove the option")
+    for name, value in {"minimum_organizations": minimum_organizations, "quorum": quorum}.items():
+        is_number = isinstance(value, int) and not isinstance(value, bool)
+        if not (is_number and cast("int", value) >= 1) and not (name == "quorum" and value is None):
+            raise DeclarationError(f"{name} must be a whole number of at least 1")
+    if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < 1:
+        raise DeclarationError("tolerance must be a number from 0 to 1, for instance 1e-9")

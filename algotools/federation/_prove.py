@@ -1,0 +1,264 @@
+"""The split test: a pooled function gives the same result for every split of its rows over nodes.
+
+No check at run time can find a function that uses the mean of one node as the mean of all, or that adds up rows by
+position. The result of ``Pooled()`` is the reference. The rounds are those of a task, with encoded requests and
+replies; only the platform is left out.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from algotools import data
+from algotools.declare.annotations import COLUMN
+from algotools.declare.federated import REQUEST, RUN, PooledFunction
+from algotools.errors import AlgotoolsError, FederationError, NodesDisagree, ProofFailed, RoundsDisagree, TotalRefused
+from algotools.federation._frames import add_frame, remove_frames
+from algotools.payload import decode_rich, encode_arguments, encode_rich
+from algotools.runtime.logs import filter_lines
+from algotools.runtime.pooled import Pooled
+from algotools.task import Database, RunInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from typing_extensions import Self
+
+    from algotools.runtime.pooled.rounds import NodeReply
+
+_SEED = 20_261_130
+_RANDOM_SPLITS = 3
+_MOST_SORTED_COLUMNS = 3
+_MOST_LEVELS = 20
+
+Rows = Mapping[str, Any]
+"""Parameter -> its table."""
+
+
+def prove(
+    function: Callable[..., Any],
+    frame: Any,
+    /,
+    *,
+    person: str | None = None,
+    tolerance: float = 1e-6,
+    arguments: Mapping[str, object] | None = None,
+    **keywords: object,
+) -> Any:
+    """Check that a pooled function gives the same result for every split of its rows, and return this result.
+
+    The splits: all rows at one node beside two empty nodes, one row at a node, equal and random parts,
+    and parts in which nodes lack levels of a column. The check compares arithmetic: ``levels`` lists levels of few
+    records, and ``minimum_organizations`` does not count.
+
+    Args:
+        function: a function decorated with ``@federated``.
+        frame: its rows: a DataFrame (pandas, Polars or Arrow), or a mapping from parameter to DataFrame if it takes
+            several tables.
+        person: the column with a person's identifier, if the rows of one person must stay at one node.
+        tolerance: the relative difference that is allowed between two results.
+        arguments: more arguments, for names that are also names of options.
+        **keywords: the function's arguments.
+
+    Raises:
+        ProofFailed: a split gives another result, or an exception. The message names the split and the difference.
+        NodesDisagree, RoundsDisagree, TotalRefused: the function is refused; the message names the split.
+        FederationError: the function is not a pooled function, or the frame does not fit it.
+        ArgumentsError: the arguments do not fit the function.
+    """
+    from algotools.runtime.pooled.rounds import find_difference
+
+    if not isinstance(function, PooledFunction):
+        raise FederationError("prove needs a function that is decorated with @federated")
+    tables = _read_tables(function, frame)
+    with _Bench(function, {**(arguments or {}), **keywords}) as bench:
+        expected = bench.compute_pooled(tables)
+        for split in make_splits(tables, person):
+            result = _compute_split(bench, split)
+            if path := find_difference(expected, result, tolerance):
+                raise ProofFailed(
+                    f"{path} of {function.__name__} differs from that of one table with {split.description}: a part of "
+                    "the function uses the rows of one node as if they were all rows"
+                )
+    return expected
+
+
+class Split(NamedTuple):
+    """Rows of several nodes."""
+
+    description: str
+    nodes: Sequence[Rows]
+
+
+def make_splits(tables: Rows, person: str | None = None) -> Iterator[Split]:
+    """Yield splits of tables over nodes; *person* is the column whose equal values stay at one node."""
+    import numpy as np
+
+    frame = next(iter(tables.values()))
+    units = [_number_units(table, person) for table in tables.values()]
+    count = max((int(numbers.max()) + 1 for numbers in units if len(numbers)), default=0)
+    rng = np.random.default_rng(_SEED)
+    everything = np.arange(count)
+    nothing = everything[:0]
+    yield _split("all rows at one of 3 nodes", tables, units, [nothing, everything, nothing])
+    if count < 2:
+        return
+    yield _split("1 row at one of 3 nodes", tables, units, [everything[1:], everything[:1], nothing])
+    yield _split("equal parts at 3 nodes", tables, units, np.array_split(everything, 3))
+    for _ in range(_RANDOM_SPLITS):
+        nodes = int(rng.integers(3, 6))
+        owners = rng.choice(nodes, size=count, p=rng.dirichlet(np.ones(nodes)))
+        parts = [np.nonzero(owners == i)[0] for i in range(nodes)]
+        yield _split(f"a random split over {nodes} nodes", tables, units, parts)
+    if person is None and len(tables) == 1:
+        for name in _list_grouping_columns(frame):
+            order = np.argsort(frame[name].astype(str).to_numpy(), kind="stable")
+            yield _split(f"rows sorted by {name!r} over 3 nodes", tables, units, np.array_split(order, 3))
+
+
+def _number_units(table: pd.DataFrame, person: str | None) -> Any:
+    """Return a number for each row; rows with the same number stay together."""
+    import numpy as np
+    import pandas as pd
+
+    if person is None:
+        return np.arange(len(table))
+    if person not in table.columns:
+        raise FederationError(f"person= names no column of the frame: {person!r}")
+    return pd.factorize(table[person].astype(str), sort=True)[0]
+
+
+def _split(description: str, tables: Rows, units: Sequence[Any], nodes: Sequence[Any]) -> Split:
+    import numpy as np
+
+    parts = [
+        {name: table[np.isin(numbers, members)] for (name, table), numbers in zip(tables.items(), units, strict=True)}
+        for members in nodes
+    ]
+    counts = ", ".join(str(len(next(iter(rows.values())))) for rows in parts)
+    return Split(f"{description} ({counts} rows)", parts)
+
+
+def _list_grouping_columns(frame: pd.DataFrame) -> list[str]:
+    """Return columns with few distinct values, which are probably groups."""
+    most = min(_MOST_LEVELS, len(frame) - 1)
+    columns = [name for name in frame.columns if 1 < frame[name].astype(str).nunique() <= most]
+    return columns[:_MOST_SORTED_COLUMNS]
+
+
+def _read_tables(function: PooledFunction, frame: Any) -> dict[str, pd.DataFrame]:
+    """Return the rows of each parameter as a pandas DataFrame."""
+    import pandas as pd
+
+    from algotools.runtime.pooled.rounds import to_rows
+
+    names = [p.name for p in function.declared.data]
+    tables = dict(frame) if isinstance(frame, Mapping) else {names[0]: frame}
+    if tables.keys() != set(names):
+        raise FederationError(
+            f"{function.__name__} takes the tables {', '.join(names)}; pass a mapping with these names"
+        )
+    tables = {name: to_rows(tables[name]) for name in names}
+    if not all(isinstance(table, pd.DataFrame) for table in tables.values()):
+        raise FederationError("prove needs the rows as a DataFrame")
+    return tables
+
+
+class _Bench:
+    """Runs a function on tables: on whole tables, and in rounds over nodes."""
+
+    def __init__(self, function: PooledFunction, arguments: Mapping[str, object]) -> None:
+        specification = function.partial.specification
+        encoded = json.loads(encode_arguments(specification.pack(arguments, function.method), function.method))
+        self.function = function
+        self.arguments = specification.validate((), encoded)
+        names = specification.find_marked(self.arguments, COLUMN)
+        self._columns = {p.name: p.columns.select(names) for p in function.declared.data}
+        self._names = names
+        self._stack = contextlib.ExitStack()
+        self._folder = Path()
+        self._number = 0
+
+    def __enter__(self) -> Self:
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-prove-")))
+        self._stack.callback(remove_frames, self._folder)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stack.close()
+
+    def compute_pooled(self, tables: Rows) -> Any:
+        """Return the result of the function on whole tables."""
+        from algotools.runtime.pooled.rounds import find_total, run_author
+
+        with contextlib.ExitStack() as stack:
+            values = {**self.arguments, **self._load(tables, stack), find_total(self.function): Pooled()}
+            return run_author(self.function, {**values, **self._make_run_info(self._folder)})
+
+    def compute(self, nodes: Sequence[Rows]) -> Any:
+        """Return the result of the function in rounds over nodes."""
+        from algotools.runtime.pooled.rounds import compute
+
+        self._number += 1
+        folders = [self._folder / f"{self._number}-{i}" for i in range(len(nodes))]
+        for folder in folders:
+            folder.mkdir()
+
+        def ask(history: Any) -> list[NodeReply]:
+            return [self._run(i, rows, folders[i], history.encode()) for i, rows in enumerate(nodes)]
+
+        return compute(self.function, self.arguments, ask, task=1, minimum_records=1)
+
+    def _run(self, node: int, rows: Rows, folder: Path, request: str) -> NodeReply:
+        from algotools.runtime.pooled.rounds import NodeReply, RoundReply, call
+
+        with contextlib.ExitStack() as stack:
+            values = {**self.arguments, **self._load(rows, stack), **self._make_run_info(folder)}
+            values |= {REQUEST: request, RUN: self._describe_run(folder)}
+            plain = call(self.function.partial, values)
+            return NodeReply(f"node {node + 1}", RoundReply.from_plain(decode_rich(encode_rich(plain))))
+
+    def _make_run_info(self, folder: Path) -> dict[str, RunInfo]:
+        names = [p.name for p in self.function.declared.parameters if p.kind == "run_info"]
+        return {name: self._describe_run(folder) for name in names}
+
+    def _describe_run(self, folder: Path) -> RunInfo:
+        return RunInfo(
+            task_id=1, node_id=1, organization_id=1, collaboration_id=1, temporary_folder=folder, variables={}
+        )
+
+    def _load(self, tables: Rows, stack: contextlib.ExitStack) -> dict[str, Any]:
+        """Return the tables in the forms that the function requests, with the columns that a node would read."""
+        values = {}
+        for parameter in self.function.declared.data:
+            self._number += 1
+            path = self._folder / f"{self._number}.frame"
+            add_frame(tables[parameter.name], path)
+            stack.callback(_remove_frame, path)
+            database = Database(label=parameter.label or "default", uri=str(path), type="frame")
+            wanted = (*self._names, *(parameter.columns.names or ()))
+            loaded = data.load(database, parameter.form, self._columns[parameter.name], stack, wanted)
+            values[parameter.name] = loaded.value
+        return values
+
+
+def _remove_frame(path: Path) -> None:
+    data.FRAMES_IN_MEMORY.pop(path, None)
+    path.unlink(missing_ok=True)
+
+
+def _compute_split(bench: _Bench, split: Split) -> Any:
+    try:
+        with filter_lines(lambda _: False):
+            return bench.compute(split.nodes)
+    except (NodesDisagree, RoundsDisagree, TotalRefused) as error:
+        raise type(error)(f"{error.message} (with {split.description})") from None
+    except AlgotoolsError:
+        raise
+    except Exception as error:
+        name = type(error).__name__
+        raise ProofFailed(f"{bench.function.__name__} raises {name} with {split.description}") from error

@@ -1,0 +1,151 @@
+"""Where a function requests a total: the operation, the lines, and the values of the enclosing loops.
+
+The sums of a loop over ``data["sex"].unique()`` agree in operation, shape and line at two nodes that have the levels in
+another order. Without the values of the loops, the sums of men and of women would be mixed without a message.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import linecache
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import msgspec
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+
+class CallSite(msgspec.Struct, frozen=True):
+    """A request for a total. It contains no value from the rows: the loop's values are a digest of 16 bits."""
+
+    operation: str
+    line: int
+    module: str
+    """The file's name if it is not the file of the pooled function; otherwise empty."""
+    path: str
+    """Digest of all frames between the function and the request, with the instruction in each of them."""
+    loop: str
+    """Digest of the values of the loops around the request, keyed with the task."""
+    loop_names: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The line, for a message."""
+        return f"line {self.line}{f' of {self.module}' if self.module else ''}"
+
+    @property
+    def name(self) -> str:
+        """The operation, for a message."""
+        return "sum" if self.operation == "add" else self.operation.replace("_", " ")
+
+    def describe(self) -> str:
+        """Return operation and line, for a message: ``a sum in line 9``."""
+        return f"a {self.name} in {self.place}"
+
+    def has_same_path(self, other: CallSite) -> bool:
+        """Return whether both requests come from the same operation at the same instruction."""
+        return (self.operation, self.path) == (other.operation, other.path)
+
+
+class AuthorFrames(NamedTuple):
+    """The frames between a pooled function and its request for a total, the innermost first."""
+
+    frames: list[FrameType]
+    is_complete: bool
+    """False in a thread of the author, in which the function's own frame is missing."""
+
+
+def find_frames(caller: CodeType) -> AuthorFrames:
+    """Return the author's frames above this package's own; *caller* is the code that called the pooled function."""
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only function for this
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    frames: list[FrameType] = []
+    while frame is not None and frame.f_code is not caller:
+        frames.append(frame)
+        frame = frame.f_back
+    return AuthorFrames(frames, frame is not None)
+
+
+def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSite:
+    """Return the call site of a request; *key* is the task's, so that digests of two tasks cannot be compared."""
+    inner, outer = frames[0], frames[-1]
+    path = hashlib.sha256()
+    loop = hashlib.sha256(key.encode())
+    names: list[str] = []
+    for frame in frames:
+        code = frame.f_code
+        path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
+        for name in _list_loop_names(code.co_filename, frame.f_lineno):
+            value = frame.f_locals.get(name)
+            if (text := _describe_loop_value(value)) is not None:
+                names.append(name)
+                loop.update(f"{name}={text}\n".encode())
+    return CallSite(
+        operation=operation,
+        line=inner.f_lineno,
+        module="" if inner.f_code.co_filename == outer.f_code.co_filename else Path(inner.f_code.co_filename).name,
+        path=path.hexdigest()[:16],
+        loop=loop.hexdigest()[:4] if names else "",
+        loop_names=tuple(dict.fromkeys(names)),
+    )
+
+
+def _describe_loop_value(value: object) -> str | None:
+    """Return a text for a label or a number; None for other values, such as a batch of rows."""
+    if isinstance(value, (tuple, list)):
+        texts = [_describe_loop_value(item) for item in value]
+        return f"({','.join(text for text in texts if text is not None)})" if any(texts) else None
+    if isinstance(value, (str, bytes, bool)):
+        return repr(value)
+    if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a scalar of numpy
+        value = value.item()
+    if isinstance(value, float):
+        # The last digits depend on the node's processor. 3 and 3.0 are the same level.
+        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
+    if isinstance(value, int):
+        return str(value)
+    if type(value).__name__ in ("Timestamp", "datetime", "date", "Timedelta", "Period", "Interval", "Decimal"):
+        return str(value)
+    return repr(value) if isinstance(value, (str, bytes, bool)) else None
+
+
+class _Loop(NamedTuple):
+    first_line: int
+    last_line: int
+    names: tuple[str, ...]
+
+
+def _list_loop_names(file: str, line: int) -> Iterator[str]:
+    for loop in _find_loops("".join(linecache.getlines(file))):
+        if loop.first_line <= line <= loop.last_line:
+            yield from loop.names
+
+
+@functools.lru_cache(maxsize=64)
+def _find_loops(source: str) -> tuple[_Loop, ...]:
+    """Return the loops and comprehensions in a source; empty if the source is not available."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    loops = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.For, ast.AsyncFor)):
+            last: Any = node.body[-1]
+            loops.append(_Loop(node.body[0].lineno, last.end_lineno, _list_names(node.target)))
+        elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
+            names = tuple(name for generator in node.generators for name in _list_names(generator.target))
+            loops.append(_Loop(node.lineno, node.end_lineno or node.lineno, names))
+    return tuple(loops)
+
+
+def _list_names(target: ast.expr) -> tuple[str, ...]:
+    return tuple(node.id for node in ast.walk(target) if isinstance(node, ast.Name))

@@ -1,0 +1,68 @@
+"""Quantiles over all nodes: bisection on the bits of the values.
+
+Floats can be written as integers of 64 bits in the same order. Each round divides the interval of each quantile into
+2**11 parts by thresholds; the nodes count the values at or below each threshold. Six rounds leave one integer, which is
+the value itself. No range has to be known, and no value is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from algotools.errors import TotalRefused
+from algotools.runtime.pooled._rows import QUANTILE_BITS, to_floats
+
+_ROUNDS = -(-64 // QUANTILE_BITS)
+
+
+def find_quantiles(count: Callable[[Any], Any], q: float | Sequence[float]) -> Any:
+    """Return the quantiles; an array for a sequence of probabilities.
+
+    Args:
+        count: returns the number of values at or below each threshold (an integer in the order of floats), and at the
+            end the number of all values.
+        q: one or several probabilities.
+
+    Raises:
+        TotalRefused: a probability is not between 0 and 1.
+    """
+    probabilities = np.atleast_1d(np.asarray(q, dtype=float))
+    if probabilities.ndim != 1 or not np.all((probabilities >= 0) & (probabilities <= 1)):
+        raise TotalRefused("total.quantile needs probabilities from 0 to 1")
+    quantiles = _find(count, probabilities)
+    return float(quantiles[0]) if np.ndim(q) == 0 else quantiles
+
+
+def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
+    low = [-(2**63)]  # the values of a rank are in low..high, both included
+    high = [2**63 - 1]
+    ranks: Any = None
+    for round_number in range(_ROUNDS):
+        width = 64 - QUANTILE_BITS * round_number
+        step = 1 << max(width - QUANTILE_BITS, 0)
+        grids = [
+            np.arange(first + step - 1, last + 1, step, dtype=object) for first, last in zip(low, high, strict=True)
+        ]
+        counts = count(np.concatenate(grids).astype(np.int64))
+        if ranks is None:
+            total = int(counts[-1])
+            if not total:
+                return np.full(len(probabilities), np.nan)
+            positions = probabilities * (total - 1)
+            ranks = sorted({int(p) for p in np.concatenate([np.floor(positions), np.ceil(positions)])})
+            low, high, grids = low * len(ranks), high * len(ranks), grids * len(ranks)
+            parts = [counts[:-1]] * len(ranks)
+        else:
+            parts = np.split(counts[:-1], np.cumsum([len(grid) for grid in grids])[:-1])
+        for i, (rank, grid, part) in enumerate(zip(ranks, grids, parts, strict=True)):
+            position = int(np.searchsorted(part, rank, side="right"))  # the first threshold above `rank` values
+            high[i] = int(grid[position])
+            low[i] = high[i] - step + 1
+    values = dict(zip(ranks, to_floats(np.array(low, dtype=np.int64)), strict=True))
+    lower = np.array([values[int(np.floor(p))] for p in positions])
+    upper = np.array([values[int(np.ceil(p))] for p in positions])
+    share = positions - np.floor(positions)
+    return np.where(share == 0, lower, lower + (upper - lower) * share)

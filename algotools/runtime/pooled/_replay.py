@@ -1,0 +1,281 @@
+"""Runs of a pooled function: at a node, with the rows and the known totals, or at the master, without rows.
+
+**A run that requested an unknown total never counts, however it ended**: by a return, by any exception, or by an
+exception that the author or a library swallowed. Such a run reports the totals that it requested. A result is taken
+only from a run in which every total was a number from beginning to end.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from algotools.declare.federated import PooledFunction
+from algotools.errors import RoundsDisagree, TotalRefused
+from algotools.payload import encode_rich
+from algotools.runtime.logs import filter_lines, log
+from algotools.runtime.pooled._call_site import CallSite, find_frames, make_call_site
+from algotools.runtime.pooled._ghost import Absent, Ghost
+from algotools.runtime.pooled._history import History, RoundReply
+from algotools.runtime.pooled._unknown import Pause, Unknown
+from algotools.runtime.pooled.aggregator import Aggregator, Finish, keep
+
+_MANY_ROWS = 10
+"""Rows from which a value as long as the table is suspected to have an entry for each row; see ``RoundReply``."""
+
+
+class NodeRun(NamedTuple):
+    """The outcome of a run at a node."""
+
+    reply: RoundReply
+    contributions: list[Any]
+    """For each total in the history, the contribution in this run; None if it was not computed again."""
+    lines: int
+    """The number of lines that the function has logged in all rounds."""
+
+
+def run_author(function: PooledFunction, values: Mapping[str, Any]) -> Any:
+    """Call the author's function. All frames above this one are the author's; see ``find_frames``."""
+    parameters = function.declared.parameters
+    positional = [values.get(p.name, p.default) for p in parameters if p.positional_only]
+    keywords = {p.name: values[p.name] for p in parameters if not p.positional_only and p.name in values}
+    return function.__wrapped__(*positional, **keywords)
+
+
+class _Replay(Aggregator):
+    """Totals from a history: known until the history is used up, then unknown."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__()
+        self._history = history
+        self._position = 0
+        self._has_paused = False
+        self._is_reducing = False
+
+    def _locate(self, operation: str) -> CallSite:
+        author = find_frames(run_author.__code__)
+        line = author.frames[0].f_lineno
+        if not author.is_complete:
+            raise TotalRefused(
+                f"the total in line {line} is requested in another thread; request totals in the function's own thread"
+            )
+        if self._is_reducing:
+            raise TotalRefused(f"the function that total.add calls requests a total in line {line}; request it before")
+        return make_call_site(operation, author.frames, self._history.key)
+
+    def _pause(self) -> NoReturn:
+        self._has_paused = True
+        raise Pause("a total is used that is known in the next round")
+
+    def _note_pause(self) -> None:
+        self._has_paused = True
+
+
+class NodeReplay(_Replay):
+    """The totals at a node. Each request also computes the node's contribution.
+
+    Args:
+        history: the known totals.
+        rows: the number of rows of each of the node's tables.
+    """
+
+    def __init__(self, history: History, rows: frozenset[int] = frozenset()) -> None:
+        super().__init__(history)
+        self._rows = rows
+        self.reply = RoundReply()
+        self.contributions: list[Any] = []
+        """For each total in the history, the node's contribution in this run; None if it was not computed again."""
+        self.disagreement: RoundsDisagree | None = None
+
+    def check_end(self) -> None:
+        """Raise ``RoundsDisagree`` if the function has returned without all totals of the history."""
+        known = self._history.totals
+        if self.disagreement is None and self._position < len(known):
+            site = known[self._position].site
+            self._disagree(
+                f"total {self._position + 1} was requested in {site.place}, and is not requested now: the function "
+                "must take the same path in every round"
+            )
+
+    def _request(
+        self,
+        operation: str,
+        reduce: Callable[[Any], Any],
+        *,
+        combine: str = "add",
+        finish: Finish = keep,
+        is_lazy: bool = False,
+    ) -> Any:
+        if self.disagreement is not None:
+            raise self.disagreement
+        # After a use of an unknown total, the author or a library has swallowed `Pause`. What it computes then has no
+        # meaning, so it must not become a contribution.
+        if self._has_paused:
+            self._pause()
+        site = self._locate(operation)
+        known = self._history.totals
+        position, self._position = self._position, self._position + 1
+        if position < len(known):
+            self._compare(position, known[position].site, site)
+            self.contributions.append(None if is_lazy else self._contribute(operation, reduce))
+            return finish(known[position].value)
+        contribution = self._contribute(operation, reduce)
+        self.reply.sites.append(site)
+        self.reply.ways.append(combine)
+        self.reply.contributions.append(contribution)
+        self.reply.has_entry_per_row.append(operation == "add" and _get_length(contribution) in self._rows)
+        return Unknown(site.line, self._note_pause)
+
+    def _contribute(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
+        self._is_reducing = True
+        try:
+            return self._reduce(operation, reduce)
+        finally:
+            self._is_reducing = False
+
+    def _list_levels(self, rows: Any, values: Any) -> list[Any]:
+        levels, omitted = rows.list_levels(values, self._history.minimum_records)
+        if omitted:
+            counted = "1 level has" if omitted == 1 else f"{omitted} levels have"
+            log(f"{counted} fewer than {self._history.minimum_records} records at this node, and is left out")
+        return list(levels)
+
+    def _compare(self, position: int, known: CallSite, site: CallSite) -> None:
+        if not known.has_same_path(site):
+            self._disagree(
+                f"total {position + 1} was requested in {known.place} and is now requested in {site.place}: the "
+                "function must take the same path in every round. Do not branch on the type of a total"
+            )
+        if known.loop != site.loop:
+            name = next(iter(site.loop_names), "")
+            self._disagree(
+                f"the loop over {name!r} around {site.place} has other values than in an earlier round: sort its values"
+            )
+
+    def _disagree(self, message: str) -> NoReturn:
+        self.disagreement = RoundsDisagree(message)
+        raise self.disagreement
+
+
+class RowlessReplay(_Replay):
+    """The totals at the master, which has no rows and contributes nothing."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__(history)
+        self.has_failed = False
+        """Whether the function needed rows or an unknown total, or took another path than the nodes."""
+
+    def make_ghost(self) -> Ghost:
+        """Return a placeholder for rows."""
+        return Ghost(self._fail)
+
+    def _fail(self) -> None:
+        self.has_failed = True
+
+    def _request(
+        self,
+        operation: str,
+        reduce: Callable[[Any], Any],
+        *,
+        combine: str = "add",
+        finish: Finish = keep,
+        is_lazy: bool = False,
+    ) -> Any:
+        del reduce, combine, is_lazy
+        site = self._locate(operation)
+        position, self._position = self._position, self._position + 1
+        known = self._history.totals
+        if self.has_failed or position >= len(known) or known[position].site != site:
+            self._fail()
+            raise Absent("the function needs a total of the next round")
+        return finish(known[position].value)
+
+    def has_used_all(self) -> bool:
+        """Return whether the function has requested every total of the history."""
+        return self._position == len(self._history.totals)
+
+
+def run_at_node(function: PooledFunction, values: Mapping[str, Any], history: History, lines: int) -> NodeRun:
+    """Run the function with the rows of this node.
+
+    Args:
+        function: the function.
+        values: its rows and arguments.
+        history: the known totals.
+        lines: the number of log lines of earlier rounds, which are not logged again.
+
+    Raises:
+        AlgotoolsError: a value is refused, or the author's own ``UserError``.
+        Exception: an exception of the author's code in a run in which all totals were known.
+    """
+    rows = frozenset(
+        n for n in (_get_length(values.get(p.name)) for p in function.declared.data) if n and n >= _MANY_ROWS
+    )
+    replay = NodeReplay(history, rows)
+    counter = _LineCounter(lines)
+    result: Any = None
+    has_returned = False
+    try:
+        with filter_lines(counter.accept):
+            result = run_author(function, {**values, find_total(function): replay})
+            has_returned = True
+    except (Exception, Pause) as error:
+        is_counted = not replay.reply.sites and not replay.disagreement
+        if isinstance(error, TotalRefused) or is_counted:
+            raise
+    if replay.disagreement is None and has_returned and not replay.reply.sites:
+        with contextlib.suppress(RoundsDisagree):
+            replay.check_end()
+        replay.reply.is_finished, replay.reply.result = True, result
+        encode_rich(result, function.collect_literals())  # raises an error that names the part of the result
+    if replay.disagreement is not None:
+        replay.reply = RoundReply(fault=(replay.disagreement.exit_code, replay.disagreement.message))
+    return NodeRun(replay.reply, replay.contributions, max(lines, counter.count))
+
+
+def run_without_rows(function: PooledFunction, values: Mapping[str, Any], history: History) -> Result | None:
+    """Run the function at the master, with placeholders for the rows.
+
+    Returns:
+        The result, if the function needs no rows and no further total; otherwise None.
+    """
+    replay = RowlessReplay(history)
+    injected = {p.name: replay.make_ghost() for p in function.declared.parameters if p.kind in ("data", "run_info")}
+    result: Any = None
+    # What goes wrong here also goes wrong at the nodes, which then report it with the author's line.
+    with contextlib.suppress(Exception, Pause, Absent), filter_lines(lambda _: False):
+        result = run_author(function, {**values, **injected, find_total(function): replay})
+        encode_rich(result)  # refuses a placeholder at any depth
+        if replay.has_used_all() and not replay.has_failed:
+            return Result(result)
+    return None
+
+
+class Result(NamedTuple):
+    """The result of a pooled function, which can be None."""
+
+    value: Any
+
+
+class _LineCounter:
+    """Accepts the log lines that earlier rounds have not logged yet."""
+
+    def __init__(self, logged: int) -> None:
+        self._logged = logged
+        self.count = 0
+
+    def accept(self, _line: str) -> bool:
+        self.count += 1
+        return self.count > self._logged
+
+
+def find_total(function: PooledFunction) -> str:
+    """Return the name of the parameter for the totals."""
+    return next(p.name for p in function.declared.parameters if p.kind == "total")
+
+
+def _get_length(value: Any) -> int | None:
+    """Return the number of rows of a table, or the first dimension of an array; None for other values."""
+    shape = getattr(value, "shape", None)
+    return shape[0] if isinstance(shape, tuple) and shape and isinstance(shape[0], int) else None

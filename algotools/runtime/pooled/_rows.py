@@ -1,0 +1,299 @@
+"""Reductions of the rows of one node to a contribution: sums, counts, products, levels, moments, bins.
+
+Rows are a Series, a DataFrame or an array of pandas, numpy, Polars, Arrow, DuckDB or Ibis. A contribution is a number,
+an array, or a table of pandas with labels. Missing values are left out, as pandas does; numpy's ``sum`` keeps NaN.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+QUANTILE_BITS = 11
+"""Binary digits of a quantile that one round finds."""
+
+
+_ALL_BUT_SIGN = np.int64(2**63 - 1)
+
+
+class RowsRefused(ValueError):
+    """The value cannot be reduced. The text follows the words "the value of total.sum in line 5"."""
+
+
+def to_rows(value: Any) -> Any:
+    """Return rows as a pandas object or an array of at least one dimension."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars":
+        value = value.collect() if type(value).__name__ == "LazyFrame" else value
+        value = value.to_pandas()
+    elif library == "pyarrow":
+        value = value.to_pandas()
+    elif library in ("duckdb", "_duckdb"):
+        value = value.df()
+    elif library == "ibis":
+        value = value.execute()
+    if isinstance(value, pd.Index):
+        value = value.to_series()
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        return value
+    if isinstance(value, (list, tuple, range, pd.api.extensions.ExtensionArray)):
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray):
+        raise RowsRefused(f"is a {type(value).__name__}, not rows; total.add adds up values that are already reduced")
+    if value.ndim == 0:
+        raise RowsRefused("is a single number, not rows; total.add adds up values that are already reduced")
+    return value
+
+
+def sum_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
+    """Return the sum over the rows: a number for a column, an entry per column for a table, a Series by group."""
+    rows = _to_numbers(to_rows(values))
+    if by is not None:
+        return _group(rows, by, levels, "sum")
+    if isinstance(rows, pd.Series):
+        return float(rows.sum())
+    if isinstance(rows, pd.DataFrame):
+        sums: Any = rows.sum()
+        return sums.astype(float)
+    total = rows.sum(axis=0, dtype=np.result_type(rows.dtype, np.float64))
+    return total if total.ndim else total.item()
+
+
+def count_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
+    """Return the number of values that are not missing, in the shape of ``sum_rows``."""
+    rows = to_rows(values)
+    is_present = rows.notna() if isinstance(rows, (pd.Series, pd.DataFrame)) else ~pd.isna(rows)
+    counts: Any
+    if by is not None:
+        counts = _group(is_present, by, levels, "sum")
+        return counts.astype(np.int64)
+    if isinstance(rows, pd.DataFrame):
+        counts = is_present.sum()
+        return counts.astype(np.int64)
+    counts = np.asarray(is_present).sum(axis=0)
+    return counts.astype(np.int64) if counts.ndim else int(counts)
+
+
+def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
+    """Return x' W y as an array; y is x by default."""
+    left = _to_matrix(x)
+    right = left if y is None else _to_matrix(y)
+    if len(left) != len(right):
+        raise RowsRefused(f"has {len(left)} and {len(right)} rows; x and y need the same rows")
+    if weights is not None:
+        factors = _to_matrix(weights)
+        if factors.shape != (len(left),):
+            raise RowsRefused("has weights of another shape; weights need one number for each row")
+        right = right * (factors if right.ndim == 1 else factors[:, None])
+    product = left.T @ right
+    return product if product.ndim else product.item()
+
+
+def list_levels(values: Any, minimum: int) -> tuple[list[Any], int]:
+    """Return the distinct values with at least *minimum* records, and the number of the others."""
+    counts = pd.Series(to_column(values)).dropna().value_counts()
+    frequent = counts[counts >= max(minimum, 1)]
+    return sort_labels(frequent.index.tolist()), len(counts[counts > 0]) - len(frequent)
+
+
+def find_extreme(values: Any, name: str) -> Any:
+    """Return the smallest (``min``) or largest (``max``) value of each column; NaN without rows."""
+    rows = _to_numbers(to_rows(values))
+    if isinstance(rows, pd.DataFrame):
+        return getattr(rows, name)().astype(float)
+    if isinstance(rows, pd.Series):
+        return float(getattr(rows, name)())
+    present = rows.astype(float)
+    if not len(present):
+        return np.full(present.shape[1:], np.nan) if present.ndim > 1 else np.nan
+    ignore_missing = np.fmin if name == "min" else np.fmax
+    extreme = ignore_missing.reduce(present, axis=0)
+    return extreme if extreme.ndim else extreme.item()
+
+
+def sum_powers(values: Any, order: int) -> Any:
+    """Return the count, the mean and the sums of central powers 2 to *order*: an array with a row for each of them.
+
+    For a table, the array has a column for each column, as a DataFrame if the columns have names.
+    """
+    rows = _to_numbers(to_rows(values))
+    array = (
+        rows.to_numpy(dtype=float, na_value=np.nan)
+        if isinstance(rows, (pd.Series, pd.DataFrame))
+        else rows.astype(float)
+    )
+    is_present = ~np.isnan(array)
+    count = is_present.sum(axis=0)
+    sums = np.where(is_present, array, 0.0).sum(axis=0)
+    mean = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
+    deviations = np.where(is_present, array - mean, 0.0)
+    powers = np.stack([count.astype(float), mean, *((deviations**k).sum(axis=0) for k in range(2, order + 1))])
+    return pd.DataFrame(powers, columns=rows.columns) if isinstance(rows, pd.DataFrame) else powers
+
+
+def count_bins(values: Any, edges: Any) -> Any:
+    """Return the number of values in each bin, as ``numpy.histogram`` counts them."""
+    column = _drop_missing(values)
+    return np.histogram(column, np.asarray(edges, dtype=float))[0].astype(np.int64)
+
+
+def count_below(values: Any, thresholds: Any) -> Any:
+    """Return the number of values at or below each threshold, and the number of all values at the end."""
+    column = np.sort(_drop_missing(values))
+    counts = np.searchsorted(to_ordered_integers(column), thresholds, side="right")
+    return np.append(counts, len(column)).astype(np.int64)
+
+
+def to_ordered_integers(values: Any) -> Any:
+    """Return floats as integers of 64 bits in the same order, so that bisection finds a float to its last bit."""
+    bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.int64)  # + 0.0 turns -0.0 into 0.0
+    return np.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
+
+
+def to_floats(integers: Any) -> Any:
+    """Return the floats of ``to_ordered_integers``."""
+    integers = np.asarray(integers, dtype=np.int64)
+    return np.where(integers < 0, integers ^ _ALL_BUT_SIGN, integers).view(np.float64)
+
+
+def to_column(values: Any) -> Any:
+    """Return the values of one column as a Series or an array of one dimension."""
+    rows = to_rows(values)
+    if isinstance(rows, pd.DataFrame) and rows.shape[1] == 1:
+        rows = rows.iloc[:, 0]
+    if rows.ndim != 1:
+        raise RowsRefused("has several columns; pass one column")
+    return rows
+
+
+def sort_labels(labels: Iterable[Any]) -> list[Any]:
+    """Return labels in their order; labels of several types are sorted by type and text."""
+    distinct = list(dict.fromkeys(labels))
+    try:
+        return sorted(distinct)
+    except TypeError:
+        return sorted(distinct, key=lambda label: (type(label).__name__, str(label)))
+
+
+def _drop_missing(values: Any) -> Any:
+    column = _to_numbers(to_column(values))
+    array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
+    return array[~np.isnan(array)]
+
+
+def _to_numbers(rows: Any) -> Any:
+    """Return rows whose values are numbers or booleans; Decimal becomes float."""
+    if isinstance(rows, pd.DataFrame):
+        return rows.apply(_to_numbers) if len(rows.columns) else rows
+    if pd.api.types.is_numeric_dtype(rows.dtype) or pd.api.types.is_bool_dtype(rows.dtype):
+        return rows
+    if rows.dtype == object:
+        try:
+            return rows.astype(float)
+        except (TypeError, ValueError):
+            pass
+    raise RowsRefused("contains values that are not numbers")
+
+
+def _to_matrix(value: Any) -> Any:
+    rows = _to_numbers(to_rows(value))
+    array = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
+    array = np.asarray(array, dtype=np.result_type(array.dtype, np.float64))
+    if array.ndim > 2:
+        raise RowsRefused("has more than two dimensions")
+    return array
+
+
+def _group(rows: Any, by: Any, levels: Any, function: str) -> Any:
+    """Return a reduction by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
+    keys = [_to_key(key) for key in (by if isinstance(by, (list, tuple)) else [by])]
+    if any(len(key) != len(rows) for key in keys):
+        raise RowsRefused("has another number of rows than by=")
+    index = pd.RangeIndex(len(rows))
+    table = pd.DataFrame(np.asarray(rows)) if isinstance(rows, np.ndarray) else rows
+    table = table.set_axis(index) if not isinstance(rows, np.ndarray) or rows.ndim > 1 else table[0]
+    groups = [key.set_axis(index) for key in keys]
+    reduced = getattr(table.groupby(groups, observed=True, sort=False), function)().astype(float)
+    if len(groups) == 1:
+        reduced.index = pd.Index(reduced.index.tolist(), name=groups[0].name)
+    else:
+        reduced.index = _make_levels(reduced.index.tolist(), groups)
+    labels = sort_labels(reduced.index) if levels is None else levels
+    return reduced.reindex(_make_levels(labels, groups), fill_value=0.0)
+
+
+def _to_key(values: Any) -> pd.Series:
+    key = to_column(values)
+    series = key if isinstance(key, pd.Series) else pd.Series(key)
+    return series.astype(series.cat.categories.dtype) if isinstance(series.dtype, pd.CategoricalDtype) else series
+
+
+def _make_levels(levels: Any, groups: Sequence[pd.Series]) -> pd.Index:
+    names = [group.name for group in groups]
+    levels = list(levels)
+    if len(groups) == 1:
+        index: pd.Index = pd.Index(levels, name=names[0])
+        return index
+    if len(levels) == len(groups) and all(isinstance(level, list) for level in levels):
+        levels = list(itertools.product(*levels))
+    return (
+        pd.MultiIndex.from_tuples(levels, names=names)
+        if levels
+        else pd.MultiIndex.from_arrays([[] for _ in groups], names=names)
+    )
+
+
+def count_levels(a: Any, b: Any = None) -> pd.Series:
+    """Return the number of rows of each level of one column, or of each pair of levels of two columns."""
+    keys = [_to_key(a)] if b is None else [_to_key(a), _to_key(b)]
+    counts: pd.Series = count_rows(np.ones(len(keys[0])), by=keys)
+    return counts.rename(None)
+
+
+def drop_nan(values: Any) -> Any:
+    """Return rows in which NaN of an array is 0, so that the sum leaves it out."""
+    rows = to_rows(values)
+    if isinstance(rows, np.ndarray) and rows.dtype.kind in "fc":
+        return np.where(np.isnan(rows), 0, rows)
+    return rows
+
+
+def check_reduced(value: Any) -> Any:
+    """Return a value of ``total.add`` as a copy with plain numbers.
+
+    Raises:
+        RowsRefused: the value cannot be added over nodes, or has an entry for each row.
+    """
+    if isinstance(value, Mapping):
+        return {key: check_reduced(item) for key, item in value.items()}
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        _check_labels(value)
+        return _to_numbers(value).copy()
+    if isinstance(value, (bool, np.bool_)):
+        return int(value)
+    if isinstance(value, (int, float, complex)):
+        return value
+    if isinstance(value, np.generic) and value.dtype.kind in "iufc":
+        return value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
+        value = value.astype(int) if value.dtype.kind == "b" else value
+        return value.copy() if value.ndim else value.item()
+    kind = type(value).__name__
+    raise RowsRefused(
+        f"is a {kind}, which cannot be added; use a number, an array, a Series, a DataFrame or a dict of these"
+    )
+
+
+def _check_labels(value: Any) -> None:
+    index = value.index
+    if len(value) and index.nlevels == 1 and index.name is None and pd.api.types.is_integer_dtype(index.dtype):
+        raise RowsRefused(
+            "has one entry per row, or labels that look like numbers of rows. Use total.sum, which adds up rows; if "
+            "they are labels, name the index"
+        )
+    if not index.is_unique:
+        raise RowsRefused("has a label twice")

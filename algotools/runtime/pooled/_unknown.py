@@ -1,0 +1,70 @@
+"""The placeholder for a total that is not known yet: any use of it ends this run of the function.
+
+No arithmetic is imitated. ``Unknown`` decides only how many totals share a round: the run ends at the first use, and
+requests all totals before it together. A library may replace or swallow the exception; the run does not count anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+
+class Pause(BaseException):
+    """Ends a run of the function that needs a total of the next round.
+
+    Not an ``Exception``, so that an author's ``except Exception`` does not catch it.
+    """
+
+
+class Unknown:
+    """A total that is known in the next round.
+
+    It has no ``__class__`` property and no ``__array_function__``: numpy ignores an exception in them, and the author
+    would read ``SystemError: returned a result with an exception set``.
+    """
+
+    __slots__ = ("_line", "_on_use")
+
+    def __init__(self, line: int | None, on_use: Callable[[], object]) -> None:
+        object.__setattr__(self, "_line", line)
+        object.__setattr__(self, "_on_use", on_use)
+
+    def __repr__(self) -> str:
+        return f"<total of line {self._line}, known in the next round>"
+
+    def __getattr__(self, name: str) -> NoReturn:
+        # Libraries look for optional protocols, such as `__arrow_array__`. Their absence is no use of the value.
+        if name.startswith("__") and name.endswith("__"):
+            raise AttributeError(name)
+        _pause(self)
+
+
+def _pause(unknown: Unknown) -> NoReturn:
+    object.__getattribute__(unknown, "_on_use")()
+    raise Pause(f"{unknown!r} is used")
+
+
+_UNARY = "abs bool bytes ceil complex float floor format hash index int invert len neg pos round str trunc"
+_BINARY = "add and divmod eq floordiv ge gt le lshift lt matmul mod mul ne or pow rshift sub truediv xor"
+_IN_PLACE = "add and floordiv lshift matmul mod mul or pow rshift sub truediv xor"
+_ITEMS = "contains delitem getitem iter next reversed setitem setattr delattr call enter exit"
+_PROTOCOLS = "array array_ufunc copy deepcopy reduce reduce_ex fspath"
+
+
+def _list_special_methods() -> list[str]:
+    names = f"{_UNARY} {_BINARY} {_ITEMS} {_PROTOCOLS}".split()
+    names += [f"r{name}" for name in _BINARY.split() if name not in ("eq", "ge", "gt", "le", "lt", "ne")]
+    return [f"__{name}__" for name in (*names, *(f"i{name}" for name in _IN_PLACE.split()))]
+
+
+def _make_method(name: str) -> Any:
+    def method(self: Unknown, *_: object, **__: object) -> NoReturn:
+        _pause(self)
+
+    method.__name__ = method.__qualname__ = name
+    return method
+
+
+for _name in _list_special_methods():
+    setattr(Unknown, _name, _make_method(_name))

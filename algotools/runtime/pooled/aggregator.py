@@ -1,0 +1,273 @@
+"""The aggregator: the totals that a pooled function can request, over the rows of all nodes or of one table."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from algotools.declare.annotations import Injected
+from algotools.errors import TotalRefused
+from algotools.runtime.pooled._call_site import find_frames
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+T = TypeVar("T")
+
+SEED = 0
+"""The seed of ``Aggregator.rng`` in each task, so that a result can be reproduced."""
+
+Finish = Callable[[Any], Any]
+"""Computes the value that the author receives from the combined contributions."""
+
+
+def keep(value: Any) -> Any:
+    """Return the combined contributions unchanged."""
+    return value
+
+
+class Aggregator(Injected, kind="total"):
+    """The totals over the rows of all nodes; injected into a parameter with this annotation.
+
+    Rows are a column (Series), a table (DataFrame) or an array, one entry for each record; of pandas, numpy, Polars,
+    Arrow, DuckDB or Ibis. A total is a plain number, array or table of pandas. Totals that a function requests before
+    it uses one of them share a round.
+
+    ``sum`` adds up rows. ``add`` adds up values that the function has already reduced, one for each node.
+    """
+
+    def __init__(self, *, seed: int = SEED) -> None:
+        self._seed = seed
+
+    @functools.cached_property
+    def rng(self) -> np.random.Generator:
+        """A generator of random numbers with the same state at all nodes and in every round of a task."""
+        import numpy as np
+
+        return np.random.default_rng(self._seed)
+
+    @overload
+    def sum(self, values: pd.Series[Any], /, by: None = None, levels: None = None) -> float: ...
+    @overload
+    def sum(self, values: np.ndarray[Any, Any], /, by: None = None, levels: None = None) -> Any: ...
+    @overload
+    def sum(self, values: pd.DataFrame, /, by: None = None, levels: None = None) -> pd.Series[Any]: ...
+    @overload
+    def sum(self, values: Any, /, by: Any, levels: Sequence[Any] | None = None) -> pd.Series[Any]: ...
+    @overload
+    def sum(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any: ...
+    def sum(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
+        """Return the sum over all rows.
+
+        Args:
+            values: rows. A column gives a number, a table a Series with an entry for each column, an array the sum over
+                its first axis.
+            by: a column or a list of columns with the group of each row; the total is then a Series by group.
+            levels: the groups of the result, in this order; default: all groups that a node has, sorted.
+
+        Raises:
+            TotalRefused: the values are not rows of numbers.
+        """
+        return self._request("sum", lambda rows: rows.sum_rows(values, by, levels))
+
+    @overload
+    def count(self, values: Any, /, by: None = None, levels: None = None) -> int: ...
+    @overload
+    def count(self, values: Any, /, by: Any, levels: Sequence[Any] | None = None) -> pd.Series[Any]: ...
+    def count(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
+        """Return the number of values that are not missing; the arguments are those of ``sum``."""
+        return self._request("count", lambda rows: rows.count_rows(values, by, levels))
+
+    def cross_product(self, x: Any, y: Any = None, /, weights: Any = None) -> Any:
+        """Return x' W y as an array.
+
+        Args:
+            x: rows, n x p.
+            y: rows, n or n x q; default: x.
+            weights: n numbers; default: 1 for each row.
+        """
+        return self._request("cross_product", lambda rows: rows.multiply_rows(x, y, weights))
+
+    @overload
+    def add(self, value: Callable[[], T], /, *, records: int | None = None) -> T: ...
+    @overload
+    def add(self, value: T, /, *, records: int | None = None) -> T: ...
+    def add(self, value: Any, /, *, records: int | None = None) -> Any:
+        """Return the sum of a value that each node has already reduced from its rows, such as a gradient.
+
+        Numbers and arrays are added by position, Series, DataFrames and dicts by label.
+
+        Args:
+            value: a number, an array, a Series, a DataFrame or a dict of these; or a function without parameters that
+                computes it. The function is not called if the total is known, so many rounds cost less.
+            records: the number of records behind the value at this node.
+
+        Raises:
+            TotalRefused: the value cannot be added, or has an entry for each row.
+        """
+        if records is not None and (isinstance(records, bool) or not _is_count(records)):
+            self._refuse("add", "has records= that is not a whole number of records")
+        return self._request(
+            "add", lambda rows: rows.check_reduced(value() if callable(value) else value), is_lazy=callable(value)
+        )
+
+    def minimum(self, values: Any, /) -> Any:
+        """Return the smallest value over all rows; NaN without rows. It is the value of one record."""
+        return self._request("minimum", lambda rows: rows.find_extreme(values, "min"), combine="minimum")
+
+    def maximum(self, values: Any, /) -> Any:
+        """Return the largest value over all rows; NaN without rows. It is the value of one record."""
+        return self._request("maximum", lambda rows: rows.find_extreme(values, "max"), combine="maximum")
+
+    def levels(self, values: Any, /) -> list[Any]:
+        """Return the distinct values of a column, sorted. A node omits values of fewer than 3 of its records."""
+        return list(self._request("levels", lambda rows: self._list_levels(rows, values), combine="union"))
+
+    def mean(self, values: Any, /) -> Any:
+        """Return the mean of the values that are not missing; NaN without rows."""
+        return self._request(
+            "mean",
+            lambda rows: {"sum": rows.sum_rows(rows.drop_nan(values)), "count": rows.count_rows(values)},
+            finish=lambda total: _divide(total["sum"], total["count"]),
+        )
+
+    def variance(self, values: Any, /, *, ddof: int = 1) -> Any:
+        """Return the variance of the values that are not missing: the squared deviations divided by n - ddof."""
+
+        def finish(powers: Any) -> Any:
+            count, _, squares = _list_rows(powers)
+            return _divide(squares, count - ddof)
+
+        return self._request("variance", lambda rows: rows.sum_powers(values, 2), combine="merge", finish=finish)
+
+    def moments(self, values: Any, order: int, /) -> list[Any]:
+        """Return the mean, and the central moments 2 to *order*, each divided by n (as ``scipy.stats.moment``)."""
+        if isinstance(order, bool) or not _is_count(order) or order < 1:
+            self._refuse("moments", "has an order that is not a whole number of at least 1")
+
+        def finish(powers: Any) -> list[Any]:
+            count, mean, *sums = _list_rows(powers)
+            return [_divide(mean * count, count), *(_divide(total, count) for total in sums)]
+
+        moments: list[Any] = self._request(
+            "moments", lambda rows: rows.sum_powers(values, order), combine="merge", finish=finish
+        )
+        return moments
+
+    def table(self, a: Any, b: Any = None, /) -> Any:
+        """Return the number of rows of each level: a Series for one column, a cross table for two columns."""
+        if b is None:
+            return self._request("table", lambda rows: rows.count_levels(a))
+        return self._request(
+            "table",
+            lambda rows: rows.count_levels(a, b),
+            finish=lambda counts: counts.unstack(fill_value=0),  # noqa: PD010 - the counts are not a long table
+        )
+
+    def histogram(self, values: Any, edges: Any, /) -> Any:
+        """Return the number of values in each bin; the last bin contains its right edge (as ``numpy.histogram``)."""
+        return self._request("histogram", lambda rows: rows.count_bins(values, edges))
+
+    def quantile(self, values: Any, q: float | Sequence[float], /) -> Any:
+        """Return quantiles of all values, interpolated linearly (as ``numpy.quantile``); NaN without rows.
+
+        The nodes count the values below thresholds, which close in on each quantile. Six rounds find it exactly.
+        """
+        from algotools.runtime.pooled._quantile import find_quantiles
+
+        def count(thresholds: Any) -> Any:
+            return self._request("quantile", lambda rows: rows.count_below(values, thresholds))
+
+        return find_quantiles(count, q)
+
+    def _list_levels(self, rows: Any, values: Any) -> list[Any]:
+        return list(rows.list_levels(values, 1)[0])
+
+    def _request(
+        self,
+        operation: str,
+        reduce: Callable[[Any], Any],
+        *,
+        combine: str = "add",
+        finish: Finish = keep,
+        is_lazy: bool = False,
+    ) -> Any:
+        """Return a total, or its placeholder.
+
+        Args:
+            operation: the name of the method.
+            reduce: computes this node's contribution with the module ``_rows``.
+            combine: how contributions are combined; see ``combine``.
+            finish: computes the value for the author from the combined contributions.
+            is_lazy: whether a contribution is not computed again if the total is known.
+        """
+        raise NotImplementedError
+
+    def _reduce(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
+        """Return this node's contribution.
+
+        Raises:
+            TotalRefused: the author's value cannot be reduced.
+        """
+        from algotools.runtime.pooled import _rows
+
+        try:
+            return reduce(_rows)
+        except _rows.RowsRefused as refused:
+            self._refuse(operation, str(refused))
+
+    def _refuse(self, operation: str, reason: str) -> Any:
+        """Raise ``TotalRefused`` for a value; *reason* follows the words "the value of total.sum in line 5"."""
+        frames = find_frames(sys._getframe().f_code).frames  # noqa: SLF001 - the whole stack
+        raise TotalRefused(f"the value of total.{operation} in line {frames[0].f_lineno} {reason}")
+
+
+class Pooled(Aggregator):
+    """The totals over the rows of one table: ``f(frame, Pooled(), …)`` calls a pooled function in a test.
+
+    Args:
+        seed: the seed of ``rng``; a task's seed is the default.
+    """
+
+    def _request(
+        self,
+        operation: str,
+        reduce: Callable[[Any], Any],
+        *,
+        combine: str = "add",
+        finish: Finish = keep,
+        is_lazy: bool = False,
+    ) -> Any:
+        from algotools.runtime.pooled._combine import combine as combine_contributions
+
+        del is_lazy
+        return finish(combine_contributions(combine, [self._reduce(operation, reduce)]))
+
+
+def _is_count(value: object) -> bool:
+    return hasattr(value, "__index__") and int(value.__index__()) >= 0
+
+
+def _list_rows(powers: Any) -> list[Any]:
+    """Return the rows of a table of powers: numbers, arrays or Series by column."""
+    import pandas as pd
+
+    if isinstance(powers, pd.DataFrame):
+        return [powers.iloc[i] for i in range(len(powers))]
+    return [row.item() if row.ndim == 0 else row for row in powers]
+
+
+def _divide(numerator: Any, denominator: Any) -> Any:
+    """Return a quotient; NaN where the denominator is not positive."""
+    if isinstance(denominator, (int, float)):
+        return numerator / denominator if denominator > 0 else float("nan")
+    import numpy as np
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = numerator / denominator
+    return (
+        quotient.where(denominator > 0) if hasattr(quotient, "where") else np.where(denominator > 0, quotient, np.nan)
+    )

@@ -1,0 +1,245 @@
+"""The master and the rpc of a pooled function: rounds of replays until the result is known.
+
+In each round every node runs the whole function with the totals that are known so far, up to the first use of an
+unknown total. The master combines the nodes' contributions to the totals that were requested until then, and starts
+the next round. A run without rows at the master saves the last round of most functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from algotools.declare.federated import CLIENT, ORGANIZATIONS, REQUEST, RUN, PooledFunction
+from algotools.errors import CODES, NodesDisagree, RoundsDisagree, TotalRefused
+from algotools.runtime.client import AlgorithmClient
+from algotools.runtime.logs import log
+from algotools.runtime.pooled._call_site import CallSite
+from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
+from algotools.runtime.pooled._combine import ShapesDiffer, combine, find_difference
+from algotools.runtime.pooled._history import MINIMUM_RECORDS, History, KnownTotal, RoundReply
+from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, run_author, run_without_rows
+from algotools.runtime.pooled._rows import to_rows
+
+__all__ = [
+    "Ask",
+    "NodeReply",
+    "RoundReply",
+    "call",
+    "compute",
+    "find_difference",
+    "find_total",
+    "run_author",
+    "to_rows",
+]
+
+
+class NodeReply(NamedTuple):
+    """The reply of a node, with the name of its organization."""
+
+    name: str
+    reply: RoundReply
+
+
+def call(function: PooledFunction, values: Mapping[str, Any]) -> Any:
+    """Perform a derived function: the rpc at a node, or the master."""
+    return (_perform_rpc if function.role == "rpc" else _perform_master)(function, dict(values))
+
+
+def _perform_rpc(function: PooledFunction, values: dict[str, Any]) -> dict[str, Any]:
+    """Run the function with this node's rows, and return the reply as plain data."""
+    request, run_info = values.pop(REQUEST, ""), values.pop(RUN)
+    history = History.decode(request)
+    folder = run_info.temporary_folder if request else None
+    memory = ContributionMemory(folder, f"{history.key}-{function.method}")
+    run = run_at_node(function, values, history, memory.lines)
+    if fault := _compare_contributions(run, history, memory, function.pooling.tolerance):
+        run = run._replace(reply=RoundReply(fault=(RoundsDisagree.exit_code, fault)))
+    if run.reply.is_finished:
+        memory.remove()
+    elif run.reply.fault is None:
+        known = [*memory.checksums, *([None] * len(history.totals))][: len(history.totals)]
+        memory.checksums = [*known, *map(compute_checksum, run.reply.contributions)]
+        memory.lines = run.lines
+        memory.write()
+    return run.reply.to_plain()
+
+
+def _compare_contributions(run: NodeRun, history: History, memory: ContributionMemory, tolerance: float) -> str | None:
+    """Return the message about a contribution that has changed since an earlier round; None if none has changed."""
+    for total, contribution, checksum in zip(history.totals, run.contributions, memory.checksums, strict=False):
+        if contribution is None or checksum is None:
+            continue
+        if not is_same(checksum, compute_checksum(contribution), tolerance):
+            return (
+                f"the contribution to the {total.site.name} in {total.site.place} changed between two rounds: the "
+                "function modified its data, used unseeded random numbers, or the database changed. Use total.rng for "
+                "random numbers, and copy the data before you modify it"
+            )
+    return None
+
+
+def _perform_master(function: PooledFunction, values: dict[str, Any]) -> Any:
+    """Run rounds at the nodes, and return the result."""
+    client: AlgorithmClient = values.pop(CLIENT)
+    organizations = values.pop(ORGANIZATIONS, None)
+    remaining = list(dict.fromkeys(client.recipients if organizations is None else organizations))
+    minimum = function.pooling.minimum_organizations
+    if len(remaining) < minimum:
+        has = "1 organization" if len(remaining) == 1 else f"{len(remaining)} organizations"
+        raise TotalRefused(
+            f"the task has {has}, but totals need at least {minimum} (minimum_organizations={minimum}). Send the task "
+            f"to more organizations, or name them in {ORGANIZATIONS}="
+        )
+    return _compute_with_restarts(function, values, client, remaining, attempt=1)
+
+
+def _compute_with_restarts(
+    function: PooledFunction, values: Mapping[str, Any], client: AlgorithmClient, organizations: list[int], attempt: int
+) -> Any:
+    try:
+        return compute(function, values, _make_ask(function, values, client, organizations), client.task_id, attempt)
+    except _OrganizationsFailed as failed:
+        failures = failed.failures
+    # Totals of earlier rounds contain the rows of the failed nodes. Going on would mix two populations.
+    remaining = [organization for organization in organizations if organization not in failures]
+    names = ", ".join(client.organizations.get(organization, str(organization)) for organization in failures)
+    count = "1 organization" if len(remaining) == 1 else f"{len(remaining)} organizations"
+    log(f"starting again with {count}, without {names}: {next(iter(failures.values()))}")
+    return _compute_with_restarts(function, values, client, remaining, attempt + 1)
+
+
+class _OrganizationsFailed(Exception):
+    """Runs at organizations have failed, and the others are a quorum."""
+
+    def __init__(self, failures: Mapping[int, str]) -> None:
+        super().__init__()
+        self.failures = failures
+
+
+Ask = Callable[[History], Sequence[NodeReply]]
+"""Runs the function at all nodes with a history, and returns their replies in the order of the organizations."""
+
+
+def _make_ask(
+    function: PooledFunction, values: Mapping[str, Any], client: AlgorithmClient, organizations: Sequence[int]
+) -> Ask:
+    def ask(history: History) -> list[NodeReply]:
+        quorum = function.pooling.quorum
+        arguments = {**values, REQUEST: history.encode()}
+        results = client.run(
+            function.partial,
+            organizations=organizations,
+            quorum=None if quorum is None else min(quorum, len(organizations)),
+            wait_for_all=quorum is not None,
+            arguments=arguments,
+        )
+        if quorum is not None and (failures := results.failures) and len(organizations) - len(failures) >= quorum:
+            raise _OrganizationsFailed(failures)
+        return list(_read_replies(client, organizations, list(results)))
+
+    return ask
+
+
+def _read_replies(client: AlgorithmClient, organizations: Sequence[int], results: Sequence[Any]) -> Iterator[NodeReply]:
+    for organization, result in zip(organizations, results, strict=True):
+        name = client.organizations.get(organization, f"organization {organization}")
+        try:
+            yield NodeReply(name, RoundReply.from_plain(result))
+        except ValueError as fault:
+            raise NodesDisagree(f"{name}: {fault}; all nodes must run the same image") from None
+
+
+def compute(
+    function: PooledFunction,
+    values: Mapping[str, Any],
+    ask: Ask,
+    task: int = 0,
+    attempt: int = 1,
+    minimum_records: int = MINIMUM_RECORDS,
+) -> Any:
+    """Return the result of a pooled function over the rows of all nodes.
+
+    Args:
+        function: the function.
+        values: its arguments, without rows.
+        ask: runs a round.
+        task: the id of the task.
+        attempt: 1, and one more after each restart.
+        minimum_records: the records that a level needs at a node to be listed.
+
+    Raises:
+        NodesDisagree, RoundsDisagree: the function takes different paths at two nodes, or in two rounds.
+    """
+    history = History(task, attempt, minimum_records)
+    number = 0
+    while True:
+        replies = ask(history)
+        number += 1
+        for name, reply in replies:
+            if reply.fault is not None:
+                raise CODES[reply.fault[0]](f"{reply.fault[1]} (at {name})")
+        if all(reply.is_finished for _, reply in replies):
+            return _compare_results(replies, function.pooling.tolerance)
+        totals = _combine_replies(replies)
+        log(f"round {number}: {len(totals)} {'total' if len(totals) == 1 else 'totals'}")
+        history.totals += totals
+        if (result := run_without_rows(function, values, history)) is not None:
+            return result.value
+
+
+def _compare_results(replies: Sequence[NodeReply], tolerance: float) -> Any:
+    first = replies[0]
+    for other in replies[1:]:
+        if path := find_difference(first.reply.result, other.reply.result, tolerance):
+            raise NodesDisagree(
+                f"{path} differs between {first.name} and {other.name}, because it depends on the rows of one node. "
+                "Return only values that are computed from totals"
+            )
+    return first.reply.result
+
+
+def _combine_replies(replies: Sequence[NodeReply]) -> list[KnownTotal]:
+    """Return the totals that all nodes have requested in this round."""
+    for other in replies[1:]:
+        _compare_sites(replies[0], other)
+    # A node without rows may stop earlier than another one. Its next totals are requested in the next round.
+    count = min(len(reply.sites) for _, reply in replies)
+    return [_combine_total(replies, position) for position in range(count)]
+
+
+def _compare_sites(first: NodeReply, other: NodeReply) -> None:
+    none: list[CallSite | None] = [None]
+    for a, b in zip(first.reply.sites or none, other.reply.sites or none, strict=False):
+        if a is None or b is None or not a.has_same_path(b):
+            raise NodesDisagree(
+                f"nodes take different branches: {first.name} {_describe(a)}, {other.name} {_describe(b)}. Let a "
+                "total decide, for example: if total.count(rows) > 0:"
+            )
+        if a.loop != b.loop:
+            name = next(iter(a.loop_names or b.loop_names), "")
+            raise NodesDisagree(
+                f"the loop over {name!r} around {a.place} has different values at {first.name} and {other.name}, "
+                "because it runs over the levels of one node. Loop over total.levels(...), or compute all groups at "
+                "once with by="
+            )
+
+
+def _describe(site: CallSite | None) -> str:
+    return "returns a result" if site is None else f"requests {site.describe()}"
+
+
+def _combine_total(replies: Sequence[NodeReply], position: int) -> KnownTotal:
+    site, way = replies[0].reply.sites[position], replies[0].reply.ways[position]
+    if len(replies) > 1 and all(reply.has_entry_per_row[position] for _, reply in replies):
+        raise TotalRefused(
+            f"the value of total.{site.operation} in {site.place} has one entry per row. Use total.sum, which adds up "
+            "rows"
+        )
+    try:
+        return KnownTotal(site, combine(way, [reply.contributions[position] for _, reply in replies]))
+    except ShapesDiffer as fault:
+        raise NodesDisagree(
+            f"the {site.name} in {site.place} has different {fault}. If a node lacks a level, use total.levels(...). "
+            "If the value has one entry per row, use total.sum(...)"
+        ) from None
