@@ -211,15 +211,15 @@ class _Bench:
         def ask(history: Any) -> list[NodeReply]:
             return [self._run(i, rows, folders[i], history.encode()) for i, rows in enumerate(nodes)]
 
-        return compute(self.function, self.arguments, ask, task=1, minimum_records=1)
+        return compute(self.function, self.arguments, ask, task=1)
 
     def _run(self, node: int, rows: Rows, folder: Path, request: str) -> NodeReply:
-        from algotools.runtime.pooled.rounds import NodeReply, RoundReply, call
+        from algotools.runtime.pooled.rounds import NodeReply, RoundReply, perform_rpc
 
         with contextlib.ExitStack() as stack:
             values = {**self.arguments, **self._load(rows, stack), **self._make_run_info(folder)}
             values |= {REQUEST: request, RUN: self._describe_run(folder)}
-            plain = call(self.function.partial, values)
+            plain = perform_rpc(self.function.partial, values, minimum_records=1)
             return NodeReply(f"node {node + 1}", RoundReply.from_plain(decode_rich(encode_rich(plain))))
 
     def _make_run_info(self, folder: Path) -> dict[str, RunInfo]:

@@ -11,9 +11,6 @@ from algotools.errors import ArgumentsError
 from algotools.payload import decode_rich, encode_rich
 from algotools.runtime.pooled._call_site import CallSite
 
-MINIMUM_RECORDS = 3
-"""The records that a level needs at a node to be listed by ``Aggregator.levels``."""
-
 
 class KnownTotal(NamedTuple):
     """A total, and the call site that requested it."""
@@ -28,13 +25,11 @@ class History:
     Args:
         task: the id of the master's task.
         attempt: 1, and one more for each restart with fewer organizations.
-        minimum_records: the records that a level needs at a node to be listed.
     """
 
-    def __init__(self, task: int = 0, attempt: int = 1, minimum_records: int = MINIMUM_RECORDS) -> None:
+    def __init__(self, task: int = 0, attempt: int = 1) -> None:
         self.task = task
         self.attempt = attempt
-        self.minimum_records = minimum_records
         self.totals: list[KnownTotal] = []
 
     @property
@@ -47,7 +42,6 @@ class History:
         content = {
             "task": self.task,
             "attempt": self.attempt,
-            "minimum_records": self.minimum_records,
             "sites": [msgspec.to_builtins(total.site) for total in self.totals],
             "values": [total.value for total in self.totals],
         }
@@ -64,7 +58,7 @@ class History:
             return cls()
         try:
             content: Any = decode_rich(base64.b64decode(text, validate=True))
-            history = cls(int(content["task"]), int(content["attempt"]), int(content["minimum_records"]))
+            history = cls(int(content["task"]), int(content["attempt"]))
             sites = msgspec.convert(content["sites"], list[CallSite])
             history.totals = [KnownTotal(*pair) for pair in zip(sites, content["values"], strict=True)]
         except Exception:

@@ -78,10 +78,12 @@ class NodeReplay(_Replay):
     Args:
         history: the known totals.
         rows: the number of rows of each of the node's tables.
+        minimum_records: the records that a level needs at this node to be listed.
     """
 
-    def __init__(self, history: History, rows: frozenset[int] = frozenset()) -> None:
+    def __init__(self, history: History, rows: frozenset[int], minimum_records: int) -> None:
         super().__init__(history)
+        self._minimum_records = minimum_records
         self._rows = rows
         self.reply = RoundReply()
         self.contributions: list[Any] = []
@@ -135,10 +137,10 @@ class NodeReplay(_Replay):
             self._is_reducing = False
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
-        levels, omitted = rows.list_levels(values, self._history.minimum_records)
+        levels, omitted = rows.list_levels(values, self._minimum_records)
         if omitted:
-            counted = "1 level has" if omitted == 1 else f"{omitted} levels have"
-            log(f"{counted} fewer than {self._history.minimum_records} records at this node, and is left out")
+            counted = "1 level is" if omitted == 1 else f"{omitted} levels are"
+            log(f"{counted} left out: fewer than {self._minimum_records} records at this node")
         return list(levels)
 
     def _compare(self, position: int, known: CallSite, site: CallSite) -> None:
@@ -196,7 +198,9 @@ class RowlessReplay(_Replay):
         return self._position == len(self._history.totals)
 
 
-def run_at_node(function: PooledFunction, values: Mapping[str, Any], history: History, lines: int) -> NodeRun:
+def run_at_node(
+    function: PooledFunction, values: Mapping[str, Any], history: History, lines: int, minimum_records: int
+) -> NodeRun:
     """Run the function with the rows of this node.
 
     Args:
@@ -204,15 +208,15 @@ def run_at_node(function: PooledFunction, values: Mapping[str, Any], history: Hi
         values: its rows and arguments.
         history: the known totals.
         lines: the number of log lines of earlier rounds, which are not logged again.
+        minimum_records: see ``NodeReplay``.
 
     Raises:
         AlgotoolsError: a value is refused, or the author's own ``UserError``.
         Exception: an exception of the author's code in a run in which all totals were known.
     """
-    rows = frozenset(
-        n for n in (_get_length(values.get(p.name)) for p in function.declared.data) if n and n >= _MANY_ROWS
-    )
-    replay = NodeReplay(history, rows)
+    lengths = (_get_length(values.get(p.name)) for p in function.declared.data)
+    rows = frozenset(length for length in lengths if length and length >= _MANY_ROWS)
+    replay = NodeReplay(history, rows, minimum_records)
     counter = _LineCounter(lines)
     result: Any = None
     has_returned = False

@@ -17,7 +17,7 @@ from algotools.runtime.logs import log
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
 from algotools.runtime.pooled._combine import ShapesDiffer, combine, find_difference
-from algotools.runtime.pooled._history import MINIMUM_RECORDS, History, KnownTotal, RoundReply
+from algotools.runtime.pooled._history import History, KnownTotal, RoundReply
 from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, run_author, run_without_rows
 from algotools.runtime.pooled._rows import to_rows
 
@@ -29,6 +29,7 @@ __all__ = [
     "compute",
     "find_difference",
     "find_total",
+    "perform_rpc",
     "run_author",
     "to_rows",
 ]
@@ -41,18 +42,25 @@ class NodeReply(NamedTuple):
     reply: RoundReply
 
 
+MINIMUM_RECORDS = 3
+"""The records that a level needs at a node to be listed by ``Aggregator.levels``. The task cannot lower the number."""
+
+
 def call(function: PooledFunction, values: Mapping[str, Any]) -> Any:
     """Perform a derived function: the rpc at a node, or the master."""
-    return (_perform_rpc if function.role == "rpc" else _perform_master)(function, dict(values))
+    if function.role == "rpc":
+        return perform_rpc(function, values, MINIMUM_RECORDS)
+    return _perform_master(function, dict(values))
 
 
-def _perform_rpc(function: PooledFunction, values: dict[str, Any]) -> dict[str, Any]:
+def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_records: int) -> dict[str, Any]:
     """Run the function with this node's rows, and return the reply as plain data."""
+    values = dict(values)
     request, run_info = values.pop(REQUEST, ""), values.pop(RUN)
     history = History.decode(request)
     folder = run_info.temporary_folder if request else None
     memory = ContributionMemory(folder, f"{history.key}-{function.method}")
-    run = run_at_node(function, values, history, memory.lines)
+    run = run_at_node(function, values, history, memory.lines, minimum_records)
     if fault := _compare_contributions(run, history, memory, function.pooling.tolerance):
         run = run._replace(reply=RoundReply(fault=(RoundsDisagree.exit_code, fault)))
     if run.reply.is_finished:
@@ -156,7 +164,6 @@ def compute(
     ask: Ask,
     task: int = 0,
     attempt: int = 1,
-    minimum_records: int = MINIMUM_RECORDS,
 ) -> Any:
     """Return the result of a pooled function over the rows of all nodes.
 
@@ -166,12 +173,11 @@ def compute(
         ask: runs a round.
         task: the id of the task.
         attempt: 1, and one more after each restart.
-        minimum_records: the records that a level needs at a node to be listed.
 
     Raises:
         NodesDisagree, RoundsDisagree: the function takes different paths at two nodes, or in two rounds.
     """
-    history = History(task, attempt, minimum_records)
+    history = History(task, attempt)
     number = 0
     while True:
         replies = ask(history)
