@@ -3,27 +3,46 @@
 Each library reads its own dialect of CSV. On most files all agree. The exceptions are rare and can be anywhere in a
 file: a quote within a value, an empty line, a line that ends with a carriage return only, a byte that is not in the
 encoding. If only the first rows were inspected, a library would misread a later row without a message. So all bytes are
-inspected, and only for the traits that the library at hand needs.
+inspected.
+
+A row with more fields than the header is such an exception, too. It often has an unquoted separator in a text: ``7,Doe,
+Jane,51``. Its later values are in the wrong columns. pandas refuses the file if all columns are requested. If only some
+columns are requested, pandas and Polars read the wrong values without a message. So the separators of all rows are
+counted, whichever columns are requested.
 """
 
 from __future__ import annotations
 
 import codecs
-import functools
 import re
-import sys
-from collections.abc import Iterator
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
-from algotools.data._csv_format import Dialect, open_decompressed
+from algotools.data._csv_format import ASCII_BASED, Dialect, open_decompressed
 from algotools.data.reading import Unreadable
 
-_BLOCK = 1 << 17
+if TYPE_CHECKING:
+    from algotools.data._csv_bits import Marks
+
+TOO_LONG = (
+    "a row has more fields than the header, so its values may be in the wrong columns; correct the row, for example by "
+    "quoting a text that contains the separator"
+)
+"""The reason for which a file with such a row is refused."""
+
+_BLOCK = 1 << 19
 """Bytes that are inspected at once; they fit into the processor's cache."""
 
+_START = 64
+"""Place of a block in its buffer. The last bytes of the block before are in front of it."""
+
 _KEPT = 2
-"""Bytes of a block that are inspected again before the next: a quote is judged by its two neighbours, ``0x`` by one."""
+"""Bytes of a block that are inspected again with the next: ``0x`` is judged by the byte before it."""
+
+_PREFETCHED = 2
+"""Number of blocks that a thread reads while the block before is inspected."""
 
 _END_OF_FILE = b"\x1a"
 """What DOS, and programs that imitate it, write at the end of a text."""
@@ -40,7 +59,7 @@ class Traits(NamedTuple):
     """A quote is not at the start or the end of a value, or is not closed."""
     has_quoted_newlines: bool = False
     has_blank_lines: bool = False
-    """A line is empty, or begins with a space or a tab, and so may be blank."""
+    """A line is empty, or has only spaces and tabs."""
     has_lone_returns: bool = False
     """A carriage return is not followed by a newline."""
     has_mixed_line_ends: bool = False
@@ -48,6 +67,8 @@ class Traits(NamedTuple):
     has_nulls: bool = False
     has_hexadecimals: bool = False
     """A text begins with ``0x``, which Arrow reads as a number."""
+    has_long_rows: bool | None = False
+    """A row has more fields than the width. None if only pandas splits the rows of this file rightly."""
 
     @property
     def is_regular(self) -> bool:
@@ -55,189 +76,183 @@ class Traits(NamedTuple):
         return not (self.has_irregular_quotes or self.has_lone_returns or self.has_nulls)
 
 
-def scan(path: Path, dialect: Dialect, *, blank_lines: bool = True, quoted_newlines: bool = True) -> Traits:
-    """Inspect all bytes of a file, decompressed, in an encoding that contains ASCII.
-
-    Without ``blank_lines`` and ``quoted_newlines``, these traits are not found, and the inspection takes less time.
+def check_text(path: Path, dialect: Dialect) -> None:
+    """Check that all bytes of a file, decompressed, are text, if its encoding contains ASCII.
 
     Raises:
         Unreadable: a byte is not in the file's encoding, or the file ends with DOS's end-of-file mark.
     """
-    blanks = _BlankLines(dialect) if blank_lines else None
-    quotes = _Quotes(dialect, finds_newlines=quoted_newlines)
-    encoding = _Encoding(dialect.encoding)
-    ends = _LineEnds()
-    null = hexadecimal = False
-    last = b""
+    if dialect.encoding in ASCII_BASED:
+        with open_decompressed(path) or path.open("rb", buffering=0) as stream:
+            blocks = _Blocks(stream, dialect)
+            while blocks.read():
+                pass
+            blocks.finish()
+
+
+def scan(path: Path, dialect: Dialect, *, width: int | None = None, hexadecimals: bool = True) -> Traits:
+    """Inspect all bytes of a file, decompressed, in an encoding that contains ASCII.
+
+    ``width`` is the number of columns. Without it, blank lines and long rows are not found, and without
+    ``hexadecimals``, these are not. Then the inspection takes less time.
+
+    Raises:
+        Unreadable: see ``check_text``.
+    """
     with open_decompressed(path) or path.open("rb", buffering=0) as stream:
-        for buffer, start, end in _read_blocks(stream):
-            null = null or b"\0" in buffer
-            encoding.check(buffer, start, end, is_text=not null)
-            quotes.check(buffer, end)
-            ends.check(buffer, start, end)
-            hexadecimal = hexadecimal or any(pattern.search(buffer, 0, end) for pattern in _HEXADECIMALS)
-            if blanks is not None:
-                blanks.check(buffer, end)
-            last = bytes(buffer[max(0, end - 3) : end]) or last
-    encoding.finish()
-    if last.rstrip(b"\r\n").endswith(_END_OF_FILE):
-        raise Unreadable("it ends with the end-of-file mark of DOS (byte 0x1A); remove this byte")
-    return Traits(
-        has_quotes=quotes.are_present,
-        has_irregular_quotes=quotes.are_irregular or quotes.are_open,
-        has_quoted_newlines=quotes.contain_newlines,
-        has_blank_lines=blanks is not None and blanks.are_present,
-        has_lone_returns=ends.have_lone_returns or last.endswith(b"\r\n"),  # the last newline is not the file's
-        has_mixed_line_ends=ends.are_mixed,
-        has_nulls=null,
-        has_hexadecimals=hexadecimal,
+        blocks = _Blocks(stream, dialect, finds_hexadecimals=hexadecimals)
+        blocks.read()
+        if blocks.is_whole and not (dialect.quotechar and dialect.quotechar.encode() in blocks.content):
+            traits = _inspect_small(blocks.content, dialect, width)  # importing NumPy would take longer
+        else:
+            traits = _inspect_large(path, blocks, dialect, width)
+        blocks.finish()
+    if width is not None and (dialect.escapechar or dialect.comment or not traits.is_regular):
+        traits = traits._replace(has_long_rows=None)
+    return traits._replace(has_nulls=blocks.has_nulls, has_hexadecimals=blocks.has_hexadecimals)
+
+
+def _inspect_small(content: bytes, dialect: Dialect, width: int | None) -> Traits:
+    """Inspect a file without quotes that has one block."""
+    pairs = content.count(b"\r\n")
+    traits = Traits(
+        has_lone_returns=content.count(b"\r") > pairs,
+        has_mixed_line_ends=content.count(b"\n") > pairs > 0,
+    )
+    if width is None:
+        return traits
+    lines = content.removesuffix(b"\n").split(b"\n") if content else []
+    separator = dialect.sep.encode()
+    return traits._replace(
+        has_blank_lines=any(_is_blank(line, separator) for line in lines),
+        has_long_rows=any(line.count(separator) >= width for line in lines[dialect.skiprows :]),
     )
 
 
-_HEXADECIMALS = (re.compile(rb"x(?<=[^0-9A-Za-z]0x)"), re.compile(rb"X(?<=[^0-9A-Za-z]0X)"))
-"""The patterns begin with a character, which ``re`` finds fast."""
+def _inspect_large(path: Path, blocks: _Blocks, dialect: Dialect, width: int | None) -> Traits:
+    """Inspect a file whose first block was read. A thread reads the other blocks, and finds the marks in them."""
+    from algotools.data._csv_bits import MarkFinder, Structure  # here: small files do not need NumPy
+
+    structure = Structure(width=width, skipped_rows=dialect.skiprows)
+    finder = MarkFinder(blocks.buffer, _START, dialect)
+
+    def read_marks() -> Marks | None:
+        return finder.find(size) if (size := blocks.read()) else None
+
+    if blocks.size:
+        structure.check(finder.find(blocks.size))
+    with ThreadPoolExecutor(1) as thread:
+        prefetched = deque(thread.submit(read_marks) for _ in range(_PREFETCHED))
+        while (marks := prefetched.popleft().result()) is not None:
+            prefetched.append(thread.submit(read_marks))
+            structure.check(marks)
+    structure.finish(ends_with_newline=blocks.last.endswith(b"\n"))
+    rows = structure.rows
+    return Traits(
+        has_quotes=structure.has_quotes,
+        has_irregular_quotes=structure.has_irregular_quotes,
+        has_quoted_newlines=structure.has_quoted_newlines,
+        has_blank_lines=rows is not None and rows.have_single and _has_blank_lines(path, dialect),
+        has_lone_returns=structure.has_lone_returns,
+        has_mixed_line_ends=structure.has_newlines and structure.has_pairs,
+        has_long_rows=rows is not None and rows.have_long,
+    )
 
 
-def _read_blocks(stream: IO[bytes]) -> Iterator[tuple[bytearray, int, int]]:
-    """Yield the blocks of a file: a buffer, the start of its new bytes, and its end.
-
-    Each byte of the file has a neighbour on both sides in one of the buffers, because the first two bytes of a buffer
-    are the last two of the buffer before. A newline comes before the first byte and after the last one. At least one
-    byte without a meaning follows the end of a buffer.
-    """
-    buffer = bytearray(b"\n" * (_KEPT + _BLOCK + 1))
-    view = memoryview(buffer)
-    start = 1
-    while count := stream.readinto(view[start : start + _BLOCK]):  # type: ignore[attr-defined]  # a binary file has it
-        end = start + count
-        if start == 1 and buffer[1 : 1 + len(codecs.BOM_UTF8)] == codecs.BOM_UTF8:
-            view[1 : 1 + len(codecs.BOM_UTF8)] = b"--\n"  # a line of its own, so that the header begins a line
-        yield (buffer if count == _BLOCK else bytearray(view[: end + 1])), start, end
-        view[:_KEPT] = bytes(view[end - _KEPT : end])
-        start = _KEPT
-    yield bytearray(bytes(view[:start]) + b"\n"), start + 1, start + 1
+def _has_blank_lines(path: Path, dialect: Dialect) -> bool:
+    """Read a file again, because a row without a separator is rare. A blank line can also be in a quoted text."""
+    separator = dialect.sep.encode()
+    with open_decompressed(path) or path.open("rb") as stream:
+        return any(_is_blank(line.removeprefix(codecs.BOM_UTF8), separator) for line in stream)
 
 
-class _LineEnds:
-    """Check that all lines end in the same way."""
-
-    def __init__(self) -> None:
-        self.have_lone_returns = False
-        self._has_newlines = False
-        self._has_pairs = False
-
-    @property
-    def are_mixed(self) -> bool:
-        return self._has_newlines and self._has_pairs
-
-    def check(self, buffer: bytearray, start: int, end: int) -> None:
-        """Inspect a buffer. A carriage return at its end is inspected in the next one."""
-        if b"\r" not in buffer:
-            self._has_newlines = self._has_newlines or buffer.find(b"\n", start, end) >= 0
-            return
-        self.have_lone_returns = self.have_lone_returns or _LONE_RETURN.search(buffer, 0, end) is not None
-        if not (self.have_lone_returns or self.are_mixed):  # so a newline follows each carriage return
-            pairs = buffer.count(b"\r", start - 1, end - 1)
-            self._has_pairs = self._has_pairs or pairs > 0
-            self._has_newlines = self._has_newlines or buffer.count(b"\n", start, end) > pairs
+def _is_blank(line: bytes, separator: bytes) -> bool:
+    return not line.strip(b" \t\r\n".replace(separator, b""))
 
 
-_LONE_RETURN = re.compile(rb"\r[^\n]")
+_HEXADECIMALS = {b"x": re.compile(rb"x(?<=[^0-9A-Za-z]0x)"), b"X": re.compile(rb"X(?<=[^0-9A-Za-z]0X)")}
+"""Letter -> pattern. Most files do not have the letter, which ``find`` notices faster than the pattern."""
 
 
-class _BlankLines:
-    """Find lines that are empty, or that begin with a space or a tab. NumPy finds them in half the time of ``re``."""
+class _Blocks:
+    """Read the blocks of a file, and check that they are text. The messages quote nothing from the file."""
 
-    def __init__(self, dialect: Dialect) -> None:
-        self._starts = b"\n\r " + (b"" if dialect.sep == "\t" else b"\t")
-        self._pattern = re.compile(rb"\n[" + self._starts + rb"]")
-        self.are_present = False
-
-    def check(self, buffer: bytearray, end: int) -> None:
-        if self.are_present:
-            return
-        end = min(end, len(buffer) - 1)
-        if (np := sys.modules.get("numpy")) is None:  # importing NumPy takes longer than inspecting 100 MB without it
-            self.are_present = self._pattern.search(buffer, 0, end) is not None
-            return
-        data = np.frombuffer(buffer, np.uint8, end)
-        starts = data[np.flatnonzero(data[:-1] == ord("\n")) + 1]
-        self.are_present = bool(_make_table(self._starts)[starts].any())
-
-
-@functools.cache
-def _make_table(characters: bytes) -> Any:
-    """Return an array that contains for each byte whether the byte is one of the characters."""
-    import numpy as np
-
-    table = np.zeros(256, bool)
-    table[list(characters)] = True
-    return table
-
-
-class _Encoding:
-    """Check that the bytes are text in an encoding. The messages quote nothing, and give the position to the owner."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._decoder = None if name in _TOTAL_ENCODINGS else codecs.getincrementaldecoder(name)()
+    def __init__(self, stream: IO[bytes], dialect: Dialect, *, finds_hexadecimals: bool = False) -> None:
+        self.buffer = bytearray(_START + -(-_BLOCK // 64) * 64)
+        self.size = 0
+        """Bytes of the last block that was read."""
+        self.is_whole: bool | None = None
+        """Whether the first block is the whole file; None before it is read."""
+        self.last = b""
+        """The last bytes that were read."""
+        self.has_nulls = False
+        self.has_hexadecimals = False
+        self._stream = stream
+        self._view = memoryview(self.buffer)[_START : _START + _BLOCK]
+        self._finds_hexadecimals = finds_hexadecimals
+        self._encoding = dialect.encoding
+        self._decoder = (
+            None if dialect.encoding in _TOTAL_ENCODINGS else codecs.getincrementaldecoder(dialect.encoding)()
+        )
         self._position = 0
 
-    def check(self, buffer: bytearray, start: int, end: int, *, is_text: bool) -> None:
-        if self._decoder is None:
-            return
-        if not (buffer.isascii() and not self._decoder.getstate()[0]):
-            self._decode(bytes(buffer[start:end]), is_text=is_text)
-        self._position += end - start
+    @property
+    def content(self) -> bytes:
+        """The last block that was read."""
+        return bytes(self.buffer[_START : _START + self.size])
+
+    def read(self) -> int:
+        """Read the next block. Return its size, which is zero after the last block."""
+        buffer = self.buffer
+        buffer[_START - _KEPT : _START] = (
+            buffer[_START + self.size - _KEPT : _START + self.size] if self.size else b"\n\n"
+        )
+        is_first, self.size = self.is_whole is None, self._fill()
+        if is_first:
+            self.is_whole = self.size < _BLOCK
+            if buffer.startswith(codecs.BOM_UTF8, _START):
+                self.size -= len(codecs.BOM_UTF8)
+                self._position += len(codecs.BOM_UTF8)
+                buffer[_START : _START + self.size] = buffer[_START + len(codecs.BOM_UTF8) :][: self.size]
+        if self.size:
+            self._check_text(_START + self.size)
+        return self.size
 
     def finish(self) -> None:
-        self._decode(b"", is_text=True, final=True)
+        """Check what is wrong at the end of the file only."""
+        self._decode(b"", final=True)
+        if self.last.rstrip(b"\r\n").endswith(_END_OF_FILE):
+            raise Unreadable("it ends with the end-of-file mark of DOS (byte 0x1A); remove this byte")
 
-    def _decode(self, data: bytes, *, is_text: bool, final: bool = False) -> None:
+    def _fill(self) -> int:
+        size = 0
+        while count := self._stream.readinto(self._view[size:]):  # type: ignore[attr-defined]  # a binary file has it
+            size += count
+        return size
+
+    def _check_text(self, end: int) -> None:
+        buffer = self.buffer
+        self.last = (self.last + buffer[max(_START, end - 3) : end])[-3:]
+        self.has_nulls = self.has_nulls or buffer.find(b"\0", _START, end) >= 0
+        if self._decoder is not None and not (buffer.isascii() and not self._decoder.getstate()[0]):
+            self._decode(bytes(buffer[_START:end]))
+        self._position += self.size
+        if self._finds_hexadecimals and not self.has_hexadecimals:
+            self.has_hexadecimals = any(
+                buffer.find(letter, _START, end) >= 0 and pattern.search(buffer, _START, end) is not None
+                for letter, pattern in _HEXADECIMALS.items()
+            )
+
+    def _decode(self, data: bytes, *, final: bool = False) -> None:
         if self._decoder is None:
             return
         try:
             self._decoder.decode(data, final)
         except UnicodeDecodeError as error:
-            if not is_text:
+            if self.has_nulls and not final:
                 raise Unreadable("it is not a readable csv file (it contains null bytes)", error.reason) from None
             raise Unreadable(
-                f"it is not in the encoding {self._name}; set its option encoding, for example to cp1252 for a file of "
-                "Excel or Windows",
+                f"it is not in the encoding {self._encoding}; set its option encoding, for example to cp1252 for a "
+                "file of Excel or Windows",
                 detail=f"a byte near position {self._position + error.start}",
             ) from None
-
-
-class _Quotes:
-    """Check that each quote opens or closes a value, as all libraries expect.
-
-    Two quotes in a row within a quoted value are one quote of the value. The check needs no rule for them: the first
-    quote closes the value, and the second quote opens the value again.
-    """
-
-    def __init__(self, dialect: Dialect, *, finds_newlines: bool) -> None:
-        self._quote = dialect.quotechar.encode()
-        self._neighbours = b"".join([self._quote, dialect.sep.encode(), b"\n\r"])
-        self._finds_newlines = finds_newlines
-        self.are_present = False
-        self.are_irregular = False
-        self.are_open = False
-        self.contain_newlines = False
-
-    def check(self, buffer: bytearray, end: int) -> None:
-        if self.are_irregular or not self._quote or not (self.are_open or self._quote in buffer):
-            return
-        import numpy as np  # here: most files have no quotes
-
-        self.are_present = True
-        data: Any = np.frombuffer(buffer, np.uint8, end)
-        places = np.flatnonzero(data[1:-1] == self._quote[0]) + 1
-        opening, closing = places[self.are_open :: 2], places[not self.are_open :: 2]
-        is_neighbour = _make_table(self._neighbours)
-        self.are_irregular = not (is_neighbour[data[opening - 1]].all() and is_neighbour[data[closing + 1]].all())
-        if self._finds_newlines and not self.contain_newlines:
-            newlines = np.flatnonzero((data[1:-1] == ord("\n")) | (data[1:-1] == ord("\r"))) + 1
-            # The number of newlines between each two quotes; every second pair encloses a value.
-            counts = np.diff(newlines.searchsorted(places), prepend=0, append=len(newlines))
-            self.contain_newlines = bool(counts[not self.are_open :: 2].any())
-        self.are_open = bool((len(places) + self.are_open) % 2)

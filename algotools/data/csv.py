@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from algotools.data._csv_format import ASCII_BASED, Dialect, open_decompressed
+from algotools.data._csv_format import ASCII_BASED, Dialect, detect_compression, open_decompressed
 from algotools.data._csv_head import check_shape, read_head
-from algotools.data._csv_scan import scan
+from algotools.data._csv_scan import TOO_LONG, check_text, scan
 from algotools.data._csv_selection import ColumnSelection, is_worthwhile, read_selection
-from algotools.data._csv_widths import TOO_LONG, has_long_rows
 from algotools.data.reading import Loaded, NeedsPandas, Unreadable, find_path, name_errors
 from algotools.task import Database
 
@@ -36,9 +35,9 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
         dialect = Dialect.from_database(database)
         options = _make_pandas_options(dialect)
         path = _find_file(database.uri)
-        if path is not None:
-            _check_file(path, dialect)
-        is_large = columns is not None and path is not None and path.stat().st_size >= LARGE
+        is_large = columns is not None and path is not None and _is_large(path)
+        # Fields are counted in the same pass over the file, unless Arrow will probably split the rows.
+        has_long_rows = path is not None and _check_file(path, dialect, counts_fields=not (columns is None or is_large))
         if is_large or dialect.parse_dates or dialect.dtype:
             with _open_source(database.uri) as source:
                 names = list(pd.read_csv(**source, **options, nrows=0).columns)
@@ -52,7 +51,9 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
                 if is_worthwhile(selection) and (frame := read_selection(selection, options)) is not None:
                     return Loaded(_restore_integers(database.uri, frame, options), names)
         if columns is not None and path is not None:
-            _check_widths(path, dialect, database.uri, options)
+            if is_large:
+                has_long_rows = _check_file(path, dialect, counts_fields=True)
+            _refuse_long_rows(has_long_rows, database.uri, options)
         # `usecols` is a function instead of a list. If rows are longer than the header, pandas uses the first column
         # as the index, but not if a list contains all names. With a list, the values of a column would depend on which
         # other columns are requested.
@@ -67,7 +68,7 @@ def read_parts(database: Database, names: Collection[str], dtypes: dict[str, str
     options = _make_pandas_options(dialect) | {"dtype": dtypes}
     is_requested = None if len(dtypes) == len(names) else (lambda name: name in dtypes)
     if is_requested is not None and (path := _find_file(database.uri)) is not None:
-        _check_widths(path, dialect, database.uri, options)
+        _refuse_long_rows(_check_file(path, dialect, counts_fields=True), database.uri, options)
     with (
         _open_source(database.uri) as source,
         pd.read_csv(**source, **options, usecols=is_requested, chunksize=size) as parts,
@@ -76,39 +77,44 @@ def read_parts(database: Database, names: Collection[str], dtypes: dict[str, str
             yield part[list(dtypes)]
 
 
-def _check_file(path: Path, dialect: Dialect) -> None:
+def _is_large(path: Path) -> bool:
+    return path.stat().st_size >= LARGE and detect_compression(path) is None
+
+
+def _check_file(path: Path, dialect: Dialect, *, counts_fields: bool) -> bool | None:
     """Refuse a file that pandas reads wrongly without a message, whichever columns are requested.
 
+    Return whether a row has too many fields, if they are counted; None if only pandas can split the rows.
+
     Raises:
-        Unreadable: see ``check_shape`` and ``scan``.
+        Unreadable: see ``check_shape`` and ``check_text``.
     """
+    width = None
     with contextlib.suppress(NeedsPandas):
         head = read_head(path, dialect, _FIRST_ROWS)
-        if len(head.names) == 1 or len(head.rows[0] if head.rows else head.names) > len(head.names):
+        width = max(len(row) for row in (head.names, *head.rows[:1]))
+        if len(head.names) == 1 or len(head.names) < width:
             check_shape(read_head(path, dialect), dialect)
-    if dialect.encoding in ASCII_BASED:
-        scan(path, dialect, blank_lines=False, quoted_newlines=False)
+    if counts_fields and width is not None and dialect.encoding in ASCII_BASED:
+        return scan(path, dialect, width=width, hexadecimals=False).has_long_rows
+    check_text(path, dialect)
+    return None if counts_fields else False
 
 
 _FIRST_ROWS = 1 << 16
 """Bytes that contain the first row."""
 
 
-def _check_widths(path: Path, dialect: Dialect, uri: str, options: dict[str, Any]) -> None:
+def _refuse_long_rows(has_long_rows: bool | None, uri: str, options: dict[str, Any]) -> None:
     """Refuse a file with a row that has too many fields: pandas does so only if all columns are requested.
 
     Raises:
         Unreadable: a row has too many fields.
         ParserError: pandas cannot split the rows.
     """
-    try:
-        head = read_head(path, dialect, _FIRST_ROWS)
-        is_long = has_long_rows(path, dialect, max(len(row) for row in (head.names, *head.rows[:1])))
-    except NeedsPandas:
-        is_long = None
-    if is_long:
+    if has_long_rows:
         raise Unreadable(TOO_LONG)
-    if is_long is None:  # pandas splits all rows, without deriving types
+    if has_long_rows is None:  # pandas splits all rows, without deriving types
         options = {name: option for name, option in options.items() if name != "parse_dates"} | {"dtype": object}
         with (
             _name_long_rows(),

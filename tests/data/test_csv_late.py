@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import random
 import re
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -146,41 +146,63 @@ PIECES = [
 ]
 
 
+WIDTH = 3
+
+
 def find_traits(data: bytes) -> _csv_scan.Traits:
     """Find the traits of a file byte by byte."""
     text = b"\n" + data + b"\n"
-    is_open = irregular = newline = False
+    is_open = irregular = newline = blank = False
+    fields, widths = [b""], []
     for before, byte, after in zip(text, text[1:], text[2:], strict=False):
         if byte == ord('"'):
             irregular |= (after if is_open else before) not in b'",\n\r'
             is_open = not is_open
         newline |= is_open and byte in b"\n\r"
+        if byte == ord("\n") and not is_open:
+            widths.append(len(fields))
+            blank |= not b",".join(fields).strip(b" \t\r")
+            fields = [b""]
+        elif byte == ord(",") and not is_open:
+            fields.append(b"")
+        else:
+            fields[-1] += bytes([byte])
+    if fields != [b""]:
+        widths.append(len(fields))
+        blank |= not b",".join(fields).strip(b" \t\r")
     lone = re.search(rb"\r[^\n]", data + b"x") is not None
     return _csv_scan.Traits(
         has_quotes=b'"' in data,
         has_irregular_quotes=irregular or is_open,
         has_quoted_newlines=newline,
-        has_blank_lines=re.search(rb"\n[\n\r \t]", b"\n" + data) is not None,
+        has_blank_lines=blank,
         has_lone_returns=lone,
         has_mixed_line_ends=b"\r\n" in data and re.search(rb"(?<!\r)\n", data) is not None,
         has_nulls=b"\0" in data,
         has_hexadecimals=re.search(rb"(?<![0-9A-Za-z])0[xX]", data) is not None,
+        has_long_rows=max(widths, default=0) > WIDTH,
     )
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=40), st.randoms(use_true_random=False))
-def test_the_scan_finds_the_traits_in_any_block(tmp_path_factory, pieces: list[str], numbers: random.Random):
-    path = Path(tmp_path_factory.getbasetemp()) / "scanned.csv"
-    size = _csv_scan._BLOCK
-    filler = ("," * numbers.randint(size - 20, size)).encode()
-    for data in ("".join(pieces).encode(), filler + "".join(pieces).encode()):
-        path.write_bytes(data)
-        expected = find_traits(data)
-        found = _csv_scan.scan(path, Dialect())
-        if expected.has_irregular_quotes:
-            assert found.has_irregular_quotes
-            continue
-        if expected.has_lone_returns:
-            assert found.has_lone_returns
-            expected = expected._replace(has_mixed_line_ends=found.has_mixed_line_ends)
-        assert found == expected
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=40),
+    st.randoms(use_true_random=False),
+    st.sampled_from([1, 3, 64, 65, 100, _csv_scan._BLOCK]),
+)
+def test_the_scan_finds_the_traits_in_any_block(tmp_path_factory, pieces, numbers: random.Random, size: int):
+    path = tmp_path_factory.getbasetemp() / "scanned.csv"
+    filler = ("a\n" * numbers.randint(size // 2 - 10, size // 2)).encode()
+    for start in (b"", codecs.BOM_UTF8):
+        for data in ("".join(pieces).encode(), filler + "".join(pieces).encode()):
+            path.write_bytes(start * (size >= len(start)) + data)
+            expected = find_traits(data)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(_csv_scan, "_BLOCK", size)
+                traits = _csv_scan.scan(path, Dialect(), width=WIDTH)
+            assert traits.has_lone_returns == expected.has_lone_returns
+            if expected.has_irregular_quotes or expected.has_lone_returns:
+                assert traits.has_irregular_quotes or traits.has_lone_returns
+                continue
+            if not expected.has_blank_lines and re.search(rb"\n[ \t]*\r?\n", b"\n" + data + b"\n"):
+                expected = expected._replace(has_blank_lines=traits.has_blank_lines)  # it is in a quoted text
+            assert traits == expected

@@ -4,14 +4,15 @@ import csv
 import io
 from contextlib import ExitStack
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools import data
-from algotools.data import _csv_widths
+from algotools.data import _csv_bits, _csv_scan
 from algotools.data._csv_format import Dialect
-from algotools.data._csv_widths import has_long_rows
+from algotools.data._csv_scan import scan
 from algotools.data.reading import check_again
 from algotools.errors import DatabaseUnreadable
 from algotools.task import Database
@@ -23,29 +24,55 @@ fields = st.text(st.sampled_from('ab,;"\n é'), max_size=4)
 
 
 @given(
-    st.lists(st.lists(fields, min_size=1, max_size=5), max_size=12),
+    st.lists(st.lists(fields, min_size=1, max_size=5), max_size=40),
     st.integers(1, 5),
-    st.sampled_from([1, 2, 3, 7, 1000]),
+    st.sampled_from([1, 2, 3, 7, 64, 100, 128, 1000]),
     st.integers(0, 3),
     st.sampled_from(["\n", "\r\n"]),
+    st.booleans(),
 )
-def test_the_widths_are_those_of_pythons_reader(tmp_path_factory, rows, width, block, skiprows, line_end):
+def test_the_widths_are_those_of_pythons_reader(tmp_path_factory, rows, width, block, skiprows, line_end, is_open):
     path = tmp_path_factory.getbasetemp() / "widths.csv"
     skipped = "".join(f"note {number}{',' * 9}\n" for number in range(skiprows))
     stream = io.StringIO(newline="")
     csv.writer(stream, lineterminator=line_end).writerows(rows)
-    path.write_text(skipped + stream.getvalue(), encoding="utf-8", newline="")
+    text = skipped + stream.getvalue()
+    path.write_text(text.removesuffix(line_end) if is_open else text, encoding="utf-8", newline="")
     dialect = Dialect.from_database(Database("clinic", str(path), options={"SKIPROWS": str(skiprows)}))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_csv_widths, "_BLOCK", block)
-        assert has_long_rows(path, dialect, width) == any(len(row) > width for row in rows)
+        patch.setattr(_csv_scan, "_BLOCK", block)
+        traits = scan(path, dialect, width=width)
+    assert traits.has_long_rows == any(len(row) > width for row in rows)
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
+def test_bits_are_counted_without_numpy_2(words):
+    counts = _csv_bits._count_bits(np.array(words, np.uint64))
+    assert counts.tolist() == [word.bit_count() for word in words]
+
+
+@pytest.mark.parametrize("separators", [255, 256, 257, 300])
+@pytest.mark.parametrize("at", [0, 1000, 30_000])
+def test_a_very_long_row_is_found(tmp_path, separators, at):
+    path = tmp_path / "x.csv"
+    rows = ["1,2,3\n"] * 60_000
+    rows[at] = "," * separators + "\n"
+    path.write_text("".join(rows), encoding="utf-8")
+    assert scan(path, Dialect(), width=3).has_long_rows is True
+    assert scan(path, Dialect(), width=separators + 1).has_long_rows is False
+
+
+@pytest.mark.parametrize("values", ["6'1\",a", 'a "b" c,d'])
+def test_rows_with_irregular_quotes_are_left_to_pandas(tmp_path, values):
+    path = tmp_path / "x.csv"
+    path.write_text(f"a,b\n{values}\n", encoding="utf-8")
+    assert scan(path, Dialect(), width=2).has_long_rows is None
 
 
 @pytest.mark.parametrize("text", ["a,b\r1,2,3\r", "a,b\r\n1,2\r3,4\r\n"])
 def test_rows_that_a_carriage_return_ends_are_left_to_pandas(tmp_path, text):
     (tmp_path / "x.csv").write_bytes(text.encode())
-    dialect = Dialect.from_database(Database("clinic", str(tmp_path / "x.csv")))
-    assert has_long_rows(tmp_path / "x.csv", dialect, 2) is None
+    assert scan(tmp_path / "x.csv", Dialect(), width=2).has_long_rows is None
 
 
 def read(database: Database, form: str, columns: frozenset[str]) -> dict[str, list[object]]:

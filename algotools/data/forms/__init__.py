@@ -18,8 +18,7 @@ from typing import Literal, NamedTuple
 
 from algotools.data._csv_format import ASCII_BASED, Dialect, detect_compression
 from algotools.data._csv_head import Kind, check_shape, find_kinds, read_head
-from algotools.data._csv_scan import Traits, scan
-from algotools.data._csv_widths import TOO_LONG, has_long_rows
+from algotools.data._csv_scan import TOO_LONG, Traits, scan
 from algotools.data.names import select_names
 from algotools.data.reading import NeedsPandas, Unreadable, find_path
 from algotools.task import Database
@@ -53,7 +52,7 @@ def inspect_csv(
     *,
     skips_blank_lines: bool = False,
     pads_rows: bool = True,
-    finds_quoted_newlines: bool = False,
+    finds_hexadecimals: bool = False,
     accepts_long_rows: Literal["never", "if empty", "if not requested"] = "never",
 ) -> Delimited:
     """Inspect a CSV file, and check that a library can read the file with pandas' rules.
@@ -66,7 +65,7 @@ def inspect_csv(
         compressions: compressions that the library can decompress.
         skips_blank_lines: whether the library skips blank lines.
         pads_rows: whether the library reads a row with too few fields, and the other fields are missing.
-        finds_quoted_newlines: whether the trait ``has_quoted_newlines`` is needed.
+        finds_hexadecimals: whether the trait ``has_hexadecimals`` is needed.
         accepts_long_rows: whether the library reads a row with too many fields: if the last field is empty, or if not
             all columns are requested.
 
@@ -98,11 +97,12 @@ def inspect_csv(
     if set(selected) & set(dialect.parse_dates):
         raise NeedsPandas
     kinds = find_kinds(head, [names.index(name) for name in selected], dialect)
-    traits = scan(path, dialect, blank_lines=not skips_blank_lines, quoted_newlines=finds_quoted_newlines)
-    if not traits.is_regular or traits.has_blank_lines:
-        raise NeedsPandas
     may_accept = accepts_long_rows == "if empty" or (accepts_long_rows != "never" and len(selected) < len(names))
-    if may_accept and has_long_rows(path, dialect, len(names)):
+    counts_fields = may_accept or not skips_blank_lines
+    traits = scan(path, dialect, width=len(names) if counts_fields else None, hexadecimals=finds_hexadecimals)
+    if not traits.is_regular or (traits.has_blank_lines and not skips_blank_lines):
+        raise NeedsPandas
+    if may_accept and traits.has_long_rows:
         raise Unreadable(TOO_LONG)
     return Delimited(
         path,

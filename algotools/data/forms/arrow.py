@@ -80,7 +80,15 @@ def rename_columns(table: Any, renames: Mapping[str, str]) -> Any:
 
 def inspect_file(database: Database, columns: Collection[str] | None) -> Delimited:
     """Inspect a CSV file; see ``inspect_csv``."""
-    file = inspect_csv(database, columns, _SUPPORTED, _COMPRESSIONS, skips_blank_lines=True, pads_rows=False)
+    file = inspect_csv(
+        database,
+        columns,
+        _SUPPORTED,
+        _COMPRESSIONS,
+        skips_blank_lines=True,
+        pads_rows=False,
+        finds_hexadecimals=True,
+    )
     if file.traits.has_hexadecimals and Kind.INTEGER in file.kinds.values():
         raise NeedsPandas
     return file

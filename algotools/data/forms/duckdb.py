@@ -42,9 +42,7 @@ def read_csv(database: Database, columns: Collection[str] | None, stack: ExitSta
 def read_csv_with(connection: Any, database: Database, columns: Collection[str] | None, stack: ExitStack) -> Loaded:
     """Read a CSV file on a connection."""
     with name_errors(database, "csv"):
-        file = inspect_csv(
-            database, columns, _SUPPORTED, _COMPRESSIONS, finds_quoted_newlines=True, accepts_long_rows="if empty"
-        )
+        file = inspect_csv(database, columns, _SUPPORTED, _COMPRESSIONS, accepts_long_rows="if empty")
         # DuckDB can pad short rows, or read quoted newlines, but not both in one file.
         traits = file.traits
         if traits.has_mixed_line_ends or (file.has_short_rows and traits.has_quoted_newlines):
