@@ -90,7 +90,9 @@ class SandboxNode:
     databases: dict[str, str] = field(
         default_factory=lambda: {"default": DEFAULT, "second": SECOND, "closed": CLOSED, "folder": FOLDER}
     )
-    leftovers: list[str] = field(default_factory=list)
+    lists_leftovers: bool = False
+    """Whether ``leftovers`` is filled. The engine compares all files of the image, which takes half a second."""
+    leftovers: list[str] | None = None
     """The files that the last run left in the container's temporary folders."""
     files: dict[str, File] = field(default_factory=dict)
     """Files that are written to the volumes before the next run."""
@@ -114,18 +116,13 @@ class SandboxNode:
         prepare = self._prepared_in_session if get_contract(self.contract).has_sessions else self._prepared
         prepared = prepare(method, (requested,) if isinstance(requested, str) else requested, variables or {}, kwargs)
         volumes = [f"{name}:{path}:rw" for path, name in self.volumes.items()]
-        # Files are written through a second container, which is never started. The first may have a read-only root.
-        loader = self.engine.containers.create(self.image, volumes=volumes)
-        try:
-            files = {
-                self.home: (None, 0o755),
-                **self._list_folders(),
-                **{str(path): (data, 0o644) for path, data in prepared.files.items()},
-            }
-            loader.put_archive("/", archive({**files, **self.files}, self.owner))
-            self.files = {}
-        finally:
-            loader.remove(force=True)
+        files = {
+            self.home: (None, 0o755),
+            **self._list_folders(),
+            **{str(path): (data, 0o644) for path, data in prepared.files.items()},
+            **self.files,
+        }
+        self.files = {}
         container = self.engine.containers.create(
             self.image,
             environment={**prepared.environment, **(environment or {})},
@@ -133,10 +130,12 @@ class SandboxNode:
             **(settings or {}),
         )
         try:
+            self._write(container, files, volumes if (settings or {}).get("read_only") else None)
             container.start()
             code = int(container.wait(timeout=LIMIT)["StatusCode"])
-            changed = [change["Path"] for change in container.diff() or []]
-            self.leftovers = [path for path in changed if path.startswith(("/tmp/", "/var/tmp/"))]
+            if self.lists_leftovers:
+                changed = [change["Path"] for change in container.diff() or []]
+                self.leftovers = [path for path in changed if path.startswith(("/tmp/", "/var/tmp/"))]
             return CompletedRun(
                 code,
                 container.logs(stdout=True, stderr=False).decode(),
@@ -146,6 +145,13 @@ class SandboxNode:
             )
         finally:
             container.remove(force=True)
+
+    def _write(self, container: Any, files: Mapping[str, File], volumes: list[str] | None) -> None:
+        """Write files to the volumes; for a container with a read-only root, through another one with its volumes."""
+        loader = container if volumes is None else self.engine.containers.create(self.image, volumes=volumes)
+        loader.put_archive("/", archive(files, self.owner))
+        if loader is not container:
+            loader.remove(force=True)
 
     def answer(self, method: str, /, **options: Any) -> Any:
         """Run a method that must succeed; return its result."""
@@ -171,7 +177,7 @@ class SandboxNode:
             output_file=Path(MINE, "output"),
             temporary_folder=Path("/mnt/tmp"),
             proxy=Proxy("http://127.0.0.1:1", Path(MINE, "token")),
-            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "40", **variables},
+            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
@@ -190,7 +196,7 @@ class SandboxNode:
             input_file=Path(WORK, "input"),
             output_file=Path(WORK, "output"),
             temporary_folder=Path(SESSION, v5.JOB_FOLDER),
-            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "40", **variables},
+            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1)
         contract = get_contract(self.contract)

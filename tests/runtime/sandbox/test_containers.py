@@ -59,6 +59,7 @@ def check_failed(outcome: CompletedRun, code: int) -> str:
 
 @on_each
 def test_the_code_is_imported_and_run_as_an_unprivileged_user(node: SandboxNode) -> None:
+    node.lists_leftovers = True
     outcome = node("identity")
     report = node.decode(outcome)
     uid = report["uids"][0]
@@ -138,6 +139,7 @@ def test_the_code_cannot_change_a_session(node: SandboxNode) -> None:
 
 @on_v5
 def test_a_table_of_a_session_that_only_root_may_read_is_copied(node: SandboxNode) -> None:
+    node.lists_leftovers = True
     outcome = node("sizes", requested="closed", column="age")
     assert node.decode(outcome) == {"rows": 3, "sum": 165}
     assert "got a copy of" in outcome.detail
@@ -189,6 +191,7 @@ def test_the_supervisor_is_out_of_reach(node: SandboxNode) -> None:
 
 
 def test_a_table_that_only_root_may_read_is_copied(node: SandboxNode) -> None:
+    node.lists_leftovers = True
     outcome = node("sizes", requested="closed", column="age")
     assert node.decode(outcome) == {"rows": 3, "sum": 165}
     assert outcome.log.count("\n") == 1
@@ -290,6 +293,7 @@ def test_no_secret_is_in_the_variables_and_in_the_memory_of_the_code(node: Sandb
 @on_each
 @pytest.mark.parametrize(("ends", "code"), [("killed", 44), ("sleeps", 45)])
 def test_no_temporary_file_is_left(node: SandboxNode, ends: str, code: int) -> None:
+    node.lists_leftovers = True
     notes = f"{SESSION}/algotools" if node.home == WORK else "/mnt/tmp"
     check_failed(node("leaves_files", notes=notes, ends=ends, variables={"ALGOTOOLS_TIMEOUT": "10"}), code)
     assert node.leftovers == []
