@@ -39,12 +39,12 @@ def test_a_task_without_a_name_gets_a_default_name(server):
 def test_a_task_is_under_way_until_its_runs_have_finished(server):
     connection = server.connect()
     first, second = server.create_subtask(2).runs
-    assert connection.is_under_way(2)
+    assert connection.read_progress(2) == "active"
     server.store.mark_started(first)
     server.store.finish(first, "completed", server.contract.wrap_result(b"1"))
-    assert connection.is_under_way(2)
+    assert connection.read_progress(2) == "active"
     server.store.finish(second, "completed", server.contract.wrap_result(b"1"))
-    assert not connection.is_under_way(2)
+    assert connection.read_progress(2) == "completed"
     assert connection.read_task(2)["status"] == "completed"
 
 
@@ -53,13 +53,13 @@ def test_a_task_with_a_failed_run_is_not_under_way(server, status):
     first, second = server.create_subtask(2).runs
     server.store.finish(first, status)
     server.store.finish(second, "completed", server.contract.wrap_result(b"1"))
-    assert not server.connect().is_under_way(2)
+    assert server.connect().read_progress(2) == "unclear"
 
 
 def test_a_task_is_not_under_way_as_soon_as_a_run_has_failed(server):
     first, _ = server.create_subtask(2).runs
     server.store.finish(first, "crashed")
-    assert not server.connect().is_under_way(2)
+    assert server.connect().read_progress(2) == "unclear"
 
 
 def test_several_threads_can_use_one_connection(server):
@@ -111,7 +111,7 @@ def test_the_databases_of_the_masters_task_are_a_list_of_labels(serve, generatio
 
 
 @pytest.mark.parametrize(
-    "question", ["read_task", "list_runs", "read_run", "is_under_way", "read_run_states", "read_outputs"]
+    "question", ["read_task", "list_runs", "read_run", "read_progress", "read_run_states", "read_outputs"]
 )
 def test_an_unknown_id_is_an_error_after_a_few_seconds(server, clock, question):
     with pytest.raises(ProxyError, match=r"most often there is no \w+ of this id that this master may read"):
@@ -128,7 +128,7 @@ def test_requests_for_the_masters_own_task_are_retried_for_long(server, clock):
 
 
 @pytest.mark.parametrize("answer", [None, 3, [3], {"msg": "hello"}, {"data": 3}, [{"id": 1}]])
-@pytest.mark.parametrize("question", ["list_members", "read_task", "list_runs", "is_under_way"])
+@pytest.mark.parametrize("question", ["list_members", "read_task", "list_runs", "read_progress"])
 def test_a_response_of_another_shape_is_an_error_of_the_proxy(server, answer, question):
     server.failures = [(200, answer)] * 2
     arguments = () if question == "list_members" else (1,)

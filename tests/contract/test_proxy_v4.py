@@ -16,6 +16,7 @@ from algotools.errors import ProxyError, TokenError
 from algotools.federation.contract import get_contract
 from algotools.federation.contract.rest import make_token
 from algotools.runtime.client import http as client_http
+from algotools.runtime.contract import _proxy
 from algotools.task import Identity, Proxy, Task
 
 MASKED = (500, {"msg": "Request failed, see node logs"})
@@ -148,11 +149,35 @@ def server_with_25_runs(serve):
 
 
 @pytest.mark.parametrize("path", ["run", "result"])
-def test_without_a_page_all_items_are_returned(server_with_25_runs, path):
+def test_without_a_page_the_first_ten_items_are_returned(server_with_25_runs, path):
     status, answer = server_with_25_runs.send("GET", path, task_id="2")
 
-    assert (status, len(answer["data"])) == (200, 25)
-    assert answer["links"].keys() == {"first", "self", "last"}
+    assert (status, len(answer["data"])) == (200, 10)
+    assert answer["links"].keys() == {"first", "self", "next", "last"}
+
+
+@pytest.mark.parametrize(("generation", "state"), [("v4", "open"), ("v5", "finished")])
+def test_a_page_after_the_last_one_has_the_number_of_pages(serve, generation, state):
+    server = serve(generation)
+    first, _, _ = server.create_subtask(3).runs
+    server.store.mark_started(first)
+    server.store.finish(first, "completed", server.contract.wrap_result(b"1"))
+    query = {"task_id": "2", "state": state, "page": "1000000", "per_page": "1"}
+    status, answer = server.send("GET", "run", **query)
+
+    assert (status, answer["data"]) == (200, [])
+    assert answer["links"]["last"].endswith("page=2" if state == "open" else "page=1")
+    assert server.connect().count_finished(2, 3) == 1
+
+
+@pytest.mark.parametrize("generation", ["v4", "v5"])
+def test_a_platform_without_finished_runs_has_no_last_page(serve, generation):
+    server = serve(generation)
+    runs = server.create_subtask(3).runs
+    assert server.connect().count_finished(2, 3) == 0
+    for run in runs:
+        server.store.finish(run, "crashed")
+    assert server.connect().count_finished(2, 3) == 3
 
 
 @pytest.mark.parametrize("path", ["run", "result"])
@@ -168,6 +193,20 @@ def test_a_page_has_ten_items_and_a_link_to_the_next(server_with_25_runs, path):
         "last": f"/api/{path}?task_id=2&page=3",
         "next": f"/api/{path}?task_id=2&page=2",
     }
+
+
+@pytest.mark.parametrize("size", [7, 25, 100])
+def test_a_master_reads_all_pages_of_a_list(server_with_25_runs, monkeypatch, size):
+    monkeypatch.setattr(_proxy, "PAGE_SIZE", size)
+    connection = server_with_25_runs.connect()
+
+    assert [run.run_id for run in connection.read_run_states(2)] == list(range(1, 26))
+    for run in server_with_25_runs.store.task(2).runs:
+        server_with_25_runs.store.mark_started(run)
+        server_with_25_runs.store.finish(run, "completed", b"1")
+    outputs = connection.read_outputs(2)
+    assert len(outputs) == 25
+    assert len([path for _, path, _ in server_with_25_runs.requests if path == "result"]) == -(-25 // size)
 
 
 def test_a_page_has_the_requested_size(server_with_25_runs):
@@ -267,7 +306,9 @@ def test_all_runs_are_read_with_one_request(serve):
     connection = server.connect()
 
     assert sorted(run.run_id for run in connection.read_run_states(task.id)) == [run.id for run in task.runs]
-    assert [query for _, path, query in server.requests if path == "run"] == [{"task_id": str(task.id)}]
+    assert [query for _, path, query in server.requests if path == "run"] == [
+        {"task_id": str(task.id), "page": "1", "per_page": "100"}
+    ]
 
 
 class BlobServer(http.server.BaseHTTPRequestHandler):
@@ -391,7 +432,7 @@ def test_waiting_for_results_survives_long_but_not_permanent_failures(server, cl
     for question in (
         connection.read_run_states,
         connection.read_outputs,
-        connection.is_under_way,
+        connection.read_progress,
         connection.read_task,
     ):
         server.failures = [MASKED] * 50

@@ -24,9 +24,10 @@ DEFAULTS = {row[0]: row[1] for row in ROWS}
 ARRAYS = "[arrays](functions.md#arrays-and-tables-as-arguments)"
 IN_WORDS = {3600.0: "one hour", 7 * 24 * 3600.0: "one week"}
 FIRST_POLLS = (
-    f"{100 * _polling.QUICK_SHARE:g} % of the elapsed time, {_polling.FIRST_PERIOD} to {_polling.QUICK_PERIOD} s, "
-    f"in the first {_polling.QUICK_TIME:g} s"
+    f"the elapsed time, {_polling.FIRST_PERIOD} to {_polling.QUICK_PERIOD} s, in the first {_polling.QUICK_TIME:g} s; "
+    f"at least {_polling.PAUSE_PER_RESPONSE_TIME:g} times the last response time"
 )
+REQUESTS = f"{_polling.REQUEST_CREDIT}, and 2 for each further subtask (3 at v5); none from 100 s on"
 LATER_POLLS = (
     f"{_polling.PERIOD:g} s, or {100 * _polling.PERIOD_SHARE:g} % of the elapsed time if that is longer, "
     f"at most {_polling.LONGEST_PERIOD:g} s"
@@ -63,7 +64,7 @@ SLOW_POLLS = f"{_results.PAUSE_PER_REQUEST_TIME:g} times the platform's last res
         ("other runs after the first failure", COLLECTION),
         ("first polling intervals", FIRST_POLLS),
         ("later polling intervals", LATER_POLLS),
-        ("requests beyond one a second", f"{_polling.REQUEST_CREDIT}, and about 6 for each subtask"),
+        ("requests beyond one a second", REQUESTS),
         (
             "v5: active run, before its result counts as lost",
             f"{_runs.LOSS_FACTOR:g} times the longest comparable run, at least {_runs.LOSS_TIME:g} s",

@@ -30,7 +30,9 @@ def make_reference(kind: str, id_: int, methods: Sequence[str] = ()) -> dict[str
 
 
 def paginate(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[str, object]:
-    """Return ``data`` and ``links``: all items, or the requested page (default size: 10 items).
+    """Return ``data`` and ``links`` of the requested page: by default the first one, with 10 items.
+
+    The links show the number of pages, also if the requested page is after the last one.
 
     Raises:
         ValueError: the page or its size is not a positive number.
@@ -40,13 +42,13 @@ def paginate(items: Sequence[object], path: str, query: Mapping[str, str]) -> di
     def link(number: int) -> str:
         return f"/api/{path}?{parameters}{'&' if parameters else ''}page={number}"
 
-    if not query.keys() & {"page", "per_page"}:
-        return {"data": list(items), "links": {"first": link(1), "self": link(1), "last": link(1)}}
     size, number = int(query.get("per_page", "10")), int(query.get("page", "1"))
     if size < 1 or number < 1:
         raise ValueError("pages are counted from 1")
-    last = max(1, -(-len(items) // size))
-    links = {"first": link(1), "self": link(number), "last": link(last)}
+    last = -(-len(items) // size)
+    links = {"first": link(1), "self": link(number)}
+    if last:
+        links["last"] = link(last)
     if number < last:
         links["next"] = link(number + 1)
     if number > 1:

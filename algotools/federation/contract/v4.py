@@ -45,7 +45,9 @@ class V4Api(NodeContract):
                 return 400, {"msg": "No task id found in request from algorithm"}
             case ["GET", "run" | "result" as kind] if task := platform.task(int(query.get("task_id", 0))):
                 show = self.show_run if kind == "run" else self.show_result
-                return 200, rest.paginate([show(run, platform) for run in reversed(task.runs)], path, query)
+                runs = [run for run in reversed(task.runs) if self.is_selected(run, query.get("state", ""))]
+                page = rest.paginate(runs, path, query)
+                return 200, {**page, "data": [show(run, platform) for run in cast("list[RunRecord]", page["data"])]}
             case ["GET", "organization"]:
                 if query.get("collaboration_id", str(platform.collaboration_id)) != str(platform.collaboration_id):
                     return rest.MASKED
@@ -62,6 +64,10 @@ class V4Api(NodeContract):
                 return 200, {"addresses": []}
             case _:
                 return rest.MASKED
+
+    def is_selected(self, run: RunRecord, state: str) -> bool:
+        """Return whether a query for runs in a state selects a run. v4 only knows the state ``open``."""
+        return state != "open" or run.finished_at is None
 
     def show_task(self, task: TaskRecord, platform: Platform) -> Item:
         """See ``NodeContract.show_task``. A database has its label, and its other options as JSON text."""

@@ -53,6 +53,10 @@ class _V5Api(V4Api):
     input_key = "arguments"
     has_vpn = False
 
+    def is_selected(self, run: RunRecord, state: str) -> bool:
+        """See ``V4Api``. v5 knows more states; those of whole tasks are not imitated."""
+        return state != "finished" or run.finished_at is not None
+
     def show_task(self, task: TaskRecord, platform: Platform) -> Item:
         """See ``NodeContract.show_task``."""
         groups = cast("list[list[Item]]", task.databases)

@@ -2,15 +2,21 @@
 
 How a master waits: the node's proxy cannot notify a master, so the client polls; see ``_polling`` for the times.
 
-* The response with the state of all runs can be large, because it includes inputs and logs. So most polls only read
-  whether the task is still under way. Full checks of every run follow at growing intervals, up to a minute. They find
-  nodes that are offline, and results that a node has lost.
+* A full check reads the state of each run. The response also contains the input of each run: with an array of 1e7
+  numbers as an argument, 142 MB for each organization. No generation has a request for the states alone.
+* So most polls only read the progress of the task, which is a few hundred bytes. Full checks follow at growing
+  intervals, up to a minute. They find nodes that are offline, and results that a node has lost.
 * Without a quorum, the first failed run decides. v3, v4 and v5 count a task as failed after its first failed run, while
-  other runs go on. ``is_under_way`` is then false, so the poll becomes a full check.
-* The task's status does not show how many runs are completed. So with a quorum, every poll is a full check.
+  other runs go on. The progress is then unclear, so the poll becomes a full check.
+* If all runs are completed, the outputs are fetched without another full check. v5 is an exception: the durations of
+  its runs show later whether a result is lost.
+* The progress does not show how many runs are completed. So with a quorum, every poll is a full check.
+* A full check that takes a quarter of a second counts as slow. Slow checks take at most 5 % of the time, and they are
+  left out whenever a smaller response shows that no run has finished: with a quorum, the number of finished runs
+  (v4, v5).
 * A slow answer means a busy platform. So the pause is at least three times the duration of the last poll.
 * Outputs are fetched once, after the last run has finished, because the platform sends those of all runs together. An
-  author who iterates with ``as_completed`` wants each result early; then every poll is a full check.
+  author who iterates with ``as_completed`` wants each result early, which is then handled as a quorum is.
 """
 
 from __future__ import annotations
@@ -30,6 +36,9 @@ from algotools.runtime.logs import read_failure
 
 PAUSE_PER_REQUEST_TIME = 3.0
 """Lower limit of the pause between two polls, as a multiple of the time that the last poll took."""
+
+SLOW_CHECK, PAUSE_PER_SLOW_CHECK = 0.25, 20.0
+"""Seconds of a slow full check; seconds to the next full check, as a multiple of the duration of a slow one."""
 
 FIRST_FULL_CHECK, FULL_CHECK_SHARE, FULL_CHECK_INTERVAL = 3.0, 0.5, 60.0
 """Seconds between two full checks: half of the time waited so far, 3 to 60 s."""
@@ -84,7 +93,9 @@ class Results(Sequence[Any]):
         self._grace_end = self._collection_end = math.inf
         self._offline_since: dict[int, float] = {}
         self._reminded: set[int] = set()
-        self._next_poll = self._next_full_check = -math.inf
+        self._next_poll = self._start + pace.choose_first_period(self._start)
+        self._next_full_check = self._next_slow_check = self._next_count = -math.inf
+        self._check_time = self._response_time = 0.0
         self._completed: set[int] = set()
         self._values: dict[int, Any] = {}
         self._failures: dict[int, str] = {}
@@ -127,8 +138,8 @@ class Results(Sequence[Any]):
         )
 
     def check_all(self) -> None:
-        """Poll once, and read the state of every run."""
-        self._poll(is_full=True)
+        """Poll once, and notice every run that has finished."""
+        self._poll(needs_each=True)
 
     def _collect_all(self) -> list[Any]:
         self._on_read(self._runs.task_id)
@@ -162,12 +173,12 @@ class Results(Sequence[Any]):
         """Return whether reading can return or raise: all runs have finished, or too many have failed."""
         return self._is_settled or not self._list_pending() or time.monotonic() >= self._collection_end
 
-    def _poll(self, *, eager: bool = False, is_full: bool = False) -> None:
+    def _poll(self, *, eager: bool = False, needs_each: bool = False) -> None:
         """Pause until the next poll is due, then check the task, and fetch results if there are any.
 
         Args:
             eager: fetch each result as soon as its run has finished, instead of all results at the end.
-            is_full: check every run.
+            needs_each: notice each run as soon as it has finished, but fetch all results at the end.
         """
         with self._runs.lock:
             if not self._list_pending():  # another thread has read the last result meanwhile
@@ -179,17 +190,54 @@ class Results(Sequence[Any]):
             if (pause := due - now) > 0:
                 time.sleep(pause)
                 now = time.monotonic()
-            is_full = is_full or eager or (self._limits.quorum is not None and not self._limits.wait_for_all)
-            is_full = is_full or now >= min(self._next_full_check, self._runs.next_check, self._deadline)
-            if is_full or not self._runs.is_under_way(now):
-                self._check_runs(now, eager=eager)
+            needs_each = needs_each or eager or (self._limits.quorum is not None and not self._limits.wait_for_all)
+            states = self._read_changes(now, needs_each=needs_each)
+            if states is not None:
+                self._handle_states(now, states, eager=eager)
             end = time.monotonic()
-            period = self._pace.choose_period(now, self._start, self._runs.method, self._limits.interval)
-            self._next_poll = max(now + period, end + PAUSE_PER_REQUEST_TIME * (end - now))
+            if self._check_time < SLOW_CHECK:
+                self._response_time = end - now
+            elif states is not None:
+                self._next_count = end + PAUSE_PER_REQUEST_TIME * (end - now)
+            limit, response_time = self._limits.interval, self._response_time
+            period = self._pace.choose_period(now, self._start, self._runs.method, limit, response_time)
+            self._next_poll = max(now + period, end + PAUSE_PER_REQUEST_TIME * response_time)
 
-    def _check_runs(self, now: float, *, eager: bool) -> None:
-        """Read the state of every run, give up on lost runs, and fetch the results that are due."""
-        runs = self._runs.read_states(now)
+    def _read_changes(self, now: float, *, needs_each: bool) -> Mapping[int, RunState] | None:
+        """Return the state of the run at each organization; None if nothing has to be done yet.
+
+        Slow full checks do not delay the polls with small responses, but full checks because of such a response.
+        """
+        is_due = now >= max(min(self._next_full_check, self._runs.next_check), self._next_slow_check)
+        if is_due or now >= min(self._deadline, self._grace_end):
+            return self._read_states(now)
+        is_slow = self._check_time >= SLOW_CHECK
+        if is_slow and (needs_each or self._failures) and now >= self._next_count:
+            has_news = self._runs.has_new_results(now)
+            self._response_time = time.monotonic() - now
+            return None if has_news is False else self._read_states(now)
+        if is_slow or not needs_each:
+            progress = self._runs.read_progress(now)
+            self._response_time = time.monotonic() - now
+            if progress == "active" or (is_slow and self._failures and progress == "unclear"):
+                return None
+            if progress == "completed" and (is_slow or not self._runs.needs_durations):
+                states = self._runs.complete(now - self._start)
+                if states is not None:
+                    return states
+        return self._read_states(now)
+
+    def _read_states(self, now: float) -> Mapping[int, RunState]:
+        """Read the state of each run: a full check."""
+        start = time.monotonic()
+        states = self._runs.read_states(now)
+        end = time.monotonic()
+        self._check_time = end - start
+        self._next_slow_check = end + PAUSE_PER_SLOW_CHECK * self._check_time if self._check_time >= SLOW_CHECK else now
+        return states
+
+    def _handle_states(self, now: float, runs: Mapping[int, RunState], *, eager: bool) -> None:
+        """Record finished and failed runs, give up on lost runs, and fetch the results that are due."""
         unfinished: dict[int, RunState | None] = {}
         for organization in self._list_pending():
             run = runs.get(organization)
@@ -206,7 +254,7 @@ class Results(Sequence[Any]):
             if loss := self._explain_loss(organization, run, now):
                 self._failures[organization] = loss
                 del unfinished[organization]
-        # `is_under_way` does not show whether nodes are online. So while a node is offline, full checks are frequent.
+        # The progress does not show whether nodes are online. So while a node is offline, full checks are frequent.
         # Otherwise a node that was back for less than a minute would still count as offline for all of OFFLINE_LIMIT.
         longest = OFFLINE_CHECK_INTERVAL if self._offline_since else FULL_CHECK_INTERVAL
         self._next_full_check = now + min(max(FIRST_FULL_CHECK, FULL_CHECK_SHARE * (now - self._start)), longest)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 import msgspec
 
 from algotools.runtime.client._polling import Pace
-from algotools.runtime.client.connection import Connection, RunState
+from algotools.runtime.client.connection import Connection, Progress, RunState
 
 LOSS_TIME, LOSS_FACTOR = 10.0, 5.0
 """A run counts as lost if it has been active for 5 times the longest comparable duration, but not before 10 s."""
@@ -68,21 +68,56 @@ class SubtaskRuns:
         """Held during a poll: an author may read results in several threads."""
         self._repetitions: dict[int, list[int]] = {}
         self._finished: dict[int, Attempt] = {}
+        self._last_attempts: dict[int, Attempt] = {}
+        """The first attempt of each organization, as read by the last full check."""
         self._active_since: dict[int, float] = {}
         self._next_comparison = -math.inf
         self.next_check = math.inf
         """Time at which the states should be read again, because a run may then count as lost."""
 
-    def is_under_way(self, now: float) -> bool:
-        """Return whether the subtask certainly has unfinished runs and no failed ones. The request is cheap."""
+    def read_progress(self, now: float) -> Progress:
+        """Return the progress of the subtask: ``unclear`` while a repetition is unfinished. The response is small."""
         if any(organization not in self._finished for organization in self._repetitions):
-            return False
+            return "unclear"
         self._pace.count_request(now)
-        return self._connection.is_under_way(self.task_id)
+        return self._connection.read_progress(self.task_id)
+
+    def has_new_results(self, now: float) -> bool | None:
+        """Return whether runs have finished since the last full check; None if only a full check shows it."""
+        if any(organization not in self._finished for organization in self._repetitions):
+            return None
+        count = self._connection.count_finished(self.task_id, len(self._last_attempts))
+        if count is None:
+            return None
+        self._pace.count_request(now)
+        return count != len(self._finished)
+
+    @property
+    def needs_durations(self) -> bool:
+        """Whether durations of runs are used, to find lost results."""
+        return self._connection.may_lose_results
+
+    def complete(self, seconds: float) -> dict[int, RunState] | None:
+        """Return the states of all runs of a subtask that is completed, without a request.
+
+        Args:
+            seconds: the time since the subtask was sent, which is not less than the duration of any run.
+
+        Returns:
+            The state of the run at each organization; None if a full check is necessary.
+        """
+        if self._repetitions or self._last_attempts.keys() != self._names.keys():
+            return None
+        for organization, (task_id, run) in self._last_attempts.items():
+            if organization not in self._finished:
+                state = msgspec.structs.replace(run, status="completed", is_finished=True, duration=seconds)
+                self._finish(organization, [(task_id, state)])
+        return {organization: run for organization, (_, run) in self._finished.items()}
 
     def read_states(self, now: float) -> dict[int, RunState]:
         """Return the state of the run at each organization, and send the requests of lost runs again."""
         attempts = self._read_attempts(now)
+        self._last_attempts = {organization: runs[0] for organization, runs in attempts.items()}
         for organization, runs in attempts.items():
             finished = [attempt for attempt in runs if attempt[1].is_finished]
             if organization not in self._finished and finished:

@@ -79,11 +79,13 @@ class Subtasks:
     @cached_property
     def organizations(self) -> Mapping[int, str]:
         """Id and name of each organization of the collaboration."""
+        self._pace.count_request(time.monotonic())
         return self.connection.list_organizations()
 
     @cached_property
     def recipients(self) -> list[int]:
         """The organizations that the master's own task was sent to."""
+        self._pace.count_request(time.monotonic())
         return self.connection.list_recipients()
 
     def assign_arguments(
@@ -161,6 +163,7 @@ class Subtasks:
     ) -> tuple[Item, Results]:
         def send_again(organization: int) -> int:
             repetition = {organization: arguments[organization]}
+            self._pace.count_request(time.monotonic())
             return int(self.connection.create_task(method, repetition, name, description)["id"])
 
         task = self.connection.create_task(method, arguments, name, description)

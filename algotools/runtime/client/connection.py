@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -11,6 +11,9 @@ from algotools.task import Identity
 
 Item: TypeAlias = dict[str, Any]
 """A task, run, organization or collaboration, with the fields of v4's server at nodes of every generation."""
+
+Progress: TypeAlias = Literal["active", "completed", "unclear"]
+"""The progress of a subtask. ``active``: no run has failed, and some are unfinished; ``completed``: all runs are."""
 
 
 class RunState(Struct, frozen=True, kw_only=True):
@@ -50,11 +53,17 @@ class Connection(Protocol):
     ) -> Item:
         """Create a subtask for an rpc, with arguments for each organization id; return the subtask."""
 
-    def is_under_way(self, task_id: int) -> bool:
-        """Return whether a subtask certainly has unfinished runs. The request is cheap; in case of doubt, false."""
+    def read_progress(self, task_id: int) -> Progress:
+        """Return the progress of a subtask. The response is small; in case of doubt, it is ``unclear``."""
+
+    def count_finished(self, task_id: int, run_count: int) -> int | None:
+        """Return how many of the *run_count* runs of a subtask have a finishing time; None without such a request.
+
+        The response is small. A run that has failed before its start may never have a finishing time.
+        """
 
     def read_run_states(self, task_id: int) -> Sequence[RunState]:
-        """Return the state of each run of a subtask."""
+        """Return the state of each run of a subtask. The response contains the input of each run."""
 
     def read_durations(self, method: str) -> list[float]:
         """Return durations of runs of a method that other masters of this master's task have sent.

@@ -5,6 +5,7 @@ convert responses to v4's fields. Some oddities of the generations:
 
 * v4 and v5 count a task as failed as soon as one of its runs has failed, while the others go on.
 * v4's and v5's servers list the newest run first. A master expects the order in which it named the organizations.
+* v4's and v5's servers return a list in pages, and only the first ten items if the request does not name a page.
 * A proxy answers 500 for an id that does not exist, as for a fault that passes. So a request for an id that only the
   author gave is retried for seconds, and one for a task that certainly exists for minutes.
 * From 4.13 on, a server may keep inputs and results in a blob store. JSON then contains only a name.
@@ -14,23 +15,22 @@ convert responses to v4's fields. Some oddities of the generations:
 
 from __future__ import annotations
 
-import ast
-import datetime
 import itertools
-import re
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Optional, cast
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
 from algotools.errors import AlgotoolsError, ProxyError, TokenError
-from algotools.runtime.client.connection import Item, RunState
+from algotools.runtime.client.connection import Item, Progress, RunState
 from algotools.runtime.client.http import RETRY_TIME, Http
 from algotools.runtime.contract import FINAL_STATUSES, Contract
+from algotools.runtime.contract._run_fields import clean_log, find_hint, measure_duration
 from algotools.runtime.contract.environment import read_token
 from algotools.runtime.contract.files import RICH_FORMAT
 from algotools.task import Task
@@ -47,14 +47,14 @@ TASK_HINT = "most often there is no task of this id that this master may read; "
 UNDER_WAY = frozenset({"pending", "initializing", "active"})
 """The statuses of a task of which no run has failed, and some are unfinished."""
 
+PAGE_SIZE = 100
+"""Number of items of a list in one response."""
+
+FAR_PAGE = 1_000_000
+"""A page after the last one. The response has no items, but its links show how many pages there are."""
+
 NEWEST_SUBTASKS = 3
 """Number of other masters' subtasks whose runs are compared with a run that may be lost."""
-
-LOG_HINTS = {
-    "Marked as failed because sibling run": "not started, because another organization's run had failed",
-    "Node does not allow sharing algorithm logs": "its node does not share logs",
-}
-"""Text that the platform itself writes into a run's log -> the reason of the failure."""
 
 
 @contextmanager
@@ -162,9 +162,15 @@ class BaseConnection(ABC):
         return self._convert_task(task)
 
     @convert_format_errors()
-    def is_under_way(self, task_id: int) -> bool:
+    def read_progress(self, task_id: int) -> Progress:
         """See ``Connection``. A task counts as failed after its first failed run, even if others go on."""
-        return self.read_task(task_id)["status"] in UNDER_WAY
+        status = self.read_task(task_id)["status"]
+        return "active" if status in UNDER_WAY else "completed" if status == "completed" else "unclear"
+
+    def count_finished(self, task_id: int, run_count: int) -> int | None:
+        """See ``Connection``. v3 has no such request."""
+        del task_id, run_count
+        return None
 
     def read_durations(self, method: str) -> list[float]:
         """See ``Connection``. Only v5 loses results, so only its connection searches for comparable runs."""
@@ -237,6 +243,7 @@ class _Result(msgspec.Struct):
 
 class _Results(msgspec.Struct):
     data: list[_Result]
+    links: dict[str, str] = {}
 
 
 class V4Connection(BaseConnection):
@@ -266,7 +273,7 @@ class V4Connection(BaseConnection):
                 status=item["status"],
                 is_finished=item["status"] in FINAL_STATUSES,
                 log=item.get("log") or "",
-                hint=next((hint for text, hint in LOG_HINTS.items() if text in (item.get("log") or "")), ""),
+                hint=find_hint(item.get("log") or ""),
                 is_node_online=not item.get("node") or item["node"].get("status") == "online",
                 duration=measure_duration(item),
             )
@@ -277,17 +284,32 @@ class V4Connection(BaseConnection):
     def read_outputs(self, task_id: int) -> dict[int, bytes]:
         """See ``Connection``. Results in the blob store are downloaded."""
         results = {}
-        for item in self._http.get_as(
-            _Results, "result", self._select_retry_time(task_id), TASK_HINT, task_id=task_id
-        ).data:
-            if not item.has_result:
-                continue
-            if item.blob_storage_used:
-                output = self._http.download(f"blobstream/{msgspec.json.decode(item.result, type=str)}")
-            else:
-                output = msgspec.json.decode(item.result, type=bytes)
-            results[item.run.id] = self._contract.unwrap_result(output)
-        return results
+        retry_time, number = self._select_retry_time(task_id), 0
+        while True:
+            number += 1
+            selection = {"task_id": task_id, "page": number, "per_page": PAGE_SIZE}
+            page = self._http.get_as(_Results, "result", retry_time, TASK_HINT, **selection)
+            for item in page.data:
+                if not item.has_result:
+                    continue
+                if item.blob_storage_used:
+                    output = self._http.download(f"blobstream/{msgspec.json.decode(item.result, type=str)}")
+                else:
+                    output = msgspec.json.decode(item.result, type=bytes)
+                results[item.run.id] = self._contract.unwrap_result(output)
+            if "next" not in page.links:
+                return results
+
+    @convert_format_errors()
+    def count_finished(self, task_id: int, run_count: int) -> int | None:
+        """See ``Connection``. v4 can select the runs without a finishing time."""
+        return run_count - self._count_runs(task_id, "open")
+
+    def _count_runs(self, task_id: int, state: str) -> int:
+        """Return the number of runs of a task in a state, which is the number of pages of one run."""
+        selection = {"task_id": task_id, "state": state, "page": FAR_PAGE, "per_page": 1}
+        links = cast("Item", self._http.get("run", self._select_retry_time(task_id), TASK_HINT, **selection))["links"]
+        return int(parse_qs(urlsplit(links["last"]).query)["page"][0]) if "last" in links else 0
 
     def list_databases(self) -> list[Item]:
         """See ``Connection``."""
@@ -311,9 +333,16 @@ class V4Connection(BaseConnection):
         return status is not None and bool(status["blob_store_enabled"])
 
     def _fetch_list(self, path: str, retry_time: float = RETRY_TIME, **query: object) -> list[Item]:
-        """Fetch all items of a list. A query without a page number returns all pages at once."""
+        """Fetch all items of a list, page by page."""
         hint = TASK_HINT if "task_id" in query else ""
-        return list(cast("Item", self._http.get(path, retry_time, hint, **query))["data"])
+        items: list[Item] = []
+        for number in itertools.count(1):
+            selection = {**query, "page": number, "per_page": PAGE_SIZE}
+            page = cast("Item", self._http.get(path, retry_time, hint, **selection))
+            items += page["data"]
+            if "next" not in page["links"]:
+                break
+        return items
 
 
 class V5Connection(V4Connection):
@@ -324,7 +353,7 @@ class V5Connection(V4Connection):
 
     def read_durations(self, method: str) -> list[float]:
         """See ``Connection``. The other masters' subtasks have the same parent; read the newest few."""
-        tasks = self._fetch_optional_list(f"task?parent_id={self.identity.task_id}")
+        tasks = self._fetch_optional_list(f"task?parent_id={self.identity.task_id}")  # sorted, the newest first
         others = [task for task in tasks if task.get("method") == method and task.get("id") not in self._created]
         newest = sorted(others, key=lambda task: int(task["id"]))[-NEWEST_SUBTASKS:]
         runs = itertools.chain.from_iterable(self._fetch_optional_list(f"run?task_id={task['id']}") for task in newest)
@@ -332,10 +361,16 @@ class V5Connection(V4Connection):
         return [duration for duration in durations if duration is not None]
 
     def _fetch_optional_list(self, path: str) -> list[Item]:
-        """Fetch a list that the server may refuse; an empty list then."""
-        response = self._http.get_optional(path)
+        """Fetch the first page of a list that the server may refuse; an empty list then."""
+        response = self._http.get_optional(f"{path}&page=1&per_page={PAGE_SIZE}")
         items = response.get("data") if isinstance(response, dict) else None
         return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+
+    @convert_format_errors()
+    def count_finished(self, task_id: int, run_count: int) -> int | None:
+        """See ``Connection``. v5 selects open runs by their whole task, but finished runs one by one."""
+        del run_count
+        return self._count_runs(task_id, "finished")
 
     def list_databases(self) -> list[Item]:
         """See ``Connection``. v5 groups tables by argument; return one list of all tables."""
@@ -357,31 +392,3 @@ class V5Connection(V4Connection):
         if item.get("node"):
             run["node"] = {"ip": None, **item["node"]}
         return run
-
-
-def measure_duration(item: Item) -> float | None:
-    """Return the seconds from the start of a run to its end; None if it has not finished, or without these times."""
-    start, end = item.get("started_at"), item.get("finished_at")
-    try:
-        times = [datetime.datetime.fromisoformat(str(text).removesuffix("+00:00")) for text in (start, end)]
-        return max(0.0, (times[1] - times[0]).total_seconds())
-    except (ValueError, TypeError):  # not a time, or only one of the two has an offset
-        return None
-
-
-_HEADING = re.compile(r"LOGS of POD .*? \(created by job .*?\)\s*")
-
-
-def clean_log(log: str) -> str:
-    """Return a run's log as its container wrote it; after several attempts, the log of the last.
-
-    5.0's nodes put a heading before the log of each attempt. 5.0.3 stores the ``repr`` of a bytes object.
-    """
-    text = _HEADING.split(log)[-1].strip()
-    if text[:2] not in ("b'", 'b"'):
-        return text
-    try:
-        data = ast.literal_eval(text)
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return text
-    return data.decode(errors="replace") if isinstance(data, bytes) else text

@@ -11,14 +11,14 @@ from typing import Any, cast
 
 import msgspec
 
-from algotools.runtime.client.connection import Item, RunState
+from algotools.runtime.client.connection import Item, Progress, RunState
 from algotools.runtime.contract._proxy import (
     TASK_HINT,
     UNDER_WAY,
     BaseConnection,
     convert_format_errors,
-    measure_duration,
 )
+from algotools.runtime.contract._run_fields import measure_duration
 
 
 class V3Connection(BaseConnection):
@@ -41,10 +41,13 @@ class V3Connection(BaseConnection):
         return {"database": self.identity.databases}
 
     @convert_format_errors()
-    def is_under_way(self, task_id: int) -> bool:
+    def read_progress(self, task_id: int) -> Progress:
         """See ``Connection``. A task is complete after its last run, but its status is that of a failed run."""
         item = self._fetch_item("task", task_id, self._select_retry_time(task_id))
-        return item.get("complete") is False and (item.get("status") or "pending") in UNDER_WAY
+        status = item.get("status") or "pending"
+        if item.get("complete") is False and status in UNDER_WAY:
+            return "active"
+        return "completed" if item.get("complete") is True and status == "completed" else "unclear"
 
     @convert_format_errors()
     def read_run_states(self, task_id: int) -> list[RunState]:

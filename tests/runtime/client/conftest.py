@@ -11,7 +11,7 @@ from algotools.declare import functions
 from algotools.errors import ProxyError
 from algotools.runtime import logs
 from algotools.runtime.client import _results, _subtasks
-from algotools.runtime.client.connection import Item, RunState
+from algotools.runtime.client.connection import Item, Progress, RunState
 from algotools.task import Identity
 
 FINISHED = ("completed", "failed", "crashed", "killed by user", "non-existing Docker image")
@@ -66,10 +66,16 @@ class Nodes:
     """The times at which only the status of a task was read."""
     fetches: list[float] = field(default_factory=list)
     """The times at which results were fetched."""
+    counts: list[float] = field(default_factory=list)
+    """The times at which the number of finished runs was read."""
     requests: int = 0
     """The number of all requests."""
     request_time: float = 0.0
     """Seconds that a request for the state of all runs, or for the results, takes."""
+    latency: float = 0.0
+    """Seconds that any request takes."""
+    can_count: bool = True
+    """Whether the platform has a request for the number of finished runs (v4, v5)."""
     without_run: set[int] = field(default_factory=set)
     """Organizations for which the platform has created no run."""
     may_lose_results: bool = False
@@ -89,16 +95,22 @@ class Nodes:
     def identity(self) -> Identity:
         return Identity(task_id=1, node_id=2, organization_id=3, collaboration_id=4, image="image")
 
+    def _count_request(self, seconds: float = 0.0) -> None:
+        self.requests += 1
+        self.clock.now += self.latency + seconds
+
     def list_organizations(self) -> dict[int, str]:
+        self._count_request()
         return self.names
 
     def list_recipients(self) -> list[int]:
+        self._count_request()
         return self.recipients
 
     def create_task(
         self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
     ) -> Item:
-        self.requests += 1
+        self._count_request()
         sent = {organization: dict(kwargs) for organization, kwargs in arguments.items()}
         self.created.append((method, sent, self.clock.now))
         self.texts.append((name, description))
@@ -113,22 +125,32 @@ class Nodes:
             if organization not in self.without_run
         ]
 
-    def is_under_way(self, task_id: int) -> bool:
-        """Return the status as v4 and v5: a task counts as failed after its first failed run."""
-        self.requests += 1
+    def read_progress(self, task_id: int) -> Progress:
+        """Return the progress as v4 and v5: a task counts as failed after its first failed run."""
         self.status_polls.append(self.clock.now)
         runs = self._runs(task_id)
-        failed = any(run.is_finished and run.status != "completed" for run in runs)
-        return not failed and not all(run.is_finished for run in runs)
+        self._count_request()
+        if any(run.is_finished and run.status != "completed" for run in runs):
+            return "unclear"
+        return "completed" if all(run.is_finished for run in runs) else "active"
+
+    def count_finished(self, task_id: int, run_count: int) -> int | None:
+        if not self.can_count:
+            return None
+        self.counts.append(self.clock.now)
+        runs = self._runs(task_id)
+        assert run_count == len(runs)
+        self._count_request()
+        return sum(run.is_finished for run in runs)
 
     def read_run_states(self, task_id: int) -> Sequence[RunState]:
-        self.requests += 1
         self.checks.append(self.clock.now)
-        self.clock.now += self.request_time
-        return self._runs(task_id)
+        runs = self._runs(task_id)
+        self._count_request(self.request_time)
+        return runs
 
     def read_durations(self, method: str) -> list[float]:
-        self.requests += 1
+        self._count_request()
         return self.durations
 
     def list_databases(self) -> list[Item]:
@@ -175,9 +197,8 @@ class Nodes:
         )
 
     def read_outputs(self, task_id: int) -> Mapping[int, bytes]:
-        self.requests += 1
         self.fetches.append(self.clock.now)
-        self.clock.now += self.request_time
+        self._count_request(self.request_time)
         _, arguments, began = self.created[task_id - 1]
         elapsed = self.clock.now - began
         answers = {o: self._answer(task_id, o) for o in arguments}
