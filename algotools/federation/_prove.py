@@ -99,7 +99,7 @@ def make_splits(tables: Rows, person: str | None = None) -> Iterator[Split]:
     import numpy as np
 
     frame = next(iter(tables.values()))
-    units = [_number_units(table, person) for table in tables.values()]
+    units = _number_units(list(tables.values()), person)
     count = max((int(numbers.max()) + 1 for numbers in units if len(numbers)), default=0)
     rng = np.random.default_rng(_SEED)
     everything = np.arange(count)
@@ -116,20 +116,27 @@ def make_splits(tables: Rows, person: str | None = None) -> Iterator[Split]:
         yield _split(f"a random split over {nodes} nodes", tables, units, parts)
     if person is None and len(tables) == 1:
         for name in _list_grouping_columns(frame):
-            order = np.argsort(frame[name].astype(str).to_numpy(), kind="stable")
+            order = np.argsort(_to_texts(frame[name]).to_numpy(), kind="stable")
             yield _split(f"rows sorted by {name!r} over 3 nodes", tables, units, np.array_split(order, 3))
 
 
-def _number_units(table: pd.DataFrame, person: str | None) -> Any:
-    """Return a number for each row; rows with the same number stay together."""
+def _number_units(tables: Sequence[pd.DataFrame], person: str | None) -> list[Any]:
+    """Return a number for each row of each table; rows with the same number stay together, also of two tables."""
     import numpy as np
     import pandas as pd
 
     if person is None:
-        return np.arange(len(table))
-    if person not in table.columns:
+        return [np.arange(len(table)) for table in tables]
+    if not all(person in table.columns for table in tables):
         raise FederationError(f"person= names no column of the frame: {person!r}")
-    return pd.factorize(table[person].astype(str), sort=True)[0]
+    texts = [_to_texts(table[person]) for table in tables]
+    numbers = pd.factorize(pd.concat(texts, ignore_index=True), sort=True)[0]
+    return np.split(numbers, np.cumsum([len(table) for table in tables])[:-1])
+
+
+def _to_texts(column: Any) -> Any:
+    """Return the values of a column as texts. A missing value is a text, too: ``astype(str)`` of pandas 3 keeps it."""
+    return column.astype(object).map(str)
 
 
 def _split(description: str, tables: Rows, units: Sequence[Any], nodes: Sequence[Any]) -> Split:
@@ -146,7 +153,7 @@ def _split(description: str, tables: Rows, units: Sequence[Any], nodes: Sequence
 def _list_grouping_columns(frame: pd.DataFrame) -> list[str]:
     """Return columns with few distinct values, which are probably groups."""
     most = min(_MOST_LEVELS, len(frame) - 1)
-    columns = [name for name in frame.columns if 1 < frame[name].astype(str).nunique() <= most]
+    columns = [name for name in frame.columns if 1 < _to_texts(frame[name]).nunique() <= most]
     return columns[:_MOST_SORTED_COLUMNS]
 
 
