@@ -97,11 +97,15 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
     for function in description["functions"]:
         step = function.get("step", "compute")
         kind = function["role"] if step == "compute" else step
+        if origin := function.get("derived_from"):
+            kind += f", derived from {origin}"
         console.print(
             f"\n[bold cyan]{make_printable(function['method'])}[/bold cyan] [dim]({make_printable(kind)})[/dim]"
         )
         if text := function.get("description"):
             console.print(Padding(make_printable(text), (0, 0, 0, 2)))
+        if number := function.get("minimum_organizations"):
+            console.print(f"  [dim]needs at least {make_printable(number)} organizations[/dim]")
         for database in function.get("databases", ()):
             label = database.get("label")
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"

@@ -12,6 +12,7 @@ from typing import Any
 import docstring_parser
 
 from algotools.declare import locate
+from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.errors import AlgotoolsError
 
@@ -20,7 +21,8 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
     """Return the name and the functions of an algorithm as JSON-compatible data.
 
     Each function has ``method``, ``role``, ``step``, ``description``, ``databases`` (parameter, form, label) and
-    ``arguments``: a JSON Schema that contains the docstring's description of each argument.
+    ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled function's master
+    has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master.
     """
     return {"algorithm": algorithm.name, "functions": [_describe_function(f) for f in algorithm.functions.values()]}
 
@@ -32,11 +34,21 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
     for parameter in docstring.params:
         if parameter.arg_name in schema["properties"] and parameter.description:
             schema["properties"][parameter.arg_name] |= {"description": " ".join(parameter.description.split())}
+    description = "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text)
+    pooling: dict[str, object] = {}
+    if function.derived_from is not None:
+        pooling = {"derived_from": function.derived_from}
+        description = (
+            f"The part of {function.derived_from} that runs at each node; only {function.derived_from} calls it."
+        )
+    elif isinstance(function, PooledFunction):
+        pooling = {"minimum_organizations": function.pooling.minimum_organizations}
     return {
         "method": function.method,
         "role": function.role,
         "step": function.step,
-        "description": "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text),
+        **pooling,
+        "description": description,
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
         "arguments": schema,
     }

@@ -7,14 +7,16 @@ the nodes contribute, round after round. ``runtime.pooled`` performs both.
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar, Union, cast, overload
 
 import msgspec
 
-from algotools.declare.annotations import INJECTED, Kind, Organization
+from algotools.declare.annotations import INJECTED, Kind, Organization, has_reference
 from algotools.declare.arguments import Parameter, Specification, specify
-from algotools.declare.functions import RegisteredFunction, add_to_registry, check_function
+from algotools.declare.functions import RegisteredFunction, add_to_registry, check_function, remove_from_registry
 from algotools.errors import DeclarationError
 from algotools.task import Role, RunInfo
 
@@ -43,12 +45,20 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
 class PooledFunction(RegisteredFunction):
     """A function that ``@federated`` derives: the master, or the rpc. A plain call calls the author's function."""
 
-    def __init__(self, function: Callable[..., object], role: Role, name: str, pooling: Pooling) -> None:
+    def __init__(
+        self,
+        function: Callable[..., object],
+        role: Role,
+        name: str,
+        pooling: Pooling,
+        derived_from: str | None = None,
+    ) -> None:
         super().__init__(function, role, name)
         self._self_pooling = pooling
         self._self_partial: PooledFunction | None = None
+        self._self_derived_from = derived_from
         if role == "master":
-            self._self_partial = PooledFunction(function, "rpc", f"{function.__name__}_partial", pooling)
+            self._self_partial = PooledFunction(function, "rpc", f"{function.__name__}_partial", pooling, name)
 
     @property
     def pooling(self) -> Pooling:
@@ -59,6 +69,16 @@ class PooledFunction(RegisteredFunction):
     def partial(self) -> PooledFunction:
         """The rpc that runs the function at one node; the rpc's own partial is itself."""
         return self._self_partial or self
+
+    @property
+    def derived_from(self) -> str | None:
+        """See ``RegisteredFunction``."""
+        return self._self_derived_from
+
+    @property
+    def kind(self) -> str:
+        """See ``RegisteredFunction``."""
+        return "a pooled function"
 
     @property
     def parts(self) -> tuple[RegisteredFunction, ...]:
@@ -76,7 +96,7 @@ class PooledFunction(RegisteredFunction):
         """The parameters of the derived function; see ``RegisteredFunction``."""
         if self._self_specification is None:
             declared = self.declared
-            _check_parameters(self, declared)
+            _check_parameters(self.__wrapped__, declared)
             if self._self_partial is None:
                 own = [p for p in declared.parameters if p.kind != "total"]
                 own += [_make_parameter(RUN, "run_info", RunInfo), _make_parameter(REQUEST, "argument", str, "")]
@@ -114,15 +134,19 @@ def _find_class(kind: Kind) -> type:
     return next(injected for injected, its_kind in INJECTED.items() if its_kind == kind)
 
 
-def _check_parameters(function: RegisteredFunction, declared: Specification) -> None:
+def _check_parameters(function: Callable[..., object], declared: Specification) -> None:
     kinds = [p.kind for p in declared.parameters]
+    arguments = {p.name for p in declared.arguments}
+    reserved = sorted({CLIENT, REQUEST, RUN} & {p.name for p in declared.parameters})
     fault = ""
     if kinds.count("total") != 1:
         fault = "declare exactly one parameter for the totals, for instance `total: Aggregator`"
     elif "data" not in kinds:
         fault = "declare a parameter for the rows, for instance `data: pd.DataFrame`"
-    elif any(p.name == ORGANIZATIONS for p in declared.arguments):
+    elif ORGANIZATIONS in arguments:
         fault = f"the derived master has an argument `{ORGANIZATIONS}`; rename this parameter"
+    elif reserved:
+        fault = f"the derived functions have a parameter `{reserved[0]}`; rename this parameter"
     if fault:
         raise DeclarationError(f"{function.__qualname__}: {fault}")
 
@@ -172,15 +196,10 @@ def federated(
     ... def mean(data: DataFrame, total: Aggregator, column: Column) -> float:
     ...     return total.sum(data[column]) / total.count(data[column])
     """
-    _check_options(minimum_organizations, quorum, tolerance, secure=secure)
     pooling = Pooling(minimum_organizations=minimum_organizations, quorum=quorum, tolerance=tolerance)
 
     def decorate(function: Callable[..., Any]) -> PooledFunction:
-        check_function(function, "federated")
-        master = PooledFunction(function, "master", name or function.__name__, pooling)
-        for part in master.parts:
-            add_to_registry(part)
-        return master
+        return register_pooled(function, name, pooling, secure=secure)
 
     if function is None:
         return decorate
@@ -189,12 +208,56 @@ def federated(
     return cast("Any", decorate(function))
 
 
-def _check_options(minimum_organizations: object, quorum: object, tolerance: object, *, secure: object) -> None:
+def register_pooled(
+    function: Callable[..., Any], name: str | None, pooling: Pooling, *, secure: bool = False
+) -> PooledFunction:
+    """Register the master and the rpc of a pooled function.
+
+    Raises:
+        DeclarationError: the declaration or an option is wrong, or another function has one of the method names.
+    """
+    check_function(function, "federated")
+    _check_options(function, name, pooling, secure=secure)
+    if (declared := _specify_early(function)) is not None:
+        _check_parameters(function, declared)
+    master = PooledFunction(function, "master", name or function.__name__, pooling)
+    add_to_registry(master)
+    try:
+        add_to_registry(master.partial)
+    except DeclarationError:
+        remove_from_registry(master)
+        raise
+    return master
+
+
+def _specify_early(function: Callable[..., object]) -> Specification | None:
+    """Return the parameters of the author's function; None if an annotation can be resolved only later."""
+    if any(has_reference(p.annotation) for p in inspect.signature(function).parameters.values()):
+        return None
+    with contextlib.suppress(DeclarationError):  # a field of a class has a forward reference
+        return specify(function, "federated")
+    return None
+
+
+def _check_options(function: Callable[..., object], name: object, pooling: Pooling, *, secure: object) -> None:
+    fault = ""
     if secure:
-        raise DeclarationError("secure=True is not available in this version; remove the option")
-    for name, value in {"minimum_organizations": minimum_organizations, "quorum": quorum}.items():
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if not (is_number and cast("int", value) >= 1) and not (name == "quorum" and value is None):
-            raise DeclarationError(f"{name} must be a whole number of at least 1")
-    if not isinstance(tolerance, (int, float)) or isinstance(tolerance, bool) or not 0 <= tolerance < 1:
-        raise DeclarationError("tolerance must be a number from 0 to 1, for instance 1e-9")
+        fault = "secure=True is not available in this version; remove the option"
+    elif name is not None and (not isinstance(name, str) or not name):
+        fault = "name= must be the name of a method, for instance name='master'"
+    elif not _is_count(pooling.minimum_organizations):
+        fault = "minimum_organizations must be a whole number of at least 1"
+    elif pooling.quorum is not None and not _is_count(pooling.quorum):
+        fault = "quorum must be a whole number of at least 1"
+    elif not _is_tolerance(pooling.tolerance):
+        fault = "tolerance must be a number from 0 to 1, for instance 1e-9"
+    if fault:
+        raise DeclarationError(f"{function.__qualname__}: {fault}")
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_tolerance(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 1

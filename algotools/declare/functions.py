@@ -66,6 +66,16 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
         """The functions that a task can call: this one, and those that are derived from it."""
         return (self,)
 
+    @property
+    def derived_from(self) -> str | None:
+        """The method of the master from whose function ``@federated`` has derived this rpc; otherwise None."""
+        return None
+
+    @property
+    def kind(self) -> str:
+        """The kind of the function, for a message."""
+        return _ROLES[self.role]
+
     def collect_literals(self) -> frozenset[str]:
         """Return the strings and names in the function's source. They are not data, so a message may contain them."""
         code = inspect.unwrap(self.__wrapped__).__code__
@@ -179,7 +189,7 @@ def check_function(function: Callable[..., Any], role: Declared) -> None:
     """
     if isinstance(function, RegisteredFunction):
         raise DeclarationError(
-            f"{function.__qualname__} is already {_ROLES[function.role]}; remove one of the decorators",
+            f"{function.__qualname__} is already {function.kind}; remove one of the decorators",
             rule="not-plain",
         )
     if any(is_kind(function) for is_kind in (iscoroutinefunction, isgeneratorfunction, isasyncgenfunction)):
@@ -206,6 +216,11 @@ def add_to_registry(new_function: RegisteredFunction) -> RegisteredFunction:
         del functions[method]
     functions[new_function.method] = new_function
     return new_function
+
+
+def remove_from_registry(function: RegisteredFunction) -> None:
+    """Remove a function from the registry, because a function that belongs to it is refused."""
+    _registry.get(_get_top_level_package(function.__module__), {}).pop(function.method, None)
 
 
 def _get_top_level_package(module: str) -> str:

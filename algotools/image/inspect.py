@@ -34,6 +34,8 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     role: str
     step: str = "compute"
+    derived_from: str | None = None
+    minimum_organizations: int | None = None
     description: str = ""
     databases: list[_LabelDatabase] = []
     arguments: _LabelArguments = _LabelArguments()

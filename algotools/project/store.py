@@ -145,13 +145,17 @@ def _find_readers(function: RegisteredFunction, algorithm: Algorithm) -> list[Re
 
 
 def _find_named_rpcs(master: RegisteredFunction) -> Iterator[RegisteredFunction]:
-    """Return the rpcs that the code of a master names: ``partial``, or ``module.partial``."""
+    """Return the rpcs that the code of a master names: ``partial``, or ``module.partial``.
+
+    The rpc of a pooled function is derived from the function itself.
+    """
+    yield from master.parts[1:]
     function = inspect.unwrap(master.__wrapped__)
     names = set(_read_code_names(function.__code__))
     values = [function.__globals__[name] for name in names if name in function.__globals__]
     modules = [vars(value) for value in values if isinstance(value, types.ModuleType)]
     values += [module[name] for module in modules for name in names if name in module]
-    return (value for value in values if isinstance(value, RegisteredFunction) and value.role == "rpc")
+    yield from (value for value in values if isinstance(value, RegisteredFunction) and value.role == "rpc")
 
 
 def _read_code_names(code: types.CodeType) -> Iterator[str]:
