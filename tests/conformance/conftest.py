@@ -68,6 +68,8 @@ CALLS_OF_EVERY_PAIR = (
     "a failed subtask",
 )
 ALL_CALLS_IN_CONTAINERS = Way("v4", "container")
+ONLY_CALLS = (Way("v3", "container"), Way("v4", "as-node"))
+"""Pairs without the tests of the other modules, which run with each contract and each runner of another pair."""
 
 
 def has_all_calls(way: Way) -> bool:
@@ -79,13 +81,15 @@ def is_tested(way: Way, name: str) -> bool:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the calls of the other pairs.
+    """Leave out tests that add nothing to those of other pairs.
 
     Parameters of both, contract and call, would make a new federation for each call.
     """
     left_out = []
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if "name" not in params and "test_calls" not in item.path.name and params.get("way") in ONLY_CALLS:
+            left_out.append(item)
         if {"way", "name"} <= {*params} and not is_tested(params["way"], params["name"]):
             left_out.append(item)
     config.hook.pytest_deselected(items=left_out)

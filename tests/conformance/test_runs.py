@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from algotools.federation import Slow, Wrong
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
 
-from ..processes import LIMIT
+from ..processes import LIMIT, wait_until
 from .conftest import WAYS, Way, parameters
 
 Make = Callable[..., Federation]
@@ -74,10 +73,7 @@ def test_killing_a_task_kills_its_subtasks(federation: Federation) -> None:
     def list_runs() -> list[RunRecord]:
         return [run for member in (task, *federation.subtasks(task.id)) for run in member.runs]
 
-    deadline = time.monotonic() + 100
-    while not any("info > asleep" in run.log for run in list_runs()):
-        assert time.monotonic() < deadline, list_runs()
-        time.sleep(0.02)
+    wait_until(lambda: any("info > asleep" in run.log for run in list_runs()))
     federation.client().task.kill(task.id)
     assert federation.wait(task.id, LIMIT)
     assert [run.status for run in list_runs()] == ["killed by user"] * 2
