@@ -41,6 +41,7 @@ WORKDIR /app
 COPY prying /app
 COPY prying/pyproject.toml prying/src/ /flat/
 ENV ALGOTOOLS_ALGORITHM=/app
+LABEL algotools.test={mark}
 """
 
 File = tuple[bytes | None, int]
@@ -72,7 +73,7 @@ def prying_image(engine: Any, base_image: str) -> Iterator[str]:
         for path in sorted(project.rglob("*"))
         if path.suffix in (".py", ".toml")
     }
-    dockerfile = DOCKERFILE.format(base=base_image)
+    dockerfile = DOCKERFILE.format(base=base_image, mark=uuid.uuid4().hex)  # no other test removes this image
     context = io.BytesIO(archive({"Dockerfile": (dockerfile.encode(), 0o644), **sources}))
     image, _ = engine.images.build(fileobj=context, custom_context=True, rm=True, forcerm=True)
     yield str(image.id)
