@@ -39,7 +39,7 @@ def sum_with_count(data: pd.DataFrame, column: Column) -> dict[str, float]:
 
 
 @master
-def mean(client: AlgorithmClient, column: str) -> float:
+def mean_of_nodes(client: AlgorithmClient, column: str) -> float:
     parts = client.run(sum_with_count, column=column)
     return sum(part["sum"] for part in parts) / sum(part["count"] for part in parts)
 
@@ -99,7 +99,7 @@ def wait_for_sleepers(client: AlgorithmClient) -> int:
 
 
 FUNCTIONS = [
-    sum_with_count, mean, get_address, overwrite, has_file, count_active_runs, allocate, allocate_slowly,
+    sum_with_count, mean_of_nodes, get_address, overwrite, has_file, count_active_runs, allocate, allocate_slowly,
     draw, sleep, wait_for_sleepers,
 ]  # fmt: skip
 
@@ -112,7 +112,7 @@ def make_frames(count: int) -> list[pd.DataFrame]:
 def test_a_master_uses_very_many_nodes(runner: str, count: int) -> None:
     frames = make_frames(count)
     with Federation(frames, algorithm=FUNCTIONS, runner=runner) as federation:
-        result = federation.ask(mean, column="x")
+        result = federation.ask(mean_of_nodes, column="x")
     assert result == pytest.approx(pd.concat(frames)["x"].mean(), rel=1e-12)
 
 
@@ -297,7 +297,7 @@ def test_no_thread_or_process_remains_between_calls(runner: str, has_nothing_lef
     federation = Federation(make_frames(5), algorithm=FUNCTIONS, runner=runner)
     assert has_nothing_left()
     for _ in range(2):
-        assert federation.ask(mean, column="x") == 3.0
+        assert federation.ask(mean_of_nodes, column="x") == 3.0
         assert has_nothing_left()
         with pytest.raises(RunsFailed):
             federation.run(sum_with_count, column="none")
