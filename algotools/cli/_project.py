@@ -43,7 +43,8 @@ def new(
     kind: Annotated[
         scaffold.ProjectKind | None,
         typer.Option(
-            help="[i]average[/i]: one round, one result per node. [i]iterative[/i]: rounds until convergence."
+            help="[i]pooled[/i] (default): one function over all rows. [i]average[/i]: an rpc and a master, one round. "
+            "[i]iterative[/i]: an rpc and a master, rounds until convergence."
         ),
     ] = None,
     description: Annotated[str | None, typer.Option(help="Description of the algorithm in one sentence.")] = None,

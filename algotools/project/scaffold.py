@@ -26,6 +26,7 @@ from algotools.runtime.packaging import DISTRIBUTION
 class ProjectKind(str, enum.Enum):
     """The template's choices for ``kind``."""
 
+    POOLED = "pooled"
     AVERAGE = "average"
     ITERATIVE = "iterative"
 

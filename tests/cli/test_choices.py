@@ -21,7 +21,7 @@ CHOICES = {
     ("run", "--runner"): ["inline", "process", "container", "as-node"],
     ("run", "--contract"): ["v3", "v4", "v5"],
     ("describe", "--store"): ["4", "5"],
-    ("new", "--kind"): ["average", "iterative"],
+    ("new", "--kind"): ["pooled", "average", "iterative"],
     ("new", "--licence"): ["Apache-2.0", "MIT", "BSD-3-Clause", "GPL-3.0-or-later", "none"],
 }
 COMMANDS = sorted({command for command, _ in CHOICES})

@@ -13,6 +13,7 @@ import pytest
 def create_project(folder: Path) -> Path:
     """Create a project with `algotools new`, in a process that has not imported a package of this name."""
     command = [sys.executable, "-c", "from algotools.cli import main; main()", "new", "Average", "--no-input"]
+    command += ["--kind", "average"]
     subprocess.run(command, cwd=folder, check=True, capture_output=True)
     return folder / "average"
 

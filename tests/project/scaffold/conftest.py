@@ -14,9 +14,13 @@ import pytest
 from ...conftest import ROOT, algotools
 from ...processes import LIMIT
 
-TITLES = {"average": "Cohort Mean", "iterative": "Event Model"}
+TITLES = {"pooled": "Cohort Mean", "average": "Cohort Mean", "iterative": "Event Model"}
 
-ARGUMENTS = {"average": ["column_name=age"], "iterative": ["outcome=event", 'predictors:=["age", "bmi"]']}
+ARGUMENTS = {
+    "pooled": ["column_name=age"],
+    "average": ["column_name=age"],
+    "iterative": ["outcome=event", 'predictors:=["age", "bmi"]'],
+}
 """Kind -> the arguments of its master."""
 
 TEMPLATE = ROOT / "template"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from algotools.declare.locate import read_toml
 from algotools.project import scaffold
 
-from .conftest import content
+from .conftest import TITLES, content
 
 line = (
     st.text(
@@ -26,11 +26,11 @@ line = (
 
 
 @settings(max_examples=60)
-@given(line, line, st.sampled_from(["average", "iterative"]))
-@example('"""', "\\", "average")
+@given(line, line, st.sampled_from([*TITLES]))
+@example('"""', "\\", "pooled")
 @example("a\\", '"', "average")
 @example("{{ cookiecutter.title }}", "{% raw %} {# #}", "iterative")
-@example("# 'comment': yes", "Jane 😀 Roe", "average")
+@example("# 'comment': yes", "Jane 😀 Roe", "pooled")
 def test_texts_appear_unchanged_in_every_file(description: str, author: str, kind: str) -> None:
     folder = Path(tempfile.mkdtemp())
     try:

@@ -6,8 +6,8 @@ from ...conftest import AVERAGE
 from .conftest import Make, content
 
 OPTIONS = [
-    "--author", "The algotools authors", "--registry", "harbor2.vantage6.ai", "--image-name", "demo/average",
-    "--algotools", "",
+    "--kind", "average", "--author", "The algotools authors", "--registry", "harbor2.vantage6.ai",
+    "--image-name", "demo/average", "--algotools", "",
 ]  # fmt: skip
 
 

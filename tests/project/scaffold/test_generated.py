@@ -44,6 +44,10 @@ def test_the_projects_tests_detect_seeded_faults(project: Path) -> None:
         "raise NotBinary": "pass",
         "raise NotIdentified": "pass",
         "raise NotConverged(rounds=max_rounds)": "return {}",
+        "total.count(values)": "total.count(values.fillna(0))",
+        "total.sum(values)": "total.sum(values) + 1",
+        '"average": values_sum / count': '"average": values.mean()',
+        "raise TooFewValues(minimum=MINIMUM_VALUES)": "pass",
     }
     seeded = {old: new for old, new in faults.items() if old in before}
     assert len(seeded) >= 4
@@ -60,10 +64,21 @@ def test_the_master_returns_the_pooled_result(project: Path, kind: str) -> None:
     pooled = pd.concat([pd.read_csv(file) for file in sorted((project / "data").glob("*.csv"))])
     assert len(answers) == 3
     assert answers[0] == answers[1] == answers[2]
-    if kind == "average":
+    if kind != "iterative":
         assert answers[0]["average"] == pytest.approx(pooled["age"].mean(), rel=1e-12)
     else:
         assert answers[0]["rows"] == len(pooled[["event", "age", "bmi"]].dropna())
+
+
+def test_the_arguments_of_the_trial_fit_the_functions(project: Path, kind: str) -> None:
+    trial = read_toml(project / "pyproject.toml")["tool"]["algotools"]["trial"]
+    described = json.loads(algotools("describe", "--json", cwd=project).stdout)
+    methods = {function["method"] for function in described["functions"]}
+    assert trial.keys() == methods - ({"average_partial"} if kind == "pooled" else set())  # the rpc is derived
+    for method, arguments in trial.items():
+        options = [f"{name}:={json.dumps(value)}" for name, value in arguments.items()]
+        completed = algotools("run", method, *options, "--json", cwd=project)
+        assert completed.returncode == 0, completed.stderr
 
 
 def test_each_node_has_different_data_with_the_same_columns(project: Path) -> None:

@@ -31,8 +31,8 @@ def test_names_come_from_the_title(tmp_path: Path) -> None:
 
 
 def test_the_shown_next_steps_work(tmp_path: Path) -> None:
-    for kind, title in TITLES.items():
-        output = algotools("new", title, "--no-input", "--kind", kind, cwd=tmp_path).stdout
+    for kind in TITLES:
+        output = algotools("new", f"The {kind} kind", "--no-input", "--kind", kind, cwd=tmp_path).stdout
         script = output.partition("\n")[2]
         command = f"{sys.executable} -c 'from algotools.cli import main; main()'"
         completed = subprocess.run(
@@ -130,7 +130,7 @@ def test_all_invalid_answers_are_reported_together(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        ({"kind": "clever"}, r"kind 'clever': not a valid choice \(choose from average, iterative\)"),
+        ({"kind": "clever"}, r"kind 'clever': not a valid choice \(choose from pooled, average, iterative\)"),
         ({"licence": "WTFPL"}, r"\(choose from Apache-2.0, MIT, BSD-3-Clause, GPL-3.0-or-later, none\)"),
     ],
 )
@@ -179,7 +179,7 @@ def test_an_invalid_answer_repeats_the_question(tmp_path: Path) -> None:
     completed = algotools("new", cwd=tmp_path, text="Class\nCohort Mean\nclever\naverage\n" + "\n" * 6)
     assert completed.returncode == 0, completed.stderr
     assert "'class' is not a valid package name" in completed.stderr
-    assert "not a valid choice (choose from average, iterative)" in completed.stderr
+    assert "not a valid choice (choose from pooled, average, iterative)" in completed.stderr
     assert (tmp_path / "cohort-mean").is_dir()
 
 

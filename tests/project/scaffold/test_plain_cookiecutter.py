@@ -17,7 +17,7 @@ from algotools.image.names import parse_reference
 from algotools.project import scaffold
 
 from ...conftest import ROOT
-from .conftest import TEMPLATE, content, tool
+from .conftest import TEMPLATE, TITLES, content, tool
 from .test_generated import git
 
 
@@ -41,7 +41,7 @@ def cookiecutter(repository: Path, out: Path, **answers: str) -> subprocess.Comp
     return tool("cookiecutter", f"file://{repository}", *options, *arguments, cwd=out, variables=home)
 
 
-@pytest.mark.parametrize("kind", ["average", "iterative"])
+@pytest.mark.parametrize("kind", TITLES)
 def test_plain_cookiecutter_creates_the_same_files(repository: Path, tmp_path: Path, kind: str) -> None:
     answers = {"title": "Überleben", "kind": kind, "author": 'Jane "J" Roe', "registry": "localhost:5000"}
     completed = cookiecutter(repository, tmp_path / "plain", **answers)
