@@ -19,7 +19,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algotools.runtime.pooled._ghost import Ghost
+
 _PACKAGE = str(Path(__file__).parent) + os.sep
+
+_MISSING = object()
+
+_TEXTS: tuple[type, ...] = (str, bytes)
+_LABELS = (*_TEXTS, int, bool)
 
 
 class CallSite(msgspec.Struct, frozen=True):
@@ -83,8 +90,11 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     for frame in frames:
         code = frame.f_code
         path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
-        for name in _list_loop_names(code.co_filename, frame.f_lineno):
-            value = frame.f_locals.get(name)
+        variables = frame.f_locals
+        for name, kinds in _list_loop_names(frame, is_helper=frame is not outer):
+            value = variables.get(name, _MISSING)
+            if kinds and not _has_type(value, kinds):
+                continue
             if (text := _describe_loop_value(value)) is not None:
                 names.append(name)
                 loop.update(f"{name}={text}\n".encode())
@@ -98,35 +108,61 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     )
 
 
+def _has_type(value: object, kinds: tuple[type, ...]) -> bool:
+    kind = type(value)  # not `isinstance`, which uses a placeholder
+    is_integer = kind.__module__ == "numpy" and kind.__name__.lstrip("u").startswith("int")
+    return issubclass(kind, kinds) or (is_integer and int in kinds)
+
+
 def _describe_loop_value(value: object) -> str | None:
     """Return a text for a label or a number; None for other values, such as a batch of rows."""
     if isinstance(value, (tuple, list)):
         texts = [_describe_loop_value(item) for item in value]
         return f"({','.join(text for text in texts if text is not None)})" if any(texts) else None
-    if isinstance(value, (str, bytes, bool)):
-        return repr(value)
+    if type(value) is Ghost:  # without an operation of the ghost
+        return None
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return repr(str(value))  # a string of numpy has another text, but is the same level
+    if isinstance(value, bytes):
+        return repr(bytes(value))
     if hasattr(value, "item") and getattr(value, "shape", None) == ():  # a scalar of numpy
         value = value.item()
     if isinstance(value, float):
         # The last digits depend on the node's processor. 3 and 3.0 are the same level.
+        # Near 0 no digit is certain.
+        value = 0.0 if abs(value) < 1e-9 else value
         return str(int(value)) if value.is_integer() and abs(value) < 1e15 else f"{value:.6g}"
     if isinstance(value, int):
         return str(value)
     if type(value).__name__ in ("Timestamp", "datetime", "date", "Timedelta", "Period", "Interval", "Decimal"):
         return str(value)
-    return repr(value) if isinstance(value, (str, bytes, bool)) else None
+    return None
 
 
 class _Loop(NamedTuple):
     first_line: int
     last_line: int
     names: tuple[str, ...]
+    is_while: bool = False
 
 
-def _list_loop_names(file: str, line: int) -> Iterator[str]:
-    for loop in _find_loops("".join(linecache.getlines(file))):
+def _list_loop_names(frame: FrameType, *, is_helper: bool) -> Iterator[tuple[str, tuple[type, ...]]]:
+    """Yield the names whose values may differ in each pass, and the types that count; none for all types.
+
+    ``while`` and functions that a loop calls can have local numbers, which differ at two nodes without harm. Only
+    texts are labels with certainty. A lambda in ``map`` is a loop. In a lambda for an optimiser, a number is not a
+    label, and its last digits depend on the processor.
+    """
+    code, line = frame.f_code, frame.f_lineno
+    for loop in _find_loops("".join(linecache.getlines(code.co_filename))):
         if loop.first_line <= line <= loop.last_line:
-            yield from loop.names
+            yield from ((name, _TEXTS if loop.is_while else ()) for name in loop.names)
+    if is_helper:
+        parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+        kinds = _LABELS if code.co_name == "<lambda>" else _TEXTS
+        yield from ((name, kinds) for name in parameters if not name.startswith("."))
 
 
 @functools.lru_cache(maxsize=64)
@@ -141,6 +177,10 @@ def _find_loops(source: str) -> tuple[_Loop, ...]:
         if isinstance(node, (ast.For, ast.AsyncFor)):
             last: Any = node.body[-1]
             loops.append(_Loop(node.body[0].lineno, last.end_lineno, _list_names(node.target)))
+        elif isinstance(node, ast.While):
+            assigned = [item for statement in node.body for item in ast.walk(statement) if isinstance(item, ast.Name)]
+            names = tuple(dict.fromkeys(item.id for item in assigned if isinstance(item.ctx, ast.Store)))
+            loops.append(_Loop(node.body[0].lineno, node.body[-1].end_lineno or node.lineno, names, is_while=True))
         elif isinstance(node, (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
             names = tuple(name for generator in node.generators for name in _list_names(generator.target))
             loops.append(_Loop(node.lineno, node.end_lineno or node.lineno, names))

@@ -39,18 +39,27 @@ def compute_checksum(contribution: Any) -> Checksum:
 def _list_numbers(value: Any, digest: Any) -> list[Any]:
     """Return the numbers of a contribution as arrays, and add its labels to the digest."""
     if isinstance(value, Mapping):
-        items = sorted(value.items(), key=lambda item: str(item[0]))
+        items = sorted(value.items(), key=lambda item: (type(item[0]).__name__, str(item[0])))
         digest.update(str([str(key) for key, _ in items]).encode())
         return [array for _, item in items for array in _list_numbers(item, digest)]
     if isinstance(value, (pd.Series, pd.DataFrame)):
         order = sorted(range(len(value)), key=lambda i: str(value.index[i]))
         digest.update(str([str(value.index[i]) for i in order]).encode())
-        return [np.asarray(value.iloc[order], dtype=float).ravel()]
+        table = value.iloc[order]
+        if isinstance(table, pd.DataFrame):
+            columns = sorted(range(table.shape[1]), key=lambda i: str(table.columns[i]))
+            digest.update(str([str(table.columns[i]) for i in columns]).encode())
+            table = table.iloc[:, columns]
+        return _split_complex(table.to_numpy())
     if isinstance(value, list):  # levels
         digest.update(str([str(item) for item in value]).encode())
         return []
     array = np.asarray(value)
     digest.update(str(array.shape).encode())
+    return _split_complex(array)
+
+
+def _split_complex(array: Any) -> list[Any]:
     if np.iscomplexobj(array):
         return [array.real.ravel(), array.imag.ravel()]
     return [array.astype(float).ravel()]
@@ -77,18 +86,20 @@ class ContributionMemory:
         self.checksums: list[Checksum | None] = []
         """The checksum of each total; None if its contribution was not computed in a round that could be stored."""
         self.lines = 0
+        self.known = 0
+        """The number of totals that were known in the last round."""
         # The algorithm can write to the folder, too. What cannot be read is not compared.
         if self._path is not None:
             with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
                 content = json.loads(self._path.read_text(encoding="utf-8"))
                 checksums = [None if c is None else (str(c[0]), [float(x) for x in c[1]]) for c in content["checksums"]]
-                self.checksums, self.lines = list(checksums), int(content["lines"])
+                self.checksums, self.lines, self.known = list(checksums), int(content["lines"]), int(content["known"])
 
     def write(self) -> None:
         """Write the file, whole or not at all."""
         if self._path is None:
             return
-        content = json.dumps({"checksums": self.checksums, "lines": self.lines})
+        content = json.dumps({"checksums": self.checksums, "lines": self.lines, "known": self.known})
         with contextlib.suppress(OSError):  # without the folder, nothing is compared
             descriptor, name = tempfile.mkstemp(dir=self._path.parent, prefix=self._path.name)  # mode 0600
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

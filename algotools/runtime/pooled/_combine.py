@@ -1,4 +1,4 @@
-"""Combine the contributions of the nodes to one total, and compare the results of the nodes.
+"""Combine the contributions of the nodes to one total.
 
 Numbers and arrays are added by position, so they must have the same shape at every node. Tables of pandas and dicts are
 added by label: a node without a level contributes nothing to this level.
@@ -32,7 +32,7 @@ def combine(way: str, contributions: Sequence[Any]) -> Any:
     """
     if way == "union":
         return sort_labels(label for levels in contributions for label in levels)
-    return _combine(contributions, _REDUCTIONS[way], fill=0 if way == "add" else math.nan)
+    return _combine(contributions, _REDUCTIONS[way], fill=math.nan if way in {"minimum", "maximum"} else 0)
 
 
 def _combine(values: Sequence[Any], reduce: Callable[[Sequence[Any]], Any], fill: float) -> Any:
@@ -41,13 +41,14 @@ def _combine(values: Sequence[Any], reduce: Callable[[Sequence[Any]], Any], fill
         return _combine_mappings(values, reduce, fill)
     if isinstance(first, (pd.Series, pd.DataFrame)):
         return _combine_tables(values, reduce, fill)
-    shapes = list(dict.fromkeys(_get_shape(value) for value in values))
-    if len(shapes) > 1:
-        raise ShapesDiffer(f"shapes at two nodes: {shapes[0]} and {shapes[1]}")
-    combined = reduce([np.asarray(value) for value in values])
-    if not isinstance(first, np.ndarray):
-        return type(first)(combined) if isinstance(first, (int, complex)) else float(combined)
-    return combined
+    if len({_get_shape(value) for value in values}) > 1:
+        # The message contains no shapes: one of them can be the number of a node's rows, or of its levels.
+        raise ShapesDiffer("shapes at two nodes")
+    if isinstance(first, np.ndarray):
+        return reduce([np.asarray(value) for value in values])
+    if reduce is _add:
+        return sum(values)  # Python's integers do not overflow; 0 of an empty node and 2.5 of another one are 2.5
+    return np.asarray(reduce([np.asarray(value) for value in values])).item()
 
 
 def _get_shape(value: Any) -> str:
@@ -136,62 +137,3 @@ _REDUCTIONS: Mapping[str, Callable[[Sequence[Any]], Any]] = {
     "maximum": _take_maximum,
     "merge": _merge_powers,
 }
-
-
-def find_difference(a: Any, b: Any, tolerance: float, path: str = "result") -> str | None:
-    """Return the path of the first difference between two results; None if they agree.
-
-    Numbers agree within the tolerance, relative to the largest number of their array or column.
-    """
-    if isinstance(a, (pd.Series, pd.DataFrame)) and type(a) is type(b):
-        return _find_difference_of_tables(a, b, tolerance, path)
-    if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
-        return None if _are_close(a, b, tolerance) else path
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        if list(a) != list(b) and set(a) != set(b):
-            return path
-        differences = (find_difference(a[key], b[key], tolerance, f"{path}.{key}") for key in a)
-        return next((difference for difference in differences if difference), None)
-    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)):
-        if len(a) != len(b):
-            return path
-        pairs = enumerate(zip(a, b, strict=True))
-        differences = (find_difference(x, y, tolerance, f"{path}[{i}]") for i, (x, y) in pairs)
-        return next((difference for difference in differences if difference), None)
-    if _is_number(a) and _is_number(b):
-        return None if _are_close(a, b, tolerance) else path
-    try:
-        return None if bool(a == b) else path
-    except (TypeError, ValueError):
-        return path
-
-
-def _find_difference_of_tables(a: Any, b: Any, tolerance: float, path: str) -> str | None:
-    if a.shape != b.shape or list(a.index) != list(b.index):
-        return path
-    if isinstance(a, pd.Series):
-        return None if _are_close(a.to_numpy(), b.to_numpy(), tolerance) else path
-    if list(a.columns) != list(b.columns):
-        return path
-    columns = range(a.shape[1])
-    differences = (find_difference(a.iloc[:, i], b.iloc[:, i], tolerance, f"{path}.{a.columns[i]}") for i in columns)
-    return next((difference for difference in differences if difference), None)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float, complex, np.number)) and not isinstance(value, bool)
-
-
-def _are_close(a: Any, b: Any, tolerance: float) -> bool:
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        return False
-    try:
-        a, b = (array.astype(complex if np.iscomplexobj(array) else float) for array in (a, b))
-    except (TypeError, ValueError):
-        return bool(np.all((a == b) | (pd.isna(a) & pd.isna(b))))
-    finite = np.abs(np.where(np.isfinite(a), a, 0))
-    scale = finite.max() if finite.size else 0.0
-    with np.errstate(invalid="ignore"):
-        is_close = (np.abs(a - b) <= tolerance * max(scale, np.finfo(float).tiny)) | (a == b)
-    return bool(np.all(is_close | (np.isnan(a) & np.isnan(b))))

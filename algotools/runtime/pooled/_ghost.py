@@ -2,12 +2,35 @@
 
 Everything that is computed from a ghost is a ghost. An operation that needs a number from it raises ``Absent``. If the
 function returns without one, its result does not depend on rows, and the master needs no further round.
+
+A ghost cannot know which errors the rows would raise, or which attributes they have. So an operation also raises
+``Absent`` if the author could handle an error (in a ``try`` or a ``with``), and in ``hasattr`` and ``getattr``.
 """
 
 from __future__ import annotations
 
+import ast
+import dis
+import functools
+import linecache
+import os
+import sys
 from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
+
+_PACKAGE = str(Path(__file__).parent) + os.sep
+
+_HARMLESS_CONTEXTS = frozenset({"errstate", "catch_warnings"})
+"""Contexts that handle no exception."""
+
+_QUESTIONS = frozenset({"type", "callable", "id", "dir", "vars"})
+"""Functions that give an answer for a ghost that would be another one for rows."""
+
+_TRY: tuple[type[Any], ...] = (ast.Try, *((ast.TryStar,) if sys.version_info >= (3, 11) else ()))
+
+_WRITES_INTO_AN_ARRAY = frozenset({"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"})
 
 
 class Absent(BaseException):
@@ -28,6 +51,8 @@ class Ghost:
         object.__setattr__(self, "_on_need", on_need)
 
     def __repr__(self) -> str:
+        # A debugger may show a ghost. A function that makes a text of it would make another one of rows.
+        object.__getattribute__(self, "_on_need")()
         return "<rows of the nodes>"
 
     # `isinstance(data, pandas.DataFrame)` has no answer here. It must not be False, or the master would take another
@@ -37,18 +62,81 @@ class Ghost:
     def __getattr__(self, name: str) -> Ghost:
         if name.startswith("__") and name.endswith("__"):
             raise AttributeError(name)
-        return self
+        if not _reads_attribute(sys._getframe(1)):  # noqa: SLF001 - `hasattr` and `getattr` call without a frame
+            _need(self)
+        return _derive(self)
 
-    def __array_ufunc__(self, *_: object, **__: object) -> Ghost:
-        return self
+    def __array_ufunc__(self, _ufunc: object, method: str, *_: object, **keywords: Any) -> Ghost:
+        if method == "at" or keywords.get("out"):
+            _need(self)  # the rows would change an array that the function continues to use
+        return _derive(self)
 
-    def __array_function__(self, *_: object, **__: object) -> Ghost:
-        return self
+    def __array_function__(self, function: Any, _types: object, _: object, keywords: Any) -> Ghost:
+        if keywords.get("out") is not None or function.__name__ in _WRITES_INTO_AN_ARRAY:
+            _need(self)
+        return _derive(self)
 
 
 def _need(ghost: Ghost) -> NoReturn:
     object.__getattribute__(ghost, "_on_need")()
     raise Absent("the function needs rows")
+
+
+def _derive(ghost: Ghost) -> Ghost:
+    """Return a new ghost, because two computed values are never the same object."""
+    frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the only function for this
+    while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
+        if is_uncertain(frame) or _handles_errors(frame):
+            _need(ghost)
+        frame = frame.f_back
+    return Ghost(object.__getattribute__(ghost, "_on_need"))
+
+
+def is_uncertain(frame: FrameType) -> bool:
+    """Return whether a frame's code can get an answer about a ghost without an operation of the ghost."""
+    return not _QUESTIONS.isdisjoint(frame.f_code.co_names)
+
+
+def _reads_attribute(frame: FrameType) -> bool:
+    code = frame.f_code.co_code
+    return dis.opname[code[frame.f_lasti]] in {"LOAD_ATTR", "LOAD_METHOD", "EXTENDED_ARG"}
+
+
+def _handles_errors(frame: FrameType) -> bool:
+    """Return whether the frame's current line is in a ``try`` with handlers, or in a ``with``."""
+    lines = _find_handled_lines("".join(linecache.getlines(frame.f_code.co_filename)))
+    return lines is None or any(first <= frame.f_lineno <= last for first, last in lines)
+
+
+@functools.lru_cache(maxsize=64)
+def _find_handled_lines(source: str) -> tuple[tuple[int, int], ...] | None:
+    """Return first and last line of each block whose errors are handled; None if the source is not available."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return None
+    if not tree.body:
+        return None
+    blocks: list[tuple[int, int]] = []
+    for node in ast.walk(tree):
+        is_try = isinstance(node, _TRY) and (node.handlers or any(map(_leaves, node.finalbody)))
+        is_with = isinstance(node, (ast.With, ast.AsyncWith)) and not all(map(_is_harmless, node.items))
+        if is_try or is_with:
+            body: list[Any] = node.body  # type: ignore[attr-defined]  # both kinds of block have a body
+            blocks.append((body[0].lineno, body[-1].end_lineno))
+    return tuple(blocks)
+
+
+def _leaves(statement: ast.stmt) -> bool:
+    """Return whether a statement of a ``finally`` can replace an exception: ``return``, ``break`` or ``continue``."""
+    return any(isinstance(node, (ast.Return, ast.Break, ast.Continue)) for node in ast.walk(statement))
+
+
+def _is_harmless(item: ast.withitem) -> bool:
+    call = item.context_expr
+    function = call.func if isinstance(call, ast.Call) else call
+    name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+    return name in _HARMLESS_CONTEXTS
 
 
 _DERIVED = (
@@ -64,7 +152,7 @@ _NEEDED = (
 
 def _make_derived(name: str) -> Any:
     def method(self: Ghost, *_: object, **__: object) -> Ghost:
-        return self
+        return _derive(self)
 
     method.__name__ = method.__qualname__ = name
     return method
@@ -78,8 +166,9 @@ def _make_needed(name: str) -> Any:
     return method
 
 
-def _set_item(self: Ghost, key: object, value: object) -> None:
+def _set_item(self: Ghost, *_: object) -> None:
     """Accept ``frame["new"] = frame["old"] * 2``: the rows remain rows."""
+    _derive(self)
 
 
 def _add_methods() -> None:

@@ -30,6 +30,8 @@ def find_quantiles(count: Callable[[Any], Any], q: float | Sequence[float]) -> A
         TotalRefused: a probability is not between 0 and 1.
     """
     probabilities = np.atleast_1d(np.asarray(q, dtype=float))
+    if not probabilities.size:
+        raise TotalRefused("total.quantile needs at least one probability")
     if probabilities.ndim != 1 or not np.all((probabilities >= 0) & (probabilities <= 1)):
         raise TotalRefused("total.quantile needs probabilities from 0 to 1")
     quantiles = _find(count, probabilities)
@@ -52,7 +54,9 @@ def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
             if not total:
                 return np.full(len(probabilities), np.nan)
             positions = probabilities * (total - 1)
-            ranks = sorted({int(p) for p in np.concatenate([np.floor(positions), np.ceil(positions)])})
+            lower = np.floor(positions).astype(int)
+            upper = np.minimum(lower + 1, total - 1)
+            ranks = sorted({*lower.tolist(), *upper.tolist()})
             low, high, grids = low * len(ranks), high * len(ranks), grids * len(ranks)
             parts = [counts[:-1]] * len(ranks)
         else:
@@ -62,7 +66,11 @@ def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
             high[i] = int(grid[position])
             low[i] = high[i] - step + 1
     values = dict(zip(ranks, to_floats(np.array(low, dtype=np.int64)), strict=True))
-    lower = np.array([values[int(np.floor(p))] for p in positions])
-    upper = np.array([values[int(np.ceil(p))] for p in positions])
-    share = positions - np.floor(positions)
-    return np.where(share == 0, lower, lower + (upper - lower) * share)
+    # numpy interpolates between the two values, so that the last bits are numpy's, too.
+    with np.errstate(invalid="ignore"):  # infinities
+        return np.array(
+            [
+                np.quantile([values[below], values[above]], position - below)
+                for below, above, position in zip(lower.tolist(), upper.tolist(), positions.tolist(), strict=True)
+            ]
+        )

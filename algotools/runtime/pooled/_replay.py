@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from algotools.declare.federated import PooledFunction
-from algotools.errors import RoundsDisagree, TotalRefused
+from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
 from algotools.runtime.logs import filter_lines, log
 from algotools.runtime.pooled._call_site import CallSite, find_frames, make_call_site
-from algotools.runtime.pooled._ghost import Absent, Ghost
+from algotools.runtime.pooled._ghost import Absent, Ghost, is_uncertain
 from algotools.runtime.pooled._history import History, RoundReply
 from algotools.runtime.pooled._unknown import Pause, Unknown
 from algotools.runtime.pooled.aggregator import Aggregator, Finish, keep
@@ -50,26 +50,38 @@ class _Replay(Aggregator):
         super().__init__()
         self._history = history
         self._position = 0
-        self._has_paused = False
+        self.has_paused = False
+        """Whether an unknown total was used, even if the exception was swallowed."""
+        self.fault: AlgotoolsError | None = None
+        """Why the run cannot count, even if the author or a library has swallowed the exception."""
         self._is_reducing = False
 
     def _locate(self, operation: str) -> CallSite:
         author = find_frames(run_author.__code__)
         line = author.frames[0].f_lineno
         if not author.is_complete:
-            raise TotalRefused(
-                f"the total in line {line} is requested in another thread; request totals in the function's own thread"
+            self._fail_with(
+                TotalRefused(
+                    f"the total in line {line} is requested in another thread. Request totals in the function's own "
+                    "thread"
+                )
             )
         if self._is_reducing:
-            raise TotalRefused(f"the function that total.add calls requests a total in line {line}; request it before")
+            self._fail_with(
+                TotalRefused(f"the function that total.add calls requests a total in line {line}. Request it before")
+            )
         return make_call_site(operation, author.frames, self._history.key)
 
+    def _fail_with(self, fault: AlgotoolsError) -> NoReturn:
+        self.fault = self.fault or fault
+        raise self.fault
+
     def _pause(self) -> NoReturn:
-        self._has_paused = True
+        self.has_paused = True
         raise Pause("a total is used that is known in the next round")
 
     def _note_pause(self) -> None:
-        self._has_paused = True
+        self.has_paused = True
 
 
 class NodeReplay(_Replay):
@@ -79,21 +91,22 @@ class NodeReplay(_Replay):
         history: the known totals.
         rows: the number of rows of each of the node's tables.
         minimum_records: the records that a level needs at this node to be listed.
+        unchecked: the positions of known totals whose contributions are computed again even if they are lazy.
     """
 
-    def __init__(self, history: History, rows: frozenset[int], minimum_records: int) -> None:
+    def __init__(self, history: History, rows: frozenset[int], minimum_records: int, unchecked: range) -> None:
         super().__init__(history)
         self._minimum_records = minimum_records
         self._rows = rows
+        self._unchecked = unchecked
         self.reply = RoundReply()
         self.contributions: list[Any] = []
         """For each total in the history, the node's contribution in this run; None if it was not computed again."""
-        self.disagreement: RoundsDisagree | None = None
 
     def check_end(self) -> None:
         """Raise ``RoundsDisagree`` if the function has returned without all totals of the history."""
         known = self._history.totals
-        if self.disagreement is None and self._position < len(known):
+        if self._position < len(known):
             site = known[self._position].site
             self._disagree(
                 f"total {self._position + 1} was requested in {site.place}, and is not requested now: the function "
@@ -109,32 +122,48 @@ class NodeReplay(_Replay):
         finish: Finish = keep,
         is_lazy: bool = False,
     ) -> Any:
-        if self.disagreement is not None:
-            raise self.disagreement
-        # After a use of an unknown total, the author or a library has swallowed `Pause`. What it computes then has no
-        # meaning, so it must not become a contribution.
-        if self._has_paused:
-            self._pause()
+        self._check_that_run_counts()
         site = self._locate(operation)
         known = self._history.totals
         position, self._position = self._position, self._position + 1
         if position < len(known):
             self._compare(position, known[position].site, site)
-            self.contributions.append(None if is_lazy else self._contribute(operation, reduce))
+            is_computed = not is_lazy or position in self._unchecked
+            self.contributions.append(self._contribute(operation, reduce) if is_computed else None)
             return finish(known[position].value)
         contribution = self._contribute(operation, reduce)
         self.reply.sites.append(site)
         self.reply.ways.append(combine)
         self.reply.contributions.append(contribution)
-        self.reply.has_entry_per_row.append(operation == "add" and _get_length(contribution) in self._rows)
+        self.reply.has_entry_per_row.append(operation == "add" and self._has_entry_per_row(contribution))
         return Unknown(site.line, self._note_pause)
+
+    def _check_that_run_counts(self) -> None:
+        """Stop a run that has failed or paused before, and in which the exception was swallowed.
+
+        What such a run computes has no meaning, so it must not become a contribution.
+        """
+        if self.fault is not None:
+            raise self.fault
+        if self.has_paused:
+            self._pause()
 
     def _contribute(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
         self._is_reducing = True
         try:
-            return self._reduce(operation, reduce)
+            contribution = self._reduce(operation, reduce)
+        except TotalRefused:
+            self._check_that_run_counts()  # a value that contains an unknown total is not refused
+            raise
         finally:
             self._is_reducing = False
+        self._check_that_run_counts()
+        return contribution
+
+    def _has_entry_per_row(self, contribution: Any) -> bool:
+        if isinstance(contribution, Mapping):
+            return any(map(self._has_entry_per_row, contribution.values()))
+        return _get_length(contribution) in self._rows
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
         levels, omitted = rows.list_levels(values, self._minimum_records)
@@ -156,8 +185,7 @@ class NodeReplay(_Replay):
             )
 
     def _disagree(self, message: str) -> NoReturn:
-        self.disagreement = RoundsDisagree(message)
-        raise self.disagreement
+        self._fail_with(RoundsDisagree(message))
 
 
 class RowlessReplay(_Replay):
@@ -186,6 +214,8 @@ class RowlessReplay(_Replay):
     ) -> Any:
         del reduce, combine, is_lazy
         site = self._locate(operation)
+        if any(map(is_uncertain, find_frames(run_author.__code__).frames)):
+            self._fail()
         position, self._position = self._position, self._position + 1
         known = self._history.totals
         if self.has_failed or position >= len(known) or known[position].site != site:
@@ -199,7 +229,12 @@ class RowlessReplay(_Replay):
 
 
 def run_at_node(
-    function: PooledFunction, values: Mapping[str, Any], history: History, lines: int, minimum_records: int
+    function: PooledFunction,
+    values: Mapping[str, Any],
+    history: History,
+    lines: int,
+    minimum_records: int,
+    unchecked: range = range(0),
 ) -> NodeRun:
     """Run the function with the rows of this node.
 
@@ -209,6 +244,7 @@ def run_at_node(
         history: the known totals.
         lines: the number of log lines of earlier rounds, which are not logged again.
         minimum_records: see ``NodeReplay``.
+        unchecked: see ``NodeReplay``.
 
     Raises:
         AlgotoolsError: a value is refused, or the author's own ``UserError``.
@@ -216,7 +252,7 @@ def run_at_node(
     """
     lengths = (_get_length(values.get(p.name)) for p in function.declared.data)
     rows = frozenset(length for length in lengths if length and length >= _MANY_ROWS)
-    replay = NodeReplay(history, rows, minimum_records)
+    replay = NodeReplay(history, rows, minimum_records, unchecked)
     counter = _LineCounter(lines)
     result: Any = None
     has_returned = False
@@ -224,17 +260,27 @@ def run_at_node(
         with filter_lines(counter.accept):
             result = run_author(function, {**values, find_total(function): replay})
             has_returned = True
-    except (Exception, Pause) as error:
-        is_counted = not replay.reply.sites and not replay.disagreement
-        if isinstance(error, TotalRefused) or is_counted:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # includes `SystemExit` of an author who has swallowed `Pause`
+        if replay.fault is None and not replay.has_paused and isinstance(error, TotalRefused):
             raise
-    if replay.disagreement is None and has_returned and not replay.reply.sites:
+        if replay.fault is None and not replay.reply.sites:
+            if not isinstance(error, Pause):
+                raise
+            replay.fault = RoundsDisagree(
+                "the function uses a total of another run, which it has stored outside itself. Use a total only in "
+                "the run that has requested it"
+            )
+    if replay.fault is None and has_returned and not replay.reply.sites:
         with contextlib.suppress(RoundsDisagree):
             replay.check_end()
         replay.reply.is_finished, replay.reply.result = True, result
         encode_rich(result, function.collect_literals())  # raises an error that names the part of the result
-    if replay.disagreement is not None:
-        replay.reply = RoundReply(fault=(replay.disagreement.exit_code, replay.disagreement.message))
+    if isinstance(replay.fault, TotalRefused):
+        raise replay.fault
+    if replay.fault is not None:
+        replay.reply = RoundReply(fault=(replay.fault.exit_code, replay.fault.message))
     return NodeRun(replay.reply, replay.contributions, max(lines, counter.count))
 
 

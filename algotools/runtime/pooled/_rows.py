@@ -13,9 +13,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from algotools.runtime.pooled._unknown import Unknown
+
 QUANTILE_BITS = 11
 """Binary digits of a quantile that one round finds."""
 
+
+_NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
+"""Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
 
 _ALL_BUT_SIGN = np.int64(2**63 - 1)
 
@@ -27,12 +32,12 @@ class RowsRefused(ValueError):
 def to_rows(value: Any) -> Any:
     """Return rows as a pandas object or an array of at least one dimension."""
     library = type(value).__module__.partition(".")[0]
-    if library == "polars":
+    if library == "polars" and type(value).__name__ in {"LazyFrame", "DataFrame", "Series"}:
         value = value.collect() if type(value).__name__ == "LazyFrame" else value
         value = value.to_pandas()
-    elif library == "pyarrow":
+    elif library == "pyarrow" and type(value).__name__ != "Scalar" and hasattr(value, "to_pandas"):
         value = value.to_pandas()
-    elif library in ("duckdb", "_duckdb"):
+    elif library in ("duckdb", "_duckdb") and type(value).__name__ == "DuckDBPyRelation":
         value = value.df()
     elif library == "ibis":
         value = value.execute()
@@ -43,22 +48,27 @@ def to_rows(value: Any) -> Any:
     if isinstance(value, (list, tuple, range, pd.api.extensions.ExtensionArray)):
         value = np.asarray(value)
     if not isinstance(value, np.ndarray):
+        _use(value)
         raise RowsRefused(f"is a {type(value).__name__}, not rows; total.add adds up values that are already reduced")
     if value.ndim == 0:
         raise RowsRefused("is a single number, not rows; total.add adds up values that are already reduced")
     return value
 
 
+def _use(value: Any) -> None:
+    """Pause the run if a value is a total that is not known yet."""
+    if isinstance(value, Unknown):
+        bool(value)
+
+
 def sum_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
     """Return the sum over the rows: a number for a column, an entry per column for a table, a Series by group."""
-    rows = _to_numbers(to_rows(values))
+    rows = _to_floats(_to_numbers(to_rows(values)))
     if by is not None:
-        return _group(rows, by, levels, "sum")
-    if isinstance(rows, pd.Series):
-        return float(rows.sum())
-    if isinstance(rows, pd.DataFrame):
+        return _group(rows, by, levels)
+    if isinstance(rows, (pd.Series, pd.DataFrame)):
         sums: Any = rows.sum()
-        return sums.astype(float)
+        return sums.astype(np.result_type(sums.dtype, np.float64)) if isinstance(rows, pd.DataFrame) else sums.item()
     total = rows.sum(axis=0, dtype=np.result_type(rows.dtype, np.float64))
     return total if total.ndim else total.item()
 
@@ -69,7 +79,7 @@ def count_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
     is_present = rows.notna() if isinstance(rows, (pd.Series, pd.DataFrame)) else ~pd.isna(rows)
     counts: Any
     if by is not None:
-        counts = _group(is_present, by, levels, "sum")
+        counts = _group(is_present, by, levels)
         return counts.astype(np.int64)
     if isinstance(rows, pd.DataFrame):
         counts = is_present.sum()
@@ -83,7 +93,7 @@ def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
     left = _to_matrix(x)
     right = left if y is None else _to_matrix(y)
     if len(left) != len(right):
-        raise RowsRefused(f"has {len(left)} and {len(right)} rows; x and y need the same rows")
+        raise RowsRefused("has x and y with different numbers of rows; x and y need the same rows")
     if weights is not None:
         factors = _to_matrix(weights)
         if factors.shape != (len(left),):
@@ -130,7 +140,8 @@ def sum_powers(values: Any, order: int) -> Any:
     count = is_present.sum(axis=0)
     sums = np.where(is_present, array, 0.0).sum(axis=0)
     mean = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
-    deviations = np.where(is_present, array - mean, 0.0)
+    with np.errstate(invalid="ignore"):  # infinities have no deviation
+        deviations = np.where(is_present, array - mean, 0.0)
     powers = np.stack([count.astype(float), mean, *((deviations**k).sum(axis=0) for k in range(2, order + 1))])
     return pd.DataFrame(powers, columns=rows.columns) if isinstance(rows, pd.DataFrame) else powers
 
@@ -143,14 +154,14 @@ def count_bins(values: Any, edges: Any) -> Any:
 
 def count_below(values: Any, thresholds: Any) -> Any:
     """Return the number of values at or below each threshold, and the number of all values at the end."""
-    column = np.sort(_drop_missing(values))
-    counts = np.searchsorted(to_ordered_integers(column), thresholds, side="right")
+    column = np.sort(to_ordered_integers(_drop_missing(values)))
+    counts = np.searchsorted(column, thresholds, side="right")
     return np.append(counts, len(column)).astype(np.int64)
 
 
 def to_ordered_integers(values: Any) -> Any:
     """Return floats as integers of 64 bits in the same order, so that bisection finds a float to its last bit."""
-    bits = (np.asarray(values, dtype=np.float64) + 0.0).view(np.int64)  # + 0.0 turns -0.0 into 0.0
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
     return np.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
 
 
@@ -191,12 +202,28 @@ def _to_numbers(rows: Any) -> Any:
         return rows.apply(_to_numbers) if len(rows.columns) else rows
     if pd.api.types.is_numeric_dtype(rows.dtype) or pd.api.types.is_bool_dtype(rows.dtype):
         return rows
-    if rows.dtype == object:
-        try:
-            return rows.astype(float)
-        except (TypeError, ValueError):
-            pass
+    is_missing = pd.isna(rows)
+    if isinstance(rows, np.ndarray):
+        kind = pd.api.types.infer_dtype(rows.ravel(), skipna=True) if rows.dtype == object else ""
+    else:
+        kind = pd.api.types.infer_dtype(rows, skipna=True)
+    if kind in _NUMBERS or (rows.dtype == object and is_missing.all()):
+        return (
+            rows.where(~is_missing, np.nan) if isinstance(rows, pd.Series) else np.where(is_missing, np.nan, rows)
+        ).astype(float)
+    if kind == "mixed":
+        for value in np.ravel(rows):
+            _use(value)
     raise RowsRefused("contains values that are not numbers")
+
+
+def _to_floats(rows: Any) -> Any:
+    """Return a pandas object whose integers are floats, because sums of integers of 64 bits can overflow silently."""
+    if isinstance(rows, pd.Series) and pd.api.types.is_integer_dtype(rows.dtype):
+        return rows.astype("Float64" if pd.api.types.is_extension_array_dtype(rows.dtype) else float)
+    if isinstance(rows, pd.DataFrame) and any(map(pd.api.types.is_integer_dtype, rows.dtypes)):
+        return rows.apply(_to_floats)
+    return rows
 
 
 def _to_matrix(value: Any) -> Any:
@@ -208,8 +235,8 @@ def _to_matrix(value: Any) -> Any:
     return array
 
 
-def _group(rows: Any, by: Any, levels: Any, function: str) -> Any:
-    """Return a reduction by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
+def _group(rows: Any, by: Any, levels: Any) -> Any:
+    """Return the sum by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
     keys = [_to_key(key) for key in (by if isinstance(by, (list, tuple)) else [by])]
     if any(len(key) != len(rows) for key in keys):
         raise RowsRefused("has another number of rows than by=")
@@ -217,7 +244,7 @@ def _group(rows: Any, by: Any, levels: Any, function: str) -> Any:
     table = pd.DataFrame(np.asarray(rows)) if isinstance(rows, np.ndarray) else rows
     table = table.set_axis(index) if not isinstance(rows, np.ndarray) or rows.ndim > 1 else table[0]
     groups = [key.set_axis(index) for key in keys]
-    reduced = getattr(table.groupby(groups, observed=True, sort=False), function)().astype(float)
+    reduced = table.groupby(groups, observed=True, sort=False).sum().astype(float)
     if len(groups) == 1:
         reduced.index = pd.Index(reduced.index.tolist(), name=groups[0].name)
     else:
@@ -229,7 +256,7 @@ def _group(rows: Any, by: Any, levels: Any, function: str) -> Any:
 def _to_key(values: Any) -> pd.Series:
     key = to_column(values)
     series = key if isinstance(key, pd.Series) else pd.Series(key)
-    return series.astype(series.cat.categories.dtype) if isinstance(series.dtype, pd.CategoricalDtype) else series
+    return series.astype(object) if isinstance(series.dtype, pd.CategoricalDtype) else series
 
 
 def _make_levels(levels: Any, groups: Sequence[pd.Series]) -> pd.Index:
@@ -272,7 +299,7 @@ def check_reduced(value: Any) -> Any:
         return {key: check_reduced(item) for key, item in value.items()}
     if isinstance(value, (pd.Series, pd.DataFrame)):
         _check_labels(value)
-        return _to_numbers(value).copy()
+        return _to_plain_numbers(_to_numbers(value))
     if isinstance(value, (bool, np.bool_)):
         return int(value)
     if isinstance(value, (int, float, complex)):
@@ -280,12 +307,29 @@ def check_reduced(value: Any) -> Any:
     if isinstance(value, np.generic) and value.dtype.kind in "iufc":
         return value.item()
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
-        value = value.astype(int) if value.dtype.kind == "b" else value
-        return value.copy() if value.ndim else value.item()
+        value = value.astype(_widen(value.dtype))
+        return value if value.ndim else value.item()
+    _use(value)
     kind = type(value).__name__
     raise RowsRefused(
         f"is a {kind}, which cannot be added; use a number, an array, a Series, a DataFrame or a dict of these"
     )
+
+
+def _to_plain_numbers(table: Any) -> Any:
+    """Return a copy of a Series or DataFrame with numbers of numpy in 64 bits."""
+    if isinstance(table, pd.DataFrame):
+        columns = [_to_plain_numbers(table.iloc[:, i]) for i in range(table.shape[1])]
+        return pd.concat(columns, axis=1) if columns else table.copy()
+    if pd.api.types.is_extension_array_dtype(table.dtype):
+        is_whole = not table.isna().any() and not pd.api.types.is_float_dtype(table.dtype)
+        return table.astype(np.int64) if is_whole else table.astype(float)
+    return table.astype(_widen(table.dtype))
+
+
+def _widen(dtype: Any) -> Any:
+    """Return the type of 64 bits for numbers that several nodes add up."""
+    return np.result_type(dtype, np.int64 if dtype.kind in "biu" else np.float64)
 
 
 def _check_labels(value: Any) -> None:

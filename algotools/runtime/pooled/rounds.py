@@ -16,7 +16,8 @@ from algotools.runtime.client import AlgorithmClient
 from algotools.runtime.logs import log
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
-from algotools.runtime.pooled._combine import ShapesDiffer, combine, find_difference
+from algotools.runtime.pooled._combine import ShapesDiffer, combine
+from algotools.runtime.pooled._difference import find_difference
 from algotools.runtime.pooled._history import History, KnownTotal, RoundReply
 from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, run_author, run_without_rows
 from algotools.runtime.pooled._rows import to_rows
@@ -60,7 +61,10 @@ def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_rec
     history = History.decode(request)
     folder = run_info.temporary_folder if request else None
     memory = ContributionMemory(folder, f"{history.key}-{function.method}")
-    run = run_at_node(function, values, history, memory.lines, minimum_records)
+    # A lazy contribution is computed once. But if other totals of its round were unknown, it could depend on their
+    # placeholders, for instance on their type. So it is computed again in the next round, when they are known.
+    unchecked = range(memory.known + 1, len(memory.checksums))
+    run = run_at_node(function, values, history, memory.lines, minimum_records, unchecked)
     if fault := _compare_contributions(run, history, memory, function.pooling.tolerance):
         run = run._replace(reply=RoundReply(fault=(RoundsDisagree.exit_code, fault)))
     if run.reply.is_finished:
@@ -68,7 +72,7 @@ def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_rec
     elif run.reply.fault is None:
         known = [*memory.checksums, *([None] * len(history.totals))][: len(history.totals)]
         memory.checksums = [*known, *map(compute_checksum, run.reply.contributions)]
-        memory.lines = run.lines
+        memory.lines, memory.known = run.lines, len(history.totals)
         memory.write()
     return run.reply.to_plain()
 
@@ -186,7 +190,7 @@ def compute(
             if reply.fault is not None:
                 raise CODES[reply.fault[0]](f"{reply.fault[1]} (at {name})")
         if all(reply.is_finished for _, reply in replies):
-            return _compare_results(replies, function.pooling.tolerance)
+            return _compare_results(replies, function)
         totals = _combine_replies(replies)
         log(f"round {number}: {len(totals)} {'total' if len(totals) == 1 else 'totals'}")
         history.totals += totals
@@ -194,10 +198,10 @@ def compute(
             return result.value
 
 
-def _compare_results(replies: Sequence[NodeReply], tolerance: float) -> Any:
-    first = replies[0]
+def _compare_results(replies: Sequence[NodeReply], function: PooledFunction) -> Any:
+    first, literals = replies[0], function.collect_literals()
     for other in replies[1:]:
-        if path := find_difference(first.reply.result, other.reply.result, tolerance):
+        if path := find_difference(first.reply.result, other.reply.result, function.pooling.tolerance, literals):
             raise NodesDisagree(
                 f"{path} differs between {first.name} and {other.name}, because it depends on the rows of one node. "
                 "Return only values that are computed from totals"

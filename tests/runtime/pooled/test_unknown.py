@@ -65,9 +65,7 @@ USES: dict[str, Callable[[Any], object]] = {
     "Series > it": lambda u: pd.Series([1.0])[pd.Series([1.0]) > u],
     "Series.clip": lambda u: pd.Series([1.0]).clip(upper=u),
     "DataFrame / it": lambda u: pd.DataFrame({"a": [1.0]}) / u,
-    "Series as float": lambda u: pd.Series([u, 1.0]).astype(float),
     "polars filter": lambda u: pl.Series([1.0]) > u,
-    "timedelta": lambda u: datetime.timedelta(days=u),
 }
 
 OTHER_OUTCOMES: dict[str, Callable[[Any], object]] = {
@@ -82,6 +80,8 @@ OTHER_OUTCOMES: dict[str, Callable[[Any], object]] = {
     "is None": lambda u: u is None,
     "in a list": lambda u: [u] * 3,
     "repr": repr,
+    "timedelta": lambda u: datetime.timedelta(days=u),
+    "Series as float": lambda u: pd.Series([u, 1.0]).astype(float),
     "in a Series": lambda u: pd.Series([u, 1.0]),
 }
 """Uses that do not pause: they raise another error, or do not need the value."""
@@ -97,21 +97,30 @@ def test_a_use_pauses_the_run(use: Callable[[Any], object]) -> None:
 
 @pytest.mark.parametrize("name", BINARY)
 @pytest.mark.parametrize("operand", OPERANDS, ids=lambda operand: type(operand).__name__)
-@pytest.mark.parametrize("is_left", [True, False])
-def test_an_operator_pauses_the_run(name: str, operand: Any, is_left: bool) -> None:
-    unknown = Unknown(14, lambda: None)
-    with pytest.raises((Pause, TypeError, NotImplementedError, pa.ArrowInvalid)) as caught:
-        getattr(operator, name)(*((unknown, operand) if is_left else (operand, unknown)))
-    if is_left:
-        assert caught.type is Pause
+def test_an_operator_pauses_the_run(name: str, operand: Any) -> None:
+    with pytest.raises(Pause):
+        getattr(operator, name)(Unknown(14, lambda: None), operand)
+
+
+@pytest.mark.parametrize("name", BINARY)
+@pytest.mark.parametrize("operand", OPERANDS, ids=lambda operand: type(operand).__name__)
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Polars prints the exception
+def test_an_operator_of_a_library_does_not_crash(name: str, operand: Any) -> None:
+    use_without_crash(lambda unknown: getattr(operator, name)(operand, unknown))
 
 
 @pytest.mark.parametrize("use", OTHER_OUTCOMES.values(), ids=OTHER_OUTCOMES)
 def test_other_uses_raise_or_do_not_use_the_value(use: Callable[[Any], object]) -> None:
-    unknown = Unknown(14, lambda: None)
+    use_without_crash(use)
+
+
+def use_without_crash(use: Callable[[Any], object]) -> None:
+    """Use a placeholder. Any outcome is right except an error of the interpreter."""
     try:
-        use(unknown)
-    except Exception as error:  # noqa: BLE001 - any error will do, but no crash of the interpreter
+        use(Unknown(14, lambda: None))
+    except Pause:
+        pass
+    except Exception as error:  # noqa: BLE001 - a library may raise any error
         assert not isinstance(error, SystemError)
 
 
