@@ -10,7 +10,8 @@ figures that ``--json benchmarks/data.json`` has stored.
 A time is that of a whole process, the memory is the kernel's ``ru_maxrss``. Contestants take turns (A, B, …, A, B, …),
 and their results must be equal. Environments, tables and the database are stored for the next run: 10 GB, mostly for
 ten million rows. Parts for ``--only``: csv, parquet, postgresql, width (of rows in PostgreSQL), sessions (v5), start
-(of 100 rows), results (from rpc to master), images (size of engines in an image).
+(of 100 rows), results (from rpc to master), images (size of engines in an image). If the file of ``--json`` exists, the
+figures of the other parts stay in it, provided that they are of the same machine and the same versions.
 """
 
 from __future__ import annotations
@@ -472,6 +473,40 @@ def read_python_version(python: Path) -> str:
     return execute([str(python), "-c", "import platform; print(platform.python_version())"]).strip()
 
 
+def read_stored(path: Path | None, parts: Sequence[str], origin: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the stored content that the measured parts are added to; None if all parts are measured.
+
+    The figures of the page are compared with each other, so they must have the same origin.
+    """
+    if path is None or not path.exists() or set(parts) == set(PARTS):
+        return None
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    stored = content["about"]
+    if different := [name for name in origin if name != "load before and after" and origin[name] != stored.get(name)]:
+        details = "; ".join(f"{name}: {stored.get(name)}, now {origin[name]}" for name in different)
+        raise SystemExit(f"{path} has figures of another origin ({details}); measure all parts, or choose another file")
+    return content
+
+
+def add_stored(content: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the content with the stored figures of the parts and sizes that were not measured again."""
+
+    def is_measured(name: str) -> bool:
+        return tuple(name.split(", ")[:2]) in measured
+
+    measured = {tuple(name.split(", ")[:2]) for name in (*content["figures"], *content["failed"])}
+    merged = dict(content)
+    for kind in ("figures", "failed"):
+        others = {
+            name: value
+            for name, value in stored[kind].items()
+            if name in content[kind] or not is_measured(name)  # the order of names stays
+        }
+        merged[kind] = {**others, **content[kind]}
+    targets = performance.targets(performance.load_figures(merged))
+    return {**merged, "targets": [encode_target(target) for target in targets]}
+
+
 def encode_target(target: Target) -> dict[str, object]:
     """Return a target as JSON-compatible data, with null instead of infinity."""
     return {**asdict(target), "measured": target.measured if target.measured < math.inf else None, "met": target.met}
@@ -530,6 +565,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name, run_server(cache) as server:
         contest = Contest(python, cache, Path(name), options.rounds)
         origin = describe_origin(python, server)
+        stored = read_stored(options.json, options.only, origin)
         for part in (kind for kind in ("csv", "parquet") if kind in options.only):
             measure_file(contest, part)
         if server and "postgresql" in options.only:
@@ -551,6 +587,8 @@ def main() -> None:
         "failed": contest.failed,
         "figures": {name: {"median": round(f.median, 3), **asdict(f)} for name, f in contest.figures.items()},
     }
+    if stored:
+        content = add_stored(content, stored)
     print(performance.tables(content))
     if options.json:
         options.json.write_text(format_json(content), encoding="utf-8")

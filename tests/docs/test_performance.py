@@ -93,3 +93,44 @@ def test_the_stored_figures_have_all_samples_and_no_path(figures) -> None:
     assert {stored["unit"] for stored in figures["figures"].values()} >= {"ms", "MB", "rows"}
     assert all(len(stored["samples"]) >= 1 for stored in figures["figures"].values())
     assert "/" not in json.dumps(figures["about"])
+
+
+ADD_TO_STORED = """
+import json, sys
+import data
+stored, measured = json.load(sys.stdin)
+json.dump(data.add_stored(measured, stored), sys.stdout)
+"""
+
+
+def add_to_stored(measured: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures that the benchmark stores after it has measured some parts only."""
+    process = subprocess.run(
+        [sys.executable, "-c", ADD_TO_STORED],
+        input=json.dumps([stored, measured]),
+        cwd=ROOT / "benchmarks",
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=LIMIT,
+    )
+    merged: dict[str, Any] = json.loads(process.stdout)
+    return merged
+
+
+def test_parts_that_are_not_measured_stay_stored(figures) -> None:
+    csv = {name: {**figure, "samples": [1.0]} for name, figure in figures["figures"].items() if name.startswith("csv,")}
+    missing = {name for name in csv if name.startswith("csv, 1000000, ours lazy")}
+    measured = {
+        "about": figures["about"],
+        "targets": [],
+        "failed": {"csv, 1000000, ours lazy": "no word"},
+        "figures": {name: figure for name, figure in csv.items() if name not in missing},
+    }
+    merged = add_to_stored(measured, figures)
+    others = {name: figure for name, figure in figures["figures"].items() if name not in csv}
+    assert merged["figures"] == others | measured["figures"]
+    assert merged["failed"] == figures["failed"] | measured["failed"]
+    targets = {target["promise"]: target for target in merged["targets"]}
+    assert targets.keys() == {target["promise"] for target in figures["targets"]}
+    assert not targets["CSV, `polars.LazyFrame`: time, relative to vantage6 4.15"]["met"]
