@@ -111,7 +111,7 @@ def test_matches_ignores_sizes_and_times_only() -> None:
 
 def test_from_nothing_to_a_tested_project(tmp_path: Path) -> None:
     shell = Shell(tmp_path)
-    assert shell.run_page(WITHOUT_ENGINE) == 10
+    assert shell.run_page(WITHOUT_ENGINE) == 13
     assert shell.folder == tmp_path / "cohort-mean"
 
 
