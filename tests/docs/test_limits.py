@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from algotools.declare.federated import Pooling
 from algotools.federation.runners import container, containers, foreign
 from algotools.image import _credentials, build
 from algotools.payload import values
@@ -11,6 +12,8 @@ from algotools.project import check
 from algotools.runtime import logs
 from algotools.runtime.client import _limits, _polling, _results, _runs, http
 from algotools.runtime.contract import _proxy
+from algotools.runtime.pooled import _quantile
+from algotools.runtime.pooled._history import MINIMUM_RECORDS
 
 from .conftest import DOCS
 
@@ -53,6 +56,10 @@ SLOW_POLLS = f"{_results.PAUSE_PER_REQUEST_TIME:g} times the platform's last res
             "arguments of a task, as JSON",
             f"{values.LARGEST / 1e6:g} MB: {limit / 8e6:g} million numbers of 8 bytes in {ARRAYS}",
         ),
+        ("organizations of a task, at least", str(Pooling().minimum_organizations)),
+        ("records of a value at a node, for `total.levels`", str(MINIMUM_RECORDS)),
+        ("relative difference between the results of two nodes", "1e-9" if Pooling().tolerance == 1e-9 else ""),
+        ("rounds of `total.quantile`", str(_quantile._ROUNDS)),
         ("wait for results", IN_WORDS[_limits.DEFAULT_TIMEOUT]),
         ("node offline, before its run counts as failed", f"{_results.OFFLINE_LIMIT / 60:g} minutes"),
         ("attempts of a request that creates a task", str(http.ATTEMPTS_TO_CREATE)),
