@@ -88,6 +88,8 @@ benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/images.py
 	$(BIN)/python benchmarks/scaffold.py
 	$(BIN)/python benchmarks/federation.py
+	$(BIN)/python benchmarks/arguments.py
+	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/data.py
 
 clean:

@@ -20,8 +20,10 @@ from algotools import AlgorithmClient, Column, Database, Federation, RunsFailed,
 from algotools.errors import FederationError
 from algotools.federation import Dead
 from algotools.federation import folders as owner
+from algotools.federation.contract import NAMES
 from algotools.federation.contract.rest import RunRecord
 from algotools.federation.runners import process
+from algotools.runtime.contract import _proxy
 
 from ..conftest import ALGORITHMS
 from ..processes import LIMIT, wait_until
@@ -94,13 +96,19 @@ def sleep(data: Database, seconds: float) -> None:
 
 
 @master
+def count_members(client: AlgorithmClient, column: Column) -> list[int]:
+    results = client.run(sum_with_count, column=column, quorum=12)
+    return [len(client.organizations), len(client.organization.list()), len(results)]
+
+
+@master
 def wait_for_sleepers(client: AlgorithmClient) -> int:
     return len(client.run(sleep, seconds=60.0))
 
 
 FUNCTIONS = [
     sum_with_count, mean_of_nodes, get_address, overwrite, has_file, count_active_runs, allocate, allocate_slowly,
-    draw, sleep, wait_for_sleepers,
+    draw, sleep, count_members, wait_for_sleepers,
 ]  # fmt: skip
 
 
@@ -114,6 +122,16 @@ def test_a_master_uses_very_many_nodes(runner: str, count: int) -> None:
     with Federation(frames, algorithm=FUNCTIONS, runner=runner) as federation:
         result = federation.ask(mean_of_nodes, column="x")
     assert result == pytest.approx(pd.concat(frames)["x"].mean(), rel=1e-12)
+
+
+@pytest.mark.parametrize("contract", NAMES)
+@pytest.mark.parametrize("size", [5, 12, 100])
+def test_a_master_reads_lists_that_have_several_pages(
+    contract: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_proxy, "PAGE_SIZE", size)
+    with Federation(make_frames(12), algorithm=FUNCTIONS, contract=contract) as federation:
+        assert federation.ask(count_members, column="x") == [12, 12, 12]
 
 
 def test_a_frame_is_not_copied_for_its_node() -> None:
