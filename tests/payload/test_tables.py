@@ -24,8 +24,6 @@ from polars.testing.parametric import dataframes
 from algotools.errors import FunctionRaised, NotSerializable, ProxyError
 from algotools.payload import decode_rich, encode_plain, encode_rich
 
-from ..conftest import examples
-
 SECRET = "Jane-Doe-4711"
 DAY = datetime.datetime(2024, 3, 1, 12, 30)  # noqa: DTZ001 - the column has the zone
 COLUMNS = {
@@ -182,7 +180,6 @@ SAMPLE = encode_rich([FRAME, FRAME["enum"]])
 
 
 @given(st.data())
-@settings(max_examples=examples(300))
 def test_damaged_frames_of_polars_are_decoded_or_refused(data: st.DataObject) -> None:
     damaged = bytearray(SAMPLE)
     for _ in range(data.draw(st.integers(1, 4))):

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, packages_distributions, requires, version
 from pathlib import Path
 from typing import Any
 
@@ -148,11 +148,14 @@ def _list_own_modules() -> frozenset[str]:
     """Return the top-level modules that algotools needs at a node."""
     lines = (PACKAGE / "requirements.txt").read_text(encoding="utf-8").splitlines()
     required = _resolve_distributions(filter(None, map(_parse_requirement, lines)))  # comments are not requirements
-    return frozenset(
-        module
-        for module, distributions in _map_modules().items()
-        if required & set(map(canonicalize_name, distributions))
-    )
+    return frozenset(module for name in required if _is_installed(name) for module in _list_modules(name))
+
+
+def _list_modules(name: str) -> set[str]:
+    """Return the top-level modules of an installed distribution, from the list of its files."""
+    read = distribution(name).read_text
+    files = re.findall(r"^(\w+)[/.]", read("RECORD") or "", re.MULTILINE)
+    return {*files, *(read("top_level.txt") or "").split()}
 
 
 def _check_python(project: ProjectFiles) -> Iterator[Finding]:
