@@ -15,6 +15,7 @@ from algotools.federation.contract import get_contract
 from algotools.image import base
 
 from ..conftest import ALGORITHMS
+from ..processes import LIMIT
 from ..runtime.sandbox.conftest import (
     CLOSED,
     DEFAULT,
@@ -73,7 +74,7 @@ DOCUMENTED = {
 def attack(group: AttackGroup, seed: int, share: float = 1.0) -> None:
     """Run all probes, or a random share of them, for each generation and user."""
     chance = random.Random(seed)
-    engine = docker.from_env(timeout=60)
+    engine = docker.from_env(timeout=int(LIMIT))
     try:
         with _build_image(engine) as image:
             for contract in ("v3", "v4", "v5"):
