@@ -131,7 +131,7 @@ algotools check --no-trial
 [bold]Keys of --json[/bold]
 
 algorithm (the module; null: unknown), findings (list of objects with rule, file, line (null: the whole file), reason,
-way_out)
+way_out), not_tried (list of objects with method, reason)
 """
 
 
@@ -141,7 +141,7 @@ def check(
     timeout: Annotated[
         float | None,
         typer.Option(
-            help="Time limit of the import and of each call of an rpc, in seconds. Default: 60.",
+            help="Time limit of the import and of each call of a function, in seconds. Default: 60.",
             metavar="SECONDS",
             parser=parse_timeout,
             show_default=False,
@@ -157,9 +157,10 @@ def check(
     not required. The exit code is 67 if there are findings; docs/check.md explains each rule.
 
     The command runs the algorithm's code: it imports the module, and if the project has a federation.yaml, it calls
-    each rpc without required arguments, or with columns as its required arguments, once on the data of the first
-    organization. On Linux the code runs in a sandbox: no privileges, no network, only the project's files, and limits
-    of memory and time. The command shows what runs before it runs, and the parts of the sandbox that are missing here.
+    functions on its data, with the arguments in the table tool.algotools.trial of pyproject.toml, or with columns as
+    the required arguments: each rpc once, and each pooled function with many splits of the rows. On Linux the code runs
+    in a sandbox: no privileges, no network, only the project's files and data, and limits of memory and time. The
+    command shows what runs before it runs, and the parts of the sandbox that are missing here.
     """
     from algotools.project.check import LIMIT, TRIAL_RULES  # importing the docker package is slow
     from algotools.project.check import check as check_algorithm
@@ -168,9 +169,9 @@ def check(
     with contextlib.closing(_WaitView(limit)) as view:
         report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
     if no_trial:
-        _note(f"--no-trial left out the calls of rpcs, which can find: {', '.join(TRIAL_RULES)}")
+        _note(f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}")
     if as_json:
-        print_json({"algorithm": report.algorithm, "findings": report.findings})
+        print_json({"algorithm": report.algorithm, "findings": report.findings, "not_tried": report.not_tried})
     else:
         _show_report(report)
     if report.findings:
@@ -227,6 +228,9 @@ def _show_report(report: Report) -> None:
         )
         console.print(f"  {make_printable(finding.reason)}", soft_wrap=True)
         console.print(f"  [green]→[/green] {make_printable(finding.way_out)}\n", soft_wrap=True)
+    for function in report.not_tried:
+        text = f"not tried: {function.method} ({function.reason})"
+        console.print(f"[yellow]{make_printable(text)}[/yellow]", soft_wrap=True)
     number = _format_count(len(report.findings), "finding") if report.findings else "no findings"
     extent = f"{_format_count(report.functions, 'function')} and {_format_count(report.files, 'file')}"
     console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)

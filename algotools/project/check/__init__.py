@@ -30,20 +30,11 @@ import msgspec
 from algotools.errors import AlgorithmNotFound, InternalError
 from algotools.federation.folders import make_folder
 from algotools.project.check._confinement import list_variables
-from algotools.project.check._rules import (
-    GRACE,
-    RULES,
-    TRIAL_RULES,
-    CheckMessage,
-    Finding,
-    Report,
-    TrialCall,
-    relative_path,
-    sort_findings,
-)
+from algotools.project.check._messages import GRACE, CheckMessage, TrialCall
+from algotools.project.check._rules import RULES, TRIAL_RULES, Finding, NotTried, Report, relative_path, sort_findings
 from algotools.runtime import lifetime
 
-__all__ = ["LIMIT", "RULES", "TRIAL_RULES", "Finding", "OnStart", "OnWait", "Report", "check"]
+__all__ = ["LIMIT", "RULES", "TRIAL_RULES", "Finding", "NotTried", "OnStart", "OnWait", "Report", "check"]
 
 LIMIT = 60.0
 """Seconds for the import, and for each trial call."""
@@ -81,7 +72,7 @@ def check(
     Args:
         target: a project's folder, or the name of an installed algorithm or module.
         limit: seconds for the import, and for each trial call. Code that needs more time is a finding.
-        trial: whether rpcs are called on the data of the first organization in ``federation.yaml``.
+        trial: whether functions are called on the data in ``federation.yaml``.
         on_wait: called while the check waits for the author's code.
         on_start: called before the import and before the trial calls, with a description of the code that runs next.
 
@@ -123,13 +114,18 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
             if isinstance(error := file.parsed, SyntaxError)
         ]
         functions = 0
+        not_tried: tuple[NotTried, ...] = ()
         if process is not None:
             report = process.report("pyproject.toml")
             findings += _remove_duplicates(report.findings, findings)
-            functions = report.functions
+            functions, not_tried = report.functions, report.not_tried
     extra = [name for name in ("pyproject.toml", "Dockerfile", "federation.yaml") if (project.root / name).is_file()]
     return Report(
-        algorithm=project.module, findings=sort_findings(findings), functions=functions, files=len(files) + len(extra)
+        algorithm=project.module,
+        findings=sort_findings(findings),
+        functions=functions,
+        files=len(files) + len(extra),
+        not_tried=not_tried,
     )
 
 
@@ -229,6 +225,7 @@ class _CheckProcess:
         if algorithm is None:
             raise InternalError(f"the check's process exited with code {self._process.returncode} without a message")
         findings = [message.finding for message in messages if message.finding]
+        not_tried = [message.not_tried for message in messages if message.not_tried]
         functions = next((message.functions for message in messages if message.functions is not None), None)
         files = next((message.files for message in messages if message.files is not None), 0)
         if functions is None and not any(message.done for message in messages):
@@ -236,12 +233,20 @@ class _CheckProcess:
             if is_hanging:
                 reason = f"the import did not finish within {self._seconds:g} s"
             findings.append(Finding.of("import-fails", source_file, None, reason))
-        elif (trial := self._find_open_trial()) is not None:
+        elif (trial := self._find_open_trial()) is not None and trial.is_split_test and is_hanging:
+            not_tried.append(trial.describe_timeout(self._seconds))
+        elif trial is not None:
             rule, reason = "ends-process", f"it ends the process ({self._describe_exit()})"
             if is_hanging:
                 rule, reason = "never-finishes", f"it did not finish within {self._seconds:g} s"
             findings.append(Finding.of(rule, trial.file, trial.line, f"{trial.prefix}{reason}"))
-        return Report(algorithm=algorithm, findings=sort_findings(findings), functions=functions or 0, files=files)
+        return Report(
+            algorithm=algorithm,
+            findings=sort_findings(findings),
+            functions=functions or 0,
+            files=files,
+            not_tried=tuple(dict.fromkeys(not_tried)),
+        )
 
     def _wait(self) -> bool:
         """Wait for the last message or the exit; return whether the current step exceeded its limit."""
@@ -260,7 +265,7 @@ class _CheckProcess:
     def _describe_step(self) -> str:
         last = next((message for message in reversed(self._messages) if message.is_step), CheckMessage())
         if last.trial is not None:
-            return f"a trial call of {last.trial.method} on {last.trial.member}'s data"
+            return last.trial.step
         return "the check of the functions" if last.functions is not None else "the import of the algorithm"
 
     def _find_open_trial(self) -> TrialCall | None:

@@ -1,9 +1,9 @@
-"""The sandbox of the check's child process: the author's code gets only the project and the data of one node."""
+"""The sandbox of the check's child process: the author's code gets only the project and its local data."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from algotools.declare.locate import Location
@@ -21,15 +21,15 @@ _LONGEST_COMPUTATION = 3600.0
 """Seconds of computing time per processor. This limit holds if the author's code stops the timers of the check."""
 
 
-def read_member(project: Path | None) -> Member | None:
-    """Return the first organization in a project's ``federation.yaml``; None if the check uses no data."""
+def read_members(project: Path | None) -> tuple[Member, ...]:
+    """Return the organizations in a project's ``federation.yaml``; empty if the check uses no data."""
     description = project / "federation.yaml" if project else None
     if description is None or not description.is_file():
-        return None
+        return ()
     try:
-        return read_file(description).members[0]
+        return read_file(description).members
     except AlgotoolsError:  # `check_federation` reports it
-        return None
+        return ()
 
 
 def list_variables(environ: Mapping[str, str]) -> dict[str, str]:
@@ -38,14 +38,14 @@ def list_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def confine(
-    location: Location, project: Path | None, member: Member | None, folder: str, seconds: float
+    location: Location, project: Path | None, members: Sequence[Member], folder: str, seconds: float
 ) -> tuple[str, ...]:
     """Confine this process for good, and return the parts of the sandbox that this machine does not have.
 
     Args:
         location: the algorithm that this process will import.
         project: the project's folder, which becomes readable.
-        member: the organization whose databases become readable.
+        members: the organizations whose databases become readable.
         folder: the only folder that stays writable.
         seconds: the time limit of the import and of each trial call.
     """
@@ -56,7 +56,7 @@ def confine(
     sandbox = LocalSandbox(
         folder=folder,
         readable=tuple(str(path) for path in (project, location.root) if path),
-        databases=tuple(database.uri for database in member.databases.values()) if member else (),
+        databases=tuple(database.uri for member in members for database in member.databases.values()),
         memory=memory,
         seconds=max(_LONGEST_COMPUTATION, 10 * seconds) * (os.cpu_count() or 1),
     )

@@ -23,17 +23,22 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from algotools.declare import functions, locate
+from algotools.declare import federated, functions, locate
+from algotools.declare.federated import PooledFunction, Pooling
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
 from algotools.errors import PACKAGE, AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, DeclarationError
 from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile, list_files
 from algotools.project.check import _confinement
 from algotools.project.check._calls import CallChecker
-from algotools.project.check._results import check_result, choose_trial, try_function
-from algotools.project.check._rules import GRACE, CheckMessage, Finding, TrialCall, relative_path
+from algotools.project.check._messages import CheckMessage, StepTimer, TrialCall
+from algotools.project.check._pooled import check_source
+from algotools.project.check._results import check_result
+from algotools.project.check._rules import Finding, NotTried, relative_path
+from algotools.project.check._runner import TrialRunner
 from algotools.project.check._source import find_decorated, locate_definition
-from algotools.runtime import lifetime
+from algotools.project.check._trial import Outcome, check_trial_table
+from algotools.project.trial import TrialTable
 from algotools.runtime.sandbox.local import HINT, NO_SANDBOX, describe_missing, is_denial
 from algotools.task import Role, Step
 
@@ -44,7 +49,8 @@ class _Examination:
     Args:
         location: the algorithm.
         project: the project's folder; None for an installed algorithm or module.
-        member: the organization whose data the trial calls use; None for no trial calls.
+        members: the organizations of the project's ``federation.yaml``.
+        has_trial: whether functions are called.
         send: sends a message to the parent.
         announce: shows the user what runs next.
     """
@@ -53,12 +59,15 @@ class _Examination:
         self,
         location: locate.Location,
         project: Path | None,
-        member: Member | None,
+        members: Sequence[Member],
+        has_trial: bool,
         send: Callable[[CheckMessage], object],
         announce: Callable[[str], object],
     ) -> None:
         self._location = location
-        self._member = member
+        self._members = members
+        self._has_trial = has_trial
+        self._table = TrialTable.read(project)
         self._send = send
         self._announce = announce
         self._package = location.module.partition(".")[0]
@@ -89,14 +98,18 @@ class _Examination:
         for file in files:
             if (module := sys.modules.get(file.module)) is not None:
                 self._report(*checker.check_module(file, vars(module)))
+        self._report(*check_trial_table(self._table, specified, {*self._refused, *registered}))
         # A trial would only repeat a finding that the source has shown already.
         functions_to_try = {}
         for name, function in specified.items():
-            findings = check_result(function, files)
+            findings = check_result(function, files) if function.derived_from is None else []
+            if isinstance(function, PooledFunction) and function.derived_from is None:
+                findings += check_source(function, files)
             self._report(*findings)
             if not findings:
                 functions_to_try[name] = function
-        self._try_functions(functions_to_try)
+        if self._has_trial:
+            self._try_functions(functions_to_try)
 
     def report_timeout(self, seconds: float) -> None:
         """Report the line where the import or the trial call hangs."""
@@ -104,6 +117,9 @@ class _Examination:
         stack = traceback.extract_stack(frame) if frame else []
         reason = f"the import did not finish within {seconds:g} s"
         if self._trial is not None:
+            if self._trial.is_split_test:
+                self._send(CheckMessage(not_tried=self._trial.describe_timeout(seconds)))
+                return
             reason = f"{self._trial.prefix}it did not finish within {seconds:g} s"
             file, line = self._find_last_author_line(stack)
             location = (self._trial.file, self._trial.line) if line is None else (file, line)
@@ -205,15 +221,29 @@ class _Examination:
             try:
                 return register(function, role, name, step)
             except DeclarationError as error:
-                self._refusals.append(_make_refusal_finding(error, *(locate_definition(function) or _locate_caller())))
-                self._refused |= {n for n in (name, getattr(function, "__name__", None)) if n}
+                self._refuse(error, function, name)
                 return function
 
-        functions.register = try_register
+        register_pooled = federated.register_pooled
+
+        def try_register_pooled(
+            function: Callable[..., Any], name: str | None, pooling: Pooling, *, secure: bool = False
+        ) -> Any:
+            try:
+                return register_pooled(function, name, pooling, secure=secure)
+            except DeclarationError as error:
+                self._refuse(error, function, name)
+                return function
+
+        functions.register, federated.register_pooled = try_register, try_register_pooled
         try:
             yield
         finally:
-            functions.register = register
+            functions.register, federated.register_pooled = register, register_pooled
+
+    def _refuse(self, error: DeclarationError, function: Callable[..., Any], name: str | None) -> None:
+        self._refusals.append(_make_refusal_finding(error, *(locate_definition(function) or _locate_caller())))
+        self._refused |= {n for n in (name, getattr(function, "__name__", None)) if n}
 
     def _is_specified(self, function: RegisteredFunction) -> bool:
         try:
@@ -242,26 +272,28 @@ class _Examination:
             self._report(Finding.of("no-functions", file, None, reason))
 
     def _try_functions(self, specified: dict[str, RegisteredFunction]) -> None:
-        """Call each rpc once on the organization's data, if its arguments can be chosen."""
-        if self._member is None:
-            return
-        rpcs = [function for function in specified.values() if (function.step, function.role) == ("compute", "rpc")]
-        chosen = [(function, choose_trial(function, self._member)) for function in rpcs]
-        trials = [(function, arguments) for function, arguments in chosen if arguments is not None]
-        if not trials:
-            return
-        names = ", ".join(function.method for function, _ in trials)
-        count = f"{len(trials)} function{'' if len(trials) == 1 else 's'}"
-        self._announce(f"calls {count} on {self._member.name}'s data: {names}; --no-trial leaves the calls out")
         package_file = sys.modules[self._location.module].__file__
         folder = str(Path(package_file).parent) if package_file else None
         algorithm = Algorithm(self._location.module, specified, folder)
-        for function, arguments in trials:
-            file, line = locate_definition(function) or ("", None)
-            self._trial = TrialCall(function.method, self._member.name, self._shorten(file), line)
-            self._send(CheckMessage(trial=self._trial))
-            self._report(*try_function(algorithm, function, self._member, arguments))
+        TrialRunner(algorithm, self._members, self._table, self).run()
         self._trial = None
+
+    def announce(self, text: str) -> None:
+        """See ``TrialObserver``."""
+        self._announce(text)
+
+    def begin(self, function: RegisteredFunction, member: str) -> None:
+        """See ``TrialObserver``."""
+        file, line = locate_definition(function) or ("", None)
+        self._trial = TrialCall(function.derived_from or function.method, member, self._shorten(file), line)
+        self._send(CheckMessage(trial=self._trial))
+
+    def report(self, outcome: Outcome) -> None:
+        """See ``TrialObserver``."""
+        if isinstance(outcome, Finding):
+            self._report(outcome)
+        elif isinstance(outcome, NotTried):
+            self._send(CheckMessage(not_tried=outcome))
 
     def _find_installed_folder(self) -> Path | None:
         """Return the folder that an installed package is imported from."""
@@ -292,27 +324,6 @@ def _locate_caller() -> tuple[str, int | None]:
     return (outside[-1].filename, outside[-1].lineno) if outside else ("", None)
 
 
-class _StepTimer:
-    """Calls a function when a step of the examination takes too long; the kernel kills the process a little later.
-
-    The kernel's limit also holds if the author's code blocks Python's threads and the parent is stopped.
-    """
-
-    def __init__(self, seconds: float, expire: Callable[[], object]) -> None:
-        self._seconds = seconds
-        self._expire = expire
-        self._timer: threading.Timer | None = None
-
-    def restart(self) -> None:
-        """Begin the next step."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = threading.Timer(self._seconds, self._expire)
-        self._timer.daemon = True
-        self._timer.start()
-        lifetime.limit_lifetime(self._seconds + 2 * GRACE)
-
-
 def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoReturn:
     """Examine an algorithm, then end the process together with all threads that the author's code started."""
     out = os.fdopen(os.dup(1), "wb")
@@ -338,7 +349,7 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
         finish()
 
     examination: _Examination | None = None
-    timer = _StepTimer(seconds, stop)
+    timer = StepTimer(seconds, stop)
     try:
         location = locate.locate(target)
     except AlgorithmNotFound as error:
@@ -346,10 +357,11 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
         finish()
     try:
         project = Path(target).resolve() if Path(target).is_dir() else None
-        member = _confinement.read_member(project) if trial == "trial" else None
-        examination = _Examination(location, project, member, send, announce)
+        has_trial = trial == "trial"
+        members = _confinement.read_members(project) if has_trial else ()
+        examination = _Examination(location, project, members, has_trial, send, announce)
         # The sandbox comes before the first thread, because some parts of it hold only for the calling thread.
-        missing = _confinement.confine(location, project, member, folder, seconds)
+        missing = _confinement.confine(location, project, members, folder, seconds)
         announce(_describe_import(location.module, missing))
         send(CheckMessage(algorithm=location.module))
         examination.run()

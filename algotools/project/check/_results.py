@@ -1,11 +1,8 @@
-"""The rules about a function's result: its annotation, its ``return`` statements, and a trial call.
+"""The rules about a function's result: its annotation and its ``return`` statements.
 
 Whether a result can be encoded is not decided by a list of types: the encoders get a sample of each type. The result
-of an rpc may go to a researcher or to the algorithm's own master, so both encodings must accept it.
-
-A trial calls an rpc once on the first node's data, if its arguments can be chosen without guessing. A trial reports
-only faults that occur with any data: a result that cannot be encoded, and a name that does not exist. If the algorithm
-has a master, a result with two keys of the same text in JSON is not reported, because the master can get it.
+of an rpc may go to a researcher or to the algorithm's own master, so both encodings must accept it. The nodes send the
+result of a pooled function to its master.
 """
 
 from __future__ import annotations
@@ -14,23 +11,18 @@ import ast
 import builtins
 import collections
 import inspect
-import tempfile
-import traceback
 import types
 import typing
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Annotated, Any, NamedTuple, NoReturn, Union
+from typing import Annotated, Any, Union
 
 from algotools import data
-from algotools.declare.annotations import Column
-from algotools.declare.arguments import Parameter
-from algotools.declare.functions import Algorithm, RegisteredFunction
-from algotools.errors import AlgotoolsError, FunctionExited, FunctionRaised, NotSerializable
-from algotools.federation.configuration import Member
+from algotools.declare.federated import PooledFunction
+from algotools.declare.functions import RegisteredFunction
+from algotools.errors import NotSerializable
 from algotools.federation.imports import SourceFile
-from algotools.payload import decode_rich, encode_plain, encode_rich
-from algotools.project.check._rules import Finding, TrialCall
+from algotools.payload import encode_plain, encode_rich
+from algotools.project.check._rules import Finding
 from algotools.project.check._source import (
     FunctionNode,
     find_clients,
@@ -40,8 +32,7 @@ from algotools.project.check._source import (
     walk_body,
 )
 from algotools.runtime.client import Results
-from algotools.runtime.dispatch.perform import NodeAccess, perform
-from algotools.task import Database, Identity, Role, Task
+from algotools.task import Role
 
 _SAMPLES: dict[Any, object] = {
     set: set(),
@@ -76,9 +67,6 @@ _SAMPLES: dict[Any, object] = {
 _ANYTHING = frozenset({object, collections.abc.Callable})
 """Annotations that are too general to be checked."""
 
-_LARGEST_TRIAL = 20_000_000
-"""Bytes of a data file; a trial call on a larger file would take too long."""
-
 
 def check_result(function: RegisteredFunction, files: Sequence[SourceFile]) -> list[Finding]:
     """Check the ``return`` statements of a function, and its annotation if they have no fault."""
@@ -95,8 +83,9 @@ def check_result(function: RegisteredFunction, files: Sequence[SourceFile]) -> l
         return [Finding.of("table-result", path, line, f"{function.method}: the annotation of its result is {kind}")]
     file = next((file for file in files if str(file.path) == path), None)
     node = find_function(file, line) if file else None
-    faults = _ReturnReader(function.role, node, wrapped.__globals__).read() if node else []
-    if not faults and (unencodable := _find_unencodable_type(hint, function.role)):
+    role: Role = "rpc" if isinstance(function, PooledFunction) else function.role
+    faults = _ReturnReader(role, node, wrapped.__globals__).read() if node else []
+    if not faults and (unencodable := _find_unencodable_type(hint, role)):
         faults = [(line, f"the annotation of its result is {unencodable}")]
     return [Finding.of("result-not-serializable", path, line, f"{function.method}: {text}") for line, text in faults]
 
@@ -234,133 +223,3 @@ class _ReturnReader:
 
     def _check_sample(self, kind: object, description: str) -> str:
         return "" if _can_encode(_SAMPLES[kind], self._role) else description
-
-
-class TrialArguments(NamedTuple):
-    """The databases and arguments of a trial call."""
-
-    databases: tuple[Database, ...]
-    kwargs: Mapping[str, object]
-
-
-def choose_trial(function: RegisteredFunction, member: Member) -> TrialArguments | None:
-    """Return the arguments of a trial call of an rpc on a node's data; None if they would have to be guessed."""
-    databases = _choose_databases(function, member)
-    kwargs = None if databases is None else _choose_arguments(function, databases)
-    return None if databases is None or kwargs is None else TrialArguments(databases, kwargs)
-
-
-def try_function(
-    algorithm: Algorithm, function: RegisteredFunction, member: Member, arguments: TrialArguments
-) -> list[Finding]:
-    """Call an rpc once on a node's data, and return the finding of the call, if there is one."""
-    finding = _call_once(algorithm, function, member, *arguments)
-    return [finding] if finding else []
-
-
-_IDENTITY = Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="image")
-
-
-def _refuse_connection() -> NoReturn:
-    raise NotImplementedError  # an rpc has no client
-
-
-def _call_once(
-    algorithm: Algorithm,
-    function: RegisteredFunction,
-    member: Member,
-    databases: tuple[Database, ...],
-    kwargs: Mapping[str, object],
-) -> Finding | None:
-    with tempfile.TemporaryDirectory(prefix="algotools-") as folder:
-        task = Task(
-            method=function.method,
-            role="rpc",
-            kwargs=kwargs,
-            encoding="rich",
-            databases=databases,
-            configured=tuple(d for d in member.databases.values() if d not in databases),
-            input_file=Path(folder) / "input",
-            output_file=Path(folder) / "output",
-            temporary_folder=Path(folder),
-            identity=_IDENTITY,
-            variables=member.variables,
-        )
-        path, line = locate_definition(function) or ("", None)
-        prefix = TrialCall(function.method, member.name, path, line).prefix
-        try:
-            result = perform(task, lambda: algorithm, NodeAccess(_refuse_connection))
-            if not any(other.role == "master" for other in algorithm.functions.values()):
-                encode_plain(decode_rich(result), function.collect_literals())
-        except NotSerializable as error:
-            return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
-        except FunctionRaised as error:
-            return _find_missing_name(error.__cause__, algorithm.folder, prefix)
-        except FunctionExited as error:
-            return Finding.of("ends-process", path, line, f"{prefix}it{error.message.removeprefix(function.method)}")
-        except AlgotoolsError:  # other failures may depend on the data, so they prove nothing
-            return None
-    return None
-
-
-def _find_missing_name(cause: BaseException | None, folder: str | None, prefix: str) -> Finding | None:
-    """Return a finding if a line of the author's code uses a name or module that does not exist."""
-    if not isinstance(cause, (NameError, ImportError)) or folder is None:
-        return None
-    innermost = traceback.extract_tb(cause.__traceback__)[-1]
-    if not Path(innermost.filename).is_relative_to(folder):
-        return None
-    name = repr(cause.name) if cause.name else "something"
-    if isinstance(cause, UnboundLocalError):
-        reason = "it uses a variable before the variable has a value"
-    elif isinstance(cause, ImportError) and not isinstance(cause, ModuleNotFoundError):
-        reason = f"it imports a name that {name} does not have"
-    else:
-        reason = f"it uses {name}, which does not exist"
-    reason = f"{prefix}{reason} ({type(cause).__name__})"
-    return Finding.of("function-fails", innermost.filename, innermost.lineno, reason)
-
-
-def _choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...] | None:
-    """Return the node's first databases for the parameters without a label; None if one is missing or too large."""
-    labels = {p.label for p in function.specification.data if p.label is not None}
-    number = sum(p.label is None for p in function.specification.data)
-    unlabelled = [d for label, d in member.databases.items() if label not in labels][:number]
-    if len(unlabelled) < number or not labels <= member.databases.keys():
-        return None
-    databases = [*unlabelled, *(member.databases[label] for label in labels)]
-    return tuple(unlabelled) if all(map(_is_small_file, databases)) else None
-
-
-def _is_small_file(database: Database) -> bool:
-    try:
-        return Path(database.uri.removeprefix("file://")).stat().st_size <= _LARGEST_TRIAL
-    except (OSError, ValueError):
-        return False
-
-
-def _choose_arguments(function: RegisteredFunction, databases: Sequence[Database]) -> dict[str, object] | None:
-    """Return columns as the required arguments; None if a required argument is not a column."""
-    required: list[Parameter] = [p for p in function.specification.arguments if p.required]
-    if not required:
-        return {}
-    if not databases or not all(p.annotation in (Column, list[Column]) for p in required):
-        return None
-    if all(p.form in data.UNREAD for p in function.specification.data):
-        return None
-    columns = _read_columns(databases[0])
-    if len(columns) < len(required):
-        return None
-    return {p.name: name if p.annotation == Column else [name] for p, name in zip(required, columns, strict=False)}
-
-
-def _read_columns(database: Database) -> list[str]:
-    """Return the names of a table's columns, numeric columns first."""
-    try:
-        frame: Any = data.load(database, "pandas", None).value
-    except AlgotoolsError:
-        return []
-    from pandas.api.types import is_numeric_dtype
-
-    columns = [column for column in frame.columns if isinstance(column, str)]
-    return sorted(columns, key=lambda column: not is_numeric_dtype(frame[column]))

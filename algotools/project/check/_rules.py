@@ -1,4 +1,4 @@
-"""The catalogue of rules, the findings and the report of a check, and the messages of the child process.
+"""The catalogue of rules, and the findings and the report of a check.
 
 All of them are plain data, because findings are sent from the child process to the command.
 """
@@ -6,15 +6,11 @@ All of them are plain data, because findings are sent from the child process to 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
-
-GRACE = 5.0
-"""Seconds after the limit in which the child process reports the line where it hangs."""
 
 
 class CheckRule(NamedTuple):
@@ -61,7 +57,7 @@ RULES: dict[str, CheckRule] = {
         "Give the package another name, in its folder and in `pyproject.toml`.",
     ),
     "no-functions": CheckRule(
-        "The package has no function that is decorated with `@rpc` or `@master`.",
+        "The package has no function that is decorated with `@federated`, `@rpc` or `@master`.",
         "A task cannot call anything: every run fails with AlgorithmNotFound.",
         "Decorate the functions that a task may call.",
     ),
@@ -74,6 +70,11 @@ RULES: dict[str, CheckRule] = {
         "`requires-python` cannot be read, or excludes the Python of the base image.",
         "pip refuses to install the project in its image.",
         "Allow the Python version of the base image, or remove the upper limit.",
+    ),
+    "trial-arguments": CheckRule(
+        "`[tool.algotools.trial]` names an unknown method or argument, or has a wrong value.",
+        "`algotools check` cannot call the function, and `algotools describe` shows a wrong example.",
+        'Write the arguments of a method in one line of that table: master = { column_name = "age" }.',
     ),
     "image-name": CheckRule(
         "`[tool.algotools] image` is not the name of an image, or has a tag or digest.",
@@ -146,18 +147,34 @@ RULES: dict[str, CheckRule] = {
         "The run fails with NotSerializable, after its computation.",
         "Return numbers, texts, lists, dicts, arrays or tables.",
     ),
+    "no-totals": CheckRule(
+        "A pooled function requests no total.",
+        "The run fails with NodesDisagree: each node has another result.",
+        "Request totals, for example `total.sum(values)`, or decorate the function with @rpc.",
+    ),
+    "local-result": CheckRule(
+        "A pooled function returns the number of rows of one node.",
+        "The run fails with NodesDisagree: each node has another result.",
+        "Return a total: `total.count(values)`, or `total.add(len(data))`.",
+    ),
+    "depends-on-split": CheckRule(
+        "A pooled function does not give the same result for every split of the project's rows over nodes.",
+        "The run fails with NodesDisagree, RoundsDisagree or TotalRefused, or its result is wrong.",
+        "Compute the result only from totals and arguments; see `Federation.prove`.",
+    ),
     "function-fails": CheckRule(
-        "An rpc uses an undefined name, or imports a module or name that does not exist.",
+        "A function uses an undefined name, imports a module or name that does not exist, or raises with the arguments "
+        "in `[tool.algotools.trial]`.",
         "The run fails with FunctionRaised.",
-        "Define or import the name; check its spelling.",
+        "Define or import the name; check its spelling. Correct the function or the arguments.",
     ),
     "never-finishes": CheckRule(
-        "An rpc does not finish on the first organization's data within the time limit of the check.",
+        "A function does not finish on the first organization's data within the time limit of the check.",
         "The run hangs, or fails with TimedOut.",
         "Correct the loop, use less data in `federation.yaml`, or raise the limit with `--timeout`.",
     ),
     "ends-process": CheckRule(
-        "An rpc ends its process, or crashes it, instead of returning.",
+        "A function ends its process, or crashes it, instead of returning.",
         "The run fails with FunctionExited or WorkerKilled.",
         "Return a result; raise a `UserError` to explain why there is no result.",
     ),
@@ -275,7 +292,7 @@ RULES: dict[str, CheckRule] = {
 """The rules by name."""
 
 
-TRIAL_RULES = ("result-not-serializable", "function-fails", "never-finishes", "ends-process")
+TRIAL_RULES = ("result-not-serializable", "function-fails", "never-finishes", "ends-process", "depends-on-split")
 """The rules that a trial call checks. The source alone shows only some faults of the first."""
 
 
@@ -301,6 +318,13 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
         return self.file if self.line is None else f"{self.file}:{self.line}"
 
 
+class NotTried(msgspec.Struct, frozen=True, kw_only=True):
+    """A function that the check has not called, or whose result it has not compared over splits of the rows."""
+
+    method: str
+    reason: str
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a check."""
 
@@ -312,50 +336,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The number of registered functions that were checked."""
     files: int
     """The number of files that were checked."""
-
-
-class TrialCall(msgspec.Struct, frozen=True):
-    """One call of an rpc, of which the child process is not certain to report the outcome."""
-
-    method: str
-    member: str
-    """The organization whose data the call uses."""
-    file: str
-    line: int | None
-
-    @property
-    def prefix(self) -> str:
-        """The first words of a finding's reason."""
-        return f"{self.method}: in a trial call on {self.member}'s data, "
-
-
-class CheckMessage(msgspec.Struct, omit_defaults=True):
-    """One line of JSON from the child process, which imports the algorithm and checks its functions."""
-
-    finding: Finding | None = None
-    algorithm: str | None = None
-    """The algorithm's module, as soon as it is known."""
-    unknown: str | None = None
-    """The reason why WHAT names no algorithm."""
-    functions: int | None = None
-    """The number of registered functions, after the import."""
-    files: int | None = None
-    """The number of the package's files, after the import."""
-    trial: TrialCall | None = None
-    """The trial call that begins now."""
-    announcement: str | None = None
-    """The part of the author's code that runs next. The child process waits until its parent has shown it."""
-    fault: str | None = None
-    """The traceback of an error in the check itself."""
-    done: bool = False
-    """Whether this is the last line."""
-    sent: float = msgspec.field(default_factory=time.monotonic)
-    """When the line was sent, by the clock that all processes share. The reader may be stopped in the meantime."""
-
-    @property
-    def is_step(self) -> bool:
-        """Whether a step begins that has a time limit of its own: the import, the examination, or a trial call."""
-        return self.algorithm is not None or self.functions is not None or self.trial is not None
+    not_tried: tuple[NotTried, ...] = ()
+    """The functions that could not be called, with the reason; empty without trial calls."""
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

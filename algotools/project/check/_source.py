@@ -16,20 +16,24 @@ Bindings = Mapping[str, list[Union[ast.expr, None]]]
 """Name -> the expressions assigned to the name in a function; None for a binding of another kind (import, loop, …)."""
 
 
+_DECORATORS = frozenset({"federated", "master", "rpc"})
+_MODULES = frozenset({"algotools", "algotools.declare.federated", "algotools.declare.functions"})
+
+
 def find_decorated(file: SourceFile) -> list[FunctionNode]:
-    """Return the functions at the top level of a file that are decorated with ``@rpc`` or ``@master``."""
+    """Return the functions at the top level of a file that have a decorator of algotools."""
     names: set[str] = set()
     modules: set[str] = set()
     for node in ast.walk(file.tree):
-        if isinstance(node, ast.ImportFrom) and node.module in ("algotools", "algotools.declare.functions"):
-            names |= {alias.asname or alias.name for alias in node.names if alias.name in ("rpc", "master")}
+        if isinstance(node, ast.ImportFrom) and node.module in _MODULES:
+            names |= {alias.asname or alias.name for alias in node.names if alias.name in _DECORATORS}
         elif isinstance(node, ast.Import):
             modules |= {alias.asname or alias.name for alias in node.names if alias.name == "algotools"}
 
     def registers(decorator: ast.expr) -> bool:
         bare = decorator.func if isinstance(decorator, ast.Call) else decorator
         if isinstance(bare, ast.Attribute):
-            return isinstance(bare.value, ast.Name) and bare.value.id in modules and bare.attr in ("rpc", "master")
+            return isinstance(bare.value, ast.Name) and bare.value.id in modules and bare.attr in _DECORATORS
         return isinstance(bare, ast.Name) and bare.id in names
 
     functions = (node for node in file.tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))

@@ -176,7 +176,7 @@ def test_no_trial_calls_no_function(project: Path) -> None:
     assert "calls" not in completed.stderr.splitlines()[0]
     assert completed.stderr.splitlines()[:2] == [
         "imports small in a sandbox",
-        f"--no-trial left out the calls of rpcs, which can find: {', '.join(TRIAL_RULES)}",
+        f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}",
     ]
 
 

@@ -1,0 +1,100 @@
+"""Perform the trial calls of an algorithm, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from algotools.declare.federated import PooledFunction
+from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.federation.configuration import Member
+from algotools.project.check._pooled import call_on_one_table, split_rows
+from algotools.project.check._rules import NotTried
+from algotools.project.check._trial import Outcome, Trial, plan_trial, try_function
+from algotools.project.trial import TrialTable
+
+
+class TrialObserver(Protocol):
+    """Follows the trial calls."""
+
+    def announce(self, text: str) -> None:
+        """Show what runs next, before it runs."""
+
+    def begin(self, function: RegisteredFunction, member: str) -> None:
+        """Note that a call begins; *member* is empty for the split test."""
+
+    def report(self, outcome: Outcome) -> None:
+        """Report the outcome of a call."""
+
+
+class TrialRunner:
+    """Calls each rpc and each pooled function.
+
+    Args:
+        algorithm: the functions without another finding.
+        members: the organizations of the project's ``federation.yaml``; the first one's data is used for most calls.
+        table: the author's arguments.
+        observer: follows the calls.
+    """
+
+    def __init__(
+        self, algorithm: Algorithm, members: Sequence[Member], table: TrialTable, observer: TrialObserver
+    ) -> None:
+        self._algorithm = algorithm
+        self._members = members
+        self._table = table
+        self._observer = observer
+
+    def run(self) -> None:
+        """Perform all calls."""
+        functions = self._algorithm.functions
+        rpcs = [f for f in functions.values() if (f.step, f.role) == ("compute", "rpc")]
+        rpcs = [f for f in rpcs if f.derived_from is None or f.derived_from in functions]
+        first = self._members[0] if self._members else None
+        plans = [plan_trial(function, first, self._table) for function in rpcs]
+        for plan in plans:
+            if isinstance(plan, NotTried):
+                self._observer.report(plan)
+        trials = [plan for plan in plans if isinstance(plan, Trial)]
+        if not trials:
+            return
+        count = _format_count(len(trials), "function")
+        names = ", ".join(trial.name for trial in trials)
+        self._observer.announce(
+            f"calls {count} on {self._members[0].name}'s data: {names}; --no-trial leaves the calls out"
+        )
+        pooled = [(trial, function) for trial in trials if (function := self._call(trial)) is not None]
+        if not pooled:
+            return
+        count = _format_count(len(self._members), "organization")
+        names = ", ".join(trial.name for trial, _ in pooled)
+        self._observer.announce(f"splits the rows of {count} in many ways, and compares the results of {names}")
+        for trial, function in pooled:
+            self._split(trial, function)
+
+    def _call(self, trial: Trial) -> PooledFunction | None:
+        """Call a function; return it if it is a pooled function without a fault."""
+        first, table, folder = self._members[0], self._table, self._algorithm.folder
+        function = self._algorithm.functions[trial.name]
+        if not self._try(trial, first.name, lambda: try_function(self._algorithm, trial, first, table)):
+            return None
+        if not isinstance(function, PooledFunction):
+            return None
+        pooled = function  # mypy: the name in a closure
+        is_faultless = self._try(trial, first.name, lambda: call_on_one_table(pooled, trial, first, folder, table))
+        return pooled if is_faultless else None
+
+    def _split(self, trial: Trial, function: PooledFunction) -> None:
+        folder = self._algorithm.folder
+        self._try(trial, "", lambda: split_rows(function, trial, self._members, folder, self._table))
+
+    def _try(self, trial: Trial, member: str, call: Callable[[], Outcome]) -> bool:
+        """Perform a call, report its outcome, and return whether the call has shown no fault."""
+        self._observer.begin(trial.function, member)
+        outcome = call()
+        self._observer.report(outcome)
+        return outcome is None
+
+
+def _format_count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
