@@ -56,6 +56,7 @@ class PooledFunction(RegisteredFunction):
         super().__init__(function, role, name)
         self._self_pooling = pooling
         self._self_partial: PooledFunction | None = None
+        self._self_declared: Specification | None = None
         self._self_derived_from = derived_from
         if role == "master":
             self._self_partial = PooledFunction(function, "rpc", f"{function.__name__}_partial", pooling, name)
@@ -111,7 +112,9 @@ class PooledFunction(RegisteredFunction):
     @property
     def declared(self) -> Specification:
         """The parameters of the author's function."""
-        return specify(self.__wrapped__, "federated")
+        if self._self_declared is None:  # read several times in each round
+            self._self_declared = specify(self.__wrapped__, "federated")
+        return self._self_declared
 
     def __reduce__(self) -> str:
         return self.origin[1]

@@ -12,7 +12,6 @@ import hashlib
 import linecache
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
@@ -24,6 +23,9 @@ from algotools.runtime.pooled._ghost import Ghost
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 _MISSING = object()
+
+_LIBRARIES = frozenset({"numpy", "pandas", "scipy", "sklearn", "statsmodels"})
+"""Packages whose own loops do not run over levels. Their modules take long to parse."""
 
 _TEXTS: tuple[type, ...] = (str, bytes)
 _LABELS = (*_TEXTS, int, bool)
@@ -90,8 +92,10 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     for frame in frames:
         code = frame.f_code
         path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
+        if str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES:
+            continue
         variables = frame.f_locals
-        for name, kinds in _list_loop_names(frame, is_helper=frame is not outer):
+        for name, kinds in _list_loop_names(code, code.co_filename, frame.f_lineno, frame is not outer):
             value = variables.get(name, _MISSING)
             if kinds and not _has_type(value, kinds):
                 continue
@@ -148,25 +152,31 @@ class _Loop(NamedTuple):
     is_while: bool = False
 
 
-def _list_loop_names(frame: FrameType, *, is_helper: bool) -> Iterator[tuple[str, tuple[type, ...]]]:
-    """Yield the names whose values may differ in each pass, and the types that count; none for all types.
+@functools.lru_cache(maxsize=1024)
+def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> tuple[tuple[str, tuple[type, ...]], ...]:
+    """Return the names whose values may differ in each pass, and the types that count; none for all types.
 
     ``while`` and functions that a loop calls can have local numbers, which differ at two nodes without harm. Only
     texts are labels with certainty. A lambda in ``map`` is a loop. In a lambda for an optimiser, a number is not a
     label, and its last digits depend on the processor.
     """
-    code, line = frame.f_code, frame.f_lineno
-    for loop in _find_loops("".join(linecache.getlines(code.co_filename))):
-        if loop.first_line <= line <= loop.last_line:
-            yield from ((name, _TEXTS if loop.is_while else ()) for name in loop.names)
+    # The file is a part of the cache's key, because two code objects of two files can be equal.
+    loops = [loop for loop in _find_loops(file) if loop.first_line <= line <= loop.last_line]
+    names: list[tuple[str, tuple[type, ...]]] = []
+    names += [(name, _TEXTS if loop.is_while else ()) for loop in loops for name in loop.names]
     if is_helper:
         parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
         kinds = _LABELS if code.co_name == "<lambda>" else _TEXTS
-        yield from ((name, kinds) for name in parameters if not name.startswith("."))
+        names += [(name, kinds) for name in parameters if not name.startswith(".")]
+    return tuple(names)
+
+
+def _find_loops(file: str) -> tuple[_Loop, ...]:
+    return _parse_loops("".join(linecache.getlines(file)))
 
 
 @functools.lru_cache(maxsize=64)
-def _find_loops(source: str) -> tuple[_Loop, ...]:
+def _parse_loops(source: str) -> tuple[_Loop, ...]:
     """Return the loops and comprehensions in a source; empty if the source is not available."""
     try:
         tree = ast.parse(source)

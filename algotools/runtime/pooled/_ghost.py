@@ -17,7 +17,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NoReturn
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
@@ -86,7 +86,8 @@ def _derive(ghost: Ghost) -> Ghost:
     """Return a new ghost, because two computed values are never the same object."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the only function for this
     while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
-        if is_uncertain(frame) or _handles_errors(frame):
+        code = frame.f_code
+        if is_uncertain(frame) or _handles_errors(code, code.co_filename, frame.f_lineno):
             _need(ghost)
         frame = frame.f_back
     return Ghost(object.__getattribute__(ghost, "_on_need"))
@@ -102,10 +103,11 @@ def _reads_attribute(frame: FrameType) -> bool:
     return dis.opname[code[frame.f_lasti]] in {"LOAD_ATTR", "LOAD_METHOD", "EXTENDED_ARG"}
 
 
-def _handles_errors(frame: FrameType) -> bool:
-    """Return whether the frame's current line is in a ``try`` with handlers, or in a ``with``."""
-    lines = _find_handled_lines("".join(linecache.getlines(frame.f_code.co_filename)))
-    return lines is None or any(first <= frame.f_lineno <= last for first, last in lines)
+@functools.lru_cache(maxsize=1024)
+def _handles_errors(_code: CodeType, file: str, line: int) -> bool:
+    """Return whether a line is in a ``try`` with handlers, or in a ``with``."""
+    lines = _find_handled_lines("".join(linecache.getlines(file)))
+    return lines is None or any(first <= line <= last for first, last in lines)
 
 
 @functools.lru_cache(maxsize=64)
