@@ -12,8 +12,7 @@ from algotools.project import check
 from algotools.runtime import logs
 from algotools.runtime.client import _limits, _polling, _results, _runs, http
 from algotools.runtime.contract import _proxy
-from algotools.runtime.pooled import _quantile
-from algotools.runtime.pooled._history import MINIMUM_RECORDS
+from algotools.runtime.pooled import _quantile, rounds
 
 from .conftest import DOCS
 
@@ -57,7 +56,7 @@ SLOW_POLLS = f"{_results.PAUSE_PER_REQUEST_TIME:g} times the platform's last res
             f"{values.LARGEST / 1e6:g} MB: {limit / 8e6:g} million numbers of 8 bytes in {ARRAYS}",
         ),
         ("organizations of a task, at least", str(Pooling().minimum_organizations)),
-        ("records of a value at a node, for `total.levels`", str(MINIMUM_RECORDS)),
+        ("records of a value at a node, for `total.levels`", str(rounds.MINIMUM_RECORDS)),
         ("relative difference between the results of two nodes", "1e-9" if Pooling().tolerance == 1e-9 else ""),
         ("rounds of `total.quantile`", str(_quantile._ROUNDS)),
         ("wait for results", IN_WORDS[_limits.DEFAULT_TIMEOUT]),
