@@ -231,7 +231,7 @@ def select_items(
     _check_arguments(selection, Selection, method)
     query = {key: str(value) for key, value in selection.items() if key in ("page", "per_page") and value is not None}
     try:
-        page = rest.paginate(records, path, query or {"per_page": str(max(1, len(records)))})
+        page = rest.paginate(records, path, query, rest.PAGE_SIZE if query else max(1, len(records)))
     except ValueError:
         raise FederationError("pages are counted from 1, and per_page must be at least 1") from None
     items = [show(record) for record in cast("list[Record]", page["data"])]

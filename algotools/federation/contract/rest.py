@@ -18,6 +18,9 @@ from algotools.task import Database, Identity, Role, Step
 MASKED = (500, {"msg": "Request failed, see node logs"})
 """The response of a proxy whenever the server refuses a request. The proxy hides the server's status and message."""
 
+PAGE_SIZE = 10
+"""Number of items on a page of a list, if a request does not name it."""
+
 
 def to_base64(data: bytes) -> str:
     """Encode bytes in base64, with msgspec because it is three times as fast as the module base64."""
@@ -29,8 +32,10 @@ def make_reference(kind: str, id_: int, methods: Sequence[str] = ()) -> dict[str
     return {"id": id_, "link": f"/api/{kind}/{id_}", "methods": list(methods)}
 
 
-def paginate(items: Sequence[object], path: str, query: Mapping[str, str]) -> dict[str, object]:
-    """Return ``data`` and ``links`` of the requested page: by default the first one, with 10 items.
+def paginate(
+    items: Sequence[object], path: str, query: Mapping[str, str], default_size: int = PAGE_SIZE
+) -> dict[str, object]:
+    """Return ``data`` and ``links`` of the requested page: by default the first one, with *default_size* items.
 
     The links show the number of pages, also if the requested page is after the last one.
 
@@ -42,7 +47,7 @@ def paginate(items: Sequence[object], path: str, query: Mapping[str, str]) -> di
     def link(number: int) -> str:
         return f"/api/{path}?{parameters}{'&' if parameters else ''}page={number}"
 
-    size, number = int(query.get("per_page", "10")), int(query.get("page", "1"))
+    size, number = int(query.get("per_page", default_size)), int(query.get("page", "1"))
     if size < 1 or number < 1:
         raise ValueError("pages are counted from 1")
     last = -(-len(items) // size)
