@@ -79,7 +79,7 @@ def prove(
         expected = bench.compute_pooled(tables)
         for split in make_splits(tables, person):
             result = _compute_split(bench, split)
-            if path := find_difference(expected, result, tolerance):
+            if path := find_difference(expected, result, tolerance, function.collect_literals()):
                 raise ProofFailed(
                     f"{path} of {function.__name__} differs from that of one table with {split.description}: a part of "
                     "the function uses the rows of one node as if they were all rows"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -123,9 +124,17 @@ REGRESSION = HEAD + pooled(
 )
 
 
+def remove_trial_table(project: Path) -> None:
+    file = project / "pyproject.toml"
+    text = re.sub(r"^\[tool\.algotools\.trial\]\n(\w.*\n)*", "", file.read_text(), flags=re.MULTILINE)
+    assert "algotools.trial" not in text
+    file.write_text(text)
+
+
 @pytest.fixture(scope="session")
 def created_regression(tmp_path_factory: pytest.TempPathFactory) -> Path:
     project = create_project(tmp_path_factory.mktemp("regression"))
+    remove_trial_table(project)
     (project / "src/average/algorithm.py").write_text(REGRESSION)
     (project / "src/average/__init__.py").write_text("from average.algorithm import regression\n")
     return project
@@ -228,6 +237,7 @@ def test_an_exception_with_the_declared_arguments_is_a_finding(regression: Path)
 
 def test_an_exception_with_chosen_arguments_is_not_a_finding(created: Path, tmp_path: Path) -> None:
     project = Path(shutil.copytree(created, tmp_path / "project"))
+    remove_trial_table(project)
     code = pooled("if column != 'sex':\n    raise ValueError(column)\nreturn total.count(data[column])")
     (project / "src/average/algorithm.py").write_text(HEAD + code)
     (project / "src/average/__init__.py").write_text("from average.algorithm import more\n")
