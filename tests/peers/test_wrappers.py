@@ -178,8 +178,8 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-SEVERAL = settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SEVERAL_TABLES = settings(SEVERAL, max_examples=8)
+SEVERAL = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SEVERAL_TABLES = settings(SEVERAL, max_examples=5)
 NAMES = ("first", "second", "third")
 
 

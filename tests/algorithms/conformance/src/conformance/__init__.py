@@ -218,7 +218,7 @@ def run_and_forget(client: AlgorithmClient) -> str:
 
 @master
 def run_an_unknown_method(client: AlgorithmClient, organizations: list[Organization]) -> list[Any]:
-    return list(client.run("no_such_method", organizations=organizations))
+    return list(client.run("no_such_method", organizations=organizations, wait_for_all=True))
 
 
 @rpc
