@@ -237,20 +237,46 @@ def _to_matrix(value: Any) -> Any:
 
 def _group(rows: Any, by: Any, levels: Any) -> Any:
     """Return the sum by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
+    # Each node reduces all totals of all earlier rounds again, and `DataFrame.groupby` takes ten times longer.
     keys = [_to_key(key) for key in (by if isinstance(by, (list, tuple)) else [by])]
     if any(len(key) != len(rows) for key in keys):
         raise RowsRefused("has another number of rows than by=")
-    index = pd.RangeIndex(len(rows))
-    table = pd.DataFrame(np.asarray(rows)) if isinstance(rows, np.ndarray) else rows
-    table = table.set_axis(index) if not isinstance(rows, np.ndarray) or rows.ndim > 1 else table[0]
-    groups = [key.set_axis(index) for key in keys]
-    reduced = table.groupby(groups, observed=True, sort=False).sum().astype(float)
-    if len(groups) == 1:
-        reduced.index = pd.Index(reduced.index.tolist(), name=groups[0].name)
-    else:
-        reduced.index = _make_levels(reduced.index.tolist(), groups)
-    labels = sort_labels(reduced.index) if levels is None else levels
-    return reduced.reindex(_make_levels(labels, groups), fill_value=0.0)
+    values = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
+    if values.dtype.kind == "c":
+        raise RowsRefused("contains complex numbers, which cannot be summed by group")
+    if values.ndim > 2:
+        raise RowsRefused("has more than two dimensions")
+    labels, numbers = _number_groups(keys)
+    is_counted = numbers >= 0
+    values, numbers = values[is_counted].astype(float), numbers[is_counted]
+    values[np.isnan(values)] = 0.0
+    columns = [values] if values.ndim == 1 else list(values.T)
+    sums = np.zeros((len(labels) + 1, len(columns)))  # the last row is for a level without rows
+    for i, column in enumerate(columns):
+        sums[:-1, i] = np.bincount(numbers, column, len(labels))
+    index = _make_levels(sort_labels(labels) if levels is None else levels, keys)
+    sums = sums[_make_levels(labels, keys).get_indexer(index)]
+    if values.ndim == 1:
+        return pd.Series(sums[:, 0], index=index, name=getattr(rows, "name", None))
+    return pd.DataFrame(sums, index=index, columns=getattr(rows, "columns", None))
+
+
+def _number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
+    """Return the groups, and the number of the group of each row; -1 for a row without a group."""
+    numbers, first = pd.factorize(keys[0])
+    if len(keys) == 1:
+        return first.tolist(), numbers
+    labels = [(label,) for label in first.tolist()]
+    for key in keys[1:]:
+        other_numbers, other_labels = pd.factorize(key)
+        others = other_labels.tolist()
+        has_group = (numbers >= 0) & (other_numbers >= 0)
+        pairs = numbers[has_group] * len(others) + other_numbers[has_group]
+        distinct, pair_numbers = np.unique(pairs, return_inverse=True)
+        labels = [(*labels[pair // len(others)], others[pair % len(others)]) for pair in distinct.tolist()]
+        numbers = np.full(len(key), -1)
+        numbers[has_group] = pair_numbers
+    return labels, numbers
 
 
 def _to_key(values: Any) -> pd.Series:
