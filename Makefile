@@ -90,6 +90,7 @@ benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/federation.py
 	$(BIN)/python benchmarks/arguments.py
 	$(BIN)/python benchmarks/waiting.py
+	$(BIN)/python benchmarks/pooled.py
 	$(BIN)/python benchmarks/data.py
 
 clean:
