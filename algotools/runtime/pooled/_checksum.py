@@ -43,20 +43,23 @@ def _list_numbers(value: Any, digest: Any) -> list[Any]:
         digest.update(str([str(key) for key, _ in items]).encode())
         return [array for _, item in items for array in _list_numbers(item, digest)]
     if isinstance(value, (pd.Series, pd.DataFrame)):
-        order = sorted(range(len(value)), key=lambda i: str(value.index[i]))
-        digest.update(str([str(value.index[i]) for i in order]).encode())
-        table = value.iloc[order]
-        if isinstance(table, pd.DataFrame):
-            columns = sorted(range(table.shape[1]), key=lambda i: str(table.columns[i]))
-            digest.update(str([str(table.columns[i]) for i in columns]).encode())
-            table = table.iloc[:, columns]
-        return _split_complex(table.to_numpy())
+        order = _order_labels(value.index, digest)
+        array = value.to_numpy()[order]
+        return _split_complex(array if array.ndim == 1 else array[:, _order_labels(value.columns, digest)])
     if isinstance(value, list):  # levels
         digest.update(str([str(item) for item in value]).encode())
         return []
     array = np.asarray(value)
     digest.update(str(array.shape).encode())
     return _split_complex(array)
+
+
+def _order_labels(index: pd.Index, digest: Any) -> list[int]:
+    """Return the positions of labels in the order of their texts, and add the texts to the digest."""
+    texts = [str(label) for label in index]
+    order = sorted(range(len(texts)), key=texts.__getitem__)
+    digest.update(str([texts[i] for i in order]).encode())
+    return order
 
 
 def _split_complex(array: Any) -> list[Any]:
