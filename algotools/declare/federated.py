@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar, Union, cast, overload
 
 import msgspec
 
-from algotools.declare.annotations import INJECTED, Kind, Organization, has_reference
+from algotools.declare.annotations import Kind, Organization, has_reference
 from algotools.declare.arguments import Parameter, Specification, specify
 from algotools.declare.functions import RegisteredFunction, add_to_registry, check_function, remove_from_registry
 from algotools.errors import DeclarationError
@@ -105,7 +105,8 @@ class PooledFunction(RegisteredFunction):
                 own = [p for p in declared.parameters if p.kind == "argument"]
                 organizations = _make_parameter(ORGANIZATIONS, "argument", _Organizations, None)
                 own += [msgspec.structs.replace(organizations, is_hidden=False)]
-                own += [_make_parameter(CLIENT, "client", _find_class("client"))]
+                # The module of the client may not be imported yet, and the annotation of a client is not used.
+                own += [_make_parameter(CLIENT, "client", object)]
             self._self_specification = Specification(tuple(own))
         return self._self_specification
 
@@ -131,10 +132,6 @@ def _make_parameter(name: str, kind: Kind, annotation: Any, *default: object) ->
         default=default[0] if default else None,
         is_hidden=True,
     )
-
-
-def _find_class(kind: Kind) -> type:
-    return next(injected for injected, its_kind in INJECTED.items() if its_kind == kind)
 
 
 def _check_parameters(function: Callable[..., object], declared: Specification) -> None:
