@@ -9,6 +9,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import msgspec
@@ -22,6 +23,7 @@ from algotools.data import FORMS
 from algotools.declare import locate
 from algotools.declare.description import describe as describe_algorithm
 from algotools.project.store import StoreChoice, build_metadata, collect_metadata
+from algotools.project.trial import HEADER, TrialTable, describe_trial, format_command
 
 if TYPE_CHECKING:
     from algotools.project.store import Generation
@@ -60,7 +62,8 @@ def describe(
 ) -> None:
     """Show the functions of an algorithm: methods, arguments and databases.
 
-    The description is derived from the signatures and docstrings of the functions.
+    The description is derived from the signatures and docstrings of the functions. The examples are the arguments in
+    the table tool.algotools.trial of pyproject.toml.
 
     algotools describe --store 4 > algorithm_store.json
     """
@@ -74,6 +77,10 @@ def describe(
         print_json(build_metadata(algorithm, metadata, cast("Generation", int(store.value))))
         return
     description = describe_algorithm(algorithm)
+    if Path(target).is_dir():
+        table = TrialTable.read(Path(target))
+        for function in description["functions"]:
+            function["trial"] = describe_trial(algorithm.functions[function["method"]], table)
     if as_json:
         print_json(description)
     else:
@@ -114,6 +121,17 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         table = _make_arguments_table(function.get("arguments", {}))
         if table.rows:
             console.print(table)
+        if "trial" in function and "derived_from" not in function:
+            _show_example(console, function)
+
+
+def _show_example(console: Console, function: Mapping[str, Any]) -> None:
+    """Show the command with the arguments of a project's trial call."""
+    if function["trial"] is not None:
+        command = make_printable(format_command(function["method"], function["trial"]))
+        console.print(f"  [dim]example[/dim] {command}", soft_wrap=True)
+    elif function["arguments"]["required"]:
+        console.print(f"  [dim]no example: add arguments to {make_printable(HEADER)}[/dim]", soft_wrap=True)
 
 
 _ANNOTATIONS = {form: ".".join(annotation) for annotation, form in reversed(FORMS.items())}

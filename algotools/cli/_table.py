@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import datetime
 import math
+import re
 import sys
 import time
 from collections import Counter, deque
@@ -34,6 +35,9 @@ _GAP = "  "
 _BAR = 16
 _TIME = len("1:00:00")
 
+_ROUND = re.compile(r"info > (round \d+: \d+ totals?)")
+"""The line that the master of a pooled function logs after each round."""
+
 _STYLES = {"completed": "green", "active": "bold", "initializing": "dim", "pending": "dim"}
 """State of a run -> style; all other states are failures."""
 
@@ -60,6 +64,7 @@ class TableView(LineView):
         self._started = time.monotonic()
         self._lines: deque[str] = deque()
         self._latest: dict[int, str] = {}
+        self._rounds: dict[int, str] = {}
         self._frames: _Frames | None = None
         self._streams = ExitStack()
         self._has_terminal = True
@@ -71,12 +76,14 @@ class TableView(LineView):
         elif read_progress(line) is not None:
             self._latest[run.id] = line
         elif read_failure(line) is None:
+            if match := _ROUND.fullmatch(line):
+                self._rounds[run.id] = match[1]
             self._lines.append(add_label(run, line))
 
     def follow(self, overview: Overview) -> None:
         """Start showing a task."""
         super().follow(overview)
-        self._frames = _Frames(overview, self._latest)
+        self._frames = _Frames(overview, self._latest, self._rounds)
         self._streams.enter_context(_capture_streams(self._lines.append, self._release_terminal))
 
     def update(self) -> None:
@@ -122,12 +129,14 @@ class TableView(LineView):
 class _Frames:
     """Draw the table. Columns grow with their content and never shrink, so that the text does not jump.
 
-    ``progress`` contains the latest progress line of each run.
+    ``progress`` contains the latest progress line of each run, and ``rounds`` the latest round of the master of a
+    pooled function.
     """
 
-    def __init__(self, overview: Overview, progress: Mapping[int, str]) -> None:
+    def __init__(self, overview: Overview, progress: Mapping[int, str], rounds: Mapping[int, str]) -> None:
         self._overview = overview
         self._progress = progress
+        self._rounds = rounds
         self._widths = [len("task"), len("organization"), len("completed")]
 
     def draw(self, width: int, height: int, elapsed: float) -> Text:
@@ -187,7 +196,7 @@ class _Frames:
             return line.append(f"[{failure.exit_code}] {escape_unprintable(failure.message)}", style="red")
         progress = read_progress(self._progress.get(run.id, "")) if run.status == "active" else None
         if progress is None:
-            return line
+            return line.append(self._rounds.get(run.id, "") if run.status == "active" else "", "dim")
         fraction, text = progress
         bar = min(_BAR, max(remaining // 2 - len(" 100%"), 0))
         done = round(bar * fraction)

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ import msgspec
 from algotools.declare.federated import ORGANIZATIONS
 from algotools.declare.functions import RegisteredFunction
 from algotools.declare.locate import get_table, read_toml
+from algotools.errors import ArgumentsError
+from algotools.payload import encode_arguments
 
 FILE = "pyproject.toml"
 HEADER = "[tool.algotools.trial]"
@@ -62,3 +66,32 @@ class TrialTable:
     def _search(self, pattern: str, first: int) -> int | None:
         lines = enumerate(self._lines[first - 1 :], start=first)
         return next((number for number, text in lines if re.search(pattern, text)), None)
+
+
+def validate_trial(function: RegisteredFunction, arguments: Mapping[str, object]) -> dict[str, Any]:
+    """Return arguments as a task contains them.
+
+    Raises:
+        ArgumentsError: they do not fit the function.
+    """
+    encoded: dict[str, Any] = json.loads(encode_arguments(arguments, function.method))
+    function.specification.validate((), encoded)
+    return encoded
+
+
+def describe_trial(function: RegisteredFunction, table: TrialTable) -> dict[str, Any] | None:
+    """Return the arguments of a function's trial call; None if the table has none that fit the function."""
+    arguments = table.find(function)
+    try:
+        return None if arguments is None else validate_trial(function, arguments)
+    except ArgumentsError:
+        return None
+
+
+def format_command(method: str, arguments: Mapping[str, Any]) -> str:
+    """Return the command that runs a method with arguments: ``algotools run fit column=age tolerance:=0.1``."""
+    texts = [
+        f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value, ensure_ascii=False)}"
+        for name, value in arguments.items()
+    ]
+    return shlex.join(["algotools", "run", method, *texts])

@@ -9,7 +9,6 @@ algorithm has a master, a result with two keys of the same text in JSON is not r
 from __future__ import annotations
 
 import difflib
-import json
 import tempfile
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,11 +32,11 @@ from algotools.errors import (
     UnknownColumn,
 )
 from algotools.federation.configuration import Member
-from algotools.payload import decode_rich, encode_arguments, encode_plain
+from algotools.payload import decode_rich, encode_plain
 from algotools.project.check._messages import TrialCall
 from algotools.project.check._rules import Finding, NotTried
 from algotools.project.check._source import locate_definition
-from algotools.project.trial import FILE, HEADER, TrialTable
+from algotools.project.trial import FILE, HEADER, TrialTable, validate_trial
 from algotools.runtime.dispatch.perform import NodeAccess, perform
 from algotools.task import Database, Identity, Task
 
@@ -84,7 +83,7 @@ def check_trial_table(
                     f"has an argument {name!r}, which {method} does not have{_suggest(name, names)}", method, name
                 )
             try:
-                _validate(function, {name: value for name, value in entry.items() if name in names})
+                validate_trial(function, {name: value for name, value in entry.items() if name in names})
             except ArgumentsError as error:
                 problem = error.message.partition(" (the function takes")[0]
                 name = problem.partition(":")[0].partition("[")[0].partition(".")[0]
@@ -94,17 +93,6 @@ def check_trial_table(
 def _suggest(name: str, names: Sequence[str]) -> str:
     similar = difflib.get_close_matches(name, names, n=1)
     return f" (did you mean {similar[0]!r}?)" if similar else ""
-
-
-def _validate(function: RegisteredFunction, arguments: Mapping[str, object]) -> Mapping[str, object]:
-    """Return arguments as a task contains them.
-
-    Raises:
-        ArgumentsError: they do not fit the function.
-    """
-    encoded: dict[str, object] = json.loads(encode_arguments(arguments, function.method))
-    function.specification.validate((), encoded)
-    return encoded
 
 
 class Trial(NamedTuple):
@@ -167,7 +155,7 @@ def plan_trial(function: RegisteredFunction, member: Member | None, table: Trial
     declared = table.find(function)
     if declared is not None:
         try:
-            return Trial(function, databases, _validate(function, declared), is_declared=True)
+            return Trial(function, databases, validate_trial(function, declared), is_declared=True)
         except ArgumentsError:
             return NotTried(method=name, reason=f"its arguments in {HEADER} are wrong")
     chosen = _choose_arguments(function, databases)
