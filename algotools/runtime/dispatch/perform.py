@@ -293,16 +293,17 @@ def _call(
     keywords = {
         p.name: values[p.name] for p in function.specification.parameters if not p.positional_only and p.name in values
     }
-    if isinstance(function, PooledFunction):
-        from algotools.runtime.pooled.rounds import call  # here, because it imports pandas
-
-        pooled = function  # mypy: the name in a closure
-        return attribute_errors(lambda: call(pooled, values), function.method, folder, task_texts)
     columns = ", ".join(only_columns)
     hint = f"only these columns were read: {columns}; to read more, annotate the DataFrame with Columns.of(…)"
-    return attribute_errors(
-        lambda: function(*positional, **keywords), function.method, folder, task_texts, hint if only_columns else ""
-    )
+
+    def call() -> object:
+        if isinstance(function, PooledFunction):
+            from algotools.runtime.pooled import rounds  # here, because it imports pandas
+
+            return rounds.call(function, values)
+        return function(*positional, **keywords)
+
+    return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:

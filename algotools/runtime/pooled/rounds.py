@@ -59,6 +59,10 @@ def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_rec
     values = dict(values)
     request, run_info = values.pop(REQUEST, ""), values.pop(RUN)
     history = History.decode(request)
+    if not request:
+        log(
+            f"the result is what this node contributes to the first totals; call {function.derived_from} for the result"
+        )
     folder = run_info.temporary_folder if request else None
     memory = ContributionMemory(folder, f"{history.key}-{function.method}")
     # A lazy contribution is computed once. But if other totals of its round were unknown, it could depend on their
