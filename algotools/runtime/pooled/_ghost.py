@@ -94,8 +94,27 @@ def _derive(ghost: Ghost) -> Ghost:
 
 
 def is_uncertain(frame: FrameType) -> bool:
-    """Return whether a frame's code can get an answer about a ghost without an operation of the ghost."""
-    return not _QUESTIONS.isdisjoint(frame.f_code.co_names)
+    """Return whether a frame's file can get an answer about a placeholder without an operation of the placeholder."""
+    return not _QUESTIONS.isdisjoint(frame.f_code.co_names) or _has_questions(frame.f_code.co_filename)
+
+
+def _has_questions(file: str) -> bool:
+    return _find_questions("".join(linecache.getlines(file)))
+
+
+@functools.lru_cache(maxsize=64)
+def _find_questions(source: str) -> bool:
+    calls = [node.func for node in ast.walk(_parse(source)) if isinstance(node, ast.Call)]
+    return any(isinstance(function, ast.Name) and function.id in _QUESTIONS for function in calls)
+
+
+@functools.lru_cache(maxsize=8)
+def _parse(source: str) -> ast.Module:
+    """Return the syntax tree of a source; without statements if the source is not available."""
+    try:
+        return ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
 
 
 def _reads_attribute(frame: FrameType) -> bool:
@@ -113,10 +132,7 @@ def _handles_errors(_code: CodeType, file: str, line: int) -> bool:
 @functools.lru_cache(maxsize=64)
 def _find_handled_lines(source: str) -> tuple[tuple[int, int], ...] | None:
     """Return first and last line of each block whose errors are handled; None if the source is not available."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return None
+    tree = _parse(source)
     if not tree.body:
         return None
     blocks: list[tuple[int, int]] = []

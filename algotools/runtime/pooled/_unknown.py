@@ -20,8 +20,13 @@ class Pause(BaseException):
 class Unknown:
     """A total that is known in the next round.
 
-    It has no ``__class__`` property and no ``__array_function__``: numpy ignores an exception in them, and the author
-    would read ``SystemError: returned a result with an exception set``.
+    ``isinstance`` and ``repr`` have an answer, which is another one for a number. So they count as a use, but raise no
+    exception: numpy ignores an exception in ``__class__``, and the author would read ``SystemError: returned a result
+    with an exception set``. For the same reason there is no ``__array_function__``.
+
+    Args:
+        line: the line of the request.
+        on_use: called at each use. What the function computes afterwards has no meaning.
     """
 
     __slots__ = ("_line", "_on_use")
@@ -31,24 +36,29 @@ class Unknown:
         object.__setattr__(self, "_on_use", on_use)
 
     def __repr__(self) -> str:
-        return f"<total of line {self._line}, known in the next round>"
+        _note_use(self)
+        return f"<total of line {object.__getattribute__(self, '_line')}, known in the next round>"
 
-    def __getattr__(self, name: str) -> NoReturn:
-        # Libraries look for optional protocols, such as `__arrow_array__`. Their absence is no use of the value.
+    def __getattribute__(self, name: str) -> Any:
+        _note_use(self)
+        # Libraries look for optional protocols, such as `__arrow_array__`. Without them, they continue.
         if name.startswith("__") and name.endswith("__"):
-            raise AttributeError(name)
-        _pause(self)
+            return object.__getattribute__(self, name)
+        raise Pause(f"the total of line {object.__getattribute__(self, '_line')} is used")
+
+
+def _note_use(unknown: Unknown) -> None:
+    object.__getattribute__(unknown, "_on_use")()
 
 
 def _pause(unknown: Unknown) -> NoReturn:
-    object.__getattribute__(unknown, "_on_use")()
     raise Pause(f"{unknown!r} is used")
 
 
 _UNARY = "abs bool bytes ceil complex float floor format hash index int invert len neg pos round str trunc"
 _BINARY = "add and divmod eq floordiv ge gt le lshift lt matmul mod mul ne or pow rshift sub truediv xor"
 _IN_PLACE = "add and floordiv lshift matmul mod mul or pow rshift sub truediv xor"
-_ITEMS = "contains delitem getitem iter next reversed setitem setattr delattr call enter exit"
+_ITEMS = "contains delitem getitem iter next reversed setitem setattr delattr enter exit"
 _PROTOCOLS = "array array_ufunc copy deepcopy reduce reduce_ex fspath"
 
 
