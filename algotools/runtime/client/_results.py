@@ -4,6 +4,9 @@ How a master waits: the node's proxy cannot notify a master, so the client polls
 
 * A full check reads the state of each run. The response also contains the input of each run: with an array of 1e7
   numbers as an argument, 142 MB for each organization. No generation has a request for the states alone.
+* The servers 4.15.2 and 5.0.3 read the inputs from their database for any request about a task. With such arguments
+  for three organizations, they took 4 s for the progress, 2 to 7 s for the number of finished runs, and 19 to 29 s for
+  the states.
 * So most polls only read the progress of the task, which is a few hundred bytes. Full checks follow at growing
   intervals, up to a minute. They find nodes that are offline, and results that a node has lost.
 * Without a quorum, the first failed run decides. v3, v4 and v5 count a task as failed after its first failed run, while
