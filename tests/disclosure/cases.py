@@ -22,7 +22,7 @@ from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.payload import encode_plain
 
 from ..conftest import ALGORITHMS
-from .claims import Reveals, leaks
+from .claims import Claim, Reveals, leaks
 from .nodes import read_table
 
 Leak = Literal["result", "several tasks", "log", "progress", "error"]
@@ -102,12 +102,15 @@ class Cheat(Case):
 
     algorithm = "cheats"
 
-    def leaks_on(self, table: str) -> bool:
-        """Whether the results of the tasks disclose fewer than 3 persons of this table."""
+    def list_claims(self, table: str) -> list[Claim]:
+        """Return the claims of a reader of the results of the tasks."""
         results, tasks = self.read(table), self.list_tasks(table)
         several = self.leak == "several tasks"
-        claims = self.reveals(results, tasks) if several else self.reveals(results[0], tasks[0])
-        return leaks(claims, read_table(table))
+        return list(self.reveals(results, tasks) if several else self.reveals(results[0], tasks[0]))
+
+    def leaks_on(self, table: str) -> bool:
+        """Whether the results of the tasks disclose fewer than 3 persons of this table."""
+        return leaks(self.list_claims(table), read_table(table))
 
 
 @dataclass(kw_only=True)

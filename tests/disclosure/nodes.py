@@ -35,10 +35,14 @@ COMPLAINTS = ["cough", "chest pain", "fatigue", "dizziness", "back pain", "insom
 START = datetime.date(2024, 1, 1)
 
 
-def make_patients(size: int) -> pd.DataFrame:
-    """Draw *size* patients. The diagnosis G12 is that of one patient, except at the two smallest nodes."""
-    draw = random.Random(f"patients {size}")
-    study = read_diabetes().iloc[[(7 * size + i) % 442 for i in range(size)]].reset_index(drop=True)
+def make_patients(size: int, *, others: bool = False) -> pd.DataFrame:
+    """Draw *size* patients.
+
+    The diagnosis G12 is that of one patient, except at the two smallest nodes. No patient with J45 is treated. *others*
+    draws other patients, of whom neither is true.
+    """
+    draw = random.Random(f"{'other ' if others else ''}patients {size}")
+    study = read_diabetes().iloc[[(7 * size + 99 * others + i) % 442 for i in range(size)]].reset_index(drop=True)
     ids = draw.sample(range(40_000, 99_999), size)
     phones = draw.sample(range(10_000_000, 99_999_999), size)
     names = [f"{draw.choice('ABCDEFGHJKLMNPRSTW')}. {draw.choice(SURNAMES)} {i + 1}" for i in range(size)]
@@ -46,7 +50,7 @@ def make_patients(size: int) -> pd.DataFrame:
         START - datetime.timedelta(days=int(age * 365.25) + 1 + draw.randrange(364)) for age in study["age"].tolist()
     ]
     diagnoses = draw.choices(["I10", "E11", "J45", "C50"], [6, 5, 3, 2], k=size)
-    if size > 5:
+    if size > 5 and not others:
         diagnoses = ["I10" if i == 1 else d for i, d in enumerate(diagnoses)]
         diagnoses[2] = "G12"
     heights = [round(draw.gauss(171, 9), 1) for _ in range(size)]
@@ -66,21 +70,21 @@ def make_patients(size: int) -> pd.DataFrame:
             "weight": weights,
             "pressure": study["bp"],
             "diagnosis": diagnoses,
-            "treated": [0 if d == "J45" else int(draw.random() < 0.5) for d in diagnoses],
+            "treated": [0 if d == "J45" and not others else int(draw.random() < 0.5) for d in diagnoses],
             "days": draw.sample(range(20, 5000), size),
             "event": [int(draw.random() < 0.6) for _ in range(size)],
             "cost": costs,
             "note": [f"{draw.choice(COMPLAINTS)}, call 06-{phone}, {draw.choice(SURNAMES)}" for phone in phones],
         }
     )
-    is_missing = [i == 3 if size < 70 else i % 23 == 3 for i in range(size)]
+    is_missing = [not others and (i == 3 if size < 70 else i % 23 == 3) for i in range(size)]
     return table.assign(weight=table["weight"].mask(pd.Series(is_missing, dtype=bool)))
 
 
-def make_visits(size: int) -> pd.DataFrame:
+def make_visits(size: int, *, others: bool = False) -> pd.DataFrame:
     """Draw the visits of patients: some patients have one visit, others up to nine."""
-    draw = random.Random(f"visits {size}")
-    patients = make_patients(21 if size < 100 else 70)
+    draw = random.Random(f"{'other ' if others else ''}visits {size}")
+    patients = make_patients(21 if size < 100 else 70, others=others)
     rows = [draw.choice([1, 1, 2, 3, 5, 9]) * [i] for i in range(len(patients))]
     chosen = [i for repeated in rows for i in repeated][:size]
     visits = patients.loc[chosen, ["patient_id", "sex", "age", "diagnosis"]].reset_index(drop=True)
@@ -142,6 +146,16 @@ TABLES: dict[str, Callable[[], pd.DataFrame]] = {
 }
 """Name -> function that reads or makes the table."""
 
+OTHERS: dict[str, Callable[[], pd.DataFrame]] = {
+    **{f"patients_{size}": functools.partial(make_patients, size, others=True) for size in SIZES},
+    **{f"visits_{size}": functools.partial(make_visits, size, others=True) for size in (40, 180)},
+    **{f"diabetes_{size}": cut(read_diabetes, 150, size) for size in (70, 130, 242)},
+    "heart_8": cut(read_named("heart"), 40, 8),
+    "heart_61": cut(read_named("heart"), 0, 61),
+    "fair_242": cut(read_named("fair"), 3000, 242),
+}
+"""Name -> a table of the same kind with other persons."""
+
 DIABETES = ("diabetes_70", "diabetes_130", "diabetes_242")
 FAIR = ("fair_242", "fair_2000")
 
@@ -149,6 +163,12 @@ FAIR = ("fair_242", "fair_2000")
 @functools.cache
 def _read_once(name: str) -> pd.DataFrame:
     return TABLES[name]()
+
+
+@functools.cache
+def read_other_table(name: str) -> pd.DataFrame:
+    """Return a table of other persons."""
+    return OTHERS[name]()
 
 
 def read_table(name: str) -> pd.DataFrame:

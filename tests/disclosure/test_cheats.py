@@ -13,9 +13,9 @@ from algotools.errors import RunsFailed
 from algotools.payload import decode_rich, encode_rich
 
 from .cases import Cheat, load
-from .claims import leaks
+from .claims import Claim, leaks
 from .corpus import CHEATS, MODULES
-from .nodes import read_table
+from .nodes import read_other_table, read_table
 
 OF_RESULTS = [cheat for cheat in CHEATS if cheat.leak in {"result", "several tasks"}]
 OF_CHANNELS = [cheat for cheat in CHEATS if cheat.leak not in {"result", "several tasks"}]
@@ -34,13 +34,36 @@ FEWEST_OF_GROUP = {
 }
 
 
+NAMED = {
+    "rows": "records frame head sorted_column values_as_keys counts_of_unique indices_of_old one_row",
+    "texts": "joined_names csv_text top_texts means_by_name unique_postcodes hashes levels_with_singleton",
+    "encoded": "two_values_in_a_float giant_integer zero_one_list booleans row_hashes power_sums three_max_plus_one",
+    "small groups": "sum_where mean_of_one mean_of_two means_by_group share_of_two class_disclosure one_missing "
+    "table_of_two_rows",
+    "extremes": "minimum maximum median_of_5 quantiles_of_5 birthday percentiles_of_20 outliers",
+    "tables": "singletons margins three_way_table table_of_means hundred_bins density",
+    "survival": "kaplan_meier_per_event curve_alone event_times risk_set_sums last_at_risk",
+    "models": "saturated_model dummy_coefficients forged_beta residuals pca_scores kmeans_of_one full_tree "
+    "pickled_tree cross_product_of_5",
+    "differencing": "limit_twice exclusion_twice random_halves all_and_without_one power_made_column",
+    "channels": "log_text log_number log_index progress_percent user_error_field class_name own_error system_exit "
+    "failing_line",
+}
+"""The kinds that the design of the gate names. All other cheats are the corpus's own."""
+
+
 def names_of(cases: list[Cheat]) -> list[str]:
     return [case.name for case in cases]
 
 
+def is_leak(claims: list[Claim], table: str) -> bool:
+    """Whether the claims hold, and come from the result: claims that anybody can make also hold for other persons."""
+    return leaks(claims, read_table(table)) and not leaks(claims, read_other_table(table))
+
+
 @pytest.mark.parametrize("cheat", OF_RESULTS, ids=names_of(OF_RESULTS))
 def test_a_result_discloses_fewer_than_three_persons(cheat: Cheat) -> None:
-    assert any(cheat.leaks_on(table) for table in cheat.tables)
+    assert any(is_leak(cheat.list_claims(table), table) for table in cheat.tables)
 
 
 @pytest.mark.parametrize("cheat", OF_RESULTS, ids=names_of(OF_RESULTS))
@@ -70,7 +93,7 @@ def test_a_log_discloses_fewer_than_three_persons(cheat: Cheat, federation: Fede
     found = []
     for table in cheat.tables:
         log = read_log(federation, cheat, table)
-        found.append(leaks(cheat.reveals(log, cheat.list_tasks(table)[0]), read_table(table)))
+        found.append(is_leak(list(cheat.reveals(log, cheat.list_tasks(table)[0])), table))
     assert any(found) is not bool(cheat.closed)
 
 
@@ -86,6 +109,11 @@ def test_each_group_has_enough_cheats() -> None:
     assert list(counts) == list(MODULES)
     assert all(counts[group] >= fewest for group, fewest in FEWEST_OF_GROUP.items())
     assert sum(cheat.leak == "result" for cheat in CHEATS) >= 105
+
+
+def test_the_kinds_of_the_design_are_in_their_groups() -> None:
+    for group, names in NAMED.items():
+        assert set(names.split()) <= {cheat.name for cheat in CHEATS if cheat.group == group}
 
 
 def test_every_function_is_a_case() -> None:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group, Statistic
+from ..claims import Cells, Fact, Statistic
 from ..nodes import MIDDLE, SMALL
 from .encoded import solve_power_sums
 from .texts import WITH_SINGLETON
@@ -60,10 +60,11 @@ def read_folds(results, tasks):
     return [Fact({"row": i}, "height", round(total - (n - 1) * mean, 6)) for i, mean in enumerate(results)]
 
 
-def read_winsorized(results, tasks):
-    """The mean grows by the part of the largest value between both limits."""
-    low = tasks[0]["limit"]
-    return [Group({"cost": lambda s: s > low}, 1)] if results[1] > results[0] else []
+def read_winsorized(means, tasks):
+    """Two limits below the largest value give the number of rows; the mean without a limit then gives the value."""
+    low, high, _ = (task["limit"] for task in tasks)
+    rows = (high - low) / (means[1] - means[0])
+    return [Cells("cost", [high + rows * (means[2] - means[1])], within=1e-6)]
 
 
 def read_limits(result, _):
@@ -167,11 +168,11 @@ CHEATS = [
         reveals=read_folds,
     ),
     Cheat(
-        name="winsorized_twice",
+        name="winsorized_thrice",
         method="winsorized_mean",
         leak="several tasks",
         tables=TABLES,
-        arguments=[{"column": "cost", "limit": limit} for limit in (20_000.0, 21_000.0)],
+        arguments=[{"column": "cost", "limit": limit} for limit in (20_000.0, 21_000.0, 1e9)],
         reveals=read_winsorized,
     ),
     Cheat(

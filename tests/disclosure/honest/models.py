@@ -9,7 +9,7 @@ OF_DIABETES = {"outcome": "target", "predictors": ["age", "bmi", "bp"]}
 OF_FAIR = {"outcome": "affairs", "predictors": ["rate_marriage", "age", "educ"]}
 CANCER = ("cancer_70", "cancer_499")
 GRID = {"time": "survival", "event": "censors", "grid": [60, 300, 2000]}
-GRID_OF_PATIENTS = {"time": "days", "event": "event", "grid": [500, 1500, 3000, 5000]}
+GRID_OF_PATIENTS = {"time": "days", "event": "event", "grid": [900, 1900, 3000, 5000]}
 
 
 def name_columns(number):

@@ -6,7 +6,10 @@ import pandas as pd
 from algotools import Column, rpc
 
 MINIMUM = 10
-"""Fewest records of a group, a leaf or a cell."""
+"""Fewest records of a group or a leaf."""
+
+MINIMUM_CELL = 3
+"""Fewest records of a bin or an interval that has records."""
 
 
 def make_design(data, predictors):
@@ -100,7 +103,8 @@ def cox_on_grid(
     result = []
     for i in range(len(grid)):
         at_risk, cases = interval >= i, (interval == i) & events
-        if at_risk.sum() < MINIMUM or 0 < cases.sum() < 3:
+        leaving = (interval == i).sum()
+        if at_risk.sum() < MINIMUM or 0 < cases.sum() < MINIMUM_CELL or 0 < leaving < MINIMUM_CELL:
             continue
         w, z = weights[at_risk], x[at_risk]
         result.append(
@@ -118,14 +122,12 @@ def cox_on_grid(
 
 @rpc
 def kaplan_meier_on_grid(data: pd.DataFrame, time: Column, event: Column, grid: list[float]):
-    """Patients at risk and events of each interval of a grid; intervals with few events have none."""
-    interval = np.searchsorted(grid, data[time])
-    at_risk = [int((interval >= i).sum()) for i in range(len(grid))]
-    events = [int(((interval == i) & (data[event] == 1)).sum()) for i in range(len(grid))]
-    return {
-        "at_risk": [n if n >= MINIMUM else 0 for n in at_risk],
-        "events": [n if n >= 3 else 0 for n in events],
-    }
+    """Patients at risk and events of each interval; nothing if few patients have an event or leave in an interval."""
+    interval, events = np.searchsorted(grid, data[time]), data[event].to_numpy() == 1
+    cells = [[int(((interval == i) & chosen).sum()) for i in range(len(grid))] for chosen in (events, ~events)]
+    if any(0 < n < MINIMUM_CELL for row in cells for n in row):
+        return None
+    return {"at_risk": [int((interval >= i).sum()) for i in range(len(grid))], "events": cells[0]}
 
 
 @rpc
@@ -186,7 +188,7 @@ def binned_roc(data: pd.DataFrame, score: Column, outcome: Column, limit: float,
     """Positives and negatives of each bin of a score; all bins are hidden if one is small."""
     positive = (data[outcome] > limit).to_numpy()
     counts = [np.histogram(data[score][chosen], edges)[0] for chosen in (positive, ~positive)]
-    if any(0 < n < 3 for part in counts for n in part):
+    if any(0 < n < MINIMUM_CELL for part in counts for n in part):
         return None
     return {"positive": counts[0], "negative": counts[1]}
 

@@ -13,7 +13,12 @@ MINIMUM = 10
 
 
 def make_design(data, numbers, factor, levels):
-    """Return a design matrix: intercept, numbers, and a column for each level after the first."""
+    """Return a design matrix: intercept, numbers, and a column for each level after the first.
+
+    None if few records have one of the levels.
+    """
+    if any(0 < (data[factor] == level).sum() < MINIMUM for level in levels):
+        return None
     dummies = [(data[factor] == level).to_numpy(float) for level in levels[1:]]
     return np.column_stack([np.ones(len(data)), data[numbers].to_numpy(float), *dummies])
 
@@ -73,11 +78,12 @@ def binomial_with_factor(
     data: pd.DataFrame, outcome: Column, numbers: list[Column], factor: Column, levels: list[str], beta: list[float]
 ):
     """A step of a logistic regression with a category."""
-    x = make_design(data, numbers, factor, levels)
-    if 0 < x[:, -len(levels) + 1 :].sum(axis=0).min() < MINIMUM:
+    rows = data[data[factor].isin(levels)]
+    x = make_design(rows, numbers, factor, levels)
+    if x is None:
         return None
     p = 1 / (1 + np.exp(-x @ np.array(beta)))
-    return [x.T @ (data[outcome].to_numpy() - p), x.T @ (x * (p * (1 - p))[:, None])]
+    return [x.T @ (rows[outcome].to_numpy() - p), x.T @ (x * (p * (1 - p))[:, None])]
 
 
 @rpc
@@ -85,9 +91,12 @@ def poisson_with_factor(
     data: pd.DataFrame, outcome: Column, numbers: list[Column], factor: Column, levels: list[float], beta: list[float]
 ):
     """A step of a Poisson regression with a category."""
-    x = make_design(data, numbers, factor, levels)
+    rows = data[data[factor].isin(levels)]
+    x = make_design(rows, numbers, factor, levels)
+    if x is None:
+        return None
     mean = np.exp(x @ np.array(beta))
-    return [x.T @ (data[outcome].to_numpy() - mean), x.T @ (x * mean[:, None])]
+    return [x.T @ (rows[outcome].to_numpy() - mean), x.T @ (x * mean[:, None])]
 
 
 @rpc
