@@ -102,7 +102,7 @@ def scan(path: Path, dialect: Dialect, *, width: int | None = None, hexadecimals
     with open_decompressed(path) or path.open("rb", buffering=0) as stream:
         blocks = _Blocks(stream, dialect, finds_hexadecimals=hexadecimals)
         blocks.read()
-        if blocks.is_whole and not (dialect.quotechar and dialect.quotechar.encode() in blocks.content):
+        if blocks.is_whole:
             traits = _inspect_small(blocks.content, dialect, width)  # importing NumPy would take longer
         else:
             traits = _inspect_large(path, blocks, dialect, width)
@@ -113,16 +113,24 @@ def scan(path: Path, dialect: Dialect, *, width: int | None = None, hexadecimals
 
 
 def _inspect_small(content: bytes, dialect: Dialect, width: int | None) -> Traits:
-    """Inspect a file without quotes that has one block."""
+    """Inspect a file that has one block, without NumPy."""
     pairs = content.count(b"\r\n")
+    separator, quote = dialect.sep.encode(), dialect.quotechar.encode()
+    parts = content.split(quote) if quote else [content]  # in turn, outside and inside quotes
+    before, after, ends = parts[:-1:2], parts[2::2], separator + b"\r\n"
     traits = Traits(
+        has_quotes=len(parts) > 1,
+        # A part is empty where two quotes are in a row.
+        has_irregular_quotes=len(parts) % 2 == 0
+        or any(part and part[-1] not in ends for part in before)
+        or any(part and part[0] not in ends for part in after),
+        has_quoted_newlines=any(b"\n" in part or b"\r" in part for part in parts[1::2]),
         has_lone_returns=content.count(b"\r") > pairs,
         has_mixed_line_ends=content.count(b"\n") > pairs > 0,
     )
-    if width is None:
+    if width is None or not content:
         return traits
-    lines = content.removesuffix(b"\n").split(b"\n") if content else []
-    separator = dialect.sep.encode()
+    lines = quote.join(parts[::2]).removesuffix(b"\n").split(b"\n")  # a quote remains of each quoted text
     return traits._replace(
         has_blank_lines=any(_is_blank(line, separator) for line in lines),
         has_long_rows=any(line.count(separator) >= width for line in lines[dialect.skiprows :]),
