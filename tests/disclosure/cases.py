@@ -23,7 +23,7 @@ from algotools.payload import encode_plain
 
 from ..conftest import ALGORITHMS
 from .claims import Claim, Reveals, leaks
-from .nodes import read_table
+from .nodes import read_other_table, read_table
 
 Leak = Literal["result", "several tasks", "log", "progress", "error"]
 Arguments = Mapping[str, object]
@@ -110,7 +110,7 @@ class Cheat(Case):
 
     def leaks_on(self, table: str) -> bool:
         """Whether the results of the tasks disclose fewer than 3 persons of this table."""
-        return leaks(self.list_claims(table), read_table(table))
+        return is_leak(self.list_claims(table), table)
 
 
 @dataclass(kw_only=True)
@@ -127,6 +127,11 @@ class Honest(Case):
     right_refusals: Mapping[str, str] = field(default_factory=dict)
 
     algorithm = "honest"
+
+
+def is_leak(claims: list[Claim], table: str) -> bool:
+    """Whether the claims hold, and come from the result: claims that anybody can make also hold for other persons."""
+    return leaks(claims, read_table(table)) and not leaks(claims, read_other_table(table))
 
 
 def call(function: RegisteredFunction, frame: pd.DataFrame, arguments: Arguments) -> object:

@@ -193,3 +193,8 @@ def _match(leaves: list[tuple[Any, Any]], cells: pd.Series) -> list[tuple[Any, A
 
 Reveals = Callable[[Any, Any], Iterable[Claim]]
 """From a result and the task's arguments (of several tasks: two lists) to the claims of a reader."""
+
+
+def cells(column: str, get: Callable[[Any], Iterable[Any]] = lambda result: result) -> Reveals:
+    """Return the function that claims the cells of a column, which *get* takes from the result."""
+    return lambda result, _: [Cells(column, get(result))]

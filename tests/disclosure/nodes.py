@@ -23,6 +23,9 @@ TINY = ("patients_5", "patients_8")
 SMALL = ("patients_5", "patients_8", "patients_21")
 MIDDLE = ("patients_70", "patients_130", "patients_242")
 LARGE = ("patients_130", "patients_242", "patients_2000")
+WITH_SINGLETON = PATIENTS[2:]
+"""Tables in which one patient has the diagnosis G12."""
+
 EMPTY = "patients_0"
 VISITS = ("visits_40", "visits_180")
 """Several rows per person."""

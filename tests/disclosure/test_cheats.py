@@ -12,10 +12,9 @@ from algotools import Federation
 from algotools.errors import RunsFailed
 from algotools.payload import decode_rich, encode_rich
 
-from .cases import Cheat, load
-from .claims import Claim, leaks
+from .cases import Cheat, is_leak, load
 from .corpus import CHEATS, MODULES
-from .nodes import read_other_table, read_table
+from .nodes import read_table
 
 OF_RESULTS = [cheat for cheat in CHEATS if cheat.leak in {"result", "several tasks"}]
 OF_CHANNELS = [cheat for cheat in CHEATS if cheat.leak not in {"result", "several tasks"}]
@@ -56,14 +55,9 @@ def names_of(cases: list[Cheat]) -> list[str]:
     return [case.name for case in cases]
 
 
-def is_leak(claims: list[Claim], table: str) -> bool:
-    """Whether the claims hold, and come from the result: claims that anybody can make also hold for other persons."""
-    return leaks(claims, read_table(table)) and not leaks(claims, read_other_table(table))
-
-
 @pytest.mark.parametrize("cheat", OF_RESULTS, ids=names_of(OF_RESULTS))
 def test_a_result_discloses_fewer_than_three_persons(cheat: Cheat) -> None:
-    assert any(is_leak(cheat.list_claims(table), table) for table in cheat.tables)
+    assert any(cheat.leaks_on(table) for table in cheat.tables)
 
 
 @pytest.mark.parametrize("cheat", OF_RESULTS, ids=names_of(OF_RESULTS))

@@ -8,9 +8,8 @@ import numpy as np
 
 from ..cases import Cheat
 from ..claims import Cells, Fact, Statistic
-from ..nodes import MIDDLE, SMALL
+from ..nodes import MIDDLE, SMALL, WITH_SINGLETON
 from .encoded import solve_power_sums
-from .texts import WITH_SINGLETON
 
 TABLES = [*SMALL, *MIDDLE]
 

@@ -11,9 +11,8 @@ import numpy as np
 import pandas as pd
 
 from ..cases import Cheat
-from ..claims import Cells, Fact
+from ..claims import Cells, Fact, cells
 from ..nodes import LARGE, PATIENTS, SMALL, START, TINY
-from .rows import cells
 
 AGES = range(120)
 

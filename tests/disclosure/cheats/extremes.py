@@ -7,9 +7,8 @@ import itertools
 import numpy as np
 
 from ..cases import Cheat
-from ..claims import Cells, LargestAt
+from ..claims import Cells, LargestAt, cells
 from ..nodes import DIABETES, MIDDLE, PATIENTS, SMALL, TINY
-from .rows import cells
 
 
 def read_clipped_sums(result, arguments):

@@ -8,10 +8,8 @@ import pickle
 import numpy as np
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group, Statistic
-from ..nodes import DIABETES, MIDDLE, PATIENTS, SMALL, TINY
-from .rows import cells
-from .texts import WITH_SINGLETON
+from ..claims import Cells, Fact, Group, Statistic, cells
+from ..nodes import DIABETES, MIDDLE, PATIENTS, SMALL, TINY, WITH_SINGLETON
 
 TABLES = [*SMALL, *MIDDLE]
 

@@ -5,13 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group
+from ..claims import Cells, Fact, Group, cells
 from ..nodes import LARGE, MIDDLE, PATIENTS, SMALL
-
-
-def cells(column: str, get=lambda result: result):
-    """Return the function that claims the cells of a column, which *get* takes from the result."""
-    return lambda result, _: [Cells(column, get(result))]
 
 
 def read_steps(result, _):

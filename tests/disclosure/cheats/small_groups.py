@@ -7,8 +7,7 @@ import math
 
 from ..cases import Cheat
 from ..claims import Cells, Fact, Group, PersonMean, Statistic
-from ..nodes import MIDDLE, PATIENTS, SMALL, VISITS
-from .texts import WITH_SINGLETON
+from ..nodes import MIDDLE, PATIENTS, SMALL, VISITS, WITH_SINGLETON
 
 RARE = {"by": "diagnosis", "level": "G12"}
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group
-from ..nodes import MIDDLE, PATIENTS, SMALL
-from .rows import cells
-from .texts import WITH_SINGLETON
+from ..claims import Cells, Fact, Group, cells
+from ..nodes import MIDDLE, PATIENTS, SMALL, WITH_SINGLETON
 
 TABLES = [*SMALL, *MIDDLE]
 TIMES = {"time": "days", "event": "event"}

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group, Statistic
-from ..nodes import MIDDLE, PATIENTS, SMALL
-from .rows import cells
-from .texts import WITH_SINGLETON
+from ..claims import Cells, Fact, Group, Statistic, cells
+from ..nodes import MIDDLE, PATIENTS, SMALL, WITH_SINGLETON
 
 KEYS = {"row": "diagnosis", "column": "sex"}
 WITH_SMALL_CELLS = [*SMALL[1:], *MIDDLE]

@@ -8,12 +8,8 @@ import io
 import json
 
 from ..cases import Cheat
-from ..claims import Cells, Fact, Group, Statistic
-from ..nodes import MIDDLE, PATIENTS, SMALL
-from .rows import cells
-
-WITH_SINGLETON = [name for name in PATIENTS if name not in {"patients_2", "patients_5"}]
-"""Tables in which one patient has the diagnosis G12."""
+from ..claims import Cells, Fact, Group, Statistic, cells
+from ..nodes import MIDDLE, PATIENTS, SMALL, WITH_SINGLETON
 
 IDS = range(40_000, 99_999)
 """All possible patient numbers."""
