@@ -75,7 +75,8 @@ FAULTS: dict[str, tuple[Seed, list[str], str]] = {
              change('average = "average"', 'average = "msgspec"', "pyproject.toml")),
         ["shadows-module"], "pyproject.toml"),
     "nothing decorated": (
-        both(lambda p: (p / SOURCE).write_text("average = average_partial = None\n")), ["no-functions"], PACKAGE),
+        both(lambda p: (p / SOURCE).write_text("average = average_partial = None\n"),
+             change("[tool.algotools.trial]", "[tool.other]", "pyproject.toml")), ["no-functions"], PACKAGE),
     "a module that nothing imports": (
         module("more", "from algotools import rpc\n\n\n@rpc\ndef more() -> int:\n    return 1\n"), ["not-registered"],
         "src/average/more.py"),
