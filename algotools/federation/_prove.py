@@ -164,6 +164,8 @@ def _read_tables(function: PooledFunction, frame: Any) -> dict[str, pd.DataFrame
     from algotools.runtime.pooled.rounds import to_rows
 
     names = [p.name for p in function.declared.data]
+    if any(p.form in data.UNREAD for p in function.declared.data):
+        raise FederationError(f"prove needs tables, but {function.__name__} reads its database itself")
     tables = dict(frame) if isinstance(frame, Mapping) else {names[0]: frame}
     if tables.keys() != set(names):
         raise FederationError(

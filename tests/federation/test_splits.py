@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from algotools import Aggregator, Federation, federated
+from algotools.errors import FederationError
 from algotools.federation._prove import make_splits
 
 FRAME = pd.DataFrame(
@@ -33,3 +37,12 @@ def test_the_rows_of_a_person_stay_at_one_node_in_all_tables() -> None:
     for split in make_splits({"people": pd.DataFrame({"id": [*"dcba"]}), "visits": visits}, "id"):
         for tables in split.nodes:
             assert set(tables["visits"]["id"]) == set(tables["people"]["id"]) - {"a"}, split.description
+
+
+def test_a_function_that_reads_its_file_itself_has_no_rows_to_split(nothing_registered: None) -> None:
+    @federated
+    def count_lines(file: Path, total: Aggregator) -> int:
+        return total.add(len(file.read_text().splitlines()))
+
+    with pytest.raises(FederationError, match="count_lines reads its database itself"):
+        Federation.prove(count_lines, FRAME)
