@@ -350,7 +350,7 @@ def test_containers_of_an_ordinary_user_run_as_that_user(
     os.waitpid(pid, 0)
     assert report["user"] == [1000, 1000]
     assert report["average"] == {"average": 60}
-    assert list(folder.iterdir()) == []
+    assert [path.name for path in folder.iterdir()] in ([], ["algotools-1000-naming.lock"])  # a lock is not removed
 
 
 def _find_caged_image(engine: docker.DockerClient) -> str:
