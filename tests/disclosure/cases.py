@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -16,9 +17,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from algotools import Federation
 from algotools.declare import locate
 from algotools.declare.annotations import COLUMN
 from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.errors import RunsFailed
 from algotools.payload import encode_plain
 
 from ..conftest import ALGORITHMS
@@ -46,7 +49,7 @@ def load(algorithm: str) -> Algorithm:
 
 
 def is_kept_back(name: str) -> bool:
-    """Whether the case is in the third that nobody looks at while the rules are tuned."""
+    """Whether the case is in the third that is not looked at while the rules are tuned."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % 3 == 0
 
 
@@ -86,6 +89,12 @@ class Case:
         """Run the tasks on one table; return the results that a researcher reads."""
         return [json.loads(encode_plain(value).data) for value in self.run(table)]
 
+    def read_log(self, federation: Federation, table: str) -> str:
+        """Run the first task at the node with this table; return the log of the run, which may fail."""
+        with contextlib.suppress(RunsFailed):
+            federation.run(self.function, at=table, timeout=None, arguments=self.list_tasks(table)[0])
+        return federation.tasks()[-1].runs[0].log
+
 
 @dataclass(kw_only=True)
 class Cheat(Case):
@@ -119,19 +128,29 @@ class Honest(Case):
 
     ``rare_cells`` is the reason why its results contain cells of fewer than 3 rows, and ``small_numbers`` why they
     contain the numbers 1 and 2, which look like counts. ``right_refusals`` maps a table to the reason why a refusal of
-    its result is right.
+    its result is right. ``log`` has the messages of a function that must reach the researcher.
     """
 
     rare_cells: str = ""
     small_numbers: str = ""
     right_refusals: Mapping[str, str] = field(default_factory=dict)
+    log: Sequence[str] = ()
 
     algorithm = "honest"
 
 
 def is_leak(claims: list[Claim], table: str) -> bool:
-    """Whether the claims hold, and come from the result: claims that anybody can make also hold for other persons."""
+    """Whether the claims hold, and come from the result.
+
+    A claim that needs no result also holds for other persons: "somebody is older than 50".
+    """
     return leaks(claims, read_table(table)) and not leaks(claims, read_other_table(table))
+
+
+def make_federation(cases: Sequence[Case]) -> Federation:
+    """Return a federation with a node for each table of the cases. Organizations have the names of the tables."""
+    tables = sorted({table for case in cases for table in case.tables})
+    return Federation({table: read_table(table) for table in tables}, algorithm=[case.function for case in cases])
 
 
 def call(function: RegisteredFunction, frame: pd.DataFrame, arguments: Arguments) -> object:

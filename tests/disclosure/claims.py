@@ -50,10 +50,10 @@ def is_few(rows: pd.DataFrame) -> bool:
 def count_equal(cells: pd.Series, values: Sequence[Any], within: float = 1e-9) -> np.ndarray:
     """Return how many cells equal each value; numbers within a relative distance."""
     if pd.api.types.is_numeric_dtype(cells):
-        known = np.sort(cells.dropna().to_numpy(dtype=float))
-        wanted = np.asarray([_to_number(value) for value in values], dtype=float)
-        margin = np.abs(wanted) * within + 1e-12
-        return np.searchsorted(known, wanted + margin, "right") - np.searchsorted(known, wanted - margin, "left")
+        ordered = np.sort(cells.dropna().to_numpy(dtype=float))
+        numbers = np.asarray([_to_number(value) for value in values], dtype=float)
+        margin = np.abs(numbers) * within + 1e-12
+        return np.searchsorted(ordered, numbers + margin, "right") - np.searchsorted(ordered, numbers - margin, "left")
     counts = cells.dropna().astype(str).value_counts()
     return np.asarray([counts.get(str(value), 0) for value in values])
 
@@ -100,7 +100,7 @@ class Group(Claim):
 
 @dataclass
 class Fact(Claim):
-    """Everybody with these values has also this value; there is such a person."""
+    """All rows with these values, at least one, have also this value."""
 
     where: Where
     column: str
@@ -152,8 +152,8 @@ class LargestAt(Claim):
 
 def leaks(claims: Iterable[Claim], frame: pd.DataFrame) -> bool:
     """Whether there is a claim, and all claims hold. Of many claims, some 40 are checked."""
-    made = list(claims)
-    return bool(made) and all(claim.holds(frame) for claim in made[:: len(made) // 40 + 1])
+    all_claims = list(claims)
+    return bool(all_claims) and all(claim.holds(frame) for claim in all_claims[:: len(all_claims) // 40 + 1])
 
 
 def walk(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:
@@ -174,8 +174,8 @@ def find_rare_cells(result: object, frame: pd.DataFrame, arguments: object = Non
 
     Whole numbers count only above the number of rows, because counts equal cells by chance.
     """
-    known = {leaf for _, leaf in walk(arguments)}
-    leaves = [(path, x) for path, x in walk(result) if x is not None and not isinstance(x, bool) and x not in known]
+    values = {leaf for _, leaf in walk(arguments)}
+    leaves = [(path, x) for path, x in walk(result) if x is not None and not isinstance(x, bool) and x not in values]
     texts = [(path, leaf) for path, leaf in leaves if isinstance(leaf, str)]
     numbers = [(path, float(leaf)) for path, leaf in leaves if isinstance(leaf, (int, float))]
     numbers = [(path, n) for path, n in numbers if not n.is_integer() or n > len(frame)]

@@ -1,14 +1,19 @@
 """The corpus: cheats by group, and honest functions.
 
-A third of the cases is kept back. Tune the rules of the gate only with ``TUNING``; judge them with all cases.
+A third of the cases is kept back. Tune the rules of the gate only with ``TUNING``; judge them with all cases, and count
+a cheat only on the tables for which ``Cheat.leaks_on`` is true. ``Case.run`` returns the values that a gate judges.
+
+The functions are in two algorithms, ``tests/algorithms/cheats`` and ``tests/algorithms/honest``, because the gate knows
+the texts in the source of an algorithm. The cases are here: arguments, nodes, and the claims of a reader. To add a
+case, add the function to a module of the algorithm, and a case to the module with the same name here.
 """
 
 from __future__ import annotations
 
 from .cases import Cheat, Honest
 from .cheats import channels, differencing, encoded, extremes, models, rows, small_groups, survival, tables, texts
+from .honest import messages, statistics, summaries
 from .honest import models as honest_models
-from .honest import statistics, summaries
 
 MODULES = {
     "rows": rows,
@@ -30,7 +35,11 @@ for group, module in MODULES.items():
 CHEATS: list[Cheat] = [case for module in MODULES.values() for case in module.CHEATS]
 
 HONEST: list[Honest] = [*summaries.HONEST, *honest_models.HONEST, *statistics.HONEST]
+"""The functions whose results must pass."""
 
-CASES = [*CHEATS, *HONEST]
+MESSAGES: list[Honest] = messages.HONEST
+"""The functions whose messages must pass."""
+
+CASES = [*CHEATS, *HONEST, *MESSAGES]
 TUNING = [case for case in CASES if not case.kept_back]
 KEPT_BACK = [case for case in CASES if case.kept_back]

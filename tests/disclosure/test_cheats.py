@@ -9,10 +9,9 @@ from collections.abc import Iterator
 import pytest
 
 from algotools import Federation
-from algotools.errors import RunsFailed
 from algotools.payload import decode_rich, encode_rich
 
-from .cases import Cheat, is_leak, load
+from .cases import Cheat, is_leak, load, make_federation
 from .corpus import CHEATS, MODULES
 from .nodes import read_table
 
@@ -67,26 +66,15 @@ def test_a_result_also_travels_to_a_master(cheat: Cheat) -> None:
 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
-    tables = {table for cheat in OF_CHANNELS for table in cheat.tables}
-    functions = [load("cheats").functions[cheat.method or cheat.name] for cheat in OF_CHANNELS]
-    with Federation({table: read_table(table) for table in sorted(tables)}, algorithm=functions) as federation:
+    with make_federation(OF_CHANNELS) as federation:
         yield federation
-
-
-def read_log(federation: Federation, cheat: Cheat, table: str) -> str:
-    """Run a task at one node, and return the run's log."""
-    try:
-        federation.run(cheat.function, at=table, timeout=None, arguments=cheat.list_tasks(table)[0])
-    except RunsFailed:
-        assert cheat.leak == "error"
-    return federation.tasks()[-1].runs[0].log
 
 
 @pytest.mark.parametrize("cheat", OF_CHANNELS, ids=names_of(OF_CHANNELS))
 def test_a_log_discloses_fewer_than_three_persons(cheat: Cheat, federation: Federation) -> None:
     found = []
     for table in cheat.tables:
-        log = read_log(federation, cheat, table)
+        log = cheat.read_log(federation, table)
         found.append(is_leak(list(cheat.reveals(log, cheat.list_tasks(table)[0])), table))
     assert any(found) is not bool(cheat.closed)
 

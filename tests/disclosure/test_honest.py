@@ -7,10 +7,11 @@ import functools
 import pytest
 
 from algotools.payload import decode_rich, encode_rich
+from algotools.runtime.logs import read_failure
 
-from .cases import Honest, load
+from .cases import Honest, load, make_federation
 from .claims import FEWEST, find_rare_cells, walk
-from .corpus import HONEST
+from .corpus import HONEST, MESSAGES
 from .honest.statistics import OF_STATISTIC
 from .nodes import read_table
 
@@ -72,9 +73,18 @@ def test_a_function_returns_a_result_and_needs_its_exceptions(honest: Honest) ->
     assert set(honest.right_refusals) <= set(honest.tables)
 
 
+def test_messages_reach_the_researcher() -> None:
+    with make_federation(MESSAGES) as federation:
+        for case in MESSAGES:
+            for table in case.tables:
+                *lines, last = case.read_log(federation, table).splitlines()
+                failure = read_failure(last)
+                assert [*lines, failure.message if failure else last] == case.log
+
+
 def test_the_honest_functions_are_those_of_the_design() -> None:
     assert len(HONEST) >= 35
-    assert {honest.method or honest.name for honest in HONEST} == load("honest").functions.keys()
+    assert {honest.method or honest.name for honest in [*HONEST, *MESSAGES]} == load("honest").functions.keys()
     names = {honest.name for honest in HONEST}
     assert set(f"{SUMMARIES} {MODELS}".split()) <= names
     assert all(set(partials) <= names for partials in OF_STATISTIC.values())

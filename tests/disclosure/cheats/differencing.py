@@ -49,7 +49,7 @@ def read_halves(results, tasks):
 
 
 def read_bisection(counts, tasks):
-    """Claim the largest age: the first limit with nobody above it."""
+    """Claim the largest age: the first limit with no patient above it."""
     return [Cells("age", [tasks[counts.index(0)]["limit"]])]
 
 

@@ -59,6 +59,12 @@ CHEATS = [
         reveals=cells("height", lambda r: [row[0] for row in r]),
     ),
     Cheat(
+        name="lowest_of_lazy_frame",
+        tables=PATIENTS,
+        arguments={"columns": ["age", "cost"], "by": "height"},
+        reveals=lambda r, _: [Group({"age": age, "cost": cost}, 1) for age, cost in zip(*r.values(), strict=True)],
+    ),
+    Cheat(
         name="slice_of_arrow",
         tables=PATIENTS,
         reveals=cells("note", lambda r: r["note"].values()),

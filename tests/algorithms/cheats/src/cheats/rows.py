@@ -72,6 +72,12 @@ def rows_of_polars(data: pl.DataFrame, column: Column, limit: float):
 
 
 @rpc
+def lowest_of_lazy_frame(data: pl.LazyFrame, columns: list[Column], by: Column, rows: int = 3):
+    """The rows with the lowest values, as columns."""
+    return data.sort(by).head(rows).select(columns).collect().to_dict(as_series=False)
+
+
+@rpc
 def slice_of_arrow(data: pa.Table, offset: int = 0, length: int = 3):
     return data.slice(offset, length)
 
