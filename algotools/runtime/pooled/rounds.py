@@ -257,3 +257,9 @@ def _combine_total(replies: Sequence[NodeReply], position: int) -> KnownTotal:
             f"the {site.name} in {site.place} has different {fault}. If a node lacks a level, use total.levels(...). "
             "If the value has one entry per row, use total.sum(...)"
         ) from None
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        # No node of this image contributes such a value. Otherwise the error would count as one of the author's code.
+        raise NodesDisagree(
+            f"the contributions to the {site.name} in {site.place} have different types; all nodes must run the same "
+            "image"
+        ) from None

@@ -1,0 +1,57 @@
+"""One image with pooled functions on every contract: with slow, failing and dead nodes, and a lost result."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import docker
+import pytest
+
+from algotools import Federation
+from algotools.federation import Slow
+from algotools.image.build import build_project
+
+from ..processes import LIMIT
+from .pooled_nodes import (
+    COLUMN,
+    FRAMES,
+    IN_ROUNDS,
+    compute_trimmed_mean,
+    count_lines,
+    die_after,
+    fail_in_round,
+    lose_result,
+)
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture(scope="module")
+def image(engine: docker.DockerClient) -> Iterator[str]:
+    """The name of the image of the project, which every contract starts."""
+    tag = f"algotools-test/in-rounds:{os.getpid()}"
+    build_project(engine, IN_ROUNDS, tag, lambda _line: None)
+    yield tag
+    engine.images.remove(tag)
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+def test_nodes_that_are_slow_fail_go_offline_or_lose_a_result(image: str, contract: str) -> None:
+    """In round 2, organization 3 is slow and on v5 loses its result, 4 is offline, and 5 fails."""
+    faults = {3: Slow(0.3), 5: fail_in_round(2)}
+    with Federation(FRAMES, algorithm=image, runner="container", contract=contract, faults=faults) as federation:
+        die_after(federation, 4, 1)
+        if contract == "v5":  # masters of v3 and v4 wait, because their nodes do not lose results
+            lose_result(federation, 3, 2)
+        result = federation.ask("trimmed_mean_of_most", timeout=LIMIT, **COLUMN)
+        log = federation.task(1).runs[0].log
+        subtasks = [[run.organization_id for run in task.runs] for task in federation.subtasks(1)]
+        counts = count_lines(federation, "info > the mean is known")
+    assert result == compute_trimmed_mean(FRAMES[:2])
+    assert [ids for ids in subtasks if len(ids) > 1] == [[2, 3, 4, 5]] * 2 + [[2, 3]] * 3
+    assert "info > starting again with 2 organizations, without organization_4, organization_5: " in log
+    if contract == "v5":
+        assert "the result of trimmed_mean_of_most_partial at organization_3 (id 3) seems to be lost" in log
+    else:
+        assert counts == {2: 2, 3: 2, 4: 0, 5: 1}, "once for each of the two attempts"
