@@ -112,7 +112,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         if text := function.get("description"):
             console.print(Padding(make_printable(text), (0, 0, 0, 2)))
         if number := function.get("minimum_organizations"):
-            console.print(f"  [dim]needs at least {make_printable(number)} organizations[/dim]")
+            noun = "organization" if number == 1 else "organizations"
+            console.print(f"  [dim]needs at least {make_printable(number)} {noun}[/dim]")
         for database in function.get("databases", ()):
             label = database.get("label")
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"

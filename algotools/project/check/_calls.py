@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 from algotools.declare.annotations import format_annotation
 from algotools.declare.arguments import Specification
+from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import RegisteredFunction
 from algotools.errors import AlgotoolsError
 from algotools.federation.imports import SourceFile
@@ -213,29 +214,32 @@ class CallChecker:
             return self._names.get(node.id, getattr(builtins, node.id, _MISSING))
         if isinstance(node, ast.Attribute):
             module = self._evaluate(node.value)
+            if isinstance(module, PooledFunction) and node.attr == "partial":
+                return module.partial
             return getattr(module, node.attr, _MISSING) if isinstance(module, ModuleType) else _UNKNOWN
         return _UNKNOWN
 
     def _refuse_target(self, target: object, expression: str) -> tuple[str, str] | None:
         """Return the reason why a master cannot call a target, and the advice; None without a fault to report."""
         rpcs = [name for name, function in self._functions.items() if function.role == "rpc"]
-        listed = f"The rpcs of this algorithm: {', '.join(sorted(rpcs)) or 'none'}."
+        listed = [name for name in rpcs if self._functions[name].derived_from is None]
+        advice = f"The rpcs of this algorithm: {', '.join(sorted(listed)) or 'none'}."
         function = self._functions.get(target) if isinstance(target, str) else target
         if isinstance(function, RegisteredFunction):
             if function.role == "master":
                 name = repr(target) if isinstance(target, str) else expression
-                return None if target in self._refused else (f"{name} is a master; a master can only call rpcs", listed)
+                return None if target in self._refused else (f"{name} is a master; a master can only call rpcs", advice)
             if function.method not in self._functions:
-                return f"{expression} is a function of another package, not of this algorithm", listed
+                return f"{expression} is a function of another package, not of this algorithm", advice
             return None
         if isinstance(target, str):
             if target in self._refused:
                 return None
             close = difflib.get_close_matches(target, rpcs, n=1)
-            return f"this algorithm has no rpc {target!r}", f"Did you mean {close[0]!r}?" if close else listed
+            return f"this algorithm has no rpc {target!r}", f"Did you mean {close[0]!r}?" if close else advice
         if target is _MISSING:
             is_lambda = "lambda" in expression
-            return f"{expression} is not a decorated function" if is_lambda else f"{expression} is not defined", listed
+            return f"{expression} is not a decorated function" if is_lambda else f"{expression} is not defined", advice
         if not callable(target) or getattr(target, "__name__", None) in self._refused:
             return None
         return f"{expression} is not decorated with @rpc, so a node cannot run it", ""
@@ -247,7 +251,8 @@ class CallChecker:
             specification = function.specification
         except AlgotoolsError:  # `_is_specified` reports it
             return
-        names = [f"{p.name}: {format_annotation(p.annotation)}" for p in specification.arguments]
+        shown = [p for p in specification.arguments if not p.is_hidden]
+        names = [f"{p.name}: {format_annotation(p.annotation)}" for p in shown]
         way_out = f"The arguments of {function.method}: {', '.join(names) or 'none'}."
         positional = specification.positional
         if (number := len(arguments.by_position)) > len(positional):
@@ -255,7 +260,7 @@ class CallChecker:
             yield self._make_finding("wrong-arguments", node, reason, way_out)
             return
         values = {**dict(zip(positional, arguments.by_position, strict=False)), **arguments.by_name}
-        expected = {p.name: p for p in specification.arguments}
+        expected = {p.name: p for p in shown}
         unknown = [name for name in values if name not in expected]
         missing = [name for name, p in expected.items() if p.required and name not in values]
         faults = [f"has no argument {', '.join(unknown)}"] if unknown else []

@@ -111,6 +111,24 @@ def test_a_finding_of_the_split_test_names_the_split_and_the_chosen_arguments(re
     assert "[the chosen arguments column='" in finding.reason
 
 
+def test_a_master_that_calls_a_derived_rpc(created: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(created, tmp_path / "project"))
+    text = (
+        "from algotools import AlgorithmClient, master\n"
+        f"{pooled('return total.sum(data[column])')}\n\n"
+        "@master\ndef central(client: AlgorithmClient) -> object:\n"
+        "    client.run('summary', column='age')\n"
+        "    return list(client.run(more.partial, columns='age'))\n"
+    )
+    add(project / "src/average/fault.py", HEAD + text)
+    add(project / "src/average/__init__.py", "from average import fault\n")
+    unknown, arguments = check(project, trial=False).findings
+    assert (unknown.rule, arguments.rule) == ("unknown-function", "wrong-arguments")
+    assert arguments.reason == "more_partial has no argument columns and requires column"
+    assert arguments.way_out == "The arguments of more_partial: column: Column."
+    assert unknown.way_out == "The rpcs of this algorithm: average_partial."
+
+
 # --- The arguments of trial calls. ---
 
 REGRESSION = HEAD + pooled(
