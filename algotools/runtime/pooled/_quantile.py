@@ -45,10 +45,9 @@ def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
     for round_number in range(_ROUNDS):
         width = 64 - QUANTILE_BITS * round_number
         step = 1 << max(width - QUANTILE_BITS, 0)
-        grids = [
-            np.arange(first + step - 1, last + 1, step, dtype=object) for first, last in zip(low, high, strict=True)
-        ]
-        counts = count(np.concatenate(grids).astype(np.int64))
+        # Not `np.arange`: it computes its length as a float, and would lack the threshold above the largest floats.
+        grids = [list(range(first + step - 1, last + 1, step)) for first, last in zip(low, high, strict=True)]
+        counts = count(np.array([threshold for grid in grids for threshold in grid], dtype=np.int64))
         if ranks is None:
             total = int(counts[-1])
             if not total:
@@ -63,7 +62,7 @@ def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
             parts = np.split(counts[:-1], np.cumsum([len(grid) for grid in grids])[:-1])
         for i, (rank, grid, part) in enumerate(zip(ranks, grids, parts, strict=True)):
             position = int(np.searchsorted(part, rank, side="right"))  # the first threshold above `rank` values
-            high[i] = int(grid[position])
+            high[i] = grid[position]
             low[i] = high[i] - step + 1
     values = dict(zip(ranks, to_floats(np.array(low, dtype=np.int64)), strict=True))
     # numpy interpolates between the two values, so that the last bits are numpy's, too.

@@ -112,7 +112,7 @@ def list_levels(values: Any, minimum: int) -> tuple[list[Any], int]:
 
 def find_extreme(values: Any, name: str) -> Any:
     """Return the smallest (``min``) or largest (``max``) value of each column; NaN without rows."""
-    rows = _to_numbers(to_rows(values))
+    rows = _to_floats(_to_numbers(to_rows(values)))
     if isinstance(rows, pd.DataFrame):
         return getattr(rows, name)().astype(float)
     if isinstance(rows, pd.Series):
@@ -218,10 +218,12 @@ def _to_numbers(rows: Any) -> Any:
 
 
 def _to_floats(rows: Any) -> Any:
-    """Return a pandas object whose integers are floats, because sums of integers of 64 bits can overflow silently."""
-    if isinstance(rows, pd.Series) and pd.api.types.is_integer_dtype(rows.dtype):
-        return rows.astype("Float64" if pd.api.types.is_extension_array_dtype(rows.dtype) else float)
-    if isinstance(rows, pd.DataFrame) and any(map(pd.api.types.is_integer_dtype, rows.dtypes)):
+    """Return a pandas object with floats of numpy: sums of integers can overflow silently, and NA is no float."""
+    if isinstance(rows, pd.Series) and (
+        pd.api.types.is_integer_dtype(rows.dtype) or pd.api.types.is_extension_array_dtype(rows.dtype)
+    ):
+        return pd.Series(rows.to_numpy(dtype=float, na_value=np.nan), index=rows.index, name=rows.name)
+    if isinstance(rows, pd.DataFrame) and not all(dtype.kind in "fc" for dtype in rows.dtypes):
         return rows.apply(_to_floats)
     return rows
 
