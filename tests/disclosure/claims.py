@@ -68,9 +68,12 @@ def _to_number(value: object) -> float:
 class Claim:
     """A statement about a table."""
 
-    def holds(self, frame: pd.DataFrame) -> bool:
-        """Whether the statement is true and concerns fewer than 3 persons."""
+    def is_true(self, frame: pd.DataFrame) -> bool:
         raise NotImplementedError
+
+    def is_about_few(self, frame: pd.DataFrame) -> bool:
+        """Whether the statement, if it is true, concerns fewer than 3 persons."""
+        return True
 
 
 @dataclass
@@ -81,9 +84,14 @@ class Cells(Claim):
     values: Iterable[Any]
     within: float = 1e-9
 
-    def holds(self, frame: pd.DataFrame) -> bool:
-        counts = count_equal(frame[self.column], [v for v in self.values if v is not None], self.within)
-        return bool((counts > 0).all() and (counts < FEWEST).any())
+    def __post_init__(self) -> None:
+        self.values = [value for value in self.values if value is not None]
+
+    def is_true(self, frame: pd.DataFrame) -> bool:
+        return bool((count_equal(frame[self.column], self.values, self.within) > 0).all())
+
+    def is_about_few(self, frame: pd.DataFrame) -> bool:
+        return bool((count_equal(frame[self.column], self.values, self.within) < FEWEST).any())
 
 
 @dataclass
@@ -93,9 +101,11 @@ class Group(Claim):
     where: Where
     records: int
 
-    def holds(self, frame: pd.DataFrame) -> bool:
-        rows = select(frame, self.where)
-        return is_few(rows) and count_persons(rows) == round(self.records)
+    def is_true(self, frame: pd.DataFrame) -> bool:
+        return count_persons(select(frame, self.where)) == round(self.records)
+
+    def is_about_few(self, frame: pd.DataFrame) -> bool:
+        return is_few(select(frame, self.where))
 
 
 @dataclass
@@ -106,7 +116,7 @@ class Fact(Claim):
     column: str
     value: Any
 
-    def holds(self, frame: pd.DataFrame) -> bool:
+    def is_true(self, frame: pd.DataFrame) -> bool:
         rows = select(frame, self.where)
         return len(rows) > 0 and bool((count_equal(rows[self.column], [self.value]) == len(rows)).all())
 
@@ -121,9 +131,12 @@ class Statistic(Claim):
     value: float
     within: float = 1e-6
 
-    def holds(self, frame: pd.DataFrame) -> bool:
-        rows = select(frame, self.where)
-        return is_few(rows) and bool(np.isclose(rows[self.column].agg(self.statistic), self.value, rtol=self.within))
+    def is_true(self, frame: pd.DataFrame) -> bool:
+        value = select(frame, self.where)[self.column].agg(self.statistic)
+        return bool(np.isclose(value, self.value, rtol=self.within))
+
+    def is_about_few(self, frame: pd.DataFrame) -> bool:
+        return is_few(select(frame, self.where))
 
 
 @dataclass
@@ -134,7 +147,7 @@ class PersonMean(Claim):
     mean: float
     rows: int
 
-    def holds(self, frame: pd.DataFrame) -> bool:
+    def is_true(self, frame: pd.DataFrame) -> bool:
         persons = frame.groupby(PERSON)[self.column].agg(["mean", "size"])
         return bool((np.isclose(persons["mean"], self.mean) & (persons["size"] == self.rows)).sum() == 1)
 
@@ -146,14 +159,18 @@ class LargestAt(Claim):
     column: str
     row: int
 
-    def holds(self, frame: pd.DataFrame) -> bool:
+    def is_true(self, frame: pd.DataFrame) -> bool:
         return bool(frame[self.column].iloc[self.row] == frame[self.column].max())
 
 
-def leaks(claims: Iterable[Claim], frame: pd.DataFrame) -> bool:
-    """Whether there is a claim, and all claims hold. Of many claims, some 40 are checked."""
-    all_claims = list(claims)
-    return bool(all_claims) and all(claim.holds(frame) for claim in all_claims[:: len(all_claims) // 40 + 1])
+def are_true(claims: Sequence[Claim], frame: pd.DataFrame) -> bool:
+    """Whether all claims are true. Of many claims, some 20 are checked."""
+    return all(claim.is_true(frame) for claim in claims[:: len(claims) // 20 + 1])
+
+
+def leaks(claims: Sequence[Claim], frame: pd.DataFrame) -> bool:
+    """Whether all claims are true, and one of them is about fewer than 3 persons."""
+    return any(claim.is_about_few(frame) for claim in claims[:: len(claims) // 20 + 1]) and are_true(claims, frame)
 
 
 def walk(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], object]]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..conftest import ALGORITHMS
 from .cases import is_kept_back
-from .claims import FEWEST, Cells, Fact, Group, Statistic, find_rare_cells, leaks
+from .claims import FEWEST, Cells, Fact, Group, LargestAt, PersonMean, Statistic, find_rare_cells, leaks
 from .corpus import CASES, CHEATS, HONEST, KEPT_BACK, TUNING
 from .nodes import EMPTY, PATIENTS, TABLES, VISITS, read_table
 
@@ -64,19 +64,29 @@ FRAME = pd.DataFrame({"age": [50, 50, 50, 81], "sex": ["F", "F", "M", "M"], "wei
 
 
 def test_claims_are_compared_with_the_table() -> None:
-    assert Cells("age", [81]).holds(FRAME)
-    assert not Cells("age", [50]).holds(FRAME)  # three rows have the value
-    assert not Cells("age", [81, 82]).holds(FRAME)  # one of the values is wrong
-    assert Group({"age": 81, "sex": "M"}, 1).holds(FRAME)
-    assert not Group({"age": 81, "sex": "F"}, 1).holds(FRAME)
-    assert not Group({"age": 50}, 3).holds(FRAME)
-    assert Fact({"age": 81}, "weight", 80).holds(FRAME)
-    assert not Fact({"sex": "M"}, "weight", 80).holds(FRAME)
-    assert Statistic({"sex": "F"}, "weight", "mean", 65.875).holds(FRAME)
-    assert not Statistic({"sex": "F"}, "weight", "mean", 65.9).holds(FRAME)
-    assert not Statistic({"age": 50}, "weight", "mean", 67.333333333).holds(FRAME)
+    assert leaks([Cells("age", [81])], FRAME)
+    assert not leaks([Cells("age", [50])], FRAME)  # three rows have the value
+    assert not leaks([Cells("age", [81, 82])], FRAME)  # one of the values is wrong
+    assert leaks([Group({"age": 81, "sex": "M"}, 1)], FRAME)
+    assert not leaks([Group({"age": 81, "sex": "F"}, 1)], FRAME)
+    assert not leaks([Group({"age": 50}, 3)], FRAME)
+    assert leaks([Fact({"age": 81}, "weight", 80)], FRAME)
+    assert not leaks([Fact({"sex": "M"}, "weight", 80)], FRAME)
+    assert not leaks([Fact({"age": 40}, "weight", 80)], FRAME)  # there is no such row
+    assert leaks([Statistic({"sex": "F"}, "weight", "mean", 65.875)], FRAME)
+    assert not leaks([Statistic({"sex": "F"}, "weight", "mean", 65.9)], FRAME)
+    assert not leaks([Statistic({"age": 50}, "weight", "mean", 67.333333333)], FRAME)
+    assert leaks([LargestAt("age", 3)], FRAME)
+    assert not leaks([LargestAt("age", 2)], FRAME)
     assert not leaks([], FRAME)
-    assert not leaks([Cells("age", [81]), Cells("age", [50])], FRAME)
+    assert leaks([Cells("age", [50]), Cells("age", [81])], FRAME)
+    assert not leaks([Cells("age", [81]), Cells("age", [82])], FRAME)
+
+
+def test_a_mean_of_all_rows_of_a_person_is_a_claim() -> None:
+    visits = pd.DataFrame({"patient_id": [7, 7, 7, 8], "pressure": [100.0, 110.0, 150.0, 120.0]})
+    assert leaks([PersonMean("pressure", 120.0, 3)], visits)
+    assert not leaks([PersonMean("pressure", 120.0, 2)], visits)
 
 
 def test_rare_cells_are_found_in_keys_and_lists() -> None:

@@ -125,7 +125,7 @@ CHEATS = [
         name="random_halves",
         method="sum_of_half",
         leak="several tasks",
-        tables=["patients_5", "patients_21", "patients_70"],
+        tables=["patients_5", "patients_70"],
         arguments=[{"column": "height", "seed": seed} for seed in range(220)],
         reveals=read_halves,
     ),
