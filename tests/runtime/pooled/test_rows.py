@@ -8,6 +8,8 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
+import duckdb
+import ibis
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -345,3 +347,20 @@ def test_labels_of_numbers_and_dates_are_levels() -> None:
     assert compute("count", cut(x, [2]), by=cut(missing, [2])).to_dict() == {1: 1, 2: 1}
     truths = pd.Series([True, False, True])
     assert compute("sum", cut(x, [1]), by=cut(truths, [1])).to_dict() == {False: 2.0, True: 5.0}
+
+
+def test_tables_of_engines_are_rows() -> None:
+    table = pd.DataFrame({"x": [1.0, 2.0, 4.0], "g": ["a", "b", "a"]})
+    with duckdb.connect() as connection:
+        relation = connection.from_df(table)
+        assert Pooled().sum(relation.select("x"))["x"] == 7.0
+        by_group = Pooled().sum(relation.select("x"), by=relation.select("g"))
+        assert by_group["x"].to_dict() == {"a": 5.0, "b": 2.0}
+        with pytest.raises(TotalRefused, match="is a DuckDBPyConnection, not rows"):
+            Pooled().sum(connection)
+    expression = ibis.memtable(table)
+    assert Pooled().sum(expression.x) == 7.0
+    assert Pooled().sum(expression.x, by=expression.g).to_dict() == {"a": 5.0, "b": 2.0}
+    lazy = pl.from_pandas(table).lazy()
+    assert Pooled().mean(lazy.select("x"))["x"] == pytest.approx(7 / 3)
+    assert Pooled().levels(lazy.select("g")) == ["a", "b"]
