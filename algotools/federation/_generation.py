@@ -69,6 +69,8 @@ class Generation(NamedTuple):
 class _Function(msgspec.Struct, rename={"source": "from"}):
     decorators: list[str] = []
     first: str | None = None
+    method: str = ""
+    """The method's name, if the decorator has an argument ``name``."""
     source: str = ""
     name: str = ""
 
@@ -164,11 +166,14 @@ def _evaluate(output: _ProbeOutput, error_prefix: str, chosen: str | None) -> Ge
 
 
 def _find_algotools_functions(output: _ProbeOutput) -> dict[str, Endpoint]:
-    return {
-        name: Endpoint("master" if "master" in function.decorators else "rpc")
-        for name, function in output.functions.items()
-        if {"master", "rpc"} & set(function.decorators)
-    }
+    endpoints: dict[str, Endpoint] = {}
+    for name, function in output.functions.items():
+        method = function.method or name
+        if "federated" in function.decorators:
+            endpoints |= {method: Endpoint("master"), f"{name}_partial": Endpoint("rpc")}
+        elif {"master", "rpc"} & set(function.decorators):
+            endpoints[method] = Endpoint("master" if "master" in function.decorators else "rpc")
+    return endpoints
 
 
 def _find_v3_functions(output: _ProbeOutput) -> dict[str, Endpoint]:

@@ -99,10 +99,20 @@ def read_files(files: "list[Path]") -> "dict[str, Any]":
                 decorators = [renamed.get(name, name) for name in map(_find_name, node.decorator_list) if name]
                 first = node.args.args[0].arg if node.args.args else None
                 functions[node.name] = {"decorators": decorators, "first": first}
+                method = _find_method(node)
+                if method:
+                    functions[node.name]["method"] = method
             elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in TOOLS and not node.level:
                 for alias in node.names:  # a function of the tools that the package may offer to tasks
                     functions.setdefault(alias.asname or alias.name, {"from": node.module, "name": alias.name})
     return {"imports": sorted(imports), "functions": functions}
+
+
+def _find_method(function: "Any") -> str:
+    """Return the method's name in a decorator's argument ``name=``; empty without one."""
+    calls = [node for node in function.decorator_list if isinstance(node, ast.Call)]
+    names = [getattr(k.value, "value", getattr(k.value, "s", "")) for c in calls for k in c.keywords if k.arg == "name"]
+    return str(names[0]) if names and isinstance(names[0], str) else ""
 
 
 def _find_name(decorator: "ast.AST") -> "str | None":

@@ -53,8 +53,9 @@ def test_a_confined_pooled_function(nodes):
     assert "│ 3.5 " in completed.stdout
 
 
-def test_another_interpreter(nodes):
-    completed = run("master", "column_name=age", *nodes, "--python", sys.executable, "--json")
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+def test_another_interpreter(nodes, contract):
+    completed = run("master", "column_name=age", *nodes, "--python", sys.executable, "--contract", contract, "--json")
     assert completed.returncode == 0, completed.stderr
     assert [result["result"] for result in json.loads(completed.stdout)] == [{"average": 3.5}] * 3
 
