@@ -283,7 +283,8 @@ def main() -> NoReturn:
     location = locate.Location(module, Path(root[0]) if root else None)
     for generation in contract.NAMES:
         contract.get_contract(generation)
-    importlib.import_module("algotools.data.csv")
+    for name in ("algotools.data.csv", "algotools.runtime.pooled.rounds"):
+        importlib.import_module(name)
     import_dependencies(location)
     initialize_pandas()
     # Workers share the template's memory as long as neither writes to it. The garbage collector writes to every object

@@ -250,8 +250,11 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
         raise RowsRefused("has more than two dimensions")
     labels, numbers = _number_groups(keys)
     is_counted = numbers >= 0
-    values, numbers = values[is_counted].astype(float), numbers[is_counted]
-    values[np.isnan(values)] = 0.0
+    if not is_counted.all():
+        values, numbers = values[is_counted], numbers[is_counted]
+    values = np.asarray(values, dtype=float)
+    if (is_missing := np.isnan(values)).any():
+        values = np.where(is_missing, 0.0, values)
     columns = [values] if values.ndim == 1 else list(values.T)
     sums = np.zeros((len(labels) + 1, len(columns)))  # the last row is for a level without rows
     for i, column in enumerate(columns):
