@@ -83,6 +83,11 @@ def find_frames(caller: CodeType) -> AuthorFrames:
     return AuthorFrames(frames, frame is not None)
 
 
+def is_library(frame: FrameType) -> bool:
+    """Return whether a frame belongs to a library that calls the author's function, such as an optimiser."""
+    return str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES
+
+
 def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSite:
     """Return the call site of a request; *key* is the task's, so that digests of two tasks cannot be compared."""
     inner, outer = frames[0], frames[-1]
@@ -92,7 +97,7 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     for frame in frames:
         code = frame.f_code
         path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
-        if str(frame.f_globals.get("__name__")).partition(".")[0] in _LIBRARIES:
+        if is_library(frame):
             continue
         variables = frame.f_locals
         for name, kinds in _list_loop_names(code, code.co_filename, frame.f_lineno, frame is not outer):

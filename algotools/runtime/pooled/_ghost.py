@@ -95,11 +95,12 @@ def _derive(ghost: Ghost) -> Ghost:
 
 def is_uncertain(frame: FrameType) -> bool:
     """Return whether a frame's file can get an answer about a placeholder without an operation of the placeholder."""
-    return not _QUESTIONS.isdisjoint(frame.f_code.co_names) or _has_questions(frame.f_code.co_filename)
+    return _has_questions(frame.f_code, frame.f_code.co_filename)
 
 
-def _has_questions(file: str) -> bool:
-    return _find_questions("".join(linecache.getlines(file)))
+@functools.lru_cache(maxsize=1024)
+def _has_questions(code: CodeType, file: str) -> bool:
+    return not _QUESTIONS.isdisjoint(code.co_names) or _find_questions("".join(linecache.getlines(file)))
 
 
 @functools.lru_cache(maxsize=64)

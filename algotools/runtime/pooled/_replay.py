@@ -15,7 +15,7 @@ from algotools.declare.federated import PooledFunction
 from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
 from algotools.runtime.logs import filter_lines, log
-from algotools.runtime.pooled._call_site import CallSite, find_frames, make_call_site
+from algotools.runtime.pooled._call_site import CallSite, find_frames, is_library, make_call_site
 from algotools.runtime.pooled._ghost import Absent, Ghost, is_uncertain
 from algotools.runtime.pooled._history import History, RoundReply
 from algotools.runtime.pooled._unknown import Pause, Unknown
@@ -71,6 +71,11 @@ class _Replay(Aggregator):
                 TotalRefused(f"the function that total.add calls requests a total in line {line}. Request it before")
             )
         return make_call_site(operation, author.frames, self._history.key)
+
+    def __reduce_ex__(self, _protocol: object) -> NoReturn:
+        self._fail_with(
+            TotalRefused("the function sends its totals to another process. Request totals in the function itself")
+        )
 
     def _fail_with(self, fault: AlgotoolsError) -> NoReturn:
         self.fault = self.fault or fault
@@ -214,7 +219,7 @@ class RowlessReplay(_Replay):
     ) -> Any:
         del reduce, combine, is_lazy
         site = self._locate(operation)
-        if any(map(is_uncertain, find_frames(run_author.__code__).frames)):
+        if any(is_uncertain(frame) for frame in find_frames(run_author.__code__).frames if not is_library(frame)):
             self._fail()
         position, self._position = self._position, self._position + 1
         known = self._history.totals
@@ -297,7 +302,7 @@ def run_without_rows(function: PooledFunction, values: Mapping[str, Any], histor
     with contextlib.suppress(Exception, Pause, Absent), filter_lines(lambda _: False):
         result = run_author(function, {**values, **injected, find_total(function): replay})
         encode_rich(result)  # refuses a placeholder at any depth
-        if replay.has_used_all() and not replay.has_failed:
+        if replay.has_used_all() and not replay.has_failed and replay.fault is None:
             return Result(result)
     return None
 

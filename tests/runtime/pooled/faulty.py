@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import functools
+import pickle
 import threading
 from typing import Any
 
@@ -186,6 +187,13 @@ def total_in_a_thread(data, total):
     thread.start()
     thread.join()
     return 0.0
+
+
+def total_in_another_process(data, total):
+    try:
+        return pickle.loads(pickle.dumps(total)).sum(data["x"])
+    except Exception:
+        return 0.0
 
 
 def total_in_a_lambda(data, total):

@@ -103,6 +103,7 @@ REFUSED: dict[str, tuple[type[AlgotoolsError], str, list[pd.DataFrame]]] = {
     ),
     "exact_type_of_a_total": (RoundsDisagree, CHANGED, EVEN),
     "total_in_a_thread": (TotalRefused, "the total in line A is requested in another thread", EVEN),
+    "total_in_another_process": (TotalRefused, "the function sends its totals to another process", EVEN),
     "total_in_a_lambda": (TotalRefused, "the function that total.add calls requests a total in line A", EVEN),
     "hidden_total_in_a_lambda": (TotalRefused, "the function that total.add calls requests a total in line A", EVEN),
     "total_of_another_run": (RoundsDisagree, OTHER_RUN, EVEN),
