@@ -159,7 +159,7 @@ def test_a_failure_with_a_quorum_starts_again_without_the_node(
 
 
 def test_two_nodes_fail_in_different_rounds(make: Make) -> None:
-    federation = make(faults={3: fail_in_round(2), 5: fail_in_round(4)})
+    federation = make(faults={3: fail_in_round(2), 5: fail_in_round(4)})  # round 2 of the second attempt
     assert ask(federation, "trimmed_mean_of_most") == compute_trimmed_mean([FRAMES[0], FRAMES[2]])
     assert [len(task.runs) for task in federation.subtasks(1)] == [4, 4, 3, 3, 2, 2, 2]
 

@@ -50,7 +50,8 @@ def test_nodes_that_are_slow_fail_go_offline_or_lose_a_result(image: str, contra
         counts = count_lines(federation, "info > the mean is known")
     assert result == compute_trimmed_mean(FRAMES[:2])
     assert [ids for ids in subtasks if len(ids) > 1] == [[2, 3, 4, 5]] * 2 + [[2, 3]] * 3
-    assert "info > starting again with 2 organizations, without organization_4, organization_5: " in log
+    assert "starting again with 2 organizations, without organization_4: its node has been offline for " in log
+    assert "; organization_5: crashed: ValueError, raised by the fault Wrong of its node" in log
     if contract == "v5":
         assert "the result of trimmed_mean_of_most_partial at organization_3 (id 3) seems to be lost" in log
     else:

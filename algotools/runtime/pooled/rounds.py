@@ -119,9 +119,14 @@ def _compute_with_restarts(
         failures = failed.failures
     # Totals of earlier rounds contain the rows of the failed nodes. Going on would mix two populations.
     remaining = [organization for organization in organizations if organization not in failures]
-    names = ", ".join(client.organizations.get(organization, str(organization)) for organization in failures)
+    names_by_reason: dict[str, list[str]] = {}
+    for organization in organizations:
+        if organization in failures:
+            name = client.organizations.get(organization, str(organization))
+            names_by_reason.setdefault(failures[organization], []).append(name)
+    reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in names_by_reason.items())
     count = "1 organization" if len(remaining) == 1 else f"{len(remaining)} organizations"
-    log(f"starting again with {count}, without {names}: {next(iter(failures.values()))}")
+    log(f"starting again with {count}, without {reasons}")
     return _compute_with_restarts(function, values, client, remaining, attempt + 1)
 
 
