@@ -116,10 +116,24 @@ class FederationFactory:
         return self._exit_stack.enter_context(self._open_federation(nodes, project or self._config.rootpath, options))
 
     def prove(self, function: Callable[..., Any], frame: Any, /, **arguments: Any) -> Any:
-        """Check that a pooled function gives the same result for every split of its rows; see ``Federation.prove``."""
+        """Check that a pooled function gives the same result for every split of its rows; see ``Federation.prove``.
+
+        Without arguments, those in ``[tool.algotools.trial]`` of the project are used.
+        """
         from algotools.federation import Federation
 
+        if not arguments:
+            arguments = {"arguments": self._read_trial_arguments(function)}
         return Federation.prove(function, frame, **arguments)
+
+    def _read_trial_arguments(self, function: Callable[..., Any]) -> Mapping[str, object]:
+        from algotools.declare.federated import PooledFunction
+        from algotools.project.trial import TrialTable
+
+        project = self._find_project()
+        if project is None or not isinstance(function, PooledFunction):
+            return {}
+        return TrialTable.read(project).find(function.partial) or {}
 
     def _open_federation(self, nodes: str | Path | Nodes, folder: Path, options: dict[str, Any]) -> Federation:
         from algotools.errors import AlgorithmNotFound, FederationError

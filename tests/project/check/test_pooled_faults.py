@@ -16,7 +16,7 @@ from algotools.project.check import Finding, Report, check
 from .conftest import add, create_project, replace
 
 HEAD = "import numpy as np\nimport pandas as pd\n"
-HEAD += "from algotools import Aggregator, Column, UserError, federated, log, rpc\n"
+HEAD += "from algotools import Aggregator, Column, RunInfo, federated, rpc\n"
 
 
 def pooled(body: str, *, parameters: str = "column: Column", decorator: str = "@federated", name: str = "more") -> str:
@@ -72,6 +72,14 @@ FAULTLESS = {
         "return total.sum(data.age.fillna(value)) * power", parameters="value: int = 0, power: float = 1.0"
     ),
     "two methods": pooled("return total.mean(data[column])", decorator="@federated(name='central')"),
+    "a table of Polars": pooled("return total.mean(data[column])").replace("pd.DataFrame", "pl.DataFrame"),
+    "a lazy table": pooled("return total.mean(data.select(column).collect()[column])").replace("pd.Data", "pl.Lazy"),
+    "a relation of DuckDB": pooled("return total.mean(data.project(column).df()[column])").replace(
+        "pd.DataFrame", "duckdb.DuckDBPyRelation"
+    ),
+    "information about the run": pooled(
+        "return total.count(data.age) + 0 * len(str(info.task_id))", parameters="info: RunInfo"
+    ),
 }
 
 
@@ -79,10 +87,12 @@ FAULTLESS = {
 def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
     """The report of a project with one module for each function."""
     project = create_project(tmp_path_factory.mktemp("pooled"))
+    replace(project / "pyproject.toml", '["pandas>=2.3"]', '["pandas>=2.3", "duckdb", "polars", "pyarrow"]')
     codes = [code for code, *_ in FAULTS.values()] + list(FAULTLESS.values())
     for number, code in enumerate(codes):
         text = code.replace("more", f"more_{number}").replace("'central'", f"'central_{number}'")
-        add(project / f"src/average/fault_{number}.py", HEAD + text)
+        head = HEAD.replace("import numpy as np", "import duckdb, numpy as np, polars as pl")
+        add(project / f"src/average/fault_{number}.py", head + text)
         add(project / "src/average/__init__.py", f"from average import fault_{number}\n")
     return check(project)
 
