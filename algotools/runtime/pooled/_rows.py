@@ -260,7 +260,8 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
     for i, column in enumerate(columns):
         sums[:-1, i] = np.bincount(numbers, column, len(labels))
     index = _make_levels(sort_labels(labels) if levels is None else levels, keys)
-    sums = sums[_make_levels(labels, keys).get_indexer(index)]
+    positions = {label: i for i, label in enumerate(labels)}
+    sums = sums[[positions.get(label, -1) for label in index.tolist()]]
     if values.ndim == 1:
         return pd.Series(sums[:, 0], index=index, name=getattr(rows, "name", None))
     return pd.DataFrame(sums, index=index, columns=getattr(rows, "columns", None))
