@@ -8,6 +8,7 @@ replies; only the platform is left out.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -205,7 +206,7 @@ class _Bench:
         from algotools.runtime.pooled.rounds import find_total, run_author
 
         with contextlib.ExitStack() as stack:
-            values = {**self.arguments, **self._load(tables, stack), find_total(self.function): Pooled()}
+            values = {**copy.deepcopy(self.arguments), **self._load(tables, stack), find_total(self.function): Pooled()}
             return run_author(self.function, {**values, **self._make_run_info(self._folder)})
 
     def compute(self, nodes: Sequence[Rows]) -> Any:
@@ -226,7 +227,7 @@ class _Bench:
         from algotools.runtime.pooled.rounds import NodeReply, RoundReply, perform_rpc
 
         with contextlib.ExitStack() as stack:
-            values = {**self.arguments, **self._load(rows, stack), **self._make_run_info(folder)}
+            values = {**copy.deepcopy(self.arguments), **self._load(rows, stack), **self._make_run_info(folder)}
             values |= {REQUEST: request, RUN: self._describe_run(folder)}
             plain = perform_rpc(self.function.partial, values, minimum_records=1)
             return NodeReply(f"node {node + 1}", RoundReply.from_plain(decode_rich(encode_rich(plain))))

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from algotools.runtime.pooled._rows import sort_labels
+from algotools.runtime.pooled._rows import sort_labels, unify_nan
 
 
 class ShapesDiffer(ValueError):
@@ -60,6 +60,7 @@ def _get_shape(value: Any) -> str:
 def _combine_mappings(values: Sequence[Any], reduce: Callable[[Sequence[Any]], Any], fill: float) -> dict[Any, Any]:
     if not all(isinstance(value, Mapping) for value in values):
         raise ShapesDiffer("types at two nodes: a dict and another value")
+    values = [{unify_nan(key): item for key, item in value.items()} for value in values]
     labels = [list(value) for value in values]
     keys = labels[0] if all(keys == labels[0] for keys in labels) else sort_labels(k for keys in labels for k in keys)
     return {key: _combine([value[key] for value in values if key in value], reduce, fill) for key in keys}
@@ -83,6 +84,8 @@ def _unite(indexes: Sequence[pd.Index]) -> pd.Index:
     first = indexes[0]
     if all(index.equals(first) for index in indexes):
         return first
+    if not all(index.is_unique for index in indexes):
+        raise ShapesDiffer("labels at two nodes, some of them twice")
     labels = sort_labels(label for index in indexes for label in index)
     if isinstance(first, pd.MultiIndex):
         return pd.MultiIndex.from_tuples(labels, names=first.names)

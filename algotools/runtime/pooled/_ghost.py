@@ -17,16 +17,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any, NoReturn
+
+from algotools.runtime.pooled._questions import is_uncertain, parse
 
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 _HARMLESS_CONTEXTS = frozenset({"errstate", "catch_warnings"})
 """Contexts that handle no exception."""
-
-_QUESTIONS = frozenset({"type", "callable", "id", "dir", "vars"})
-"""Functions that give an answer for a ghost that would be another one for rows."""
 
 _TRY: tuple[type[Any], ...] = (ast.Try, *((ast.TryStar,) if sys.version_info >= (3, 11) else ()))
 
@@ -66,15 +65,33 @@ class Ghost:
             _need(self)
         return _derive(self)
 
-    def __array_ufunc__(self, _ufunc: object, method: str, *_: object, **keywords: Any) -> Ghost:
-        if method == "at" or keywords.get("out"):
+    def __call__(self, *arguments: object, **keywords: object) -> Ghost:
+        if "out" in keywords or _contains_function((arguments, keywords)):
+            _need(self)  # for instance `data.apply(f)`: the rows would call the function
+        return _derive(self)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *_: object, **keywords: Any) -> Ghost:
+        if method == "at" or keywords.get("out") or ufunc.__name__.endswith("(vectorized)"):
             _need(self)  # the rows would change an array that the function continues to use
         return _derive(self)
 
-    def __array_function__(self, function: Any, _types: object, _: object, keywords: Any) -> Ghost:
+    def __array_function__(self, function: Any, _types: object, arguments: object, keywords: Any) -> Ghost:
         if keywords.get("out") is not None or function.__name__ in _WRITES_INTO_AN_ARRAY:
             _need(self)
+        if _contains_function((arguments, keywords)):
+            _need(self)
         return _derive(self)
+
+
+def _contains_function(value: Any) -> bool:
+    """Return whether arguments contain a function that could change something outside itself."""
+    kind = type(value)  # not `isinstance`, which would need rows
+    if kind is dict:
+        value = [*value.values()]
+    if kind in (dict, list, tuple):
+        return any(map(_contains_function, value))
+    is_builtin = type(getattr(value, "__self__", None)) is ModuleType if kind is not Ghost else True
+    return not (is_builtin or issubclass(kind, type) or kind.__module__.startswith("numpy")) and callable(value)
 
 
 def _need(ghost: Ghost) -> NoReturn:
@@ -93,31 +110,6 @@ def _derive(ghost: Ghost) -> Ghost:
     return Ghost(object.__getattribute__(ghost, "_on_need"))
 
 
-def is_uncertain(frame: FrameType) -> bool:
-    """Return whether a frame's file can get an answer about a placeholder without an operation of the placeholder."""
-    return _has_questions(frame.f_code, frame.f_code.co_filename)
-
-
-@functools.lru_cache(maxsize=1024)
-def _has_questions(code: CodeType, file: str) -> bool:
-    return not _QUESTIONS.isdisjoint(code.co_names) or _find_questions("".join(linecache.getlines(file)))
-
-
-@functools.lru_cache(maxsize=64)
-def _find_questions(source: str) -> bool:
-    calls = [node.func for node in ast.walk(_parse(source)) if isinstance(node, ast.Call)]
-    return any(isinstance(function, ast.Name) and function.id in _QUESTIONS for function in calls)
-
-
-@functools.lru_cache(maxsize=8)
-def _parse(source: str) -> ast.Module:
-    """Return the syntax tree of a source; without statements if the source is not available."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
-
-
 def _reads_attribute(frame: FrameType) -> bool:
     code = frame.f_code.co_code
     return dis.opname[code[frame.f_lasti]] in {"LOAD_ATTR", "LOAD_METHOD", "EXTENDED_ARG"}
@@ -133,7 +125,7 @@ def _handles_errors(_code: CodeType, file: str, line: int) -> bool:
 @functools.lru_cache(maxsize=64)
 def _find_handled_lines(source: str) -> tuple[tuple[int, int], ...] | None:
     """Return first and last line of each block whose errors are handled; None if the source is not available."""
-    tree = _parse(source)
+    tree = parse(source)
     if not tree.body:
         return None
     blocks: list[tuple[int, int]] = []
@@ -159,7 +151,7 @@ def _is_harmless(item: ast.withitem) -> bool:
 
 
 _DERIVED = (
-    "abs add and call eq floordiv ge getitem gt invert le lshift lt matmul mod mul ne neg or pos pow round rshift sub "
+    "abs add and eq floordiv ge getitem gt invert le lshift lt matmul mod mul ne neg or pos pow round rshift sub "
     "truediv xor"
 )
 _REFLECTED = "add and floordiv lshift matmul mod mul or pow rshift sub truediv xor"

@@ -8,6 +8,7 @@ only from a run in which every total was a number from beginning to end.
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
@@ -16,8 +17,9 @@ from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
 from algotools.runtime.logs import filter_lines, log
 from algotools.runtime.pooled._call_site import CallSite, find_frames, is_library, make_call_site
-from algotools.runtime.pooled._ghost import Absent, Ghost, is_uncertain
+from algotools.runtime.pooled._ghost import Absent, Ghost
 from algotools.runtime.pooled._history import History, RoundReply
+from algotools.runtime.pooled._questions import asks_questions, is_uncertain
 from algotools.runtime.pooled._unknown import Pause, Unknown
 from algotools.runtime.pooled.aggregator import Aggregator, Finish, keep
 
@@ -155,6 +157,7 @@ class NodeReplay(_Replay):
 
     def _contribute(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
         self._is_reducing = True
+        draws = self._read_draws()
         try:
             contribution = self._reduce(operation, reduce)
         except TotalRefused:
@@ -163,7 +166,19 @@ class NodeReplay(_Replay):
         finally:
             self._is_reducing = False
         self._check_that_run_counts()
+        if self._read_draws() != draws:
+            line = find_frames(run_author.__code__).frames[0].f_lineno
+            self._fail_with(
+                TotalRefused(
+                    f"the function that total.add calls in line {line} draws from total.rng. It is not called in every "
+                    "round, so draw before"
+                )
+            )
         return contribution
+
+    def _read_draws(self) -> Any:
+        """Return the state of ``rng``; None before its first use."""
+        return self.rng.bit_generator.state if "rng" in vars(self) else None
 
     def _has_entry_per_row(self, contribution: Any) -> bool:
         if isinstance(contribution, Mapping):
@@ -226,7 +241,8 @@ class RowlessReplay(_Replay):
         if self.has_failed or position >= len(known) or known[position].site != site:
             self._fail()
             raise Absent("the function needs a total of the next round")
-        return finish(known[position].value)
+        # The history is the next round's request, and the function may change a total in place.
+        return finish(copy.deepcopy(known[position].value))
 
     def has_used_all(self) -> bool:
         """Return whether the function has requested every total of the history."""
@@ -295,16 +311,24 @@ def run_without_rows(function: PooledFunction, values: Mapping[str, Any], histor
     Returns:
         The result, if the function needs no rows and no further total; otherwise None.
     """
+    if asks_questions(function.__wrapped__):
+        return None
     replay = RowlessReplay(history)
     injected = {p.name: replay.make_ghost() for p in function.declared.parameters if p.kind in ("data", "run_info")}
     result: Any = None
+    # The arguments are sent again in the next round, and the function may change a list of them in place.
+    arguments = copy.deepcopy(dict(values))
     # What goes wrong here also goes wrong at the nodes, which then report it with the author's line.
-    with contextlib.suppress(Exception, Pause, Absent), filter_lines(lambda _: False):
-        result = run_author(function, {**values, **injected, find_total(function): replay})
-        encode_rich(result)  # refuses a placeholder at any depth
-        if replay.has_used_all() and not replay.has_failed and replay.fault is None:
-            return Result(result)
-    return None
+    try:
+        with filter_lines(lambda _: False):
+            result = run_author(function, {**arguments, **injected, find_total(function): replay})
+            encode_rich(result)  # refuses a placeholder at any depth
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # includes `SystemExit` of an author who has swallowed `Absent`
+        return None
+    counts = replay.has_used_all() and not replay.has_failed and replay.fault is None
+    return Result(result) if counts else None
 
 
 class Result(NamedTuple):

@@ -6,8 +6,11 @@ an array, or a table of pandas with labels. Missing values are left out, as pand
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -114,10 +117,9 @@ def find_extreme(values: Any, name: str) -> Any:
     """Return the smallest (``min``) or largest (``max``) value of each column; NaN without rows."""
     rows = _to_floats(_to_numbers(to_rows(values)))
     if isinstance(rows, pd.DataFrame):
-        return getattr(rows, name)().astype(float)
-    if isinstance(rows, pd.Series):
-        return float(getattr(rows, name)())
-    present = rows.astype(float)
+        table = pd.DataFrame(rows.to_numpy(dtype=float, na_value=np.nan), columns=rows.columns)
+        return getattr(table, name)()
+    present = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, pd.Series) else rows.astype(float)
     if not len(present):
         return np.full(present.shape[1:], np.nan) if present.ndim > 1 else np.nan
     ignore_missing = np.fmin if name == "min" else np.fmax
@@ -182,12 +184,31 @@ def to_column(values: Any) -> Any:
 
 
 def sort_labels(labels: Iterable[Any]) -> list[Any]:
-    """Return labels in their order; labels of several types are sorted by type and text."""
-    distinct = list(dict.fromkeys(labels))
-    try:
-        return sorted(distinct)
-    except TypeError:
-        return sorted(distinct, key=lambda label: (type(label).__name__, str(label)))
+    """Return labels in their order; of several types: numbers, then others by type and text, then NaN."""
+    distinct = list(dict.fromkeys(map(unify_nan, labels)))
+    ranks = {label: _rank(label) for label in distinct}
+    with contextlib.suppress(TypeError):
+        if not any(_NAN_RANK in (rank, *rank) for rank in ranks.values()):
+            return sorted(distinct)
+    return sorted(distinct, key=ranks.__getitem__)
+
+
+def unify_nan(label: Any) -> Any:
+    """Return a label with one object for each NaN, because two objects of NaN are two keys of a dict."""
+    if isinstance(label, tuple):
+        return tuple(map(unify_nan, label))
+    return _NAN if isinstance(label, float) and math.isnan(label) else label
+
+
+_NAN, _NAN_RANK = math.nan, (2,)
+
+
+def _rank(label: Any) -> tuple[Any, ...]:
+    if isinstance(label, tuple):
+        return tuple(map(_rank, label))
+    if label is _NAN:
+        return _NAN_RANK
+    return (0, label) if isinstance(label, Real) else (1, type(label).__name__, str(label))
 
 
 def _drop_missing(values: Any) -> Any:

@@ -228,6 +228,8 @@ def _combine_replies(replies: Sequence[NodeReply]) -> list[KnownTotal]:
 
 
 def _compare_sites(first: NodeReply, other: NodeReply) -> None:
+    if first.reply.is_finished and other.reply.is_finished:
+        return
     none: list[CallSite | None] = [None]
     for a, b in zip(first.reply.sites or none, other.reply.sites or none, strict=False):
         if a is None or b is None or not a.has_same_path(b):
