@@ -61,6 +61,10 @@ def loop_over_groups(data, total):
     return sums[0]
 
 
+def loop_in_every_round(data, total):
+    return loop_over_groups(data, total) + total.count(data["x"]) + len(data)
+
+
 def loop_over_a_set(data, total):
     sums = []
     for level in set(data["code"].tolist()):
