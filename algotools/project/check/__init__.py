@@ -257,9 +257,14 @@ class _CheckProcess:
             self._listener.join(_POLLING_INTERVAL)
             seconds = time.monotonic() - self._step_start
             if seconds > self._seconds + GRACE:
-                return self._listener.is_alive()
+                break
             self._options.on_wait(self._describe_step(), seconds)
-        # The kernel kills a process that exceeds its limit while this process is stopped.
+        if self._listener.is_alive() and not has_exited:
+            return True
+        # The kernel kills a process that exceeds its limit while this process is stopped. The end of its stream, and
+        # this process's own clock, may then be noticed before its exit.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=1)
         return self._process.poll() == -signal.SIGKILL and time.monotonic() - self._step_start > self._seconds
 
     def _describe_step(self) -> str:
