@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from algotools.runtime.pooled._rows import sort_labels, unify_nan
+from algotools.runtime.pooled._labels import sort_labels, unify_nan
 
 
 class ShapesDiffer(ValueError):
@@ -89,7 +89,7 @@ def _unite(indexes: Sequence[pd.Index]) -> pd.Index:
     labels = sort_labels(label for index in indexes for label in index)
     if isinstance(first, pd.MultiIndex):
         return pd.MultiIndex.from_tuples(labels, names=first.names)
-    united: pd.Index = pd.Index(labels, name=first.name)
+    united: pd.Index = pd.Index(labels, name=first.name, tupleize_cols=False)
     return united
 
 

@@ -11,7 +11,7 @@ import functools
 import inspect
 import linecache
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
@@ -47,7 +47,8 @@ def asks_questions(function: Callable[..., Any]) -> bool:
             if file not in files and _is_of_author(file, module, inner):
                 files.add(file)
                 pending.append(vars(module))
-    return any(map(_has_questions, files))
+    source = "".join(linecache.getlines(code.co_filename))
+    return _compares_by_identity(source, code.co_firstlineno) or any(map(_has_questions, files))
 
 
 def _list_files(namespace: Mapping[str, Any]) -> Iterator[tuple[str, ModuleType]]:
@@ -87,6 +88,27 @@ def _is_question(node: ast.AST) -> bool:
         return isinstance(node.func, ast.Name) and node.func.id in _QUESTIONS
     # A placeholder is not a sequence or a mapping for `match`, which finds this in a flag of the type.
     return isinstance(node, (ast.MatchSequence, ast.MatchMapping))
+
+
+@functools.lru_cache(maxsize=64)
+def _compares_by_identity(source: str, first_line: int) -> bool:
+    """Return whether a function contains ``data.index.name is None``; in a whole file, ``is`` is too frequent."""
+    for function in ast.walk(parse(source)):
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)) and first_line == min(
+            node.lineno for node in (function, *function.decorator_list)
+        ):
+            nodes = list(ast.walk(function))
+            computed = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+            return any(isinstance(node, ast.Compare) and _is_identity(node, computed) for node in nodes)
+    return False
+
+
+def _is_identity(node: ast.Compare, computed: Container[str]) -> bool:
+    """Return whether a comparison by ``is`` has a computed operand; a parameter in ``weights is None`` has none."""
+    if not any(isinstance(operator, (ast.Is, ast.IsNot)) for operator in node.ops):
+        return False
+    operands = (node.left, *node.comparators)
+    return any(o.id in computed if isinstance(o, ast.Name) else not isinstance(o, ast.Constant) for o in operands)
 
 
 @functools.lru_cache(maxsize=8)

@@ -60,12 +60,12 @@ class _Replay(Aggregator):
 
     def _locate(self, operation: str) -> CallSite:
         author = find_frames(run_author.__code__)
-        line = author.frames[0].f_lineno
+        line = author.frames[0].f_lineno if author.frames else 0
         if not author.is_complete:
+            place = f" in line {line}" if line else ""
             self._fail_with(
                 TotalRefused(
-                    f"the total in line {line} is requested in another thread. Request totals in the function's own "
-                    "thread"
+                    f"the total{place} is requested in another thread. Request totals in the function's own thread"
                 )
             )
         if self._is_reducing:

@@ -6,16 +6,14 @@ an array, or a table of pandas with labels. Missing values are left out, as pand
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from algotools.runtime.pooled._labels import sort_labels
 from algotools.runtime.pooled._unknown import Unknown
 
 QUANTILE_BITS = 11
@@ -183,34 +181,6 @@ def to_column(values: Any) -> Any:
     return rows
 
 
-def sort_labels(labels: Iterable[Any]) -> list[Any]:
-    """Return labels in their order; of several types: numbers, then others by type and text, then NaN."""
-    distinct = list(dict.fromkeys(map(unify_nan, labels)))
-    ranks = {label: _rank(label) for label in distinct}
-    with contextlib.suppress(TypeError):
-        if not any(_NAN_RANK in (rank, *rank) for rank in ranks.values()):
-            return sorted(distinct)
-    return sorted(distinct, key=ranks.__getitem__)
-
-
-def unify_nan(label: Any) -> Any:
-    """Return a label with one object for each NaN, because two objects of NaN are two keys of a dict."""
-    if isinstance(label, tuple):
-        return tuple(map(unify_nan, label))
-    return _NAN if isinstance(label, float) and math.isnan(label) else label
-
-
-_NAN, _NAN_RANK = math.nan, (2,)
-
-
-def _rank(label: Any) -> tuple[Any, ...]:
-    if isinstance(label, tuple):
-        return tuple(map(_rank, label))
-    if label is _NAN:
-        return _NAN_RANK
-    return (0, label) if isinstance(label, Real) else (1, type(label).__name__, str(label))
-
-
 def _drop_missing(values: Any) -> Any:
     column = _to_numbers(to_column(values))
     array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
@@ -220,7 +190,9 @@ def _drop_missing(values: Any) -> Any:
 def _to_numbers(rows: Any) -> Any:
     """Return rows whose values are numbers or booleans; Decimal becomes float."""
     if isinstance(rows, pd.DataFrame):
-        return rows.apply(_to_numbers) if len(rows.columns) else rows
+        # `DataFrame.apply` calls no function for a table without rows.
+        columns = [_to_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])]
+        return pd.concat(columns, axis=1) if columns else rows
     if pd.api.types.is_numeric_dtype(rows.dtype) or pd.api.types.is_bool_dtype(rows.dtype):
         return rows
     is_missing = pd.isna(rows)
@@ -228,7 +200,8 @@ def _to_numbers(rows: Any) -> Any:
         kind = pd.api.types.infer_dtype(rows.ravel(), skipna=True) if rows.dtype == object else ""
     else:
         kind = pd.api.types.infer_dtype(rows, skipna=True)
-    if kind in _NUMBERS or (rows.dtype == object and is_missing.all()):
+    has_no_type = rows.dtype == object or pd.api.types.is_string_dtype(rows.dtype)
+    if kind in _NUMBERS or (has_no_type and is_missing.all()):  # for instance a file without rows
         return (
             rows.where(~is_missing, np.nan) if isinstance(rows, pd.Series) else np.where(is_missing, np.nan, rows)
         ).astype(float)
@@ -316,10 +289,12 @@ def _make_levels(levels: Any, groups: Sequence[pd.Series]) -> pd.Index:
     names = [group.name for group in groups]
     levels = list(levels)
     if len(groups) == 1:
-        index: pd.Index = pd.Index(levels, name=names[0])
+        index: pd.Index = pd.Index(levels, name=names[0], tupleize_cols=False)
         return index
     if len(levels) == len(groups) and all(isinstance(level, list) for level in levels):
         levels = list(itertools.product(*levels))
+    if not all(isinstance(level, tuple) and len(level) == len(groups) for level in levels):
+        raise RowsRefused("has levels= that do not fit by=; pass a list of levels for each column, or tuples")
     return (
         pd.MultiIndex.from_tuples(levels, names=names)
         if levels

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,6 @@ from algotools.declare.federated import PooledFunction, Pooling
 from algotools.errors import NodesDisagree, RoundsDisagree, TotalRefused
 from algotools.runtime.pooled import Aggregator
 
-from . import asking
 from .nodes import run_at_nodes, run_directly
 
 ROWS = pd.DataFrame({"x": np.arange(24) / 4, "y": np.arange(24)[::-1] ** 1.5})
@@ -93,6 +94,21 @@ def extreme_of_whole_numbers_with_gaps(data, total):
     return [total.minimum(data["whole"]), *total.maximum(data[["whole", "x"]])]
 
 
+def tuples_as_groups(data, total):
+    return total.sum(data["x"], by=data["g"].map(lambda level: (level, "clinic"))).tolist()
+
+
+def table_without_types_at_an_empty_node(data, total):
+    rows = data[["x", "y"]] if len(data) else data[["x", "y"]].astype(object)
+    sums = [total.sum(rows), total.mean(rows), total.maximum(rows), *total.cross_product(rows)]
+    return [float(value) for values in sums for value in values]
+
+
+def column_of_texts_at_an_empty_node(data, total):
+    values = data["x"] if len(data) else data["x"].astype(str)
+    return [total.sum(values), total.mean(values), *total.sum(values, by=data["g"])]
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -105,8 +121,9 @@ def extreme_of_whole_numbers_with_gaps(data, total):
         nan_labels_in_two_columns,
         nan_keys,
         extreme_of_whole_numbers_with_gaps,
-        asking.match_of_rows,
-        asking.helper_that_asks_about_rows,
+        tuples_as_groups,
+        table_without_types_at_an_empty_node,
+        column_of_texts_at_an_empty_node,
     ],
     ids=lambda function: function.__name__,
 )
@@ -120,14 +137,107 @@ def test_a_function_that_rows_would_call_is_called(function: Callable[..., Any])
     assert run_at_nodes(make(function), NODES[1:]).result == [ROWS["x"].sum(), True]
 
 
-@pytest.mark.parametrize(
-    "function", [asking.match_of_a_total, asking.helper_that_asks_about_a_total], ids=lambda function: function.__name__
-)
+HELPERS = """
+import pandas as pd
+
+def weigh(value):
+    return 2.0 if type(value) is float else 3.0
+
+def weigh_rows(rows):
+    return 2.0 if type(rows) is pd.DataFrame else 3.0
+"""
+
+QUESTIONS_ABOUT_ROWS = {
+    "match": """
+def f(data, total):
+    match data.shape:
+        case (_, _):
+            factor = 2.0
+        case _:
+            factor = 3.0
+    return total.sum(data["x"]) * factor
+""",
+    "none": """
+def f(data, total):
+    return total.sum(data["x"]) * (2.0 if data.index.name is None else 3.0)
+""",
+    "name": """
+def f(data, total):
+    inserted = data.insert(0, "z", data["x"])
+    return total.sum(data["z"]) * (2.0 if inserted is None else 3.0)
+""",
+    "helper": """
+import HELPERS
+
+def f(data, total):
+    return total.sum(data["x"]) * HELPERS.weigh_rows(data)
+""",
+    "helper_in_the_body": """
+def f(data, total):
+    from HELPERS import weigh_rows
+
+    return total.sum(data["x"]) * weigh_rows(data)
+""",
+}
+"""Code that gets an answer about a placeholder without an operation of it, each in a module of its own."""
+
+QUESTIONS_ABOUT_TOTALS = {
+    "match": """
+def f(data, total):
+    match total.add({"x": data["x"].sum()}):
+        case {"x": _}:
+            factor = 2.0
+        case _:
+            factor = 3.0
+    return total.sum(data["x"] * factor)
+""",
+    "helper": """
+from HELPERS import weigh
+
+def f(data, total):
+    first = total.sum(data["x"])
+    return first + total.sum(data["x"] * weigh(first))
+""",
+}
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Import a source with a function *f*, and the helpers beside it."""
+    names = (f"helpers_of_{tmp_path.name}", f"asks_in_{tmp_path.name}")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def load_source(source: str) -> Any:
+        for name, text in zip(names, (HELPERS, source), strict=True):
+            (tmp_path / f"{name}.py").write_text(text.replace("HELPERS", names[0]), encoding="utf-8")
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        importlib.invalidate_caches()
+        return importlib.import_module(names[1]).f
+
+    return load_source
+
+
+@pytest.mark.parametrize("name", QUESTIONS_ABOUT_ROWS)
+def test_an_answer_about_rows_comes_from_a_node(name: str, load: Callable[[str], Any]) -> None:
+    outcome = run_at_nodes(make(load(QUESTIONS_ABOUT_ROWS[name])), NODES)
+    assert outcome.result == pytest.approx(ROWS["x"].sum() * 2)
+
+
+@pytest.mark.parametrize("name", QUESTIONS_ABOUT_TOTALS)
 def test_a_contribution_that_depends_on_the_type_of_a_placeholder_is_refused(
-    function: Callable[..., Any], tmp_path: Path
+    name: str, load: Callable[[str], Any], tmp_path: Path
 ) -> None:
     with pytest.raises(RoundsDisagree, match="changed between two rounds"):
-        run_directly(make(function), NODES, tmp_path)
+        run_directly(make(load(QUESTIONS_ABOUT_TOTALS[name])), NODES, tmp_path)
+
+
+def test_a_parameter_that_is_compared_with_none_costs_no_round(load: Callable[[str], Any]) -> None:
+    function = load("""
+def f(data, total, weights=None):
+    return total.sum(data["x"]) * (2.0 if weights is None else 3.0)
+""")
+    outcome = run_at_nodes(make(function, weights=float | None), NODES)
+    assert (outcome.result, outcome.rounds) == (pytest.approx(ROWS["x"].sum() * 2), 1)
 
 
 def test_an_argument_that_the_function_changes_is_sent_unchanged() -> None:
@@ -180,3 +290,12 @@ def test_labels_of_several_types_have_one_order() -> None:
     table = ROWS.assign(mixed=pd.Series([1, "a"] * 6 + [2, 2.5] * 6, dtype=object))
     nodes = [table.iloc[:12], table.iloc[12:].assign(mixed=table["mixed"].iloc[12:].astype(float))]
     assert run_at_nodes(sums, nodes).result == sums(table, Pooled()) == [1, 2, 2.5, "a"]
+
+
+def test_levels_that_do_not_fit_the_groups_are_refused() -> None:
+    @federated
+    def sums_by_two(data: pd.DataFrame, total: Aggregator) -> list[float]:
+        return list(total.sum(data["x"], by=[data["g"], data["whole"]], levels=["m", "f"]))
+
+    with pytest.raises(TotalRefused, match="has levels= that do not fit by="):
+        run_at_nodes(sums_by_two, NODES)
