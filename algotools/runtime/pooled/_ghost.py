@@ -27,7 +27,7 @@ _PACKAGE = str(Path(__file__).parent) + os.sep
 _HARMLESS_CONTEXTS = frozenset({"errstate", "catch_warnings"})
 """Contexts that handle no exception."""
 
-_TRY: tuple[type[Any], ...] = (ast.Try, *((ast.TryStar,) if sys.version_info >= (3, 11) else ()))
+_TRY: tuple[type[Any], ...] = (ast.Try, getattr(ast, "TryStar", ast.Try))  # Python 3.10 has no `except*`
 
 _WRITES_INTO_AN_ARRAY = frozenset({"copyto", "fill_diagonal", "place", "put", "put_along_axis", "putmask"})
 

@@ -250,7 +250,7 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
     if (is_missing := np.isnan(values)).any():
         values = np.where(is_missing, 0.0, values)
     columns = [values] if values.ndim == 1 else list(values.T)
-    sums = np.zeros((len(labels) + 1, len(columns)))  # the last row is for a level without rows
+    sums: Any = np.zeros((len(labels) + 1, len(columns)))  # the last row is for a level without rows
     for i, column in enumerate(columns):
         sums[:-1, i] = np.bincount(numbers, column, len(labels))
     index = _make_levels(sort_labels(labels) if levels is None else levels, keys)
