@@ -5,6 +5,7 @@ DuckDB can also process tables that do not fit into memory.
 
 from __future__ import annotations
 
+import os
 import re
 import tempfile
 from collections.abc import Collection, Mapping
@@ -216,7 +217,14 @@ def _select(relation: Any, names: list[str], columns: Collection[str] | None) ->
 
 
 def _escape_path(path: Path, stack: ExitStack) -> str:
-    """Return the path for DuckDB, which expands ``*``, ``?`` and ``[``. Link to a path with these characters."""
+    """Return the path for DuckDB, which expands ``*``, ``?`` and ``[``. Link to a path with these characters.
+
+    Raises:
+        NeedsPandas: DuckDB 1 would not find the file. It looks for the file with the rights of the real user, which the
+            sandbox on a machine's root takes away.
+    """
+    if not os.access(path, os.F_OK):
+        raise NeedsPandas
     if not set("*?[") & set(str(path)):
         return str(path)
     link = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-"))) / "database"
