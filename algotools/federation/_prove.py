@@ -9,16 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import difflib
+import inspect
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools import data
 from algotools.declare.annotations import COLUMN
 from algotools.declare.federated import REQUEST, RUN, PooledFunction
-from algotools.errors import AlgotoolsError, FederationError, NodesDisagree, ProofFailed, RoundsDisagree, TotalRefused
+from algotools.errors import (
+    PACKAGE,
+    AlgotoolsError,
+    FederationError,
+    NodesDisagree,
+    ProofFailed,
+    RoundsDisagree,
+    TotalRefused,
+    UnknownColumn,
+)
 from algotools.federation._frames import add_frame, remove_frames
 from algotools.payload import decode_rich, encode_arguments, encode_rich
 from algotools.runtime.logs import filter_lines
@@ -52,9 +64,9 @@ def prove(
 ) -> Any:
     """Check that a pooled function gives the same result for every split of its rows, and return this result.
 
-    The splits: all rows at one node beside two empty nodes, one row at a node, equal and random parts,
-    and parts in which nodes lack levels of a column. The check compares arithmetic: ``levels`` lists levels of few
-    records, and ``minimum_organizations`` does not count.
+    The splits: equal parts, all rows at one node beside two empty nodes, one row at a node, random parts, and parts in
+    which nodes lack levels of a column. The check compares arithmetic: ``levels`` lists levels of few records, and
+    ``minimum_organizations`` does not count.
 
     Args:
         function: a function decorated with ``@federated``.
@@ -70,14 +82,16 @@ def prove(
         NodesDisagree, RoundsDisagree, TotalRefused: the function is refused; the message names the split.
         FederationError: the function is not a pooled function, or the frame does not fit it.
         ArgumentsError: the arguments do not fit the function.
+        UnknownColumn: an argument names a column that the frame does not contain.
     """
+    __tracebackhide__ = True  # pytest shows the caller's line, and not this function
     from algotools.runtime.pooled.rounds import find_difference
 
     if not isinstance(function, PooledFunction):
         raise FederationError("prove needs a function that is decorated with @federated")
     tables = _read_tables(function, frame)
     with _Bench(function, {**(arguments or {}), **keywords}) as bench:
-        expected = bench.compute_pooled(tables)
+        expected = _compute_one_table(bench, tables)
         for split in make_splits(tables, person):
             result = _compute_split(bench, split)
             if path := find_difference(expected, result, tolerance, function.collect_literals()):
@@ -105,11 +119,13 @@ def make_splits(tables: Rows, person: str | None = None) -> Iterator[Split]:
     rng = np.random.default_rng(_SEED)
     everything = np.arange(count)
     nothing = everything[:0]
+    # First a split without empty nodes, at which a fault of every split would look like one of nodes without rows.
+    if count >= 3:
+        yield _split("equal parts at 3 nodes", tables, units, np.array_split(everything, 3))
     yield _split("all rows at one of 3 nodes", tables, units, [nothing, everything, nothing])
     if count < 2:
         return
     yield _split("1 row at one of 3 nodes", tables, units, [everything[1:], everything[:1], nothing])
-    yield _split("equal parts at 3 nodes", tables, units, np.array_split(everything, 3))
     for _ in range(_RANDOM_SPLITS):
         nodes = int(rng.integers(3, 6))
         owners = rng.choice(nodes, size=count, p=rng.dirichlet(np.ones(nodes)))
@@ -167,12 +183,15 @@ def _read_tables(function: PooledFunction, frame: Any) -> dict[str, pd.DataFrame
     names = [p.name for p in function.declared.data]
     if any(p.form in data.UNREAD for p in function.declared.data):
         raise FederationError(f"prove needs tables, but {function.__name__} reads its database itself")
+    if isinstance(frame, (list, tuple)):
+        raise FederationError("prove splits the rows itself; pass one frame with all rows, such as pd.concat(frames)")
     tables = dict(frame) if isinstance(frame, Mapping) else {names[0]: frame}
     if tables.keys() != set(names):
         raise FederationError(
             f"{function.__name__} takes the tables {', '.join(names)}; pass a mapping with these names"
         )
-    tables = {name: to_rows(tables[name]) for name in names}
+    with contextlib.suppress(ValueError):  # not rows
+        tables = {name: to_rows(tables[name]) for name in names}
     if not all(isinstance(table, pd.DataFrame) for table in tables.values()):
         raise FederationError("prove needs the rows as a DataFrame")
     return tables
@@ -192,6 +211,9 @@ class _Bench:
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._number = 0
+        self._shown_lines: set[str] = set()
+        self.node: Rows = {}
+        """The rows of the node that runs, or has run last."""
 
     def __enter__(self) -> Self:
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-prove-")))
@@ -200,6 +222,15 @@ class _Bench:
 
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
+
+    def accept_line(self, line: str) -> bool:
+        """Return whether a log line is shown: each warning about many rounds once, because the check looks stuck."""
+        from algotools.runtime.pooled.rounds import MANY_ROUNDS
+
+        if not line.endswith(MANY_ROUNDS) or line in self._shown_lines:
+            return False
+        self._shown_lines.add(line)
+        return True
 
     def compute_pooled(self, tables: Rows) -> Any:
         """Return the result of the function on whole tables."""
@@ -226,6 +257,7 @@ class _Bench:
     def _run(self, node: int, rows: Rows, folder: Path, request: str) -> NodeReply:
         from algotools.runtime.pooled.rounds import NodeReply, RoundReply, perform_rpc
 
+        self.node = rows
         with contextlib.ExitStack() as stack:
             values = {**copy.deepcopy(self.arguments), **self._load(rows, stack), **self._make_run_info(folder)}
             values |= {REQUEST: request, RUN: self._describe_run(folder)}
@@ -244,6 +276,7 @@ class _Bench:
     def _load(self, tables: Rows, stack: contextlib.ExitStack) -> dict[str, Any]:
         """Return the tables in the forms that the function requests, with the columns that a node would read."""
         values = {}
+        existing: list[str] = []
         for parameter in self.function.declared.data:
             self._number += 1
             path = self._folder / f"{self._number}.frame"
@@ -253,7 +286,24 @@ class _Bench:
             wanted = (*self._names, *(parameter.columns.names or ()))
             loaded = data.load(database, parameter.form, self._columns[parameter.name], stack, wanted)
             values[parameter.name] = loaded.value
+            columns = list(map(str, loaded.columns or ()))
+            _check_columns(parameter.columns.names or (), columns)
+            existing += columns
+        _check_columns(self._names, existing)
         return values
+
+    def list_unread_columns(self, tables: Rows) -> list[str]:
+        """Return the columns that the function does not receive, because it names other columns."""
+        selections = {name: columns for name, columns in self._columns.items() if columns is not None}
+        return [str(c) for name, columns in selections.items() for c in tables[name].columns if str(c) not in columns]
+
+
+def _check_columns(names: Iterable[str], existing: Sequence[str]) -> None:
+    for name in names if existing else ():
+        if name not in existing:
+            similar = difflib.get_close_matches(name, existing, n=1)
+            hint = f" (did you mean {similar[0]!r}?)" if similar else ""
+            raise UnknownColumn(f"no column {name!r} in the frame{hint}")
 
 
 def _remove_frame(path: Path) -> None:
@@ -261,14 +311,59 @@ def _remove_frame(path: Path) -> None:
     path.unlink(missing_ok=True)
 
 
-def _compute_split(bench: _Bench, split: Split) -> Any:
+def _compute_one_table(bench: _Bench, tables: Rows) -> Any:
+    __tracebackhide__ = True
     try:
-        with filter_lines(lambda _: False):
+        return bench.compute_pooled(tables)
+    except KeyError as error:
+        unread = bench.list_unread_columns(tables)
+        if not any(repr(name) in str(error) for name in unread):
+            raise
+        raise ProofFailed(
+            f"{bench.function.__name__} raises KeyError{_find_author_line(bench.function, error)}: a node reads only "
+            "the columns that arguments name; to read more, annotate the DataFrame with Columns.of(…)"
+        ) from _remove_own_frames(error)
+
+
+def _compute_split(bench: _Bench, split: Split) -> Any:
+    __tracebackhide__ = True
+    try:
+        with filter_lines(bench.accept_line):
             return bench.compute(split.nodes)
     except (NodesDisagree, RoundsDisagree, TotalRefused) as error:
         raise type(error)(f"{error.message} (with {split.description})") from None
     except AlgotoolsError:
         raise
     except Exception as error:
-        name = type(error).__name__
-        raise ProofFailed(f"{bench.function.__name__} raises {name} with {split.description}") from error
+        counts = [len(table) for table in bench.node.values()]
+        rows = "1 row" if counts == [1] else f"{' and '.join(map(str, counts))} rows"
+        remedy = "; a node may have no rows" if 0 in counts else ""
+        raise ProofFailed(
+            f"{bench.function.__name__} raises {type(error).__name__}{_find_author_line(bench.function, error)} at a "
+            f"node with {rows} (with {split.description}){remedy}. {_describe_exception(error)}"
+        ) from _remove_own_frames(error)
+
+
+def _describe_exception(error: BaseException) -> str:
+    """Return class and text of an exception. The rows are the author's own, so the text may quote them."""
+    return traceback.format_exception_only(error)[-1].partition("\n")[0][:300]
+
+
+def _find_author_line(function: PooledFunction, error: BaseException) -> str:
+    """Return the innermost line beside the author's function in a traceback: `` in line 24``."""
+    code = getattr(inspect.unwrap(function.__wrapped__), "__code__", None)
+    file = Path(code.co_filename) if code else Path()
+    lines = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    near = [(path, line) for path, line in lines if path.parent == file.parent]
+    if not near:
+        return ""
+    path, line = near[-1]
+    return f" in line {line}{'' if path == file else f' of {path.name}'}"
+
+
+def _remove_own_frames(error: BaseException) -> BaseException:
+    """Let the traceback begin at the author's function."""
+    trace = error.__traceback__
+    while trace is not None and Path(trace.tb_frame.f_code.co_filename).is_relative_to(PACKAGE):
+        trace = trace.tb_next
+    return error if trace is None else error.with_traceback(trace)

@@ -43,6 +43,8 @@ class CallSite(msgspec.Struct, frozen=True):
     loop: str
     """Digest of the values of the loops around the request, keyed with the task."""
     loop_names: tuple[str, ...] = ()
+    loop_variable: str = ""
+    """The first of these names that is not only a parameter of a helper."""
 
     @property
     def place(self) -> str:
@@ -94,18 +96,20 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     path = hashlib.sha256()
     loop = hashlib.sha256(key.encode())
     names: list[str] = []
+    loop_variable = ""
     for frame in frames:
         code = frame.f_code
         path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
         if is_library(frame):
             continue
         variables = frame.f_locals
-        for name, kinds in _list_loop_names(code, code.co_filename, frame.f_lineno, frame is not outer):
+        for name, kinds, is_in_loop in _list_loop_names(code, code.co_filename, frame.f_lineno, frame is not outer):
             value = variables.get(name, _MISSING)
             if kinds and not _has_type(value, kinds):
                 continue
             if (text := _describe_loop_value(value)) is not None:
                 names.append(name)
+                loop_variable = loop_variable or (name if is_in_loop else "")
                 loop.update(f"{name}={text}\n".encode())
     return CallSite(
         operation=operation,
@@ -114,6 +118,7 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
         path=path.hexdigest()[:16],
         loop=loop.hexdigest()[:4] if names else "",
         loop_names=tuple(dict.fromkeys(names)),
+        loop_variable=loop_variable,
     )
 
 
@@ -150,6 +155,14 @@ def _describe_loop_value(value: object) -> str | None:
     return None
 
 
+class _LoopName(NamedTuple):
+    name: str
+    kinds: tuple[type, ...]
+    """The types of values that count; none for all types."""
+    is_in_loop: bool
+    """False for the parameter of a helper, which no loop may call."""
+
+
 class _Loop(NamedTuple):
     first_line: int
     last_line: int
@@ -158,8 +171,8 @@ class _Loop(NamedTuple):
 
 
 @functools.lru_cache(maxsize=1024)
-def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> tuple[tuple[str, tuple[type, ...]], ...]:
-    """Return the names whose values may differ in each pass, and the types that count; none for all types.
+def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> tuple[_LoopName, ...]:
+    """Return the names whose values may differ in each pass.
 
     ``while`` and functions that a loop calls can have local numbers, which differ at two nodes without harm. Only
     texts are labels with certainty. A lambda in ``map`` is a loop. In a lambda for an optimiser, a number is not a
@@ -167,12 +180,12 @@ def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> t
     """
     # The file is a part of the cache's key, because two code objects of two files can be equal.
     loops = [loop for loop in _find_loops(file) if loop.first_line <= line <= loop.last_line]
-    names: list[tuple[str, tuple[type, ...]]] = []
-    names += [(name, _TEXTS if loop.is_while else ()) for loop in loops for name in loop.names]
+    names = [_LoopName(name, _TEXTS if loop.is_while else (), True) for loop in loops for name in loop.names]
     if is_helper:
         parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        kinds = _LABELS if code.co_name == "<lambda>" else _TEXTS
-        names += [(name, kinds) for name in parameters if not name.startswith(".")]
+        is_lambda = code.co_name == "<lambda>"
+        kinds = _LABELS if is_lambda else _TEXTS
+        names += [_LoopName(name, kinds, is_lambda) for name in parameters if not name.startswith(".")]
     return tuple(names)
 
 

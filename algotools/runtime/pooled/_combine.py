@@ -115,8 +115,9 @@ def _merge_powers(arrays: Sequence[Any]) -> Any:
     not. Source: Philippe Pébay, "Formulas for Robust, One-Pass Parallel Computation of Covariances and
     Arbitrary-Order Statistical Moments", Sandia Report SAND2008-6212, 2008; for order 2 Chan, Golub, LeVeque, 1979.
     """
-    merged = arrays[0]
-    for other in arrays[1:]:
+    # pandas adds the missing columns of a table without columns as integers.
+    merged, *others = (array.astype(float) for array in arrays)
+    for other in others:
         count = merged[0] + other[0]
         share_a, share_b = (
             np.divide(part[0], count, out=np.zeros_like(count), where=count > 0) for part in (merged, other)

@@ -80,6 +80,8 @@ class RoundReply(msgspec.Struct, kw_only=True):
     contributions: list[Any] = []
     has_entry_per_row: list[bool] = []
     """Whether the first dimension of a contribution is as long as the node's table."""
+    omitted_levels: list[int] = []
+    """For each contribution of ``levels``, the number of levels with few records, which it omits; otherwise 0."""
     fault: tuple[int, str] | None = None
     """Exit code and message of an error of the function, which is the same at every node."""
 
@@ -98,7 +100,8 @@ class RoundReply(msgspec.Struct, kw_only=True):
         try:
             reply = cls(**plain)
             reply.sites = msgspec.convert(plain["sites"], list[CallSite])
-            lists = (reply.sites, reply.ways, reply.contributions, reply.has_entry_per_row)
+            reply.omitted_levels = msgspec.convert(reply.omitted_levels, list[int])
+            lists = (reply.sites, reply.ways, reply.contributions, reply.has_entry_per_row, reply.omitted_levels)
             is_complete = len({len(items) for items in lists}) == 1
         except (TypeError, KeyError, ValueError):
             is_complete = False

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from algotools.errors import TotalRefused
-from algotools.runtime.pooled._rows import QUANTILE_BITS, to_floats
+from algotools.runtime.pooled._bits import to_floats
+from algotools.runtime.pooled._rows import QUANTILE_BITS
 
 _ROUNDS = -(-64 // QUANTILE_BITS)
 

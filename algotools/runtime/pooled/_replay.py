@@ -106,6 +106,7 @@ class NodeReplay(_Replay):
         self._minimum_records = minimum_records
         self._rows = rows
         self._unchecked = unchecked
+        self._omitted_levels = 0
         self.reply = RoundReply()
         self.contributions: list[Any] = []
         """For each total in the history, the node's contribution in this run; None if it was not computed again."""
@@ -138,7 +139,9 @@ class NodeReplay(_Replay):
             is_computed = not is_lazy or position in self._unchecked
             self.contributions.append(self._contribute(operation, reduce) if is_computed else None)
             return finish(known[position].value)
+        self._omitted_levels = 0
         contribution = self._contribute(operation, reduce)
+        self.reply.omitted_levels.append(self._omitted_levels)
         self.reply.sites.append(site)
         self.reply.ways.append(combine)
         self.reply.contributions.append(contribution)
@@ -187,6 +190,7 @@ class NodeReplay(_Replay):
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
         levels, omitted = rows.list_levels(values, self._minimum_records)
+        self._omitted_levels = omitted
         if omitted:
             counted = "1 level is" if omitted == 1 else f"{omitted} levels are"
             log(f"{counted} left out: fewer than {self._minimum_records} records at this node")
@@ -206,6 +210,11 @@ class NodeReplay(_Replay):
 
     def _disagree(self, message: str) -> NoReturn:
         self._fail_with(RoundsDisagree(message))
+
+
+# Messages about a value name its class, which the author knows only as the aggregator.
+for _kind in (_Replay, NodeReplay):
+    _kind.__name__ = _kind.__qualname__ = "Aggregator"
 
 
 class RowlessReplay(_Replay):

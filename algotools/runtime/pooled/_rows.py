@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from algotools.runtime.pooled._bits import to_ordered_integers
 from algotools.runtime.pooled._labels import sort_labels
 from algotools.runtime.pooled._unknown import Unknown
 
@@ -23,7 +24,7 @@ QUANTILE_BITS = 11
 _NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
 """Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
 
-_ALL_BUT_SIGN = np.int64(2**63 - 1)
+_ADD = "total.add adds up values that are already reduced"
 
 
 class RowsRefused(ValueError):
@@ -50,10 +51,17 @@ def to_rows(value: Any) -> Any:
         value = np.asarray(value)
     if not isinstance(value, np.ndarray):
         _use(value)
-        raise RowsRefused(f"is a {type(value).__name__}, not rows; total.add adds up values that are already reduced")
+        way_out = "pass a column, such as data['age']" if isinstance(value, str) else _ADD
+        raise RowsRefused(f"is {name_type(value)}, not rows; {way_out}")
     if value.ndim == 0:
-        raise RowsRefused("is a single number, not rows; total.add adds up values that are already reduced")
+        raise RowsRefused(f"is a single number, not rows; {_ADD}")
     return value
+
+
+def name_type(value: object) -> str:
+    """Return the type of a value with its article: ``an int``."""
+    name = type(value).__name__
+    return f"{'an' if name.startswith(tuple('aeioAEIO')) else 'a'} {name}"
 
 
 def _use(value: Any) -> None:
@@ -146,10 +154,29 @@ def sum_powers(values: Any, order: int) -> Any:
     return pd.DataFrame(powers, columns=rows.columns) if isinstance(rows, pd.DataFrame) else powers
 
 
+def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> pd.DataFrame:
+    """Return the rows of ``sum_powers`` for one column, with a column for each group."""
+    column = _to_numbers(to_column(values))
+    array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
+    counts, sums = count_rows(array, by), sum_rows(array, by)
+    means = (sums / counts).where(counts > 0, 0.0)
+    labels, numbers = _number_groups(_to_keys(by))
+    mean_by_label = dict(zip(means.index.tolist(), means.tolist(), strict=True))
+    means_of_rows = np.array([*(mean_by_label[label] for label in labels), np.nan])[numbers]  # -1: without a group
+    with np.errstate(invalid="ignore"):  # infinities have no deviation
+        deviations = array - means_of_rows
+    powers = [sum_rows(deviations**k, by).where(np.isfinite(means)) for k in range(2, order + 1)]
+    table = pd.DataFrame(np.stack([counts.astype(float), means, *powers]), columns=means.index)
+    return table if levels is None else table.reindex(columns=_make_levels(levels, _to_keys(by)), fill_value=0.0)
+
+
 def count_bins(values: Any, edges: Any) -> Any:
     """Return the number of values in each bin, as ``numpy.histogram`` counts them."""
     column = _drop_missing(values)
-    return np.histogram(column, np.asarray(edges, dtype=float))[0].astype(np.int64)
+    edges = np.asarray(edges, dtype=float)
+    if edges.ndim != 1 or len(edges) < 2 or not np.all(edges[1:] >= edges[:-1]):
+        raise RowsRefused("needs edges that are an increasing array of at least 2 numbers, such as [0, 40, 80]")
+    return np.histogram(column, edges)[0].astype(np.int64)
 
 
 def count_below(values: Any, thresholds: Any) -> Any:
@@ -157,18 +184,6 @@ def count_below(values: Any, thresholds: Any) -> Any:
     column = np.sort(to_ordered_integers(_drop_missing(values)))
     counts = np.searchsorted(column, thresholds, side="right")
     return np.append(counts, len(column)).astype(np.int64)
-
-
-def to_ordered_integers(values: Any) -> Any:
-    """Return floats as integers of 64 bits in the same order, so that bisection finds a float to its last bit."""
-    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.int64)
-    return np.where(bits < 0, bits ^ _ALL_BUT_SIGN, bits)
-
-
-def to_floats(integers: Any) -> Any:
-    """Return the floats of ``to_ordered_integers``."""
-    integers = np.asarray(integers, dtype=np.int64)
-    return np.where(integers < 0, integers ^ _ALL_BUT_SIGN, integers).view(np.float64)
 
 
 def to_column(values: Any) -> Any:
@@ -208,7 +223,9 @@ def _to_numbers(rows: Any) -> Any:
     if kind == "mixed":
         for value in np.ravel(rows):
             _use(value)
-    raise RowsRefused("contains values that are not numbers")
+    raise RowsRefused(
+        "contains values that are not numbers; convert them, such as with pd.to_numeric, or count them with total.table"
+    )
 
 
 def _to_floats(rows: Any) -> Any:
@@ -234,7 +251,7 @@ def _to_matrix(value: Any) -> Any:
 def _group(rows: Any, by: Any, levels: Any) -> Any:
     """Return the sum by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
     # Each node reduces all totals of all earlier rounds again, and `DataFrame.groupby` takes ten times longer.
-    keys = [_to_key(key) for key in (by if isinstance(by, (list, tuple)) else [by])]
+    keys = _to_keys(by)
     if any(len(key) != len(rows) for key in keys):
         raise RowsRefused("has another number of rows than by=")
     values = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
@@ -277,6 +294,13 @@ def _number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
         numbers = np.full(len(key), -1)
         numbers[has_group] = pair_numbers
     return labels, numbers
+
+
+def _to_keys(by: Any) -> list[pd.Series]:
+    columns = by if isinstance(by, (list, tuple)) else [by]
+    if any(isinstance(column, str) for column in columns):
+        raise RowsRefused("has a text in by=; by= needs a column, such as data['sex']")
+    return [_to_key(column) for column in columns]
 
 
 def _to_key(values: Any) -> pd.Series:
@@ -338,9 +362,9 @@ def check_reduced(value: Any) -> Any:
         value = value.astype(_widen(value.dtype))
         return value if value.ndim else value.item()
     _use(value)
-    kind = type(value).__name__
     raise RowsRefused(
-        f"is a {kind}, which cannot be added; use a number, an array, a Series, a DataFrame or a dict of these"
+        f"is {name_type(value)}, which cannot be added; use a number, an array, a Series, a DataFrame or a dict of "
+        "these"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -19,6 +20,19 @@ T = TypeVar("T")
 
 SEED = 0
 """The seed of ``Aggregator.rng`` in each task, so that a result can be reproduced."""
+
+_OTHER_NAMES = {
+    "average": "mean(values)",
+    "max": "maximum(values)",
+    "median": "quantile(values, 0.5)",
+    "min": "minimum(values)",
+    "size": "count(values)",
+    "std": "variance(values) ** 0.5",
+    "unique": "levels(values)",
+    "value_counts": "table(values)",
+    "var": "variance(values)",
+}
+"""Name in pandas or numpy -> the call of a total."""
 
 Finish = Callable[[Any], Any]
 """Computes the value that the author receives from the combined contributions."""
@@ -41,6 +55,16 @@ class Aggregator(Injected, kind="total"):
 
     def __init__(self, *, seed: int = SEED) -> None:
         self._seed = seed
+
+    if not TYPE_CHECKING:  # a type checker would accept any name
+
+        def __getattr__(self, name: str) -> Any:
+            if name.startswith("_"):  # pickle and other libraries look for optional protocols
+                raise AttributeError(f"an aggregator has no attribute {name!r}")
+            verbs = sorted(verb for verb in vars(Aggregator) if not verb.startswith("_") and verb != "rng")
+            similar = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else difflib.get_close_matches(name, verbs, n=1)
+            hint = f" (did you mean {similar[0]}?)" if similar else ""
+            raise AttributeError(f"totals have no verb {name!r}{hint}; the verbs: {', '.join(verbs)}")
 
     @functools.cached_property
     def rng(self) -> np.random.Generator:
@@ -126,22 +150,31 @@ class Aggregator(Injected, kind="total"):
         """Return the distinct values of a column, sorted. A node omits values of fewer than 3 of its records."""
         return list(self._request("levels", lambda rows: self._list_levels(rows, values), combine="union"))
 
-    def mean(self, values: Any, /) -> Any:
-        """Return the mean of the values that are not missing; NaN without rows."""
+    def mean(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
+        """Return the mean of the values that are not missing; NaN without rows. The arguments are those of ``sum``."""
         return self._request(
             "mean",
-            lambda rows: {"sum": rows.sum_rows(rows.drop_nan(values)), "count": rows.count_rows(values)},
+            lambda rows: {
+                "sum": rows.sum_rows(rows.drop_nan(values), by, levels),
+                "count": rows.count_rows(values, by, levels),
+            },
             finish=lambda total: _divide(total["sum"], total["count"]),
         )
 
-    def variance(self, values: Any, /, *, ddof: int = 1) -> Any:
-        """Return the variance of the values that are not missing: the squared deviations divided by n - ddof."""
+    def variance(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None, *, ddof: int = 1) -> Any:
+        """Return the variance of the values that are not missing: the squared deviations divided by n - ddof.
+
+        The arguments are those of ``sum``, but with ``by`` the rows are one column.
+        """
 
         def finish(powers: Any) -> Any:
             count, _, squares = _list_rows(powers)
             return _divide(squares, count - ddof)
 
-        return self._request("variance", lambda rows: rows.sum_powers(values, 2), combine="merge", finish=finish)
+        def reduce(rows: Any) -> Any:
+            return rows.sum_powers(values, 2) if by is None else rows.sum_powers_by_group(values, 2, by, levels)
+
+        return self._request("variance", reduce, combine="merge", finish=finish)
 
     def moments(self, values: Any, order: int, /) -> list[Any]:
         """Return the mean, and the central moments 2 to *order*, each divided by n (as ``scipy.stats.moment``)."""

@@ -23,6 +23,7 @@ from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, r
 from algotools.runtime.pooled._rows import to_rows
 
 __all__ = [
+    "MANY_ROUNDS",
     "Ask",
     "NodeReply",
     "RoundReply",
@@ -42,6 +43,11 @@ class NodeReply(NamedTuple):
     name: str
     reply: RoundReply
 
+
+MANY_ROUNDS = "rounds so far; request all totals before the first use, or compute all groups at once with by="
+"""A warning. Each round sends all earlier totals again, so a loop over hundreds of totals takes long."""
+
+_ROUNDS_TO_WARN = frozenset({50, 200, 1000})
 
 MINIMUM_RECORDS = 3
 """The records that a level needs at a node to be listed by ``Aggregator.levels``. The task cannot lower the number."""
@@ -202,9 +208,25 @@ def compute(
             return _compare_results(replies, function)
         totals = _combine_replies(replies)
         log(f"round {number}: {len(totals)} {'total' if len(totals) == 1 else 'totals'}")
+        for position in range(len(totals)):
+            _report_omitted_levels(replies, position)
+        if number in _ROUNDS_TO_WARN:
+            log(f"{number} {MANY_ROUNDS}")
         history.totals += totals
         if (result := run_without_rows(function, values, history)) is not None:
             return result.value
+
+
+def _report_omitted_levels(replies: Sequence[NodeReply], position: int) -> None:
+    """Log how many levels nodes have omitted, because the researcher cannot see this in the total."""
+    counts = {name: reply.omitted_levels[position] for name, reply in replies if reply.omitted_levels[position]}
+    if counts:
+        omitted = [f"{name} left out {count} {'level' if count == 1 else 'levels'}" for name, count in counts.items()]
+        log(
+            f"levels in {replies[0].reply.sites[position].place}: {', '.join(omitted)} with fewer than "
+            f"{MINIMUM_RECORDS} records; their rows still count in other totals. To leave the rows out, keep only rows "
+            "of listed levels: rows[rows[group].isin(levels)]"
+        )
 
 
 def _compare_results(replies: Sequence[NodeReply], function: PooledFunction) -> Any:
@@ -233,6 +255,7 @@ def _compare_sites(first: NodeReply, other: NodeReply) -> None:
     none: list[CallSite | None] = [None]
     for a, b in zip(first.reply.sites or none, other.reply.sites or none, strict=False):
         if a is None or b is None or not a.has_same_path(b):
+            _compare_loops(first, a, other, b)
             raise NodesDisagree(
                 f"nodes take different branches: {first.name} {_describe(a)}, {other.name} {_describe(b)}. Let a "
                 "total decide, for example: if total.count(rows) > 0:"
@@ -244,6 +267,19 @@ def _compare_sites(first: NodeReply, other: NodeReply) -> None:
                 "because it runs over the levels of one node. Loop over total.levels(...), or compute all groups at "
                 "once with by="
             )
+
+
+def _compare_loops(first: NodeReply, a: CallSite | None, other: NodeReply, b: CallSite | None) -> None:
+    """Refuse a loop that has ended at one node, and not at the other."""
+    variables = [site.loop_variable if site else "" for site in (a, b)]
+    if variables[0] == variables[1]:
+        return
+    name, site = next((name, site) for name, site in zip(variables, (a, b), strict=True) if name and site)
+    raise NodesDisagree(
+        f"the loop over {name!r} around {site.place} has different passes at {first.name} and {other.name}: it runs "
+        "over the levels of one node, or a condition on rows skips passes. Loop over total.levels(...), compute all "
+        "groups at once with by=, or let a total decide"
+    )
 
 
 def _describe(site: CallSite | None) -> str:

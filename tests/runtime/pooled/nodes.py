@@ -45,7 +45,9 @@ def run_at_nodes(function: Callable[..., Any], tables: Sequence[Any], **argument
         return Outcome(result, bench.runs // len(nodes), lines)
 
 
-def run_directly(function: PooledFunction, tables: Sequence[Any], folder: Path, **arguments: Any) -> Outcome:
+def run_directly(
+    function: PooledFunction, tables: Sequence[Any], folder: Path, *, minimum_records: int = 1, **arguments: Any
+) -> Outcome:
     """Return the outcome without encoding tables, which is faster: for tests with many functions."""
     lines: list[str] = []
     runs: list[int] = []
@@ -60,7 +62,7 @@ def run_directly(function: PooledFunction, tables: Sequence[Any], folder: Path, 
                 task_id=1, node_id=i, organization_id=i, collaboration_id=1, temporary_folder=folders[i], variables={}
             )
             values = {name: table.copy(), **arguments, REQUEST: history.encode(), RUN: info}
-            plain = perform_rpc(function.partial, values, minimum_records=1)
+            plain = perform_rpc(function.partial, values, minimum_records)
             reply = RoundReply.from_plain(decode_rich(encode_rich(plain)))
             replies.append(NodeReply(f"node {i + 1}", reply))
         return replies

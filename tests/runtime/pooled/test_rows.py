@@ -101,6 +101,16 @@ def test_the_variance_of_a_large_mean_keeps_its_digits() -> None:
     assert compute("moments", parts, 3)[2] == pytest.approx(scipy.stats.moment(values, 3), rel=1e-5, abs=1e-6)
 
 
+def test_the_variance_by_group_keeps_its_digits() -> None:
+    values = np.random.default_rng(1).normal(size=60) + np.repeat([1e9, -1e9], 30)
+    groups = np.repeat(["a", "b"], 30)
+    variances = compute("variance", cut(values, [1, 40, 40]), by=cut(groups, [1, 40, 40]))
+    expected = pd.Series(values).groupby(groups).var()
+    np.testing.assert_allclose(variances, expected, rtol=1e-7)
+    infinite = np.where(np.arange(60) == 0, np.inf, values)
+    assert Pooled().variance(infinite, by=groups).isna().to_dict() == {"a": True, "b": False}
+
+
 INFINITE = st.floats(allow_nan=False) | st.sampled_from([0.0, -0.0, 1.0, 1.0, 5e-324, np.inf, -np.inf])
 
 
@@ -169,10 +179,18 @@ def test_sums_by_group_equal_those_of_pandas(form: str, rows: list[Any], cuts: l
         assert list(sums.index.names) == keys
         np.testing.assert_allclose(sums, groups.sum(), rtol=1e-9, atol=1e-6)
         assert counts.tolist() == groups.count().tolist()
+        means, variances = compute("mean", parts["x"], by=by), compute("variance", parts["x"], by=by)
+        assert list(means.index) == list(variances.index) == list(groups.sum().index)
+        np.testing.assert_allclose(means, groups.mean(), rtol=1e-9, atol=1e-6)
+        np.testing.assert_allclose(variances, groups.var(), rtol=1e-9, atol=1e-3)
     given_levels = compute("sum", parts["x"], by=parts["g"], levels=["c", "z", "a"])
     assert list(given_levels.index) == ["c", "z", "a"]
     expected = plain.groupby("g")["x"].sum().reindex(["c", "z", "a"], fill_value=0.0)
     np.testing.assert_allclose(given_levels, expected, rtol=1e-9, atol=1e-6)
+    for verb in ("mean", "variance"):
+        complete = compute(verb, parts["x"], by=parts["g"])
+        chosen = compute(verb, parts["x"], by=parts["g"], levels=["c", "z", "a"])
+        pd.testing.assert_series_equal(chosen, complete.reindex(["c", "z", "a"]), check_index_type=False)
     pairs = Parts(list(zip(parts["g"].parts, parts["h"].parts, strict=True)))
     crossed = compute("count", parts["x"], by=pairs, levels=[["a", "b"], ["c", "a"]])
     assert list(crossed.index) == [("a", "c"), ("a", "a"), ("b", "c"), ("b", "a")]
