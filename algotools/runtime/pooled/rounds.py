@@ -274,11 +274,11 @@ def _compare_loops(first: NodeReply, a: CallSite | None, other: NodeReply, b: Ca
     variables = [site.loop_variable if site else "" for site in (a, b)]
     if variables[0] == variables[1]:
         return
-    name, site = next((name, site) for name, site in zip(variables, (a, b), strict=True) if name and site)
+    name = next(filter(None, variables))
     raise NodesDisagree(
-        f"the loop over {name!r} around {site.place} has different passes at {first.name} and {other.name}: it runs "
-        "over the levels of one node, or a condition on rows skips passes. Loop over total.levels(...), compute all "
-        "groups at once with by=, or let a total decide"
+        f"the loop over {name!r} has different passes: {first.name} {_describe(a)}, {other.name} {_describe(b)}. It "
+        "runs over the levels of one node, or a condition on rows skips passes. Loop over total.levels(...), compute "
+        "all groups at once with by=, or let a total decide"
     )
 
 

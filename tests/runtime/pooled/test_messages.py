@@ -82,14 +82,20 @@ def stop_early(data, total):
     return size + total.count(data["x"])
 
 
-@pytest.mark.parametrize(("function", "name"), [(sum_levels, "level"), (stop_early, "step")])
-def test_a_loop_that_one_node_leaves_first_is_named(function: Callable[..., Any], name: str) -> None:
+@pytest.mark.parametrize(
+    ("function", "name", "end"),
+    [(sum_levels, "level", "returns a result"), (stop_early, "step", "requests a count in line {}")],
+    ids=["levels", "steps"],
+)
+def test_a_loop_that_one_node_leaves_first_is_named(function: Callable[..., Any], name: str, end: str) -> None:
     with pytest.raises(NodesDisagree) as caught:
         Federation.prove(make(function), ROWS)
+    end = end.format(find_line(function, 6))
     assert caught.value.message == (
-        f"the loop over '{name}' around line {find_line(function, 3)} has different passes at node 1 and node 2: it "
-        "runs over the levels of one node, or a condition on rows skips passes. Loop over total.levels(...), compute "
-        "all groups at once with by=, or let a total decide (with all rows at one of 3 nodes (0, 24, 0 rows))"
+        f"the loop over '{name}' has different passes: node 1 {end}, node 2 requests a sum in line "
+        f"{find_line(function, 3)}. It runs over the levels of one node, or a condition on rows skips passes. Loop "
+        "over total.levels(...), compute all groups at once with by=, or let a total decide (with all rows at one of 3 "
+        "nodes (0, 24, 0 rows))"
     )
 
 
