@@ -343,6 +343,7 @@ class Federation:
 
     def _find_method(self, function: Callable[..., Any] | str) -> MethodCall:
         """Return the method of a function; if its role is unknown, the runs report the reason."""
+        self._platform.algorithms.check_definition(function)
         if not isinstance(function, str):
             return MethodCall.from_function(function)
         if self._platform.algorithms.default is None:

@@ -7,10 +7,10 @@ import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
 from algotools.declare import locate
-from algotools.declare.functions import Algorithm
+from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
 from algotools.errors import AlgorithmNotFound, AlgotoolsError, FederationError, ImageNotFound
 from algotools.federation import contract as contracts
 from algotools.federation.contract import NodeContract
@@ -97,6 +97,10 @@ class Algorithms:
         if default is not None and not callable(default) and not isinstance(default, (str, Path)):
             default = tuple(default)
         self.default = default
+        self._functions = {part.method: part for function in _list_functions(default) for part in function.parts}
+        latest = get_registered_functions(_NOTEBOOK)
+        self._followed = {name for name, function in self._functions.items() if latest.get(name) is function}
+        """The functions of a notebook or script that a later definition of the same function replaces."""
         self._default_generation = self._find_generation(default) if default is not None else None
 
     @property
@@ -147,6 +151,42 @@ class Algorithms:
         if (generation := self._find_generation(self.default)) is not None:
             return {method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role}
         return {method: function.role for method, function in _load(self.default).functions.items()}
+
+    def check_definition(self, called: Callable[..., Any] | str) -> None:
+        """Refuse a call of a function of a notebook that was defined, or defined again, after the federation was made.
+
+        The federation would run the definition that it was made with. An algorithm in a folder or an image is not
+        checked, because its functions are not the objects of this process.
+
+        Raises:
+            FederationError: the federation has another definition of the function, or does not have the function.
+        """
+        if not self._functions:
+            return
+        latest = get_registered_functions(_NOTEBOOK)
+        method = called if isinstance(called, str) else str(getattr(called, "method", ""))
+        own = self._functions.get(method)
+        if own is None:
+            if isinstance(called, RegisteredFunction) or method in latest:
+                raise FederationError(
+                    f"this federation does not have the function {method}; if the function was defined after the "
+                    "federation was made, make the Federation again"
+                )
+            return  # the runs report an unknown name
+        replaced: set[str] = set()
+        followed = {method}
+        if isinstance(called, RegisteredFunction):  # the caller may have stored the definition of the federation
+            replaced |= {method} if called.__wrapped__ is not own.__wrapped__ else set()
+            followed.clear()
+        if own.role == "master" and len(own.parts) == 1:  # it calls rpcs by their methods
+            followed |= {name for name, function in self._functions.items() if function.role == "rpc"}
+        followed &= self._followed
+        replaced |= {name for name in followed if latest.get(name) is not self._functions[name]}
+        if replaced:
+            raise FederationError(
+                f"{', '.join(sorted(replaced))} {'was' if len(replaced) == 1 else 'were'} defined again after this "
+                "federation was made; make the Federation again"
+            )
 
     def pack_arguments(self, method: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
         """Return arguments with arrays encoded, if this process can load the algorithm and its method declares arrays.
@@ -226,6 +266,17 @@ class Algorithms:
             if str(source) not in self._generations:
                 self._generations[str(source)] = _generation.detect(source, self._python, self._chosen_contract)
             return self._generations[str(source)]
+
+
+_NOTEBOOK = "__main__"
+"""The module of a notebook's or script's own functions."""
+
+
+def _list_functions(source: AlgorithmSource | None) -> list[RegisteredFunction]:
+    """Return the decorated functions of an algorithm that was made from functions."""
+    if source is None or isinstance(source, (str, Path)):
+        return []
+    return [item for item in ([source] if callable(source) else source) if isinstance(item, RegisteredFunction)]
 
 
 def _load(source: AlgorithmSource) -> Algorithm:
