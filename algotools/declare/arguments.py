@@ -101,8 +101,7 @@ class Specification(msgspec.Struct, frozen=True):
                 validated[name], faults = convert_argument(values[name], parameter.annotation)
                 problems += [f"{name}: {fault}" for fault in faults]
         if problems:
-            shown = [p for p in expected.values() if not p.is_hidden]
-            signature = ", ".join(f"{p.name}: {format_annotation(p.annotation)}" for p in shown)
+            signature = ", ".join(_format_parameter(p) for p in expected.values() if not p.is_hidden)
             raise ArgumentsError(f"{'; '.join(problems)} (the function takes {signature or 'no arguments'})")
         return validated
 
@@ -320,6 +319,12 @@ def _convert_default(default: Any, encode: Callable[[Any], Any]) -> Any:
         return encode(value)
 
     return msgspec.to_builtins(default, str_keys=True, enc_hook=encode_known)
+
+
+def _format_parameter(parameter: Parameter) -> str:
+    """Format an argument for a message; in brackets if it is optional."""
+    text = f"{parameter.name}: {format_annotation(parameter.annotation)}"
+    return text if parameter.required else f"[{text}]"
 
 
 def _format_name(name: str) -> str:

@@ -38,9 +38,7 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
     pooling: dict[str, object] = {}
     if function.derived_from is not None:
         pooling = {"derived_from": function.derived_from}
-        description = (
-            f"The part of {function.derived_from} that runs at each node; only {function.derived_from} calls it."
-        )
+        description = f"The part of {function.derived_from} that runs at each node. Its master calls it."
     elif isinstance(function, PooledFunction):
         pooling = {"minimum_organizations": function.pooling.minimum_organizations}
     return {

@@ -237,6 +237,18 @@ def unregister(module: str) -> None:
     _registry.pop(_get_top_level_package(module), None)
 
 
+def suggest_method(name: str, functions: Mapping[str, RegisteredFunction]) -> str:
+    """Return a hint for a message about an unknown method: the function of this name, or a similar method."""
+    bare = name.removeprefix("RPC_")  # the method's prefix on v3
+    for function in functions.values():
+        if function.derived_from is None and function.origin[1].rpartition(".")[2] == bare:
+            return f" (the function {bare} has the method name {function.method!r})"
+    import difflib
+
+    similar_methods = difflib.get_close_matches(bare, functions, n=1)
+    return f" (did you mean {similar_methods[0]!r}?)" if similar_methods else ""
+
+
 class Algorithm:
     """A package of registered functions."""
 
@@ -300,11 +312,8 @@ class Algorithm:
         return function
 
     def _raise_unknown_method(self, method: str) -> NoReturn:
-        import difflib
-
         method = method[:60]
-        similar_methods = difflib.get_close_matches(method.removeprefix("RPC_"), self.functions, n=1)
-        hint = f" (did you mean {similar_methods[0]!r}?)" if similar_methods else ""
+        hint = suggest_method(method, self.functions)
         raise UnknownMethod(f"this algorithm has no method {method!r}{hint}; methods: {self._list_methods(method)}")
 
     def _list_methods(self, method: str) -> str:

@@ -83,6 +83,8 @@ def test_too_few_organizations_are_refused_before_a_node_runs(nodes):
         (["master", "column_name:=3"], 15, "column_name: "),
         (["variance", "column=age", "ddof=1"], 15, "ddof: "),
         (["master", "column_name=age", "organizations:=[2, 3, 9]"], 17, "not in the collaboration: 9"),
+        (["average", "column_name=age"], 13, "no method 'average' (the function average has the method name 'master')"),
+        (["variance", "colum=age"], 15, "missing: column (the function takes column: Column, [ddof: int], [organi"),
         (["averages", "column_name=age"], 13, "did you mean 'average_partial'?"),
     ],
 )
@@ -129,7 +131,10 @@ def test_describe():
     assert completed.returncode == 0, completed.stderr
     text = " ".join(completed.stdout.split())
     assert "master (master) Return the average of a column over all nodes. needs at least 3 organizations" in text
-    assert "average_partial (rpc, derived from master) The part of master that runs at each node" in text
+    assert (
+        "average_partial (rpc, derived from master) The part of master that runs at each node. Its master calls it."
+        in text
+    )
     assert "example algotools run master column_name=age" in text
     assert "no example: add arguments to [tool.algotools.trial]" in text  # variance
     assert "_request" not in text

@@ -173,7 +173,7 @@ def test_the_message_lists_all_problems():
     message = get_refusal(lambda: THREE.validate((), {"limit": "x", "ratio": "y", "colunm": "age", "other thing": 1}))
     assert message == (
         "unknown: colunm, 'other thing'; missing: column; limit: expected int, got str; "
-        "ratio: expected float, got str (the function takes column: Column, limit: int, ratio: float)"
+        "ratio: expected float, got str (the function takes column: Column, limit: int, [ratio: float])"
     )
 
 
