@@ -131,7 +131,7 @@ algotools check --no-trial
 [bold]Keys of --json[/bold]
 
 algorithm (the module; null: unknown), findings (list of objects with rule, file, line (null: the whole file), reason,
-way_out), not_tried (list of objects with method, reason)
+way_out), not_tried (list of objects with method, reason), chosen_arguments (list of objects with method, arguments)
 """
 
 
@@ -171,7 +171,8 @@ def check(
     if no_trial:
         _note(f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}")
     if as_json:
-        print_json({"algorithm": report.algorithm, "findings": report.findings, "not_tried": report.not_tried})
+        keys = ("algorithm", "findings", "not_tried", "chosen_arguments")
+        print_json({key: getattr(report, key) for key in keys})
     else:
         _show_report(report)
     if report.findings:
@@ -220,6 +221,8 @@ class _WaitView:
 
 
 def _show_report(report: Report) -> None:
+    from algotools.project.check import format_arguments
+
     console = Console(highlight=False)
     for finding in report.findings:
         console.print(
@@ -231,6 +234,9 @@ def _show_report(report: Report) -> None:
     for function in report.not_tried:
         text = f"not tried: {function.method} ({function.reason})"
         console.print(f"[yellow]{make_printable(text)}[/yellow]", soft_wrap=True)
+    for call in report.chosen_arguments:
+        text = f"called: {call.method} with {format_arguments(call.arguments)}"
+        console.print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
     number = _format_count(len(report.findings), "finding") if report.findings else "no findings"
     extent = f"{_format_count(report.functions, 'function')} and {_format_count(report.files, 'file')}"
     console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)

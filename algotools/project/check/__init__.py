@@ -31,10 +31,32 @@ from algotools.errors import AlgorithmNotFound, InternalError
 from algotools.federation.folders import make_folder
 from algotools.project.check._confinement import list_variables
 from algotools.project.check._messages import GRACE, CheckMessage, TrialCall
-from algotools.project.check._rules import RULES, TRIAL_RULES, Finding, NotTried, Report, relative_path, sort_findings
+from algotools.project.check._rules import (
+    RULES,
+    TRIAL_RULES,
+    ChosenArguments,
+    Finding,
+    NotTried,
+    Report,
+    format_arguments,
+    relative_path,
+    sort_findings,
+)
 from algotools.runtime import lifetime
 
-__all__ = ["LIMIT", "RULES", "TRIAL_RULES", "Finding", "NotTried", "OnStart", "OnWait", "Report", "check"]
+__all__ = [
+    "LIMIT",
+    "RULES",
+    "TRIAL_RULES",
+    "ChosenArguments",
+    "Finding",
+    "NotTried",
+    "OnStart",
+    "OnWait",
+    "Report",
+    "check",
+    "format_arguments",
+]
 
 LIMIT = 60.0
 """Seconds for the import, and for each trial call."""
@@ -115,10 +137,11 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
         ]
         functions = 0
         not_tried: tuple[NotTried, ...] = ()
+        chosen: tuple[ChosenArguments, ...] = ()
         if process is not None:
             report = process.report("pyproject.toml")
             findings += _remove_duplicates(report.findings, findings)
-            functions, not_tried = report.functions, report.not_tried
+            functions, not_tried, chosen = report.functions, report.not_tried, report.chosen_arguments
     extra = [name for name in ("pyproject.toml", "Dockerfile", "federation.yaml") if (project.root / name).is_file()]
     return Report(
         algorithm=project.module,
@@ -126,6 +149,7 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
         functions=functions,
         files=len(files) + len(extra),
         not_tried=not_tried,
+        chosen_arguments=chosen,
     )
 
 
@@ -246,6 +270,7 @@ class _CheckProcess:
             functions=functions or 0,
             files=files,
             not_tried=tuple(dict.fromkeys(not_tried)),
+            chosen_arguments=tuple(message.chosen for message in messages if message.chosen),
         )
 
     def _wait(self) -> bool:

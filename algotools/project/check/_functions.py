@@ -34,7 +34,7 @@ from algotools.project.check._calls import CallChecker
 from algotools.project.check._messages import CheckMessage, StepTimer, TrialCall
 from algotools.project.check._pooled import check_source
 from algotools.project.check._results import check_result
-from algotools.project.check._rules import Finding, NotTried, relative_path
+from algotools.project.check._rules import ChosenArguments, Finding, NotTried, relative_path
 from algotools.project.check._runner import TrialRunner
 from algotools.project.check._source import find_decorated, locate_definition
 from algotools.project.check._trial import Outcome, check_trial_table
@@ -294,6 +294,10 @@ class _Examination:
             self._report(outcome)
         elif isinstance(outcome, NotTried):
             self._send(CheckMessage(not_tried=outcome))
+
+    def note_arguments(self, chosen: ChosenArguments) -> None:
+        """See ``TrialObserver``."""
+        self._send(CheckMessage(chosen=chosen))
 
     def _find_installed_folder(self) -> Path | None:
         """Return the folder that an installed package is imported from."""

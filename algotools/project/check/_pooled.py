@@ -1,4 +1,4 @@
-"""The rules about pooled functions: two faults in the source, a call on one table, and the split test.
+"""The rules about pooled functions: three faults in the source, a call on one table, and the split test.
 
 The call on one table executes the whole function: at a node, its first round ends at the first use of a total. The
 split test (``Federation.prove``) uses the rows of all organizations. It finds faults that no run can detect, such as
@@ -22,11 +22,13 @@ from algotools.federation import Federation
 from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile
 from algotools.payload import encode_plain, encode_rich
+from algotools.project.check._exceptions import describe_unknown_total
 from algotools.project.check._messages import TrialCall
 from algotools.project.check._rules import Finding
 from algotools.project.check._source import FunctionNode, find_function, locate_definition, read_bindings, walk_body
 from algotools.project.check._trial import IDENTITY, Outcome, Trial, choose_databases
 from algotools.project.trial import TrialTable
+from algotools.runtime.pooled import Aggregator
 from algotools.task import Database, RunInfo
 
 _MOST_ROWS = 2_000
@@ -37,7 +39,7 @@ _ROW_SELECTIONS = frozenset({"dropna", "copy", "query", "head", "sort_values", "
 
 
 def check_source(function: PooledFunction, files: Sequence[SourceFile]) -> list[Finding]:
-    """Find a function without totals, and a ``return`` of a number of rows."""
+    """Find a function without totals, a total that does not exist, and a ``return`` of a number of rows."""
     path, line = locate_definition(function) or ("", None)
     file = next((file for file in files if str(file.path) == path), None)
     node = find_function(file, line) if file and line else None
@@ -47,11 +49,29 @@ def check_source(function: PooledFunction, files: Sequence[SourceFile]) -> list[
         return []
     if not any(isinstance(part, ast.Name) and part.id == totals[0] for part in ast.walk(node)):
         return [Finding.of("no-totals", path, line, f"{function.method}: it does not use {totals[0]}")]
+    if unknown := list(_find_unknown_totals(node, totals[0])):
+        return [
+            Finding.of("function-fails", path, part.lineno, f"{function.method}: {reason}", advice)
+            for part in unknown
+            for reason, advice in [describe_unknown_total(totals[0], part.attr)]
+        ]
     finder = _RowCountFinder(node, [p.name for p in parameters if p.kind == "data"])
     return [
         Finding.of("local-result", path, part.lineno, f"{function.method}: it returns {ast.unparse(part)}")
         for part in finder.find()
     ]
+
+
+def _find_unknown_totals(function: FunctionNode, total: str) -> Iterator[ast.Attribute]:
+    """Yield the uses of an attribute that the parameter for the totals does not have."""
+    if read_bindings(function).get(total) != [None]:  # the function, or one inside it, binds the name again
+        return
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
+            continue
+        is_total = isinstance(node.value, ast.Name) and node.value.id == total
+        if is_total and not hasattr(Aggregator, node.attr) and not node.attr.startswith("_"):
+            yield node
 
 
 class _RowCountFinder:
@@ -151,7 +171,7 @@ def call_on_one_table(
         except NotSerializable as error:
             return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
         except AlgotoolsError as error:
-            return trial.explain_error(error, table)
+            return trial.explain_error(error, table, folder)
         except SystemExit:
             return Finding.of("ends-process", path, line, f"{prefix}it ends the process (SystemExit)")
         except Exception as error:
@@ -175,7 +195,7 @@ def split_rows(
     except NotSerializable as error:
         return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
     except AlgotoolsError as error:
-        return trial.explain_error(error, table)
+        return trial.explain_error(error, table, folder)
     except SystemExit:
         return Finding.of("ends-process", path, line, f"{prefix}it ends the process (SystemExit)")
     except Exception as error:

@@ -5,6 +5,7 @@ This module reads the project's files. It never imports the project's code.
 
 from __future__ import annotations
 
+import difflib
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -104,6 +105,7 @@ def check_metadata(project: ProjectFiles) -> Iterator[Finding]:
     yield from _check_package_name(project)
     yield from _check_python(project)
     yield from _check_image_name(project)
+    yield from _check_tables(project)
 
 
 def _check_entry_point(project: ProjectFiles) -> Iterator[Finding]:
@@ -196,6 +198,36 @@ def _check_image_name(project: ProjectFiles) -> Iterator[Finding]:
             return
     line = find_line(project.text, "image =") or find_line(project.text, "image", "=")
     yield Finding.of("image-name", PYPROJECT, line, reason, way_out)
+
+
+_TABLES = ("trial",)
+"""The tables under ``[tool.algotools]``."""
+
+
+def _check_tables(project: ProjectFiles) -> Iterator[Finding]:
+    """Report misspelt names of the tables of algotools, which no command reads."""
+    own = "algotools"
+    tools = {name: value for name, value in get_table(project.toml, "tool").items() if isinstance(value, dict)}
+    for name in tools:
+        if name != own and difflib.get_close_matches(name.lower(), [own, DISTRIBUTION], n=1, cutoff=0.85):
+            yield _make_table_finding(project, f"tool.{name}", f" (did you mean {own}?)")
+    for name, value in tools.get(own, {}).items():
+        if isinstance(value, dict) and name not in _TABLES:
+            close = difflib.get_close_matches(name, _TABLES, n=1)
+            hint = f" (did you mean {close[0]}?)" if close else f" (tables: {', '.join(_TABLES)})"
+            yield _make_table_finding(project, f"tool.{own}.{name}", hint)
+
+
+def _make_table_finding(project: ProjectFiles, path: str, hint: str) -> Finding:
+    lines = (find_line(project.text, text) for text in (f"[{path}]", f"[{path}.", path.rpartition(".")[2]))
+    line = next(filter(None, lines), None)
+    return Finding.of(
+        "trial-arguments",
+        PYPROJECT,
+        line,
+        f"unknown table [{path}]{hint}",
+        "Correct the name of the table, or remove the table.",
+    )
 
 
 def check_dependencies(project: ProjectFiles, *, is_installed: bool) -> Iterator[Finding]:

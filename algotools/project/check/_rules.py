@@ -6,9 +6,9 @@ All of them are plain data, because findings are sent from the child process to 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -325,6 +325,18 @@ class NotTried(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class ChosenArguments(msgspec.Struct, frozen=True, kw_only=True):
+    """The columns that the check has chosen as the arguments of a function's calls."""
+
+    method: str
+    arguments: dict[str, Any]
+
+
+def format_arguments(arguments: Mapping[str, object]) -> str:
+    """Format arguments for a message: ``column='age', by='sex'``."""
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome of a check."""
 
@@ -338,6 +350,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The number of files that were checked."""
     not_tried: tuple[NotTried, ...] = ()
     """The functions that could not be called, with the reason; empty without trial calls."""
+    chosen_arguments: tuple[ChosenArguments, ...] = ()
+    """The arguments of each function that was called without arguments of the author's own."""
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -9,7 +9,7 @@ from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.federation.configuration import Member
 from algotools.project.check._pooled import call_on_one_table, split_rows
-from algotools.project.check._rules import NotTried
+from algotools.project.check._rules import ChosenArguments, NotTried
 from algotools.project.check._trial import Outcome, Trial, plan_trial, try_function
 from algotools.project.trial import TrialTable
 
@@ -25,6 +25,9 @@ class TrialObserver(Protocol):
 
     def report(self, outcome: Outcome) -> None:
         """Report the outcome of a call."""
+
+    def note_arguments(self, chosen: ChosenArguments) -> None:
+        """Report the arguments that were chosen for the calls of a function."""
 
 
 class TrialRunner:
@@ -58,6 +61,9 @@ class TrialRunner:
         trials = [plan for plan in plans if isinstance(plan, Trial)]
         if not trials:
             return
+        for trial in trials:
+            if (chosen := trial.chosen) is not None:
+                self._observer.note_arguments(chosen)
         count = _format_count(len(trials), "function")
         names = ", ".join(trial.name for trial in trials)
         self._observer.announce(

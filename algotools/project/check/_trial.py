@@ -9,8 +9,8 @@ algorithm has a master, a result with two keys of the same text in JSON is not r
 from __future__ import annotations
 
 import difflib
+import re
 import tempfile
-import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Union
@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, NoReturn, Union
 from algotools import data
 from algotools.declare.annotations import Column
 from algotools.declare.arguments import Parameter
-from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.declare.federated import PooledFunction
+from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
 from algotools.errors import (
     AlgotoolsError,
     ArgumentsError,
@@ -33,8 +34,16 @@ from algotools.errors import (
 )
 from algotools.federation.configuration import Member
 from algotools.payload import decode_rich, encode_plain
+from algotools.project.check._exceptions import (
+    find_author_line,
+    find_message_line,
+    find_missing_name,
+    find_unread_column,
+    read_table,
+    split_message,
+)
 from algotools.project.check._messages import TrialCall
-from algotools.project.check._rules import Finding, NotTried
+from algotools.project.check._rules import ChosenArguments, Finding, NotTried, format_arguments
 from algotools.project.check._source import locate_definition
 from algotools.project.trial import FILE, HEADER, TrialTable, validate_trial
 from algotools.runtime.dispatch.perform import NodeAccess, perform
@@ -68,7 +77,7 @@ def check_trial_table(
         function = functions.get(method)
         if function is None:
             if method not in refused:
-                hint = _suggest(method, [name for name, f in functions.items() if f.derived_from is None])
+                hint = suggest_method(method, {name: f for name, f in functions.items() if f.derived_from is None})
                 yield make_finding(f"has arguments for {method!r}, which is not a method{hint}", method)
         elif function.derived_from is not None:
             reason = f"has arguments for {method}, which is derived from {function.derived_from}"
@@ -76,23 +85,31 @@ def check_trial_table(
         elif not isinstance(entry, dict):
             yield make_finding(f"has a value for {method} that is not a table of arguments", method)
         else:
-            names = [p.name for p in function.specification.arguments]
-            unknown = [name for name in entry if name not in names]
-            for name in unknown:
-                yield make_finding(
-                    f"has an argument {name!r}, which {method} does not have{_suggest(name, names)}", method, name
-                )
-            try:
-                validate_trial(function, {name: value for name, value in entry.items() if name in names})
-            except ArgumentsError as error:
-                problem = error.message.partition(" (the function takes")[0]
-                name = problem.partition(":")[0].partition("[")[0].partition(".")[0]
-                yield make_finding(f"has wrong arguments for {method}: {problem}", method, name)
+            for name, reason in _check_entry(function, entry):
+                yield make_finding(reason, method, name)
 
 
-def _suggest(name: str, names: Sequence[str]) -> str:
-    similar = difflib.get_close_matches(name, names, n=1)
-    return f" (did you mean {similar[0]!r}?)" if similar else ""
+def _check_entry(function: RegisteredFunction, entry: Mapping[str, object]) -> Iterator[tuple[str, str]]:
+    """Yield the name of each wrong argument, and the reason; a misspelt argument is not also reported as missing."""
+    arguments = function.specification.arguments
+    names = [p.name for p in arguments]
+    missing = [p.name for p in arguments if p.required and p.name not in entry]
+    values = {name: value for name, value in entry.items() if name in names}
+    for name in [name for name in entry if name not in names]:
+        close = difflib.get_close_matches(name, missing, n=1) or difflib.get_close_matches(name, names, n=1)
+        if not close and len(missing) == 1:
+            close = missing
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        yield name, f"has an argument {name!r}, which {function.method} does not have{hint}"
+        if close and close[0] in missing:
+            missing.remove(close[0])
+            values[close[0]] = entry[name]
+    try:
+        validate_trial(function, values)
+    except ArgumentsError as error:
+        problem = error.message.partition(" (the function takes")[0]
+        name = problem.partition(":")[0].partition("[")[0].partition(".")[0]
+        yield name, f"has wrong arguments for {function.method}: {problem}"
 
 
 class Trial(NamedTuple):
@@ -110,33 +127,55 @@ class Trial(NamedTuple):
         """The method of the author's function."""
         return self.function.derived_from or self.function.method
 
+    @property
+    def _total(self) -> str:
+        """The parameter for the totals; empty if the function is not a pooled function."""
+        function = self.function
+        parameters = function.declared.parameters if isinstance(function, PooledFunction) else ()
+        return next((p.name for p in parameters if p.kind == "total"), "")
+
     def explain_exception(self, error: BaseException | None, folder: str | None, prefix: str) -> Outcome:
         """Return the outcome of a call that has raised an exception of the author's code."""
-        if (finding := _find_missing_name(error, folder, prefix)) is not None:
+        if (finding := find_missing_name(error, folder, prefix, self._total)) is not None:
             return finding
+        location = find_author_line(error, folder) or locate_definition(self.function) or ("", None)
+        if (unread := find_unread_column(error, self.function, self.databases, self.arguments)) is not None:
+            return Finding.of("function-fails", *location, f"{prefix}{unread.reason}", unread.advice)
         name = type(error).__name__
         if not self.is_declared:
             return self.skip(f"it raises {name} with {self.describe_arguments()}")
-        location = _find_author_line(error, folder) or locate_definition(self.function) or ("", None)
         reason = f"{prefix}it raises {name} with the arguments in {HEADER}"
         return Finding.of("function-fails", *location, reason, "Correct the function, or the arguments in that table.")
 
-    def explain_error(self, error: AlgotoolsError, table: TrialTable) -> Outcome:
+    def explain_error(self, error: AlgotoolsError, table: TrialTable, folder: str | None = None) -> Outcome:
         """Return the outcome of a call that algotools has refused, or that has raised an error of the author's."""
         path, line = locate_definition(self.function) or ("", None)
         if isinstance(error, (ProofFailed, NodesDisagree, RoundsDisagree, TotalRefused)):
-            arguments = "" if self.is_declared else f" [{self.describe_arguments()}]"
-            return Finding.of("depends-on-split", path, line, f"{self.name}: {error.message}{arguments}")
+            if (finding := find_missing_name(error.__cause__, folder, f"{self.name}: ", self._total)) is not None:
+                return finding
+            location = find_author_line(error.__cause__, folder)
+            location = location or (path, find_message_line(error, self.function) or line)
+            refusal = split_message(error, self.function)
+            call = "" if self.is_declared else f" ({self._describe_call()})"
+            return Finding.of("depends-on-split", *location, f"{self.name}: {refusal.reason}{call}", refusal.advice)
         if self.is_declared and isinstance(error, (ArgumentsError, UnknownColumn)):
             reason = f"{HEADER} has wrong arguments for {self.name}: {error.message}"
             return Finding.of("trial-arguments", FILE, table.find_line(self.name), reason)
-        return self.skip(error.message if self.is_declared else f"{error.message} ({self.describe_arguments()})")
+        return self.skip(error.message if self.is_declared else f"{error.message} ({self._describe_call()})")
 
     def describe_arguments(self) -> str:
         """Describe the chosen arguments, for a message."""
-        if not self.arguments:
-            return "the default arguments"
-        return f"the chosen arguments {', '.join(f'{name}={value!r}' for name, value in self.arguments.items())}"
+        return f"the chosen arguments {format_arguments(self.arguments)}" if self.arguments else "the default arguments"
+
+    def _describe_call(self) -> str:
+        return f"called with {format_arguments(self.arguments) or 'the default arguments'}"
+
+    @property
+    def chosen(self) -> ChosenArguments | None:
+        """The arguments, if the check has chosen them."""
+        if self.is_declared or not self.arguments:
+            return None
+        return ChosenArguments(method=self.name, arguments=dict(self.arguments))
 
     def skip(self, reason: str) -> NotTried:
         """Return the entry for a function that cannot be tried, or not completely."""
@@ -204,33 +243,8 @@ def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: Tria
         except FunctionExited as error:
             return Finding.of("ends-process", path, line, f"{prefix}it{error.message.removeprefix(function.method)}")
         except AlgotoolsError as error:
-            return trial.explain_error(error, table)
+            return trial.explain_error(error, table, algorithm.folder)
     return None
-
-
-def _find_missing_name(cause: BaseException | None, folder: str | None, prefix: str) -> Finding | None:
-    """Return a finding if a line of the author's code uses a name or module that does not exist."""
-    if not isinstance(cause, (NameError, ImportError)) or folder is None:
-        return None
-    innermost = traceback.extract_tb(cause.__traceback__)[-1]
-    if not Path(innermost.filename).is_relative_to(folder):
-        return None
-    name = repr(cause.name) if cause.name else "something"
-    if isinstance(cause, UnboundLocalError):
-        reason = "it uses a variable before the variable has a value"
-    elif isinstance(cause, ImportError) and not isinstance(cause, ModuleNotFoundError):
-        reason = f"it imports a name that {name} does not have"
-    else:
-        reason = f"it uses {name}, which does not exist"
-    reason = f"{prefix}{reason} ({type(cause).__name__})"
-    return Finding.of("function-fails", innermost.filename, innermost.lineno, reason)
-
-
-def _find_author_line(error: BaseException | None, folder: str | None) -> tuple[str, int | None] | None:
-    """Return the innermost line of the author's code in a traceback."""
-    frames = traceback.extract_tb(error.__traceback__) if error is not None and folder is not None else []
-    own = [(frame.filename, frame.lineno) for frame in frames if Path(frame.filename).is_relative_to(folder or "")]
-    return own[-1] if own else None
 
 
 def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...] | None:
@@ -260,18 +274,45 @@ def _choose_arguments(function: RegisteredFunction, databases: Sequence[Database
         return None
     if all(p.form in data.UNREAD for p in function.specification.data):
         return None
-    columns = _read_columns(databases[0])
+    frame = read_table(databases[0])
+    columns = [] if frame is None else _sort_columns(frame)
     if len(columns) < len(required):
         return None
-    return {p.name: name if p.annotation == Column else [name] for p, name in zip(required, columns, strict=False)}
+    groups = _list_groups(required)
+    chosen: dict[str, object] = {}
+    for parameter in sorted(required, key=lambda p: p not in groups):  # other parameters can take any column
+        name = min(columns, key=lambda column: _rank_group(frame[column])) if parameter in groups else columns[0]
+        columns.remove(name)
+        chosen[parameter.name] = name if parameter.annotation == Column else [name]
+    return {p.name: chosen[p.name] for p in required}
 
 
-def _read_columns(database: Database) -> list[str]:
+_GROUPS = re.compile(r"(?:^|_)(by|groups?|sex|gender|arm|strat\w*|level|class|category|factor|treatment|site)(?:$|_)")
+"""Names of parameters for a column with groups."""
+
+_MEASURES = frozenset({"x", "y", "outcome", "value", "values", "weight", "weights", "time", "event", "score", "target"})
+"""Names of parameters for a column of numbers."""
+
+_MOST_GROUPS = 20
+
+
+def _list_groups(required: Sequence[Parameter]) -> list[Parameter]:
+    """Return the parameters for a column with groups: by their names, otherwise the second one."""
+    columns = [p for p in required if p.annotation == Column]
+    named = [p for p in columns if _GROUPS.search(p.name)]
+    return named or [p for p in columns[1:2] if p.name not in _MEASURES]
+
+
+def _rank_group(column: Any) -> int:
+    """Return a number that is low if the values of a column are probably groups."""
+    from pandas.api.types import is_numeric_dtype
+
+    has_few = 1 < column.map(str).nunique() <= _MOST_GROUPS
+    return (0 if has_few else 2) + int(is_numeric_dtype(column))
+
+
+def _sort_columns(frame: Any) -> list[str]:
     """Return the names of a table's columns, numeric columns first."""
-    try:
-        frame: Any = data.load(database, "pandas", None).value
-    except AlgotoolsError:
-        return []
     from pandas.api.types import is_numeric_dtype
 
     columns = [column for column in frame.columns if isinstance(column, str)]

@@ -69,7 +69,12 @@ def test_the_json_output_is_one_object(project: Path) -> None:
 def test_the_json_output_of_a_clean_project(project: Path) -> None:
     completed = algotools("check", str(project), "--json")
     assert completed.returncode == 0
-    assert json.loads(completed.stdout) == {"algorithm": "average", "findings": [], "not_tried": []}
+    assert json.loads(completed.stdout) == {
+        "algorithm": "average",
+        "findings": [],
+        "not_tried": [],
+        "chosen_arguments": [],
+    }
 
 
 def test_a_folder_without_a_project_is_a_finding(tmp_path: Path) -> None:

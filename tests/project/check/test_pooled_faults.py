@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from algotools.project.check import Finding, Report, check
+from algotools.project.check import RULES, Finding, Report, check
+from algotools.project.check._project import ProjectFiles, check_metadata
 
 from .conftest import add, create_project, replace
 
-HEAD = "import numpy as np\nimport pandas as pd\n"
+HEAD = "import numpy as np\nimport pandas as pd; from concurrent.futures import ThreadPoolExecutor\n"
 HEAD += "from algotools import Aggregator, Column, RunInfo, federated, rpc\n"
 
 
@@ -40,7 +41,24 @@ FAULTS: dict[str, tuple[str, str, int, str]] = {
         pooled("n = len(data.loc[data[column] > 0])\nreturn n, total.sum(data[column])"), "local-result", 8,
         "more: it returns len(data.loc[data[column] > 0])"),
     "a set": (pooled("return {total.sum(data[column])}"), "result-not-serializable", 8, "more: it returns a set"),
+    "a total that does not exist": (
+        pooled("return total.median(data[column])"), "function-fails", 8, "more: total has no method 'median'"),
     # In a call.
+    "a total that does not exist, in a helper": (
+        pooled("return compute(total, data[column])") + "\n\ndef compute(t, v):\n    return t.summ(v)\n",
+        "function-fails", 12, "more: in a trial call on north_hospital's data, total has no method 'summ'"),
+    "a column that no argument names": (
+        pooled("return total.sum(data[column][data['sex'] == 'f'])"), "function-fails", 8,
+        "more: in a trial call on north_hospital's data, it uses the column 'sex', which no argument names, so it is"),
+    "such columns after the first total": (
+        pooled("n = float(total.count(data[column]))\nreturn float(total.count(data[['sex', 'bmi']]).sum()) / n"),
+        "function-fails", 9, "it uses the columns 'sex', 'bmi', which no argument names, so they are not read"),
+    "such a column as an attribute": (
+        pooled("return total.sum(data[column][data.sex == 'f'])"), "function-fails", 8,
+        "it uses the column 'sex', which no argument names, so it is not read (AttributeError)"),
+    "such a column of Polars": (
+        pooled("return total.count(data['sex']) + total.sum(data[column])").replace("pd.DataFrame", "pl.DataFrame"),
+        "function-fails", 8, "it uses the column 'sex', which no argument names, so it is not read"),
     "an object": (pooled("total.sum(data[column])\nreturn type('Thing', (), {})()"), "result-not-serializable", 7,
                   "more: in a trial call on north_hospital's data, "),
     "an undefined name after the last total": (
@@ -52,16 +70,25 @@ FAULTS: dict[str, tuple[str, str, int, str]] = {
     # In the split test.
     "the mean of one node": (
         pooled("v = data[column].dropna()\nreturn {'ss': total.sum((v - v.mean()) ** 2)}"), "depends-on-split", 7,
-        "more: result.ss of more differs from that of one table with "),
+        "more: result.ss differs from that of one table with "),
     "the first value": (pooled("total.count(data)\nreturn data[column].max()"), "depends-on-split", 7, "more: "),
     "the levels of one node": (
         pooled("return {str(l): total.add((data.sex == l).sum()) for l in data.sex.unique()}", parameters="n: int = 1"),
-        "depends-on-split", 7, "more: "),
+        "depends-on-split", 8, "more: "),
     "one value for each row": (
-        pooled("return total.add(data[column].to_numpy()).sum()"), "depends-on-split", 7, "more: "),
+        pooled("return total.add(data[column].to_numpy()).sum()"), "depends-on-split", 8, "more: "),
+    "rows of one node that are missing at another": (
+        pooled("n = total.count(data)\nfirst = data[column].iloc[0]\nreturn float(total.sum(data[column]) / n)"),
+        "depends-on-split", 9, "more: it raises IndexError with "),
+    "the sum of a number": (
+        pooled("return total.sum(float(data[column].sum()))"), "depends-on-split", 8,
+        "more: the value of total.sum in line 8 is a float, not rows (called with column='"),
+    "a total in another thread": (
+        pooled("with ThreadPoolExecutor(1) as pool:\n    return pool.submit(lambda: total.sum(data[column])).result()"),
+        "depends-on-split", 9, "more: the total in line 9 is requested in another thread"),
     "unseeded random numbers": (
         pooled("s = float(total.add(np.random.default_rng().normal()))\nreturn s + float(total.sum(data[column]) * s)"),
-        "depends-on-split", 7, "more: "),
+        "depends-on-split", 8, "more: "),
 }  # fmt: skip
 """Name of the fault -> the code, and the rule, line and reason of its finding."""
 
@@ -118,7 +145,30 @@ def test_a_faultless_function_has_no_finding(report: Report) -> None:
 def test_a_finding_of_the_split_test_names_the_split_and_the_chosen_arguments(report: Report) -> None:
     (finding,) = get_findings(report, list(FAULTS).index("the mean of one node"))
     assert "rows)" in finding.reason
-    assert "[the chosen arguments column='" in finding.reason
+    assert "(called with column='" in finding.reason
+    assert finding.way_out == RULES["depends-on-split"].way_out
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("the first value", "Return only values that are computed from totals."),
+        ("the levels of one node", "Let a total decide, for example: if total.count(rows) > 0:"),
+        ("one value for each row", "Use total.sum, which adds up rows."),
+        ("the sum of a number", "total.add adds up values that are already reduced."),
+        ("a total in another thread", "Request totals in the function's own thread."),
+        ("a total that does not exist", "Did you mean total.quantile(values, 0.5)?"),
+        ("a total that does not exist, in a helper", "Did you mean total.sum?"),
+        ("a column that no argument names", 'Request it: data: Annotated[pd.DataFrame, Columns.of("sex")].'),
+        (
+            "such columns after the first total",
+            'Request them: data: Annotated[pd.DataFrame, Columns.of("sex", "bmi")].',
+        ),
+    ],
+)
+def test_the_advice_belongs_to_the_reason(name: str, advice: str, report: Report) -> None:
+    (finding,) = get_findings(report, list(FAULTS).index(name))
+    assert finding.way_out == advice
 
 
 def test_a_master_that_calls_a_derived_rpc(created: Path, tmp_path: Path) -> None:
@@ -190,7 +240,8 @@ def test_a_function_without_usable_arguments_is_not_tried(regression: Path) -> N
     reason = "it has required arguments; add them to [tool.algotools.trial]"
     assert f"not tried: fit ({reason})" in completed.stdout.splitlines()
     report = json.loads(run_check(regression, "--json").stdout)
-    assert report == {"algorithm": "average", "findings": [], "not_tried": [{"method": "fit", "reason": reason}]}
+    entry = {"method": "fit", "reason": reason}
+    assert report == {"algorithm": "average", "findings": [], "not_tried": [entry], "chosen_arguments": []}
 
 
 def test_the_declared_arguments_are_used(regression: Path) -> None:
@@ -204,6 +255,15 @@ def test_the_declared_arguments_are_used(regression: Path) -> None:
 
 
 WRONG = {
+    "the name of the function": (
+        "regression = { penalty = 1.0 }",
+        "has arguments for 'regression', which is not a method (the function regression has the method name 'fit')"),
+    "a misspelt argument": (
+        'fit = { outcom = "age", predictors = ["bmi"], penalty = 1.0 }',
+        "has an argument 'outcom', which fit does not have (did you mean 'outcome'?)"),
+    "another name for the only missing argument": (
+        'fit = { y = "age", predictors = ["bmi"], penalty = 1.0 }',
+        "has an argument 'y', which fit does not have (did you mean 'outcome'?)"),
     "an unknown method": (
         "fitt = { penalty = 1.0 }",
         "has arguments for 'fitt', which is not a method (did you mean 'fit'?)"),
@@ -231,6 +291,38 @@ def test_a_wrong_entry_is_a_finding_with_its_line(text: str, reason: str, regres
     (finding,) = check(regression).findings
     assert (finding.rule, finding.file, finding.line) == ("trial-arguments", "pyproject.toml", line)
     assert finding.reason.startswith(f"[tool.algotools.trial] {reason}")
+
+
+@pytest.mark.parametrize(
+    ("table", "hint"),
+    [
+        ("tool.algotools.trail", " (did you mean trial?)"),
+        ("tool.algotools.store", " (tables: trial)"),
+        ("tool.algotool", " (did you mean algotools?)"),
+        ("tool.AlgoTools", " (did you mean algotools?)"),
+        ("tool.federated-algotools", " (did you mean algotools?)"),
+    ],
+)
+@pytest.mark.parametrize("method", ["", ".trial", ".fit"])
+def test_an_unknown_table_is_a_finding_with_its_line(table: str, hint: str, method: str, regression: Path) -> None:
+    file = regression / "pyproject.toml"
+    line = len(file.read_text().splitlines()) + 2
+    add(file, f"\n[{table}{method}]\npenalty = 1.0\n")
+    (finding,) = check_metadata(ProjectFiles(regression))
+    assert (finding.rule, finding.file, finding.line) == ("trial-arguments", "pyproject.toml", line)
+    assert finding.reason == f"unknown table [{table}]{hint}"
+
+
+def test_an_inline_table_with_an_unknown_name_is_a_finding(regression: Path) -> None:
+    replace(regression / "pyproject.toml", "[tool.algotools]\n", "[tool.algotools]\ntrail = { fit = {} }\n")
+    (finding,) = check(regression, trial=False).findings
+    assert finding.reason == "unknown table [tool.algotools.trail] (did you mean trial?)"
+    assert finding.line == (regression / "pyproject.toml").read_text().splitlines().index("trail = { fit = {} }") + 1
+
+
+def test_tables_of_other_tools_have_no_finding(regression: Path) -> None:
+    add(regression / "pyproject.toml", "\n[tool.alembic]\nx = 1\n[tool.autoflake]\nx = 1\n[tool.tools]\nx = 1\n")
+    assert list(check_metadata(ProjectFiles(regression))) == []
 
 
 def test_a_wrong_entry_is_a_finding_without_trial_calls(regression: Path) -> None:
@@ -275,6 +367,35 @@ def test_an_exception_with_chosen_arguments_is_not_a_finding(created: Path, tmp_
     assert entry.method == "more"
     assert entry.reason.startswith("it raises ValueError with the chosen arguments column='")
     assert entry.reason.endswith("; add its arguments to [tool.algotools.trial]")
+
+
+CHOSEN = [
+    ("column: Column", {"column": "age"}),
+    ("column: Column, by: Column", {"column": "age", "by": "sex"}),
+    ("group: Column, column: Column", {"group": "sex", "column": "age"}),
+    ("first: Column, second: Column", {"first": "age", "second": "sex"}),
+    ("x: Column, y: Column", {"x": "age", "y": "bmi"}),
+    ("outcome: Column, predictors: list[Column]", {"outcome": "age", "predictors": ["bmi"]}),
+]
+
+
+def test_the_chosen_arguments_are_reported(created: Path, tmp_path: Path) -> None:
+    project = Path(shutil.copytree(created, tmp_path / "project"))
+    remove_trial_table(project)
+    codes = [
+        pooled("return int(total.count(data).sum())", parameters=parameters, name=f"count_{number}")
+        for number, (parameters, _) in enumerate(CHOSEN)
+    ]
+    codes.append(pooled("return int(total.count(data).sum())", parameters="n: int = 1", name="defaults"))
+    (project / "src/average/algorithm.py").write_text(HEAD + "".join(codes))
+    (project / "src/average/__init__.py").write_text("from average import algorithm\n")
+    completed = run_check(project)
+    assert completed.returncode == 0, completed.stdout
+    assert completed.stdout.splitlines()[1] == "called: count_1 with column='age', by='sex'"
+    assert completed.stdout.count("called: ") == len(CHOSEN)
+    assert json.loads(run_check(project, "--json").stdout)["chosen_arguments"] == [
+        {"method": f"count_{number}", "arguments": arguments} for number, (_, arguments) in enumerate(CHOSEN)
+    ]
 
 
 def test_a_function_that_never_finishes_after_the_last_total(regression: Path) -> None:
