@@ -241,7 +241,8 @@ def suggest_method(name: str, functions: Mapping[str, RegisteredFunction]) -> st
     """Return a hint for a message about an unknown method: the function of this name, or a similar method."""
     bare = name.removeprefix("RPC_")  # the method's prefix on v3
     for function in functions.values():
-        if function.derived_from is None and function.origin[1].rpartition(".")[2] == bare:
+        has_name = function.origin[1].rpartition(".")[2] == bare
+        if has_name and function.derived_from is None and function.method != bare:
             return f" (the function {bare} has the method name {function.method!r})"
     import difflib
 

@@ -216,7 +216,7 @@ def test_the_description_hides_the_exchange_between_master_and_rpc():
 
 def test_a_mistake_in_the_arguments_does_not_name_the_exchange():
     for part, shown in [
-        (mean.partial, "column: Column, scale: float"),
+        (mean.partial, "column: Column, [scale: float]"),
         (mean, "organizations: list[Organization] | None"),
     ]:
         with pytest.raises(Exception, match="unknown: columns; missing: column") as refused:

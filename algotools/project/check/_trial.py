@@ -98,7 +98,7 @@ def _check_entry(function: RegisteredFunction, entry: Mapping[str, object]) -> I
     for name in [name for name in entry if name not in names]:
         close = difflib.get_close_matches(name, missing, n=1) or difflib.get_close_matches(name, names, n=1)
         if not close and len(missing) == 1:
-            close = missing
+            close = [*missing]
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         yield name, f"has an argument {name!r}, which {function.method} does not have{hint}"
         if close and close[0] in missing:
