@@ -79,7 +79,7 @@ FAULTS: dict[str, tuple[str, str, int, str]] = {
         pooled("return total.add(data[column].to_numpy()).sum()"), "depends-on-split", 8, "more: "),
     "rows of one node that are missing at another": (
         pooled("n = total.count(data[column])\nv = data[column].iloc[0]\nreturn float(total.sum(data[column]) / n)"),
-        "depends-on-split", 9, "more: it raises IndexError with "),
+        "depends-on-split", 9, "more: it raises IndexError in line 9"),
     "the sum of a number": (
         pooled("return total.sum(float(data[column].sum()))"), "depends-on-split", 8,
         "more: the value of total.sum in line 8 is a float, not rows (called with column='"),
@@ -153,11 +153,8 @@ def test_a_finding_of_the_split_test_names_the_split_and_the_chosen_arguments(re
     ("name", "advice"),
     [
         ("the first value", "Return only values that are computed from totals."),
-        ("the levels of one node", "Let a total decide, for example: if total.count(rows) > 0:"),
-        (
-            "one value for each row",
-            "If a node lacks a level, use total.levels(...). If the value has one entry per row, use total.sum(...).",
-        ),
+        ("the levels of one node", "Loop over total.levels(...), or compute all groups at once with by=."),
+        ("one value for each row", "Use total.sum, which adds up rows."),
         ("the sum of a number", "total.add adds up values that are already reduced."),
         ("a total in another thread", "Request totals in the function's own thread."),
         ("a total that does not exist", "Did you mean total.quantile(values, 0.5)?"),
