@@ -9,8 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import linecache
-import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
@@ -19,8 +17,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from algotools.runtime.pooled._ghost import Ghost
-
-_PACKAGE = str(Path(__file__).parent) + os.sep
+from algotools.runtime.pooled._source import is_of_this_package, parse, read_source
 
 _MISSING = object()
 
@@ -76,7 +73,7 @@ class AuthorFrames(NamedTuple):
 def find_frames(caller: CodeType) -> AuthorFrames:
     """Return the author's frames above this package's own; *caller* is the code that called the pooled function."""
     frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 - the only function for this
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and is_of_this_package(frame):
         frame = frame.f_back
     frames: list[FrameType] = []
     while frame is not None and frame.f_code is not caller:
@@ -179,7 +176,7 @@ def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> t
     label, and its last digits depend on the processor.
     """
     # The file is a part of the cache's key, because two code objects of two files can be equal.
-    loops = [loop for loop in _find_loops(file) if loop.first_line <= line <= loop.last_line]
+    loops = [loop for loop in _find_loops(read_source(file)) if loop.first_line <= line <= loop.last_line]
     names = [_LoopName(name, _TEXTS if loop.is_while else (), True) for loop in loops for name in loop.names]
     if is_helper:
         parameters = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
@@ -189,19 +186,11 @@ def _list_loop_names(code: CodeType, file: str, line: int, is_helper: bool) -> t
     return tuple(names)
 
 
-def _find_loops(file: str) -> tuple[_Loop, ...]:
-    return _parse_loops("".join(linecache.getlines(file)))
-
-
 @functools.lru_cache(maxsize=64)
-def _parse_loops(source: str) -> tuple[_Loop, ...]:
+def _find_loops(source: str) -> tuple[_Loop, ...]:
     """Return the loops and comprehensions in a source; empty if the source is not available."""
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()
     loops = []
-    for node in ast.walk(tree):
+    for node in ast.walk(parse(source)):
         if isinstance(node, (ast.For, ast.AsyncFor)):
             last: Any = node.body[-1]
             loops.append(_Loop(node.body[0].lineno, last.end_lineno, _list_names(node.target)))

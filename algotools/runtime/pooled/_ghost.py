@@ -12,17 +12,13 @@ from __future__ import annotations
 import ast
 import dis
 import functools
-import linecache
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType, FrameType, ModuleType
 from typing import Any, NoReturn
 
-from algotools.runtime.pooled._questions import is_uncertain, parse
-
-_PACKAGE = str(Path(__file__).parent) + os.sep
+from algotools.runtime.pooled._questions import is_uncertain
+from algotools.runtime.pooled._source import is_of_this_package, parse, read_source
 
 _HARMLESS_CONTEXTS = frozenset({"errstate", "catch_warnings"})
 """Contexts that handle no exception."""
@@ -102,7 +98,7 @@ def _need(ghost: Ghost) -> NoReturn:
 def _derive(ghost: Ghost) -> Ghost:
     """Return a new ghost, because two computed values are never the same object."""
     frame: FrameType | None = sys._getframe(2)  # noqa: SLF001 - the only function for this
-    while frame is not None and not frame.f_code.co_filename.startswith(_PACKAGE):
+    while frame is not None and not is_of_this_package(frame):
         code = frame.f_code
         if is_uncertain(frame) or _handles_errors(code, code.co_filename, frame.f_lineno):
             _need(ghost)
@@ -118,7 +114,7 @@ def _reads_attribute(frame: FrameType) -> bool:
 @functools.lru_cache(maxsize=1024)
 def _handles_errors(_code: CodeType, file: str, line: int) -> bool:
     """Return whether a line is in a ``try`` with handlers, or in a ``with``."""
-    lines = _find_handled_lines("".join(linecache.getlines(file)))
+    lines = _find_handled_lines(read_source(file))
     return lines is None or any(first <= line <= last for first, last in lines)
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import linecache
 import sys
 from collections.abc import Callable, Container, Iterator, Mapping
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any
+
+from algotools.runtime.pooled._source import parse, read_source
 
 _QUESTIONS = frozenset({"type", "callable", "id", "dir", "vars"})
 """Functions that give an answer for a placeholder that would be another one for rows or a number."""
@@ -47,7 +48,7 @@ def asks_questions(function: Callable[..., Any]) -> bool:
             if file not in files and _is_of_author(file, module, inner):
                 files.add(file)
                 pending.append(vars(module))
-    source = "".join(linecache.getlines(code.co_filename))
+    source = read_source(code.co_filename)
     return _compares_by_identity(source, code.co_firstlineno) or any(map(_has_questions, files))
 
 
@@ -75,7 +76,7 @@ def _is_of_author(file: str, module: ModuleType, function: Any) -> bool:
 
 
 def _has_questions(file: str) -> bool:
-    return _find_questions("".join(linecache.getlines(file)))
+    return _find_questions(read_source(file))
 
 
 @functools.lru_cache(maxsize=64)
@@ -109,12 +110,3 @@ def _is_identity(node: ast.Compare, computed: Container[str]) -> bool:
         return False
     operands = (node.left, *node.comparators)
     return any(o.id in computed if isinstance(o, ast.Name) else not isinstance(o, ast.Constant) for o in operands)
-
-
-@functools.lru_cache(maxsize=8)
-def parse(source: str) -> ast.Module:
-    """Return the syntax tree of a source; without statements if the source is not available."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
