@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import re
 import traceback
@@ -16,34 +15,16 @@ from algotools.declare.annotations import COLUMN
 from algotools.declare.functions import RegisteredFunction
 from algotools.errors import AlgotoolsError, NodesDisagree, ProofFailed, RoundsDisagree, TotalRefused
 from algotools.project.check._rules import Finding
-from algotools.runtime.pooled.aggregator import Aggregator
+from algotools.runtime.pooled.aggregator import Aggregator, find_similar_verb, list_verbs
 from algotools.task import Database
 
 # --- Names that do not exist. ---
 
-_TOTALS = {
-    "average": "mean",
-    "avg": "mean",
-    "len": "count",
-    "max": "maximum",
-    "median": "quantile(values, 0.5)",
-    "min": "minimum",
-    "nunique": "levels",
-    "percentile": "quantile",
-    "size": "count",
-    "std": "variance",
-    "unique": "levels",
-    "value_counts": "table",
-    "var": "variance",
-}
-"""Name of a statistic in other libraries -> the total that gives it."""
-
 
 def describe_unknown_total(total: str, name: str) -> tuple[str, str]:
     """Return the reason and the advice for an attribute that the parameter *total* for the totals does not have."""
-    methods = [method for method in vars(Aggregator) if not method.startswith("_")]
-    similar = [_TOTALS[name]] if name in _TOTALS else difflib.get_close_matches(name, methods, n=1)
-    advice = f"Did you mean {total}.{similar[0]}?" if similar else f"The totals: {', '.join(sorted(methods))}."
+    similar = find_similar_verb(name)
+    advice = f"Did you mean {total}.{similar}?" if similar else f"The totals: {', '.join(list_verbs())}."
     return f"{total} has no method {name!r}", advice
 
 

@@ -23,9 +23,13 @@ SEED = 0
 
 _OTHER_NAMES = {
     "average": "mean(values)",
+    "avg": "mean(values)",
+    "len": "count(values)",
     "max": "maximum(values)",
     "median": "quantile(values, 0.5)",
     "min": "minimum(values)",
+    "nunique": "levels(values)",
+    "percentile": "quantile(values, q)",
     "size": "count(values)",
     "std": "variance(values) ** 0.5",
     "unique": "levels(values)",
@@ -61,10 +65,9 @@ class Aggregator(Injected, kind="total"):
         def __getattr__(self, name: str) -> Any:
             if name.startswith("_"):  # pickle and other libraries look for optional protocols
                 raise AttributeError(f"an aggregator has no attribute {name!r}")
-            verbs = sorted(verb for verb in vars(Aggregator) if not verb.startswith("_") and verb != "rng")
-            similar = [_OTHER_NAMES[name]] if name in _OTHER_NAMES else difflib.get_close_matches(name, verbs, n=1)
-            hint = f" (did you mean {similar[0]}?)" if similar else ""
-            raise AttributeError(f"totals have no verb {name!r}{hint}; the verbs: {', '.join(verbs)}")
+            similar = find_similar_verb(name)
+            hint = f" (did you mean {similar}?)" if similar else ""
+            raise AttributeError(f"totals have no verb {name!r}{hint}; the verbs: {', '.join(list_verbs())}")
 
     @functools.cached_property
     def rng(self) -> np.random.Generator:
@@ -265,19 +268,20 @@ class Pooled(Aggregator):
         seed: the seed of ``rng``; a task's seed is the default.
     """
 
-    def _request(
-        self,
-        operation: str,
-        reduce: Callable[[Any], Any],
-        *,
-        combine: str = "add",
-        finish: Finish = keep,
-        is_lazy: bool = False,
-    ) -> Any:
-        from algotools.runtime.pooled._combine import combine as combine_contributions
+    def _request(self, request: TotalRequest) -> Any:
+        from algotools.runtime.pooled._combine import combine
 
-        del is_lazy
-        return finish(combine_contributions(combine, [self._reduce(operation, reduce)]))
+        return request.finish(combine(request.combine, [self._reduce(request)]))
+
+
+def list_verbs() -> list[str]:
+    """Return the names of the aggregator's methods, sorted."""
+    return sorted(name for name in vars(Aggregator) if not name.startswith("_") and name != "rng")
+
+
+def find_similar_verb(name: str) -> str:
+    """Return the verb that an author probably means by another name, or a call of it; empty without a similar verb."""
+    return _OTHER_NAMES.get(name) or next(iter(difflib.get_close_matches(name, list_verbs(), n=1)), "")
 
 
 def _is_count(value: object) -> bool:
