@@ -14,9 +14,11 @@ import numpy as np
 
 from algotools.errors import TotalRefused
 from algotools.runtime.pooled._bits import to_floats
-from algotools.runtime.pooled._rows import QUANTILE_BITS
 
-_ROUNDS = -(-64 // QUANTILE_BITS)
+_BITS = 11
+"""Binary digits of a quantile that one round finds."""
+
+_ROUNDS = -(-64 // _BITS)
 
 
 def find_quantiles(count: Callable[[Any], Any], q: float | Sequence[float]) -> Any:
@@ -44,8 +46,8 @@ def _find(count: Callable[[Any], Any], probabilities: Any) -> Any:
     high = [2**63 - 1]
     ranks: Any = None
     for round_number in range(_ROUNDS):
-        width = 64 - QUANTILE_BITS * round_number
-        step = 1 << max(width - QUANTILE_BITS, 0)
+        width = 64 - _BITS * round_number
+        step = 1 << max(width - _BITS, 0)
         # Not `np.arange`: it computes its length as a float, and would lack the threshold above the largest floats.
         grids = [list(range(first + step - 1, last + 1, step)) for first, last in zip(low, high, strict=True)]
         counts = count(np.array([threshold for grid in grids for threshold in grid], dtype=np.int64))

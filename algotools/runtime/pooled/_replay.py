@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from algotools.declare.federated import PooledFunction
@@ -21,7 +22,7 @@ from algotools.runtime.pooled._ghost import Absent, Ghost
 from algotools.runtime.pooled._history import History, RoundReply
 from algotools.runtime.pooled._questions import asks_questions, is_uncertain
 from algotools.runtime.pooled._unknown import Pause, Unknown
-from algotools.runtime.pooled.aggregator import Aggregator, Finish, keep
+from algotools.runtime.pooled.aggregator import Aggregator, TotalRequest
 
 _MANY_ROWS = 10
 """Rows from which a value as long as the table is suspected to have an entry for each row; see ``RoundReply``."""
@@ -58,7 +59,8 @@ class _Replay(Aggregator):
         """Why the run cannot count, even if the author or a library has swallowed the exception."""
         self._is_reducing = False
 
-    def _locate(self, operation: str) -> CallSite:
+    def _find_frames(self) -> list[FrameType]:
+        """Return the author's frames of a request; a request that no round can repeat is refused."""
         author = find_frames(run_author.__code__)
         line = author.frames[0].f_lineno if author.frames else 0
         if not author.is_complete:
@@ -72,7 +74,10 @@ class _Replay(Aggregator):
             self._fail_with(
                 TotalRefused(f"the function that total.add calls requests a total in line {line}. Request it before")
             )
-        return make_call_site(operation, author.frames, self._history.key)
+        return author.frames
+
+    def _locate(self, operation: str, frames: list[FrameType]) -> CallSite:
+        return make_call_site(operation, frames, self._history.key)
 
     def __reduce_ex__(self, _protocol: object) -> NoReturn:
         self._fail_with(
@@ -121,31 +126,23 @@ class NodeReplay(_Replay):
                 "must take the same path in every round"
             )
 
-    def _request(
-        self,
-        operation: str,
-        reduce: Callable[[Any], Any],
-        *,
-        combine: str = "add",
-        finish: Finish = keep,
-        is_lazy: bool = False,
-    ) -> Any:
+    def _request(self, request: TotalRequest) -> Any:
         self._check_that_run_counts()
-        site = self._locate(operation)
+        site = self._locate(request.operation, self._find_frames())
         known = self._history.totals
         position, self._position = self._position, self._position + 1
         if position < len(known):
             self._compare(position, known[position].site, site)
-            is_computed = not is_lazy or position in self._unchecked
-            self.contributions.append(self._contribute(operation, reduce) if is_computed else None)
-            return finish(known[position].value)
+            is_computed = not request.is_lazy or position in self._unchecked
+            self.contributions.append(self._contribute(request) if is_computed else None)
+            return request.finish(known[position].value)
         self._omitted_levels = 0
-        contribution = self._contribute(operation, reduce)
+        contribution = self._contribute(request)
         self.reply.omitted_levels.append(self._omitted_levels)
         self.reply.sites.append(site)
-        self.reply.ways.append(combine)
+        self.reply.ways.append(request.combine)
         self.reply.contributions.append(contribution)
-        self.reply.has_entry_per_row.append(operation == "add" and self._has_entry_per_row(contribution))
+        self.reply.has_entry_per_row.append(request.operation == "add" and self._has_entry_per_row(contribution))
         return Unknown(site.line, self._note_pause)
 
     def _check_that_run_counts(self) -> None:
@@ -158,11 +155,11 @@ class NodeReplay(_Replay):
         if self.has_paused:
             self._pause()
 
-    def _contribute(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
+    def _contribute(self, request: TotalRequest) -> Any:
         self._is_reducing = True
         draws = self._read_draws()
         try:
-            contribution = self._reduce(operation, reduce)
+            contribution = self._reduce(request)
         except TotalRefused:
             self._check_that_run_counts()  # a value that contains an unknown total is not refused
             raise
@@ -232,18 +229,10 @@ class RowlessReplay(_Replay):
     def _fail(self) -> None:
         self.has_failed = True
 
-    def _request(
-        self,
-        operation: str,
-        reduce: Callable[[Any], Any],
-        *,
-        combine: str = "add",
-        finish: Finish = keep,
-        is_lazy: bool = False,
-    ) -> Any:
-        del reduce, combine, is_lazy
-        site = self._locate(operation)
-        if any(is_uncertain(frame) for frame in find_frames(run_author.__code__).frames if not is_library(frame)):
+    def _request(self, request: TotalRequest) -> Any:
+        frames = self._find_frames()
+        site = self._locate(request.operation, frames)
+        if any(is_uncertain(frame) for frame in frames if not is_library(frame)):
             self._fail()
         position, self._position = self._position, self._position + 1
         known = self._history.totals
@@ -251,7 +240,7 @@ class RowlessReplay(_Replay):
             self._fail()
             raise Absent("the function needs a total of the next round")
         # The history is the next round's request, and the function may change a total in place.
-        return finish(copy.deepcopy(known[position].value))
+        return request.finish(copy.deepcopy(known[position].value))
 
     def has_used_all(self) -> bool:
         """Return whether the function has requested every total of the history."""

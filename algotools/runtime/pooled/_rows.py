@@ -17,10 +17,6 @@ from algotools.runtime.pooled._bits import to_ordered_integers
 from algotools.runtime.pooled._labels import sort_labels
 from algotools.runtime.pooled._unknown import Unknown
 
-QUANTILE_BITS = 11
-"""Binary digits of a quantile that one round finds."""
-
-
 _NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
 """Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
 

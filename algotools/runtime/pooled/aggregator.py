@@ -6,7 +6,7 @@ import difflib
 import functools
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from algotools.declare.annotations import Injected
 from algotools.errors import TotalRefused
@@ -45,6 +45,20 @@ Finish = Callable[[Any], Any]
 def keep(value: Any) -> Any:
     """Return the combined contributions unchanged."""
     return value
+
+
+class TotalRequest(NamedTuple):
+    """A request for a total."""
+
+    operation: str
+    """The name of the aggregator's method."""
+    reduce: Callable[[Any], Any]
+    """Computes this node's contribution with the module ``_rows``."""
+    combine: str = "add"
+    """How contributions are combined; see ``combine``."""
+    finish: Finish = keep
+    is_lazy: bool = False
+    """Whether a contribution is not computed again if the total is known."""
 
 
 class Aggregator(Injected, kind="total"):
@@ -98,7 +112,7 @@ class Aggregator(Injected, kind="total"):
         Raises:
             TotalRefused: the values are not rows of numbers.
         """
-        return self._request("sum", lambda rows: rows.sum_rows(values, by, levels))
+        return self._request(TotalRequest("sum", lambda rows: rows.sum_rows(values, by, levels)))
 
     @overload
     def count(self, values: Any, /, by: None = None, levels: None = None) -> int: ...
@@ -106,7 +120,7 @@ class Aggregator(Injected, kind="total"):
     def count(self, values: Any, /, by: Any, levels: Sequence[Any] | None = None) -> pd.Series[Any]: ...
     def count(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
         """Return the number of values that are not missing; the arguments are those of ``sum``."""
-        return self._request("count", lambda rows: rows.count_rows(values, by, levels))
+        return self._request(TotalRequest("count", lambda rows: rows.count_rows(values, by, levels)))
 
     def cross_product(self, x: Any, y: Any = None, /, weights: Any = None) -> Any:
         """Return x' W y as an array.
@@ -116,7 +130,7 @@ class Aggregator(Injected, kind="total"):
             y: rows, n or n x q; default: x.
             weights: n numbers; default: 1 for each row.
         """
-        return self._request("cross_product", lambda rows: rows.multiply_rows(x, y, weights))
+        return self._request(TotalRequest("cross_product", lambda rows: rows.multiply_rows(x, y, weights)))
 
     @overload
     def add(self, value: Callable[[], T], /, *, records: int | None = None) -> T: ...
@@ -138,30 +152,36 @@ class Aggregator(Injected, kind="total"):
         if records is not None and (isinstance(records, bool) or not _is_count(records)):
             self._refuse("add", "has records= that is not a whole number of records")
         return self._request(
-            "add", lambda rows: rows.check_reduced(value() if callable(value) else value), is_lazy=callable(value)
+            TotalRequest(
+                "add", lambda rows: rows.check_reduced(value() if callable(value) else value), is_lazy=callable(value)
+            )
         )
 
     def minimum(self, values: Any, /) -> Any:
         """Return the smallest value over all rows; NaN without rows. It is the value of one record."""
-        return self._request("minimum", lambda rows: rows.find_extreme(values, "min"), combine="minimum")
+        return self._request(TotalRequest("minimum", lambda rows: rows.find_extreme(values, "min"), combine="minimum"))
 
     def maximum(self, values: Any, /) -> Any:
         """Return the largest value over all rows; NaN without rows. It is the value of one record."""
-        return self._request("maximum", lambda rows: rows.find_extreme(values, "max"), combine="maximum")
+        return self._request(TotalRequest("maximum", lambda rows: rows.find_extreme(values, "max"), combine="maximum"))
 
     def levels(self, values: Any, /) -> list[Any]:
         """Return the distinct values of a column, sorted. A node omits values of fewer than 3 of its records."""
-        return list(self._request("levels", lambda rows: self._list_levels(rows, values), combine="union"))
+        return list(
+            self._request(TotalRequest("levels", lambda rows: self._list_levels(rows, values), combine="union"))
+        )
 
     def mean(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
         """Return the mean of the values that are not missing; NaN without rows. The arguments are those of ``sum``."""
         return self._request(
-            "mean",
-            lambda rows: {
-                "sum": rows.sum_rows(rows.drop_nan(values), by, levels),
-                "count": rows.count_rows(values, by, levels),
-            },
-            finish=lambda total: _divide(total["sum"], total["count"]),
+            TotalRequest(
+                "mean",
+                lambda rows: {
+                    "sum": rows.sum_rows(rows.drop_nan(values), by, levels),
+                    "count": rows.count_rows(values, by, levels),
+                },
+                finish=lambda total: _divide(total["sum"], total["count"]),
+            )
         )
 
     def variance(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None, *, ddof: int = 1) -> Any:
@@ -177,7 +197,7 @@ class Aggregator(Injected, kind="total"):
         def reduce(rows: Any) -> Any:
             return rows.sum_powers(values, 2) if by is None else rows.sum_powers_by_group(values, 2, by, levels)
 
-        return self._request("variance", reduce, combine="merge", finish=finish)
+        return self._request(TotalRequest("variance", reduce, combine="merge", finish=finish))
 
     def moments(self, values: Any, order: int, /) -> list[Any]:
         """Return the mean, and the central moments 2 to *order*, each divided by n (as ``scipy.stats.moment``)."""
@@ -189,23 +209,25 @@ class Aggregator(Injected, kind="total"):
             return [_divide(mean * count, count), *(_divide(total, count) for total in sums)]
 
         moments: list[Any] = self._request(
-            "moments", lambda rows: rows.sum_powers(values, order), combine="merge", finish=finish
+            TotalRequest("moments", lambda rows: rows.sum_powers(values, order), combine="merge", finish=finish)
         )
         return moments
 
     def table(self, a: Any, b: Any = None, /) -> Any:
         """Return the number of rows of each level: a Series for one column, a cross table for two columns."""
         if b is None:
-            return self._request("table", lambda rows: rows.count_levels(a))
+            return self._request(TotalRequest("table", lambda rows: rows.count_levels(a)))
         return self._request(
-            "table",
-            lambda rows: rows.count_levels(a, b),
-            finish=lambda counts: counts.unstack(fill_value=0),  # noqa: PD010 - the counts are not a long table
+            TotalRequest(
+                "table",
+                lambda rows: rows.count_levels(a, b),
+                finish=lambda counts: counts.unstack(fill_value=0),  # noqa: PD010 - the counts are not a long table
+            )
         )
 
     def histogram(self, values: Any, edges: Any, /) -> Any:
         """Return the number of values in each bin; the last bin contains its right edge (as ``numpy.histogram``)."""
-        return self._request("histogram", lambda rows: rows.count_bins(values, edges))
+        return self._request(TotalRequest("histogram", lambda rows: rows.count_bins(values, edges)))
 
     def quantile(self, values: Any, q: float | Sequence[float], /) -> Any:
         """Return quantiles of all values, interpolated linearly (as ``numpy.quantile``); NaN without rows.
@@ -215,34 +237,18 @@ class Aggregator(Injected, kind="total"):
         from algotools.runtime.pooled._quantile import find_quantiles
 
         def count(thresholds: Any) -> Any:
-            return self._request("quantile", lambda rows: rows.count_below(values, thresholds))
+            return self._request(TotalRequest("quantile", lambda rows: rows.count_below(values, thresholds)))
 
         return find_quantiles(count, q)
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
         return list(rows.list_levels(values, 1)[0])
 
-    def _request(
-        self,
-        operation: str,
-        reduce: Callable[[Any], Any],
-        *,
-        combine: str = "add",
-        finish: Finish = keep,
-        is_lazy: bool = False,
-    ) -> Any:
-        """Return a total, or its placeholder.
-
-        Args:
-            operation: the name of the method.
-            reduce: computes this node's contribution with the module ``_rows``.
-            combine: how contributions are combined; see ``combine``.
-            finish: computes the value for the author from the combined contributions.
-            is_lazy: whether a contribution is not computed again if the total is known.
-        """
+    def _request(self, request: TotalRequest) -> Any:
+        """Return a total, or its placeholder."""
         raise NotImplementedError
 
-    def _reduce(self, operation: str, reduce: Callable[[Any], Any]) -> Any:
+    def _reduce(self, request: TotalRequest) -> Any:
         """Return this node's contribution.
 
         Raises:
@@ -251,9 +257,9 @@ class Aggregator(Injected, kind="total"):
         from algotools.runtime.pooled import _rows
 
         try:
-            return reduce(_rows)
+            return request.reduce(_rows)
         except _rows.RowsRefused as refused:
-            self._refuse(operation, str(refused))
+            self._refuse(request.operation, str(refused))
 
     def _refuse(self, operation: str, reason: str) -> Any:
         """Raise ``TotalRefused`` for a value; *reason* follows the words "the value of total.sum in line 5"."""

@@ -199,8 +199,8 @@ def compute(
     history = History(task, attempt)
     number = 0
     while True:
-        replies = ask(history)
         number += 1
+        replies = ask(history)
         for name, reply in replies:
             if reply.fault is not None:
                 raise CODES[reply.fault[0]](f"{reply.fault[1]} (at {name})")

@@ -24,7 +24,7 @@ from algotools.errors import TotalRefused
 from algotools.payload import decode_rich, encode_rich
 from algotools.runtime.pooled import _rows
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
-from algotools.runtime.pooled.aggregator import Aggregator, keep
+from algotools.runtime.pooled.aggregator import Aggregator, TotalRequest
 
 from ...conftest import examples
 
@@ -49,9 +49,9 @@ class AtNodes(Aggregator):
             )
         return self.result
 
-    def _request(self, operation: str, reduce: Any, *, combine: str = "add", finish: Any = keep, **_: Any) -> Any:
-        self.contributions.append(decode_rich(encode_rich(self._reduce(operation, reduce))))
-        return finish(add_up(combine, self.contributions))
+    def _request(self, request: TotalRequest) -> Any:
+        self.contributions.append(decode_rich(encode_rich(self._reduce(request))))
+        return request.finish(add_up(request.combine, self.contributions))
 
 
 def add_up(way: str, contributions: Sequence[Any]) -> Any:
@@ -125,10 +125,10 @@ def test_quantiles_equal_those_of_numpy_to_the_last_bit(values: list[float], cut
     array = np.array(values)
 
     class Counting(AtNodes):
-        def _request(self, operation: str, reduce: Any, **_: Any) -> Any:
+        def _request(self, request: TotalRequest) -> Any:
             counts = []
             for part in cut(array, cuts).parts:
-                thresholds = reduce(Recorder())
+                thresholds = request.reduce(Recorder())
                 counts.append(_rows.count_below(part, thresholds))
             return combine("add", counts)
 
