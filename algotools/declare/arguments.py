@@ -15,6 +15,8 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from algotools import data
+from algotools.data.reading import Loaded
 from algotools.declare._arrays import ArrayRefused, describe_schema, encode_array, is_array_type
 from algotools.declare._bounds import BoundsRefused, explain_bounds, translate_bounds
 from algotools.declare._conversion import convert_argument
@@ -52,6 +54,23 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     columns: Columns = Columns(())
     is_hidden: bool = False
     """Whether the argument belongs to the exchange between a master and its rpc, so that no list shows it."""
+
+    def load(
+        self, database: Database, names: Sequence[str], stack: contextlib.ExitStack, *, all_columns: bool = False
+    ) -> Loaded:
+        """Return the data for this parameter, with the columns that arguments and the annotation name.
+
+        Args:
+            database: the parameter's database.
+            names: the columns that arguments name.
+            stack: see ``data.load``.
+            all_columns: whether every column is read.
+
+        Raises:
+            AlgotoolsError: see ``data.load``.
+        """
+        selection = None if all_columns else self.columns.select(names)
+        return data.load(database, self.form, selection, stack, (*names, *(self.columns.names or ())))
 
 
 class Specification(msgspec.Struct, frozen=True):

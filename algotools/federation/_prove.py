@@ -205,9 +205,7 @@ class _Bench:
         encoded = json.loads(encode_arguments(specification.pack(arguments, function.method), function.method))
         self.function = function
         self.arguments = specification.validate((), encoded)
-        names = specification.find_marked(self.arguments, COLUMN)
-        self._columns = {p.name: p.columns.select(names) for p in function.declared.data}
-        self._names = names
+        self._names = specification.find_marked(self.arguments, COLUMN)
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._number = 0
@@ -283,8 +281,7 @@ class _Bench:
             add_frame(tables[parameter.name], path)
             stack.callback(_remove_frame, path)
             database = Database(label=parameter.label or "default", uri=str(path), type="frame")
-            wanted = (*self._names, *(parameter.columns.names or ()))
-            loaded = data.load(database, parameter.form, self._columns[parameter.name], stack, wanted)
+            loaded = parameter.load(database, self._names, stack)
             values[parameter.name] = loaded.value
             columns = list(map(str, loaded.columns or ()))
             _check_columns(parameter.columns.names or (), columns)
@@ -294,8 +291,11 @@ class _Bench:
 
     def list_unread_columns(self, tables: Rows) -> list[str]:
         """Return the columns that the function does not receive, because it names other columns."""
-        selections = {name: columns for name, columns in self._columns.items() if columns is not None}
-        return [str(c) for name, columns in selections.items() for c in tables[name].columns if str(c) not in columns]
+        unread: list[str] = []
+        for parameter in self.function.declared.data:
+            if (selection := parameter.columns.select(self._names)) is not None:
+                unread += [name for name in map(str, tables[parameter.name].columns) if name not in selection]
+        return unread
 
 
 def _check_columns(names: Iterable[str], existing: Sequence[str]) -> None:

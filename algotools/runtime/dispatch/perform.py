@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from algotools import data
 from algotools.data.names import differs_only_in_case
 from algotools.data.reading import Loaded, check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
@@ -236,11 +235,7 @@ def _load_data(
     all_columns: bool,
 ) -> dict[str, object]:
     """Return the data of each parameter; *columns* are named by arguments, and each may be in any of the tables."""
-    selections = {p.name: None if all_columns else p.columns.select(columns) for p in parameters}
-    loaded = {
-        p.name: data.load(databases[p.name], p.form, selections[p.name], stack, (*columns, *(p.columns.names or ())))
-        for p in parameters
-    }
+    loaded = {p.name: p.load(databases[p.name], columns, stack, all_columns=all_columns) for p in parameters}
     tables = [p for p in parameters if loaded[p.name].columns is not None]
     for parameter in tables:
         _check_columns(parameter.columns.names or (), [parameter], loaded, databases)
