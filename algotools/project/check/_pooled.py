@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from algotools.federation.imports import SourceFile
 from algotools.payload import encode_plain, encode_rich
 from algotools.project.check._exceptions import describe_unknown_total
 from algotools.project.check._messages import TrialCall
-from algotools.project.check._rules import Finding
+from algotools.project.check._rules import Finding, NotTried
 from algotools.project.check._source import FunctionNode, find_function, locate_definition, read_bindings, walk_body
 from algotools.project.check._trial import IDENTITY, Outcome, Trial, choose_databases
 from algotools.project.trial import TrialTable
@@ -143,19 +143,15 @@ def call_on_one_table(
     from algotools.runtime.pooled import Pooled
     from algotools.runtime.pooled.rounds import find_total, run_author
 
-    path, line = locate_definition(function) or ("", None)
-    prefix = TrialCall(trial.name, member.name, path, line).prefix
-    specification = function.partial.specification
-    with ExitStack() as stack:
-        temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-")))
-        try:
+    def call() -> None:
+        specification = function.partial.specification
+        with ExitStack() as stack:
+            temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-")))
             values: dict[str, Any] = specification.validate((), trial.arguments)
             names = specification.find_marked(values, COLUMN)
             for parameter in specification.data:
                 database = (_assign(trial, member) or {})[parameter.name]
-                columns = parameter.columns.select(names)
-                wanted = (*names, *(parameter.columns.names or ()))
-                values[parameter.name] = data.load(database, parameter.form, columns, stack, wanted).value
+                values[parameter.name] = parameter.load(database, names, stack).value
             info = RunInfo(
                 task_id=IDENTITY.task_id,
                 node_id=IDENTITY.node_id,
@@ -168,30 +164,35 @@ def call_on_one_table(
             result = run_author(function, {**values, find_total(function): Pooled()})
             encode_plain(result, function.collect_literals())
             encode_rich(result, function.collect_literals())
-        except NotSerializable as error:
-            return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
-        except AlgotoolsError as error:
-            return trial.explain_error(error, table, folder)
-        except SystemExit:
-            return Finding.of("ends-process", path, line, f"{prefix}it ends the process (SystemExit)")
-        except Exception as error:
-            return trial.explain_exception(error, folder, prefix)
-    return None
+
+    return _explain(call, trial, member.name, folder, table)
 
 
 def split_rows(
     function: PooledFunction, trial: Trial, members: Sequence[Member], folder: str | None, table: TrialTable
 ) -> Outcome:
     """Compare the results of a pooled function over splits of the rows of all organizations."""
-    path, line = locate_definition(function) or ("", None)
-    prefix = TrialCall(trial.name, "", path, line).prefix
     if any(p.form in data.UNREAD for p in function.declared.data):
         return trial.skip("the split test needs tables, but the function takes a database")
-    try:
+
+    def call() -> NotTried | None:
         tables = _read_all_rows(trial, members)
         if tables is None:
             return trial.skip("an organization has no table of at most 20 MB for the split test")
         Federation.prove(function, tables, arguments=trial.arguments)
+        return None
+
+    return _explain(call, trial, "", folder, table)
+
+
+def _explain(
+    call: Callable[[], NotTried | None], trial: Trial, member: str, folder: str | None, table: TrialTable
+) -> Outcome:
+    """Perform a call in this process, and return the finding of its error; otherwise what it returns."""
+    path, line = locate_definition(trial.function) or ("", None)
+    prefix = TrialCall(trial.name, member, path, line).prefix
+    try:
+        return call()
     except NotSerializable as error:
         return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
     except AlgotoolsError as error:
@@ -200,7 +201,6 @@ def split_rows(
         return Finding.of("ends-process", path, line, f"{prefix}it ends the process (SystemExit)")
     except Exception as error:
         return trial.explain_exception(error, folder, prefix)
-    return None
 
 
 def _read_all_rows(trial: Trial, members: Sequence[Member]) -> dict[str, Any] | None:
