@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from algotools.cli._describe import make_printable, print_json, show_functions
+from algotools.runtime.logs import format_count
 
 # Each command imports `algotools.image` when it runs, because importing the docker package is slow.
 if TYPE_CHECKING:
@@ -241,7 +242,7 @@ def _list_facts(image: ImageInfo) -> dict[str, str]:
         "platform": image.platform,
         "platforms": ", ".join(image.platforms),
         "created": image.created or "",
-        "size": f"{image.size / 1e6:.1f} MB {unpacked}, {image.layers} layer{'' if image.layers == 1 else 's'}",
+        "size": f"{image.size / 1e6:.1f} MB {unpacked}, {format_count(image.layers, 'layer')}",
         "user": image.user or "root",
         "runs": " ".join((*image.entrypoint, *image.command)),
         "licences": image.licenses or "",

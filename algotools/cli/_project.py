@@ -17,6 +17,7 @@ from algotools.cli._describe import ALGORITHM_HELP, make_printable, print_json
 from algotools.cli._run import parse_timeout
 from algotools.errors import CheckFailed, ScaffoldError
 from algotools.project import scaffold
+from algotools.runtime.logs import format_count
 
 if TYPE_CHECKING:
     from algotools.project.check import Report
@@ -176,7 +177,7 @@ def check(
     else:
         _show_report(report)
     if report.findings:
-        raise CheckFailed(_format_count(len(report.findings), "finding"))
+        raise CheckFailed(format_count(len(report.findings), "finding"))
 
 
 def _note(text: str) -> None:
@@ -237,8 +238,8 @@ def _show_report(report: Report) -> None:
     for call in report.chosen_arguments:
         text = f"called: {call.method} with {format_arguments(call.arguments)}"
         console.print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
-    number = _format_count(len(report.findings), "finding") if report.findings else "no findings"
-    extent = f"{_format_count(report.functions, 'function')} and {_format_count(report.files, 'file')}"
+    number = format_count(len(report.findings), "finding") if report.findings else "no findings"
+    extent = f"{format_count(report.functions, 'function')} and {format_count(report.files, 'file')}"
     console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)
 
 
@@ -246,7 +247,3 @@ _FIRST_STATUS = 2.0
 """Seconds after which a terminal shows the current step."""
 _FIRST_LINE = 5.0
 """Seconds after which the first line is written if standard error is not a terminal; each further line takes twice."""
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

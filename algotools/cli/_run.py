@@ -23,6 +23,7 @@ from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract import Request, get_contract
 from algotools.runtime.contract import ContractChoice
+from algotools.runtime.logs import format_count
 from algotools.task import Database
 
 
@@ -214,8 +215,7 @@ def run(
             show_results(overview, results_stream, as_json=as_json, arguments=passed)
             number_failed = sum(overview.get_failure(run) is not None for run in overview.task.runs)
     if number_failed:
-        count = len(overview.task.runs)
-        raise RunsFailed(f"{number_failed} of {count} run{'' if count == 1 else 's'} failed")
+        raise RunsFailed(f"{number_failed} of {format_count(len(overview.task.runs), 'run')} failed")
 
 
 class _StopRequest:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Union
 from algotools.errors import Failure, FederationError, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.client import DecoratedFunction, unknown_organizations_message
-from algotools.runtime.logs import read_failure
+from algotools.runtime.logs import format_count, read_failure
 from algotools.task import Database
 
 Members = Union[int, str, Iterable[Union[int, str]]]
@@ -174,7 +174,7 @@ def make_runs_failed(
     def join_names(ids: Iterable[int]) -> str:
         return ", ".join(format_organization(id_, names) for id_ in dict.fromkeys(ids))
 
-    head = f"{method} failed at {len(failures)} of {count} organization{'' if count == 1 else 's'}"
+    head = f"{method} failed at {len(failures)} of {format_count(count, 'organization')}"
     message = "\n".join([head, *(f"  {join_names(ids)}: {reason}" for reason, ids in by_reason.items())])
     detail = "\n\n".join(f"{join_names(ids)}:\n{text}" for text, ids in by_detail.items())
     return RunsFailed(message, detail=detail, failures=failures)

@@ -107,6 +107,11 @@ def format_failure(failure: Failure) -> str:
     return _FAILURE + escape_unprintable(json.dumps(content, ensure_ascii=False), json.dumps)
 
 
+def format_count(number: int, noun: str) -> str:
+    """Format a number of things for a message: ``1 round``, ``2 rounds``."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def escape_unprintable(text: str, quote: Callable[[str], str] = repr) -> str:
     """Return the text with characters escaped that would end the line or control a terminal."""
     return "".join(c if c.isprintable() else quote(c)[1:-1] for c in text)

@@ -12,6 +12,7 @@ from algotools.project.check._pooled import call_on_one_table, split_rows
 from algotools.project.check._rules import ChosenArguments, NotTried
 from algotools.project.check._trial import Outcome, Trial, plan_trial, try_function
 from algotools.project.trial import TrialTable
+from algotools.runtime.logs import format_count
 
 
 class TrialObserver(Protocol):
@@ -64,7 +65,7 @@ class TrialRunner:
         for trial in trials:
             if (chosen := trial.chosen) is not None:
                 self._observer.note_arguments(chosen)
-        count = _format_count(len(trials), "function")
+        count = format_count(len(trials), "function")
         names = ", ".join(trial.name for trial in trials)
         self._observer.announce(
             f"calls {count} on {self._members[0].name}'s data: {names}; --no-trial leaves the calls out"
@@ -72,7 +73,7 @@ class TrialRunner:
         pooled = [(trial, function) for trial in trials if (function := self._call(trial)) is not None]
         if not pooled:
             return
-        count = _format_count(len(self._members), "organization")
+        count = format_count(len(self._members), "organization")
         names = ", ".join(trial.name for trial, _ in pooled)
         self._observer.announce(f"splits the rows of {count} in many ways, and compares the results of {names}")
         for trial, function in pooled:
@@ -100,7 +101,3 @@ class TrialRunner:
         outcome = call()
         self._observer.report(outcome)
         return outcome is None
-
-
-def _format_count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -35,7 +35,7 @@ from algotools.runtime.client._limits import Limits
 from algotools.runtime.client._polling import Pace
 from algotools.runtime.client._runs import SubtaskRuns
 from algotools.runtime.client.connection import RunState
-from algotools.runtime.logs import read_failure
+from algotools.runtime.logs import format_count, read_failure
 
 PAUSE_PER_REQUEST_TIME = 3.0
 """Lower limit of the pause between two polls, as a multiple of the time that the last poll took."""
@@ -336,8 +336,8 @@ class Results(Sequence[Any]):
             if organization in self._failures:
                 by_reason.setdefault(self._failures[organization], []).append(organization)
         reasons = "; ".join(f"{self._join(failed, math.inf)}: {reason}" for reason, failed in by_reason.items())
-        organizations = "organization" if len(self._names) == 1 else "organizations"
-        message = f"{len(self._failures)} of {len(self._names)} {organizations} failed: {reasons}"
+        total = format_count(len(self._names), "organization")
+        message = f"{len(self._failures)} of {total} failed: {reasons}"
         if len(self._values) < (math.inf if self._limits.quorum is None else self._limits.quorum):
             unfinished = [o for o in self._list_pending() if o not in self._completed]
             if unfinished and not self._is_settled:

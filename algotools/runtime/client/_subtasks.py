@@ -16,7 +16,7 @@ from algotools.runtime.client._polling import Pace
 from algotools.runtime.client._results import Results
 from algotools.runtime.client._runs import SubtaskRuns
 from algotools.runtime.client.connection import Connection, Item
-from algotools.runtime.logs import log
+from algotools.runtime.logs import format_count, log
 
 FindNames = Callable[[str], Sequence[str]]
 """A function: an rpc's method -> the names of the arguments that the rpc takes by position."""
@@ -168,8 +168,8 @@ class Subtasks:
 
         task = self.connection.create_task(method, arguments, name, description)
         self._pace.count_request(time.monotonic())
-        count = len(self.organizations)
-        self.log(f"sent {method} to {len(arguments)} of {count} organization{'' if count == 1 else 's'}")
+        total = format_count(len(self.organizations), "organization")
+        self.log(f"sent {method} to {len(arguments)} of {total}")
         names = self._find_names(arguments)
         self._sent[task["id"]] = _Sent(method, names, self._make_runs(task["id"], method, names, send_again))
         return task, self.get_results(task["id"], limits)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from algotools.declare.federated import CLIENT, ORGANIZATIONS, REQUEST, RUN, PooledFunction
 from algotools.errors import CODES, NodesDisagree, RoundsDisagree, TotalRefused
 from algotools.runtime.client import AlgorithmClient
-from algotools.runtime.logs import log
+from algotools.runtime.logs import format_count, log
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
@@ -108,10 +108,9 @@ def _perform_master(function: PooledFunction, values: dict[str, Any]) -> Any:
     remaining = list(dict.fromkeys(client.recipients if organizations is None else organizations))
     minimum = function.pooling.minimum_organizations
     if len(remaining) < minimum:
-        has = "1 organization" if len(remaining) == 1 else f"{len(remaining)} organizations"
         raise TotalRefused(
-            f"the task has {has}, but totals need at least {minimum} (minimum_organizations={minimum}). Send the task "
-            f"to more organizations, or name them in {ORGANIZATIONS}="
+            f"the task has {format_count(len(remaining), 'organization')}, but totals need at least {minimum} "
+            f"(minimum_organizations={minimum}). Send the task to more organizations, or name them in {ORGANIZATIONS}="
         )
     return _compute_with_restarts(function, values, client, remaining, attempt=1)
 
@@ -131,8 +130,7 @@ def _compute_with_restarts(
             name = client.organizations.get(organization, str(organization))
             names_by_reason.setdefault(failures[organization], []).append(name)
     reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in names_by_reason.items())
-    count = "1 organization" if len(remaining) == 1 else f"{len(remaining)} organizations"
-    log(f"starting again with {count}, without {reasons}")
+    log(f"starting again with {format_count(len(remaining), 'organization')}, without {reasons}")
     return _compute_with_restarts(function, values, client, remaining, attempt + 1)
 
 
@@ -207,7 +205,7 @@ def compute(
         if all(reply.is_finished for _, reply in replies):
             return _compare_results(replies, function)
         totals = _combine_replies(replies)
-        log(f"round {number}: {len(totals)} {'total' if len(totals) == 1 else 'totals'}")
+        log(f"round {number}: {format_count(len(totals), 'total')}")
         for position in range(len(totals)):
             _report_omitted_levels(replies, position)
         if number in _ROUNDS_TO_WARN:
@@ -221,7 +219,7 @@ def _report_omitted_levels(replies: Sequence[NodeReply], position: int) -> None:
     """Log how many levels nodes have omitted, because the researcher cannot see this in the total."""
     counts = {name: reply.omitted_levels[position] for name, reply in replies if reply.omitted_levels[position]}
     if counts:
-        omitted = [f"{name} left out {count} {'level' if count == 1 else 'levels'}" for name, count in counts.items()]
+        omitted = [f"{name} left out {format_count(count, 'level')}" for name, count in counts.items()]
         log(
             f"levels in {replies[0].reply.sites[position].place}: {', '.join(omitted)} with fewer than "
             f"{MINIMUM_RECORDS} records; their rows still count in other totals. To leave the rows out, keep only rows "
