@@ -32,7 +32,7 @@ from typing import NoReturn, Union
 import msgspec
 
 from algotools.declare import locate
-from algotools.federation.imports import list_files, read_imports
+from algotools.federation.imports import Import, list_files, read_imports
 from algotools.runtime import contract, lifetime
 from algotools.runtime.dispatch import limits
 from algotools.runtime.dispatch.messages import receive, send, wait_readable
@@ -241,11 +241,15 @@ def _kill_group(pid: int) -> None:
 
 
 def import_dependencies(location: locate.Location) -> None:
-    """Import the modules outside the algorithm's package that its source imports."""
+    """Import the modules outside the algorithm's package that its source imports, and those of pooled functions."""
     package = location.module.partition(".")[0]
     if location.root is not None:
         sys.path.insert(0, str(location.root))
-    for name in _list_foreign_imports(package):
+    imports = _list_foreign_imports(package)
+    modules = sorted({imported.module for imported in imports if not imported.may_be_attribute})
+    if any(imported.module == "algotools.federated" for imported in imports):
+        modules.append("algotools.runtime.pooled.rounds")  # each worker would need 25 ms for it
+    for name in modules:
         with contextlib.suppress(Exception):  # the run imports it again, and reports the error
             importlib.import_module(name)
 
@@ -261,15 +265,15 @@ def initialize_pandas() -> None:
     frame.loc[:, [True, False]]
 
 
-def _list_foreign_imports(package: str) -> list[str]:
-    """Return the sorted names of the modules outside ``package`` that its source imports."""
+def _list_foreign_imports(package: str) -> list[Import]:
+    """Return the imports of modules outside ``package`` in its source."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         return []
     roots = [Path(folder).parent for folder in spec.submodule_search_locations or [spec.origin]]
     files = [file for root in roots for file in list_files(root, package)]
-    imports = [imported for file in files for imported in read_imports(file) if not imported.may_be_attribute]
-    return sorted({i.module for i in imports if i.module and i.module.partition(".")[0] != package})
+    imports = [imported for file in files for imported in read_imports(file)]
+    return [i for i in imports if i.module and i.module.partition(".")[0] != package]
 
 
 def main() -> NoReturn:
@@ -283,8 +287,7 @@ def main() -> NoReturn:
     location = locate.Location(module, Path(root[0]) if root else None)
     for generation in contract.NAMES:
         contract.get_contract(generation)
-    for name in ("algotools.data.csv", "algotools.runtime.pooled.rounds"):
-        importlib.import_module(name)
+    importlib.import_module("algotools.data.csv")
     import_dependencies(location)
     initialize_pandas()
     # Workers share the template's memory as long as neither writes to it. The garbage collector writes to every object
