@@ -57,8 +57,8 @@ class MarkFinder:
 
     def _find(self, byte: int, size: int) -> Any:
         is_mark = np.equal(self._bytes[:size], byte, out=self._is_mark[:size])
-        words = np.packbits(is_mark, bitorder="little").view(np.uint64)
-        return words if sys.byteorder == "little" else words.byteswap()
+        packed = np.packbits(is_mark, bitorder="little").view(np.uint64)
+        return packed if sys.byteorder == "little" else packed.byteswap()
 
 
 class Structure:
@@ -93,8 +93,8 @@ class Structure:
             outside = ~self._check_quotes(marks)
             separators, newlines = separators & outside, newlines & outside
         else:
-            ends = (words for words in (separators, newlines, marks.returns) if words is not None)
-            self._after_end.carry = any(_has_last(words, marks.size) for words in ends)
+            ends = (packed for packed in (separators, newlines, marks.returns) if packed is not None)
+            self._after_end.carry = any(_has_last(packed, marks.size) for packed in ends)
         if self.rows is not None:
             self.rows.check(separators, newlines)
 
@@ -161,20 +161,20 @@ class _Shift:
     def __init__(self, *, carry: bool = False) -> None:
         self.carry = carry
 
-    def __call__(self, words: Any, size: int) -> Any:
-        shifted = words << _ONE
-        shifted[1:] |= words[:-1] >> _LAST
+    def __call__(self, packed: Any, size: int) -> Any:
+        shifted = packed << _ONE
+        shifted[1:] |= packed[:-1] >> _LAST
         if self.carry:
             shifted[0] |= _ONE
         if size % WORD:
             shifted[-1] &= np.uint64((1 << size % WORD) - 1)
-        self.carry = _has_last(words, size)
+        self.carry = _has_last(packed, size)
         return shifted
 
 
-def _has_last(words: Any, size: int) -> bool:
+def _has_last(packed: Any, size: int) -> bool:
     """Whether the last byte of a block is in a set."""
-    return bool(int(words[-1]) >> ((size - 1) % WORD) & 1)
+    return bool(int(packed[-1]) >> ((size - 1) % WORD) & 1)
 
 
 class _FieldCounts:
@@ -197,15 +197,15 @@ class _FieldCounts:
         lower = newlines - _ONE
         later = newlines & lower  # without the first newline of each word
         after = newlines | ~lower  # the first newline and all after it
-        places = np.flatnonzero(newlines)
-        if not len(places):
+        positions = np.flatnonzero(newlines)
+        if not len(positions):
             self._count += total
             return
         after &= separators
         totals -= _count_ones(after)  # the separators up to the first newline of each word
-        ends = totals[places]
+        ends = totals[positions]
         if later.any():
-            ends = _add_later_newlines(ends, separators[places], newlines[places])
+            ends = _add_later_newlines(ends, separators[positions], newlines[positions])
         counts = ends[1:] - ends[:-1]
         first = int(ends[0]) + self._count
         self._count = total - int(ends[-1])
@@ -230,20 +230,20 @@ def _add_later_newlines(ends: Any, separators: Any, newlines: Any) -> Any:
     parts = [ends]
     while True:
         newlines = newlines & (newlines - _ONE)
-        places = np.flatnonzero(newlines)
-        if not len(places):
+        positions = np.flatnonzero(newlines)
+        if not len(positions):
             return np.sort(np.concatenate(parts))
-        newlines, separators, before = newlines[places], separators[places], before[places]
+        newlines, separators, before = newlines[positions], separators[positions], before[positions]
         parts.append(before + _count_ones(separators & (~newlines & (newlines - _ONE))))
 
 
-def _count_bits(words: Any) -> Any:
+def _count_bits(packed: Any) -> Any:
     """Return the number of bits of each word, as NumPy 2 does."""
-    words = words - ((words >> _ONE) & np.uint64(0x5555555555555555))
+    packed = packed - ((packed >> _ONE) & np.uint64(0x5555555555555555))
     pairs = np.uint64(0x3333333333333333)
-    words = (words & pairs) + ((words >> np.uint64(2)) & pairs)
-    words = (words + (words >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return ((words * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
+    packed = (packed & pairs) + ((packed >> np.uint64(2)) & pairs)
+    packed = (packed + (packed >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
+    return ((packed * np.uint64(0x0101010101010101)) >> np.uint64(56)).astype(np.uint8)
 
 
 _count_ones: Any = getattr(np, "bitwise_count", _count_bits)

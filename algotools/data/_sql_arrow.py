@@ -70,8 +70,8 @@ def open_stream(database: Database, columns: Collection[str] | None, stack: Exit
         else:
             driver: _Driver = open_adbc(url, stack) or _SqlAlchemyDriver(_sql.connect(url, stack))
             schema, batches, names = (_read_sqlite if kind == "sqlite" else _read_postgresql)(driver, query, columns)
-        named = remember_errors(_name_batch_errors(batches, database), stack)
-        return pa.RecordBatchReader.from_batches(schema, named), names
+        checked_batches = remember_errors(_name_batch_errors(batches, database), stack)
+        return pa.RecordBatchReader.from_batches(schema, checked_batches), names
 
 
 def _open_duckdb_stream(database: Database, columns: Collection[str] | None, stack: ExitStack) -> tuple[Any, list[str]]:

@@ -173,7 +173,7 @@ def _restore_integers(uri: str, frame: pd.DataFrame, options: dict[str, Any]) ->
         is_whole = (values.abs() <= 2.0**63).all() and (values.abs() >= 2.0**53).any() and (values % 1 == 0).all()
         if not is_whole or name in options.get("dtype", ()):
             continue
-        only_name = {"usecols": lambda other, name=name: other == name, "dtype": {name: "Int64"}}
+        only_name = {"usecols": lambda column, name=name: column == name, "dtype": {name: "Int64"}}
         with _open_source(uri) as source, contextlib.suppress(ValueError, TypeError):  # they are written as floats
             column = pd.read_csv(**source, **{**options, **only_name})[name]
             if any(exact != int(rounded) for exact, rounded in zip(column.dropna(), values, strict=True)):

@@ -115,8 +115,8 @@ def _read_sheet(book: pd.ExcelFile, sheet: str, layout: _Layout) -> pd.DataFrame
     """Return the sheet with the owner's missing values and types."""
     options: dict[str, Any] = {"sheet_name": sheet, "header": layout.header, "skiprows": layout.skiprows}
     # pandas leaves a number in a column of integers that is a missing value, and takes True for 1.
-    if words := [text for text in layout.na_values if not _options.find_missing_numbers((text,))]:
-        options["na_values"] = words
+    if markers := [text for text in layout.na_values if not _options.find_missing_numbers((text,))]:
+        options["na_values"] = markers
     types: dict[object, str] = {}
     if layout.dtype:
         labels = pd.read_excel(book, **options, nrows=0).columns

@@ -57,7 +57,9 @@ def find_name(name: str, existing_names: Collection[str]) -> str | None:
     if name in existing_names:
         return name
     normal_form = normalize(name)
-    return next((other for other in existing_names if normal_form and normalize(other) == normal_form), None)
+    return next(
+        (candidate for candidate in existing_names if normal_form and normalize(candidate) == normal_form), None
+    )
 
 
 def find_renames(existing_names: Sequence[object], requested_names: Collection[str]) -> dict[str, str]:
@@ -85,7 +87,7 @@ def find_renames(existing_names: Sequence[object], requested_names: Collection[s
 def differs_only_in_case(name: str, existing_names: Iterable[object]) -> bool:
     """Whether a column has this name in upper or lower case."""
     folded = normalize(name).casefold()
-    return any(isinstance(other, str) and normalize(other).casefold() == folded for other in existing_names)
+    return any(isinstance(candidate, str) and normalize(candidate).casefold() == folded for candidate in existing_names)
 
 
 # --- Columns of a table. ---

@@ -64,7 +64,7 @@ def unwrap_alias(annotation: Any) -> Any:
             return annotation
 
 
-def translate_bounds(annotation: Any, seen: tuple[object, ...] = ()) -> Any:
+def translate_bounds(annotation: Any, visited: tuple[object, ...] = ()) -> Any:
     """Return an annotation with ``msgspec.Meta`` instead of the bounds of other packages; unchanged without any.
 
     The fields of classes are unchanged.
@@ -72,18 +72,18 @@ def translate_bounds(annotation: Any, seen: tuple[object, ...] = ()) -> Any:
     Raises:
         BoundsRefused: a bound has no equivalent.
     """
-    if any(annotation is alias for alias in seen):  # a recursive alias
+    if any(annotation is alias for alias in visited):  # a recursive alias
         return annotation
     target = unwrap_alias(annotation)
     if target is not annotation:
-        translated = translate_bounds(target, (*seen, annotation))
+        translated = translate_bounds(target, (*visited, annotation))
         return annotation if translated is target else translated
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        return _translate_annotated(annotation, arguments[0], arguments[1:], seen)
+        return _translate_annotated(annotation, arguments[0], arguments[1:], visited)
     if origin in (None, Literal) or not arguments or isinstance(arguments[0], list):
         return annotation
-    translated = tuple(translate_bounds(argument, seen) for argument in arguments)
+    translated = tuple(translate_bounds(argument, visited) for argument in arguments)
     if all(new is old for new, old in zip(translated, arguments, strict=True)):
         return annotation
     return Union[translated] if origin is types.UnionType else origin[translated]
@@ -94,25 +94,25 @@ def _annotate(annotation: Any, *metadata: object) -> Any:
     return operator.getitem(cast("Any", Annotated), (annotation, *metadata))
 
 
-def _translate_annotated(annotation: Any, bare: Any, metadata: tuple[Any, ...], seen: tuple[object, ...]) -> Any:
-    inner = translate_bounds(bare, seen)
+def _translate_annotated(annotation: Any, bare: Any, metadata: tuple[Any, ...], visited: tuple[object, ...]) -> Any:
+    inner = translate_bounds(bare, visited)
     foreign = [item for item in metadata if is_foreign(item)]
     if not foreign:
         return annotation if inner is bare else _annotate(inner, *metadata)
     options = _merge(option for item in foreign for option in _read_options(item))
-    kept = [item for item in metadata if not is_foreign(item)]
+    own_metadata = [item for item in metadata if not is_foreign(item)]
     if not options:
-        return _annotate(inner, *kept) if kept else inner
+        return _annotate(inner, *own_metadata) if own_metadata else inner
     try:
         meta = msgspec.Meta(**options)
     except (TypeError, ValueError):  # for instance a date
         raise BoundsRefused(f"the bound {', '.join(options)} is not a number; {_WAY_OUT}") from None
     if typing.get_origin(inner) not in (Union, types.UnionType):
-        return _annotate(inner, *kept, meta)
+        return _annotate(inner, *own_metadata, meta)
     # The bounds of `int | None` are those of `int`, as for pydantic.
     members = (m if m is type(None) else Annotated[(m, meta)] for m in typing.get_args(inner))
     bounded: Any = functools.reduce(operator.or_, members)
-    return _annotate(bounded, *kept) if kept else bounded
+    return _annotate(bounded, *own_metadata) if own_metadata else bounded
 
 
 def _read_options(item: Any) -> Iterator[tuple[str, Any]]:

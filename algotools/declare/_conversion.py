@@ -24,10 +24,10 @@ def convert_argument(value: object, annotation: Any) -> tuple[Any, list[str]]:
         return None, ["nested too deeply, or a number is too large"]
     except Exception as error:  # the `__post_init__` of an author's class can raise any exception
         faults.append(_format_error(error, Part(value, annotation), walk))
-    others = list(walk.find_problems(value, annotation, lambda part: _find_fault(part, walk)))
-    if others and faults == [_UNKNOWN_FIELD]:
+    nested_problems = list(walk.find_problems(value, annotation, lambda part: _find_fault(part, walk)))
+    if nested_problems and faults == [_UNKNOWN_FIELD]:
         faults = []
-    return converted, list(dict.fromkeys([*faults, *others]))
+    return converted, list(dict.fromkeys([*faults, *nested_problems]))
 
 
 _UNKNOWN_FIELD = "object with an unknown field"

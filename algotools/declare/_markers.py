@@ -23,13 +23,13 @@ from algotools.declare.annotations import ARGUMENT, Marker, convert, format_anno
 
 def list_parts(annotation: Any) -> Iterator[tuple[Any, bool]]:
     """Yield an annotation, its parts and those of the fields of classes, each with whether it is in ``Argument``."""
-    pending, seen = [(annotation, False)], list[tuple[Any, bool]]()
+    pending, visited = [(annotation, False)], list[tuple[Any, bool]]()
     while pending:
         part, is_argument = pending.pop()
         part = unwrap_alias(part)
-        if (part, is_argument) in seen:
+        if (part, is_argument) in visited:
             continue
-        seen.append((part, is_argument))
+        visited.append((part, is_argument))
         yield part, is_argument
         origin, inner = typing.get_origin(part), typing.get_args(part)
         if origin is Annotated:

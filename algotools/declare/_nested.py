@@ -147,17 +147,17 @@ class Walk:
 
     def find_classes(self, annotation: Any) -> list[Any]:
         """Return the classes with fields in an annotation, and in their fields."""
-        pending, found = [annotation], []
+        pending, classes = [annotation], []
         while pending:
             bare = unwrap(pending.pop())
             fields = self.fields_of(bare)
-            if typing.get_origin(bare) is Literal or bare in found:
+            if typing.get_origin(bare) is Literal or bare in classes:
                 continue
             if fields:
-                found.append(bare)
+                classes.append(bare)
                 pending += fields.by_key.values()
             pending += typing.get_args(bare)
-        return found
+        return classes
 
     def select(self, value: Any, annotation: Any) -> Any:
         """Return the member of a union that a list or an object belongs to. Msgspec permits one without a tag each."""
@@ -226,8 +226,10 @@ class Walk:
         fields = None if item_type is None else self.fields_of(unwrap(item_type))
         if not fields or fields.is_array or fields.bounded or any(map(self.has_classes, fields.by_key.values())):
             return None
-        known = fields.by_key.keys()
-        return _number_items(part, part.value, item_type, lambda item: type(item) is dict and item.keys() <= known)
+        field_names = fields.by_key.keys()
+        return _number_items(
+            part, part.value, item_type, lambda item: type(item) is dict and item.keys() <= field_names
+        )
 
     def find_problems(self, value: Any, annotation: Any, check: Callable[[Part], str]) -> Iterator[str]:
         """Yield a message for each object with unknown keys, and the result of ``check`` for each field with bounds.
@@ -289,32 +291,32 @@ def _number_items(
     ]
 
 
-def _has_classes(annotation: Any, seen: tuple[object, ...] = ()) -> bool:
-    if any(annotation is alias for alias in seen):
+def _has_classes(annotation: Any, visited: tuple[object, ...] = ()) -> bool:
+    if any(annotation is alias for alias in visited):
         return False
     bare = unwrap(annotation)
     if typing.get_origin(bare) is Literal:
         return False
-    return read_fields(bare) is not None or any(_has_classes(a, (*seen, annotation)) for a in typing.get_args(bare))
+    return read_fields(bare) is not None or any(_has_classes(a, (*visited, annotation)) for a in typing.get_args(bare))
 
 
 def _describe_unknown(value: Any, fields: Fields) -> str:
     if isinstance(value, dict) and value.keys() <= fields.by_key.keys():
         return ""
-    known = ", ".join(fields.by_key) or "no fields"
+    field_names = ", ".join(fields.by_key) or "no fields"
     if fields.is_array:
         if fields.has_fixed_length or isinstance(value, Mapping):  # msgspec reports it
             return ""
         excess = len(value) - len(fields.by_key) - (fields.tag_field is not None)
-        return f"{excess} more values than {fields.name} has fields ({known})" if excess > 0 else ""
+        return f"{excess} more values than {fields.name} has fields ({field_names})" if excess > 0 else ""
     if not isinstance(value, Mapping):
         return ""
     unknown = [key for key in value if key not in fields.by_key and key != fields.tag_field]
     # A key of another form, for instance with blanks or digits only, may be a value of the data.
-    named = [key for key in unknown if isinstance(key, str) and key.isidentifier() and len(key) <= 60]
-    if len(unknown) > len(named):
-        named.append(f"{len(unknown) - len(named)} with a name that is not an identifier")
-    return f"unknown field {', '.join(named)} ({fields.name} has {known})" if unknown else ""
+    identifiers = [key for key in unknown if isinstance(key, str) and key.isidentifier() and len(key) <= 60]
+    if len(unknown) > len(identifiers):
+        identifiers.append(f"{len(unknown) - len(identifiers)} with a name that is not an identifier")
+    return f"unknown field {', '.join(identifiers)} ({fields.name} has {field_names})" if unknown else ""
 
 
 def check_bounds(annotation: Any, default: object) -> None:
@@ -326,12 +328,12 @@ def check_bounds(annotation: Any, default: object) -> None:
     if is_foreign(default):
         raise _refuse_default(default)
     pending: list[tuple[Any, str]] = [(annotation, "")]
-    seen: list[Any] = []
+    visited: list[Any] = []
     while pending:
         hint, location = pending.pop()
-        if any(hint is other for other in seen):
+        if any(hint is visited_hint for visited_hint in visited):
             continue
-        seen.append(hint)
+        visited.append(hint)
         try:
             hint = translate_bounds(hint)
             check_meta(hint)

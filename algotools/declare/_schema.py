@@ -24,10 +24,10 @@ def build_schemas(annotations: Sequence[Any]) -> tuple[list[dict[str, Any]], dic
             fields += [(cls, key, bounded) for key, bounded in (known.bounded.items() if known else ())]
     # One call for all types, because msgspec chooses the names of the definitions.
     types = [*annotations, *(cls for cls, _, _ in fields), *(bounded for _, _, bounded in fields)]
-    made, definitions = msgspec.json.schema_components(
+    components, definitions = msgspec.json.schema_components(
         types, schema_hook=describe_schema, ref_template="#/$defs/{name}"
     )
-    schemas = list(made)
+    schemas = list(components)
     references, bounds = schemas[len(annotations) : -len(fields) or None], schemas[len(schemas) - len(fields) :]
     for (_, key, _), reference, bound in zip(fields, references, bounds, strict=True):
         properties = definitions[reference["$ref"].rpartition("/")[2]].get("properties", {})

@@ -144,15 +144,15 @@ class Specification(msgspec.Struct, frozen=True):
 
     def schema(self) -> dict[str, object]:
         """Return the JSON Schema (2020-12) of the task's keyword arguments."""
-        shown = [p for p in self.arguments if not p.is_hidden]
-        schemas, definitions = build_schemas([p.annotation for p in shown])
+        visible = [p for p in self.arguments if not p.is_hidden]
+        schemas, definitions = build_schemas([p.annotation for p in visible])
         properties: dict[str, object] = {}
-        for parameter, schema in zip(shown, schemas, strict=True):
+        for parameter, schema in zip(visible, schemas, strict=True):
             properties[parameter.name] = {**schema, **_make_default_schema(parameter)}
         result: dict[str, object] = {
             "type": "object",
             "properties": properties,
-            "required": [p.name for p in shown if p.required],
+            "required": [p.name for p in visible if p.required],
             "additionalProperties": False,
         }
         return {**result, "$defs": definitions} if definitions else result

@@ -99,15 +99,15 @@ class PooledFunction(RegisteredFunction):
             declared = self.declared
             _check_parameters(self.__wrapped__, declared)
             if self._self_partial is None:
-                own = [p for p in declared.parameters if p.kind != "total"]
-                own += [_make_parameter(RUN, "run_info", RunInfo), _make_parameter(REQUEST, "argument", str, "")]
+                parameters = [p for p in declared.parameters if p.kind != "total"]
+                parameters += [_make_parameter(RUN, "run_info", RunInfo), _make_parameter(REQUEST, "argument", str, "")]
             else:
-                own = [p for p in declared.parameters if p.kind == "argument"]
+                parameters = [p for p in declared.parameters if p.kind == "argument"]
                 organizations = _make_parameter(ORGANIZATIONS, "argument", _Organizations, None)
-                own += [msgspec.structs.replace(organizations, is_hidden=False)]
+                parameters += [msgspec.structs.replace(organizations, is_hidden=False)]
                 # The module of the client may not be imported yet, and the annotation of a client is not used.
-                own += [_make_parameter(CLIENT, "client", object)]
-            self._self_specification = Specification(tuple(own))
+                parameters += [_make_parameter(CLIENT, "client", object)]
+            self._self_specification = Specification(tuple(parameters))
         return self._self_specification
 
     @property

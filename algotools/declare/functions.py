@@ -332,6 +332,6 @@ class Algorithm:
             names = sorted(names, key=measure, reverse=True)[:_MOST_METHODS]
         functions = map(self.functions.__getitem__, names)
         methods = [f"{f.method} ({f.role if f.step == 'compute' else f.step})" for f in functions]
-        if more := len(self.functions) - len(methods):
-            methods.append(f"and {more} more")
+        if omitted_count := len(self.functions) - len(methods):
+            methods.append(f"and {omitted_count} more")
         return ", ".join(methods) or "none"

@@ -276,8 +276,10 @@ def describe_source_line(error: BaseException, folder: str | Path | None) -> str
     lines = [(frame.filename, frame.lineno) for frame in frames]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
-    own = [(file, line) for file, line in lines if folder is not None and _is_source_file(Path(file), Path(folder))]
-    return f" at {Path(own[-1][0]).name}, line {own[-1][1]}" if own else ""
+    author_lines = [
+        (file, line) for file, line in lines if folder is not None and _is_source_file(Path(file), Path(folder))
+    ]
+    return f" at {Path(author_lines[-1][0]).name}, line {author_lines[-1][1]}" if author_lines else ""
 
 
 def collect_source_texts(error: BaseException, folder: str | Path) -> frozenset[str]:

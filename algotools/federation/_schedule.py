@@ -106,7 +106,7 @@ class Schedule:
             thread = threading.Thread(target=self._execute_runs, args=(run,), name=f"run {run.id}", daemon=True)
             thread.start()
             with self._lock:
-                self._threads = {other for other in self._threads if other.is_alive()} | {thread}
+                self._threads = {running for running in self._threads if running.is_alive()} | {thread}
 
     def _find_other_thread(self) -> threading.Thread | None:
         """Return a living thread of a run; not the caller's own, for a function may itself use this federation."""

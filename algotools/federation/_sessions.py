@@ -154,8 +154,10 @@ class Sessions:
             if match := next((table for table in tables if table.source == source and not table.tasks), None):
                 return match
             names = (f"{source.label}_{n}" if n > 1 else source.label for n in itertools.count(1))
-            used = {table.name for table in tables}
-            return self.add(session_id, next(name for name in names if name not in used), source.label, source=source)
+            used_names = {table.name for table in tables}
+            return self.add(
+                session_id, next(name for name in names if name not in used_names), source.label, source=source
+            )
 
     def set_columns(self, dataframe_id: int, node_id: int, columns: Sequence[tuple[str, str]]) -> None:
         """Record the columns (name and type) of a table that a node has stored."""

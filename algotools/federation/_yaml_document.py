@@ -223,18 +223,18 @@ class Element:
 
     def _merge(self, node: yaml.Node, kind: str) -> dict[str, tuple[yaml.Node, yaml.Node]]:
         """Return the nodes of a mapping by key, including those of its merge key, which it may override."""
-        here = Element(self._document, node, self.location)
+        element = Element(self._document, node, self.location)
         if not isinstance(node, yaml.MappingNode):
-            raise here.make_error(f"this must be a mapping, not {here.describe()}")
-        if (known := self._document.mappings.get(id(node))) is not None:
-            return known
-        here._check_tag("map")
+            raise element.make_error(f"this must be a mapping, not {element.describe()}")
+        if (cached := self._document.mappings.get(id(node))) is not None:
+            return cached
+        element._check_tag("map")
         if id(node) in self._document.open:
-            raise here.make_error("the merge keys (<<) form a cycle")
+            raise element.make_error("the merge keys (<<) form a cycle")
         self._document.open.add(id(node))
         merged: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         written: dict[str, yaml.Node] = {}
-        own: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
         for key_node, value in node.value:
             key_element = Element(self._document, key_node, self.location)
             is_merge = key_element._tag == "merge"
@@ -252,9 +252,9 @@ class Element:
                 for source in reversed(sources):
                     merged.update(self._merge(source, kind))
             else:
-                own[key] = (key_node, value)
+                entries[key] = (key_node, value)
         self._document.open.remove(id(node))
-        content = {**merged, **own}
+        content = {**merged, **entries}
         self._document.mappings[id(node)] = content
         return content
 

@@ -165,8 +165,8 @@ class Algorithms:
             return
         latest = get_registered_functions(_NOTEBOOK)
         method = called if isinstance(called, str) else str(getattr(called, "method", ""))
-        own = self._functions.get(method)
-        if own is None:
+        definition = self._functions.get(method)
+        if definition is None:
             if isinstance(called, RegisteredFunction) or method in latest:
                 raise FederationError(
                     f"this federation does not have the function {method}; if the function was defined after the "
@@ -176,9 +176,9 @@ class Algorithms:
         replaced: set[str] = set()
         followed = {method}
         if isinstance(called, RegisteredFunction):  # the caller may have stored the definition of the federation
-            replaced |= {method} if called.__wrapped__ is not own.__wrapped__ else set()
+            replaced |= {method} if called.__wrapped__ is not definition.__wrapped__ else set()
             followed.clear()
-        if own.role == "master" and len(own.parts) == 1:  # it calls rpcs by their methods
+        if definition.role == "master" and len(definition.parts) == 1:  # it calls rpcs by their methods
             followed |= {name for name, function in self._functions.items() if function.role == "rpc"}
         followed &= self._followed
         replaced |= {name for name in followed if latest.get(name) is not self._functions[name]}

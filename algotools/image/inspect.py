@@ -232,15 +232,15 @@ def _make_image_info(attributes: Mapping[str, Any], *, warnings: tuple[str, ...]
     settings = config if isinstance(config := lower.get("config"), Mapping) else {}
     labels = settings.get("Labels")
     # Each label that has a field of its own is removed from `others`.
-    others = {str(k): v for k, v in labels.items() if isinstance(v, str)} if isinstance(labels, Mapping) else {}
-    others.pop(Label.MADE_FROM, None)  # only `algotools build` uses it
-    has_description, version = Label.DESCRIPTION in others, others.pop(Label.VERSION, None) or None
+    texts = {str(k): v for k, v in labels.items() if isinstance(v, str)} if isinstance(labels, Mapping) else {}
+    texts.pop(Label.MADE_FROM, None)  # only `algotools build` uses it
+    has_description, version = Label.DESCRIPTION in texts, texts.pop(Label.VERSION, None) or None
     problems: list[str] = list(warnings)
-    description = _decode_label(others, Label.DESCRIPTION, dict[str, Any], problems, form=_LabelDescription)
-    packages = _decode_label(others, Label.PACKAGES, dict[str, str], problems)
+    description = _decode_label(texts, Label.DESCRIPTION, dict[str, Any], problems, form=_LabelDescription)
+    packages = _decode_label(texts, Label.PACKAGES, dict[str, str], problems)
 
     def pop_label(label: str) -> str | None:
-        return others.pop(label, None) or None
+        return texts.pop(label, None) or None
 
     base = _BaseInfo(name=pop_label(Label.BASE), digest=pop_label(Label.BASE_DIGEST))
     created = lower.get("created")
@@ -259,10 +259,10 @@ def _make_image_info(attributes: Mapping[str, Any], *, warnings: tuple[str, ...]
         context=pop_label(Label.CONTEXT),
         base=base if base.name or base.digest else None,
         revision=pop_label(Label.REVISION),
-        clean={"true": True, "false": False}.get(others.pop(Label.CLEAN, "")),
+        clean={"true": True, "false": False}.get(texts.pop(Label.CLEAN, "")),
         packages=packages,
         description=description,
-        labels=others,
+        labels=texts,
         warnings=tuple(problems),
         **fields,
     )

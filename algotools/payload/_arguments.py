@@ -49,12 +49,12 @@ def encode_arguments(arguments: object, method: str = "", depth: int = 0) -> byt
 def has_arrays(value: object) -> bool:
     """Whether a value contains an array or a table, in lists, mappings or fields of classes."""
     pending: list[Any] = [value]
-    seen: dict[int, Any] = {}
+    encoded_by_id: dict[int, Any] = {}
     while pending:
         part = pending.pop()
-        if id(part) in seen:  # the value contains itself, which is reported when it is encoded
+        if id(part) in encoded_by_id:  # the value contains itself, which is reported when it is encoded
             continue
-        seen[id(part)] = part
+        encoded_by_id[id(part)] = part
         kind = find_kind(type(part))
         if kind in _ARRAYS:
             return True

@@ -81,8 +81,8 @@ class BadValue(Exception):
             root = f"argument {(step.position if isinstance(step, Key) else step) + 1}"
         root += f" of {method!r}" if method.isidentifier() else ""
         reason = self.reason.replace("; return ", "; pass ")
-        places = [show_path(self.path[depth + 1 :], texts, "") for texts in (frozenset[str](), None)]
-        message, detail = (f"{root} at {place}: {reason}" if place else f"{root}: {reason}" for place in places)
+        paths = [show_path(self.path[depth + 1 :], texts, "") for texts in (frozenset[str](), None)]
+        message, detail = (f"{root} at {path}: {reason}" if path else f"{root}: {reason}" for path in paths)
         return NotSerializable(message, detail=detail)
 
 

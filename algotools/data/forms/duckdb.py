@@ -90,7 +90,7 @@ def _convert(file: Delimited, name: str) -> str:
     if kind is Kind.TEXT:
         return text
     if kind is Kind.BOOLEAN:
-        true, false = (", ".join(map(_quote, words)) for words in (TRUE, FALSE))
+        true, false = (", ".join(map(_quote, texts)) for texts in (TRUE, FALSE))
         cases, value, is_wrong = f"WHEN {text} IN ({true}) THEN true", "false", f"{text} NOT IN ({false})"
     else:
         number = text if decimal == "." else f"replace({text}, {_quote(decimal)}, '.')"

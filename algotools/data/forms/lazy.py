@@ -86,8 +86,8 @@ def _convert(file: Delimited, name: str, *, is_text: bool) -> pl.Expr:
     if is_text:
         column = pl.when(column.is_in(file.dialect.missing)).then(None).otherwise(column)
         if kind is Kind.BOOLEAN:
-            words = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
-            column = column.replace_strict(words, return_dtype=pl.Boolean)
+            values_by_text = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
+            column = column.replace_strict(values_by_text, return_dtype=pl.Boolean)
         else:
             column = column.cast(_TYPES[kind])
     if kind in (Kind.INTEGER, Kind.NUMBER) and (numbers := file.dialect.missing_numbers):

@@ -251,8 +251,8 @@ class CallChecker:
             specification = function.specification
         except AlgotoolsError:  # `_is_specified` reports it
             return
-        shown = [p for p in specification.arguments if not p.is_hidden]
-        names = [f"{p.name}: {format_annotation(p.annotation)}" for p in shown]
+        visible = [p for p in specification.arguments if not p.is_hidden]
+        names = [f"{p.name}: {format_annotation(p.annotation)}" for p in visible]
         way_out = f"The arguments of {function.method}: {', '.join(names) or 'none'}."
         positional = specification.positional
         if (number := len(arguments.by_position)) > len(positional):
@@ -260,7 +260,7 @@ class CallChecker:
             yield self._make_finding("wrong-arguments", node, reason, way_out)
             return
         values = {**dict(zip(positional, arguments.by_position, strict=False)), **arguments.by_name}
-        expected = {p.name: p for p in shown}
+        expected = {p.name: p for p in visible}
         unknown = [name for name in values if name not in expected]
         missing = [name for name, p in expected.items() if p.required and name not in values]
         faults = [f"has no argument {', '.join(unknown)}"] if unknown else []

@@ -53,8 +53,10 @@ def find_missing_name(error: BaseException | None, folder: str | None, prefix: s
 def find_author_line(error: BaseException | None, folder: str | None) -> tuple[str, int | None] | None:
     """Return the innermost line of the author's code in a traceback."""
     frames = traceback.extract_tb(error.__traceback__) if error is not None and folder is not None else []
-    own = [(frame.filename, frame.lineno) for frame in frames if Path(frame.filename).is_relative_to(folder or "")]
-    return own[-1] if own else None
+    author_lines = [
+        (frame.filename, frame.lineno) for frame in frames if Path(frame.filename).is_relative_to(folder or "")
+    ]
+    return author_lines[-1] if author_lines else None
 
 
 # --- Columns that are in the table, but are not read. ---

@@ -377,8 +377,8 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
 def _describe_import(module: str, missing: Sequence[str]) -> str:
     if not missing:
         return f"imports {module} in a sandbox"
-    place = "without a sandbox" if NO_SANDBOX in missing else "in a sandbox"
-    return f"imports {module} {place}; {describe_missing(missing)}"
+    extent = "without a sandbox" if NO_SANDBOX in missing else "in a sandbox"
+    return f"imports {module} {extent}; {describe_missing(missing)}"
 
 
 if __name__ == "__main__":

@@ -206,16 +206,18 @@ _TABLES = ("trial",)
 
 def _check_tables(project: ProjectFiles) -> Iterator[Finding]:
     """Report misspelt names of the tables of algotools, which no command reads."""
-    own = "algotools"
+    package_name = "algotools"
     tools = {name: value for name, value in get_table(project.toml, "tool").items() if isinstance(value, dict)}
     for name in tools:
-        if name != own and difflib.get_close_matches(name.lower(), [own, DISTRIBUTION], n=1, cutoff=0.85):
-            yield _make_table_finding(project, f"tool.{name}", f" (did you mean {own}?)")
-    for name, value in tools.get(own, {}).items():
+        if name != package_name and difflib.get_close_matches(
+            name.lower(), [package_name, DISTRIBUTION], n=1, cutoff=0.85
+        ):
+            yield _make_table_finding(project, f"tool.{name}", f" (did you mean {package_name}?)")
+    for name, value in tools.get(package_name, {}).items():
         if isinstance(value, dict) and name not in _TABLES:
             close = difflib.get_close_matches(name, _TABLES, n=1)
             hint = f" (did you mean {close[0]}?)" if close else f" (tables: {', '.join(_TABLES)})"
-            yield _make_table_finding(project, f"tool.{own}.{name}", hint)
+            yield _make_table_finding(project, f"tool.{package_name}.{name}", hint)
 
 
 def _make_table_finding(project: ProjectFiles, path: str, hint: str) -> Finding:

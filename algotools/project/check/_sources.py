@@ -35,8 +35,8 @@ class _Program(NamedTuple):
     """Matches an instruction that may provide the program, but not a URL that requires it."""
 
 
-def _make_program(name: str, package: str, *others: str) -> _Program:
-    names = "|".join({name, package, *others})
+def _make_program(name: str, package: str, *alternatives: str) -> _Program:
+    names = "|".join({name, package, *alternatives})
     return _Program(name, package, re.compile(rf"(?<![\w+.:@-])(?:{names})(?![\w+.:@-])"))
 
 

@@ -233,7 +233,7 @@ def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: Tria
             result = perform(task, lambda: algorithm, NodeAccess(_refuse_connection))
             # A researcher gets the plain encoding of an rpc without a master. The contributions of a pooled function
             # can be read without its master, too.
-            has_master = any(other.role == "master" for other in algorithm.functions.values())
+            has_master = any(candidate.role == "master" for candidate in algorithm.functions.values())
             if function.derived_from is not None or not has_master:
                 encode_plain(decode_rich(result), function.collect_literals())
         except NotSerializable as error:
@@ -299,8 +299,8 @@ _MOST_GROUPS = 20
 def _list_groups(required: Sequence[Parameter]) -> list[Parameter]:
     """Return the parameters for a column with groups: by their names, otherwise the second one."""
     columns = [p for p in required if p.annotation == Column]
-    named = [p for p in columns if _GROUPS.search(p.name)]
-    return named or [p for p in columns[1:2] if p.name not in _MEASURES]
+    group_parameters = [p for p in columns if _GROUPS.search(p.name)]
+    return group_parameters or [p for p in columns[1:2] if p.name not in _MEASURES]
 
 
 def _rank_group(column: Any) -> int:

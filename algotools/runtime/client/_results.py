@@ -187,10 +187,10 @@ class Results(Sequence[Any]):
             if not self._list_pending():  # another thread has read the last result meanwhile
                 return
             now = time.monotonic()
-            due = min(self._next_poll, self._deadline, self._grace_end)
+            poll_time = min(self._next_poll, self._deadline, self._grace_end)
             if self._collection_end > now:  # otherwise the author reads `failures`, which waits for more
-                due = min(due, self._collection_end)
-            if (pause := due - now) > 0:
+                poll_time = min(poll_time, self._collection_end)
+            if (pause := poll_time - now) > 0:
                 time.sleep(pause)
                 now = time.monotonic()
             needs_each = needs_each or eager or (self._limits.quorum is not None and not self._limits.wait_for_all)
@@ -262,9 +262,9 @@ class Results(Sequence[Any]):
         longest = OFFLINE_CHECK_INTERVAL if self._offline_since else FULL_CHECK_INTERVAL
         self._next_full_check = now + min(max(FIRST_FULL_CHECK, FULL_CHECK_SHARE * (now - self._start)), longest)
         quorum = math.inf if self._limits.wait_for_all or self._limits.quorum is None else self._limits.quorum
-        due = [organization for organization in self._names if organization in self._completed]
-        if due and (eager or not unfinished or len(due) + len(self._values) >= quorum):
-            self._fetch(now, due)
+        ready = [organization for organization in self._names if organization in self._completed]
+        if ready and (eager or not unfinished or len(ready) + len(self._values) >= quorum):
+            self._fetch(now, ready)
         if unfinished and len(self._values) >= quorum:
             self._apply_grace(now, unfinished)
         required = len(self._names) if self._limits.quorum is None else self._limits.quorum
@@ -343,9 +343,9 @@ class Results(Sequence[Any]):
             if unfinished and not self._is_settled:
                 self._log(f"a run has failed. {self._explain_continuing(unfinished)}")
             self._is_settled = True
-            rest = f"; not finished: {self._join(unfinished)}" if unfinished else ""
+            unfinished_text = f"; not finished: {self._join(unfinished)}" if unfinished else ""
             quorum = "" if self._limits.quorum is None else f" (quorum: {self._limits.quorum})"
-            raise PartialFailure(message + rest + quorum)
+            raise PartialFailure(message + unfinished_text + quorum)
         if not self._failures_logged:
             self._failures_logged = True
             self._log(message)

@@ -354,8 +354,8 @@ class V5Connection(V4Connection):
     def read_durations(self, method: str) -> list[float]:
         """See ``Connection``. The other masters' subtasks have the same parent; read the newest few."""
         tasks = self._fetch_optional_list(f"task?parent_id={self.identity.task_id}")  # sorted, the newest first
-        others = [task for task in tasks if task.get("method") == method and task.get("id") not in self._created]
-        newest = sorted(others, key=lambda task: int(task["id"]))[-NEWEST_SUBTASKS:]
+        siblings = [task for task in tasks if task.get("method") == method and task.get("id") not in self._created]
+        newest = sorted(siblings, key=lambda task: int(task["id"]))[-NEWEST_SUBTASKS:]
         runs = itertools.chain.from_iterable(self._fetch_optional_list(f"run?task_id={task['id']}") for task in newest)
         durations = (measure_duration(run) for run in runs if run.get("status") == "completed")
         return [duration for duration in durations if duration is not None]

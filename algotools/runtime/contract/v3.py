@@ -68,8 +68,8 @@ class V3(Contract):
         labels = _list_visible_labels(environ)
         databases = [read_database(environ, label) for label in labels]
         requested = [database.label for database in _read_requested(environ, databases, {})]
-        others = list_variables([label for label in labels if label not in requested])
-        return {name for name in others.difference(list_variables(requested)) if name in environ}
+        unrequested = list_variables([label for label in labels if label not in requested])
+        return {name for name in unrequested.difference(list_variables(requested)) if name in environ}
 
     def connect(self, task: Task, token: str) -> Connection:
         """See ``Contract.connect``."""

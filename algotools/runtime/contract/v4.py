@@ -64,8 +64,8 @@ class V4(Contract):
     def list_secrets(self, environ: Mapping[str, str]) -> set[str]:
         """See ``Contract.list_secrets``."""
         labels, requested = _read_labels(read_variables(environ, VARIABLES, encoded=_is_encoded(environ)))
-        others = list_variables([label for label in labels if label not in requested], environ)
-        return {name for name in others - list_variables(requested, environ) if name in environ}
+        unrequested = list_variables([label for label in labels if label not in requested], environ)
+        return {name for name in unrequested - list_variables(requested, environ) if name in environ}
 
     def connect(self, task: Task, token: str) -> Connection:
         """See ``Contract.connect``."""

@@ -21,7 +21,7 @@ _PACKAGE = Path(__file__).parents[2]
 
 def attribute_errors(
     call: Callable[[], Outcome],
-    place: str,
+    part: str,
     folder: str,
     task_texts: Iterable[str] = (),
     hint: str = "",
@@ -35,7 +35,7 @@ def attribute_errors(
 
     Args:
         call: calls the author's code.
-        place: the part of the author's code, for the message.
+        part: the part of the author's code, for the message.
         folder: the folder of the author's code.
         task_texts: texts that the researcher knows.
         hint: a text for the owner, in case of a ``KeyError``.
@@ -50,29 +50,29 @@ def attribute_errors(
         if _is_own_error(cast("AlgotoolsError", error)) if is_ours else only_outside and _is_raised_here(error):
             raise
         try:
-            converted = _convert_error(error, place, folder, task_texts, hint)
+            converted = _convert_error(error, part, folder, task_texts, hint)
         except Exception:  # noqa: S110 - the exception's own methods or attributes raise; see below
             pass
         else:
             raise converted from error
     # Outside of the handler, so that no traceback of this error contains the exception.
-    raise FunctionRaised(f"an exception in {place}, which raises when it is described")
+    raise FunctionRaised(f"an exception in {part}, which raises when it is described")
 
 
 def _convert_error(
-    error: BaseException, place: str, folder: str, task_texts: Iterable[str], hint: str
+    error: BaseException, part: str, folder: str, task_texts: Iterable[str], hint: str
 ) -> AlgotoolsError:
     """Return the error that a researcher may read."""
     if isinstance(error, SystemExit):
-        message = f"{place} ended the process (SystemExit) instead of returning"
+        message = f"{part} ended the process (SystemExit) instead of returning"
         return FunctionExited(message, detail=traceback.format_exc())
     location = locate.describe_source_line(error, folder)
     if not isinstance(error, AlgotoolsError) and is_memory_error(error):
-        return build_memory_error(f"{place}{location}", traceback.format_exc())
+        return build_memory_error(f"{part}{location}", traceback.format_exc())
     if isinstance(error, UserError):
-        return _make_public(error, place, folder, frozenset(task_texts))
+        return _make_public(error, part, folder, frozenset(task_texts))
     detail = traceback.format_exc() + (hint if isinstance(error, KeyError) else "")
-    return FunctionRaised(f"{locate.name_exception(error)} in {place}{location}", detail=detail)
+    return FunctionRaised(f"{locate.name_exception(error)} in {part}{location}", detail=detail)
 
 
 def _make_public(error: UserError, method: str, folder: str, task_texts: frozenset[str]) -> AlgotoolsError:
@@ -82,9 +82,9 @@ def _make_public(error: UserError, method: str, folder: str, task_texts: frozens
     try:
         return make_public(error, task_texts | locate.collect_source_texts(error, folder))
     except (ValueError, TypeError) as reason:
-        place = f"{method}{locate.describe_source_line(error, folder)}"
+        part = f"{method}{locate.describe_source_line(error, folder)}"
         name = locate.name_exception(error)
-        return FunctionRaised(f"{name} in {place}, without its text: {reason}", detail=traceback.format_exc())
+        return FunctionRaised(f"{name} in {part}, without its text: {reason}", detail=traceback.format_exc())
 
 
 def _is_own_error(error: AlgotoolsError) -> bool:

@@ -57,9 +57,9 @@ class CallSite(msgspec.Struct, frozen=True):
         """Return operation and line, for a message: ``a sum in line 9``."""
         return f"a {self.name} in {self.place}"
 
-    def has_same_path(self, other: CallSite) -> bool:
+    def has_same_path(self, site: CallSite) -> bool:
         """Return whether both requests come from the same operation at the same instruction."""
-        return (self.operation, self.path) == (other.operation, other.path)
+        return (self.operation, self.path) == (site.operation, site.path)
 
 
 class AuthorFrames(NamedTuple):

@@ -116,20 +116,20 @@ def _merge_powers(arrays: Sequence[Any]) -> Any:
     Arbitrary-Order Statistical Moments", Sandia Report SAND2008-6212, 2008; for order 2 Chan, Golub, LeVeque, 1979.
     """
     # pandas adds the missing columns of a table without columns as integers.
-    merged, *others = (array.astype(float) for array in arrays)
-    for other in others:
-        count = merged[0] + other[0]
+    merged, *remaining = (array.astype(float) for array in arrays)
+    for addend in remaining:
+        count = merged[0] + addend[0]
         share_a, share_b = (
-            np.divide(part[0], count, out=np.zeros_like(count), where=count > 0) for part in (merged, other)
+            np.divide(part[0], count, out=np.zeros_like(count), where=count > 0) for part in (merged, addend)
         )
-        difference = other[1] - merged[1]
+        difference = addend[1] - merged[1]
         rows = [count, merged[1] + difference * share_b]
         for order in range(2, len(merged)):
-            total = merged[order] + other[order]
+            total = merged[order] + addend[order]
             for k in range(1, order - 1):
-                term = (-share_b) ** k * merged[order - k] + share_a**k * other[order - k]
+                term = (-share_b) ** k * merged[order - k] + share_a**k * addend[order - k]
                 total = total + math.comb(order, k) * term * difference**k
-            total = total + merged[0] * (-share_b * difference) ** order + other[0] * (share_a * difference) ** order
+            total = total + merged[0] * (-share_b * difference) ** order + addend[0] * (share_a * difference) ** order
             rows.append(total)
         merged = np.stack(rows)
     return merged

@@ -64,10 +64,10 @@ class _Replay(Aggregator):
         author = find_frames(run_author.__code__)
         line = author.frames[0].f_lineno if author.frames else 0
         if not author.is_complete:
-            place = f" in line {line}" if line else ""
+            location = f" in line {line}" if line else ""
             self._fail_with(
                 TotalRefused(
-                    f"the total{place} is requested in another thread. Request totals in the function's own thread"
+                    f"the total{location} is requested in another thread. Request totals in the function's own thread"
                 )
             )
         if self._is_reducing:
@@ -118,9 +118,9 @@ class NodeReplay(_Replay):
 
     def check_end(self) -> None:
         """Raise ``RoundsDisagree`` if the function has returned without all totals of the history."""
-        known = self._history.totals
-        if self._position < len(known):
-            site = known[self._position].site
+        totals = self._history.totals
+        if self._position < len(totals):
+            site = totals[self._position].site
             self._disagree(
                 f"total {self._position + 1} was requested in {site.place}, and is not requested now: the function "
                 "must take the same path in every round"
@@ -129,13 +129,13 @@ class NodeReplay(_Replay):
     def _request(self, request: TotalRequest) -> Any:
         self._check_that_run_counts()
         site = self._locate(request.operation, self._find_frames())
-        known = self._history.totals
+        totals = self._history.totals
         position, self._position = self._position, self._position + 1
-        if position < len(known):
-            self._compare(position, known[position].site, site)
+        if position < len(totals):
+            self._compare(position, totals[position].site, site)
             is_computed = not request.is_lazy or position in self._unchecked
             self.contributions.append(self._contribute(request) if is_computed else None)
-            return request.finish(known[position].value)
+            return request.finish(totals[position].value)
         self._omitted_levels = 0
         contribution = self._contribute(request)
         self.reply.omitted_levels.append(self._omitted_levels)
@@ -193,13 +193,13 @@ class NodeReplay(_Replay):
             log(f"{counted} left out: fewer than {self._minimum_records} records at this node")
         return list(levels)
 
-    def _compare(self, position: int, known: CallSite, site: CallSite) -> None:
-        if not known.has_same_path(site):
+    def _compare(self, position: int, earlier: CallSite, site: CallSite) -> None:
+        if not earlier.has_same_path(site):
             self._disagree(
-                f"total {position + 1} was requested in {known.place} and is now requested in {site.place}: the "
+                f"total {position + 1} was requested in {earlier.place} and is now requested in {site.place}: the "
                 "function must take the same path in every round. Do not branch on the type of a total"
             )
-        if known.loop != site.loop:
+        if earlier.loop != site.loop:
             name = next(iter(site.loop_names), "")
             self._disagree(
                 f"the loop over {name!r} around {site.place} has other values than in an earlier round: sort its values"
@@ -235,12 +235,12 @@ class RowlessReplay(_Replay):
         if any(is_uncertain(frame) for frame in frames if not is_library(frame)):
             self._fail()
         position, self._position = self._position, self._position + 1
-        known = self._history.totals
-        if self.has_failed or position >= len(known) or known[position].site != site:
+        totals = self._history.totals
+        if self.has_failed or position >= len(totals) or totals[position].site != site:
             self._fail()
             raise Absent("the function needs a total of the next round")
         # The history is the next round's request, and the function may change a total in place.
-        return request.finish(copy.deepcopy(known[position].value))
+        return request.finish(copy.deepcopy(totals[position].value))
 
     def has_used_all(self) -> bool:
         """Return whether the function has requested every total of the history."""

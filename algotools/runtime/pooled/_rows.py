@@ -95,16 +95,16 @@ def count_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
 
 def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
     """Return x' W y as an array; y is x by default."""
-    left = _to_matrix(x)
-    right = left if y is None else _to_matrix(y)
-    if len(left) != len(right):
+    x_rows = _to_matrix(x)
+    right = x_rows if y is None else _to_matrix(y)
+    if len(x_rows) != len(right):
         raise RowsRefused("has x and y with different numbers of rows; x and y need the same rows")
     if weights is not None:
         factors = _to_matrix(weights)
-        if factors.shape != (len(left),):
+        if factors.shape != (len(x_rows),):
             raise RowsRefused("has weights of another shape; weights need one number for each row")
         right = right * (factors if right.ndim == 1 else factors[:, None])
-    product = left.T @ right
+    product = x_rows.T @ right
     return product if product.ndim else product.item()
 
 
@@ -282,11 +282,14 @@ def _number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
     labels = [(label,) for label in first.tolist()]
     for key in keys[1:]:
         other_numbers, other_labels = pd.factorize(key)
-        others = other_labels.tolist()
+        second_labels = other_labels.tolist()
         has_group = (numbers >= 0) & (other_numbers >= 0)
-        pairs = numbers[has_group] * len(others) + other_numbers[has_group]
+        pairs = numbers[has_group] * len(second_labels) + other_numbers[has_group]
         distinct, pair_numbers = np.unique(pairs, return_inverse=True)
-        labels = [(*labels[pair // len(others)], others[pair % len(others)]) for pair in distinct.tolist()]
+        labels = [
+            (*labels[pair // len(second_labels)], second_labels[pair % len(second_labels)])
+            for pair in distinct.tolist()
+        ]
         numbers = np.full(len(key), -1)
         numbers[has_group] = pair_numbers
     return labels, numbers

@@ -80,8 +80,8 @@ def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_rec
     if run.reply.is_finished:
         memory.remove()
     elif run.reply.fault is None:
-        known = [*memory.checksums, *([None] * len(history.totals))][: len(history.totals)]
-        memory.checksums = [*known, *map(compute_checksum, run.reply.contributions)]
+        earlier_checksums = [*memory.checksums, *([None] * len(history.totals))][: len(history.totals)]
+        memory.checksums = [*earlier_checksums, *map(compute_checksum, run.reply.contributions)]
         memory.lines, memory.known = run.lines, len(history.totals)
         memory.write()
     return run.reply.to_plain()
@@ -229,10 +229,10 @@ def _report_omitted_levels(replies: Sequence[NodeReply], position: int) -> None:
 
 def _compare_results(replies: Sequence[NodeReply], function: PooledFunction) -> Any:
     first, literals = replies[0], function.collect_literals()
-    for other in replies[1:]:
-        if path := find_difference(first.reply.result, other.reply.result, function.pooling.tolerance, literals):
+    for second in replies[1:]:
+        if path := find_difference(first.reply.result, second.reply.result, function.pooling.tolerance, literals):
             raise NodesDisagree(
-                f"{path} differs between {first.name} and {other.name}, because it depends on the rows of one node. "
+                f"{path} differs between {first.name} and {second.name}, because it depends on the rows of one node. "
                 "Return only values that are computed from totals"
             )
     return first.reply.result
@@ -240,41 +240,41 @@ def _compare_results(replies: Sequence[NodeReply], function: PooledFunction) -> 
 
 def _combine_replies(replies: Sequence[NodeReply]) -> list[KnownTotal]:
     """Return the totals that all nodes have requested in this round."""
-    for other in replies[1:]:
-        _compare_sites(replies[0], other)
+    for second in replies[1:]:
+        _compare_sites(replies[0], second)
     # A node without rows may stop earlier than another one. Its next totals are requested in the next round.
     count = min(len(reply.sites) for _, reply in replies)
     return [_combine_total(replies, position) for position in range(count)]
 
 
-def _compare_sites(first: NodeReply, other: NodeReply) -> None:
-    if first.reply.is_finished and other.reply.is_finished:
+def _compare_sites(first: NodeReply, second: NodeReply) -> None:
+    if first.reply.is_finished and second.reply.is_finished:
         return
     none: list[CallSite | None] = [None]
-    for a, b in zip(first.reply.sites or none, other.reply.sites or none, strict=False):
+    for a, b in zip(first.reply.sites or none, second.reply.sites or none, strict=False):
         if a is None or b is None or not a.has_same_path(b):
-            _compare_loops(first, a, other, b)
+            _compare_loops(first, a, second, b)
             raise NodesDisagree(
-                f"nodes take different branches: {first.name} {_describe(a)}, {other.name} {_describe(b)}. Let a "
+                f"nodes take different branches: {first.name} {_describe(a)}, {second.name} {_describe(b)}. Let a "
                 "total decide, for example: if total.count(rows) > 0:"
             )
         if a.loop != b.loop:
             name = next(iter(a.loop_names or b.loop_names), "")
             raise NodesDisagree(
-                f"the loop over {name!r} around {a.place} has different values at {first.name} and {other.name}, "
+                f"the loop over {name!r} around {a.place} has different values at {first.name} and {second.name}, "
                 "because it runs over the levels of one node. Loop over total.levels(...), or compute all groups at "
                 "once with by="
             )
 
 
-def _compare_loops(first: NodeReply, a: CallSite | None, other: NodeReply, b: CallSite | None) -> None:
+def _compare_loops(first: NodeReply, a: CallSite | None, second: NodeReply, b: CallSite | None) -> None:
     """Refuse a loop that has ended at one node, and not at the other."""
     variables = [site.loop_variable if site else "" for site in (a, b)]
     if variables[0] == variables[1]:
         return
     name = next(filter(None, variables))
     raise NodesDisagree(
-        f"the loop over {name!r} has different passes: {first.name} {_describe(a)}, {other.name} {_describe(b)}. It "
+        f"the loop over {name!r} has different passes: {first.name} {_describe(a)}, {second.name} {_describe(b)}. It "
         "runs over the levels of one node, or a condition on rows skips passes. Loop over total.levels(...), compute "
         "all groups at once with by=, or let a total decide"
     )
