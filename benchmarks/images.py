@@ -297,11 +297,11 @@ def measure_changes(
     """Measure the build after a change of a line of code, and the bytes that a push sends to the registry."""
 
     def push(tag: str) -> float:
-        known = registry.list_blobs()
+        blobs = registry.list_blobs()
         for message in client.api.push(tag, stream=True, decode=True):
             if "error" in message:
                 raise SystemExit(f"{tag} cannot be pushed: {message['error']}")
-        return sum(size for digest, size in registry.list_blobs().items() if digest not in known) / 1e3
+        return sum(size for digest, size in registry.list_blobs().items() if digest not in blobs) / 1e3
 
     log("pushing all images for the first time")
     push(names.python)

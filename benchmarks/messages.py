@@ -132,9 +132,9 @@ class Messages(ast.NodeVisitor):
                     self._add(kind, assignment.value, minimum)
         elif id(node) not in self._seen:
             texts = [" ".join(text.split()) for text in _render(node)]
-            words = {text: len(WORD.findall(text.replace(PLACEHOLDER, ""))) for text in texts}
+            word_counts = {text: len(WORD.findall(text.replace(PLACEHOLDER, ""))) for text in texts}
             if kind != "part" or (" " in texts[0] and not CODE.match(texts[0])):
-                self.rows += [(kind, text) for text in texts if words[text] >= minimum]
+                self.rows += [(kind, text) for text in texts if word_counts[text] >= minimum]
             # The parts of a message are not listed again. Expressions in its placeholders can contain other parts.
             self._seen.update(id(part) for part in ast.walk(node) if isinstance(part, (ast.Constant, ast.JoinedStr)))
 

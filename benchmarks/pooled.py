@@ -180,9 +180,9 @@ def format_comparison(comparison: Comparison) -> str:
     statistic = comparison.statistic
     processor = f"{statistics.median(comparison.processor):11.2f}" if comparison.processor else ""
     times = [f"{statistics.median(samples):9.3f}" for samples in (comparison.by_hand, comparison.pooled)]
-    place = f"{comparison.runner}, {comparison.nodes} x {comparison.rows}"
+    title = f"{comparison.runner}, {comparison.nodes} x {comparison.rows}"
     rounds = f"{comparison.rounds[0]} -> {comparison.rounds[1]}"
-    return f"{place:22}{statistic.pooled:20}{rounds:>9}{times[0]}{times[1]}{comparison.ratio:7.2f}{processor}".rstrip()
+    return f"{title:22}{statistic.pooled:20}{rounds:>9}{times[0]}{times[1]}{comparison.ratio:7.2f}{processor}".rstrip()
 
 
 def make_targets(comparisons: Sequence[Comparison]) -> list[Target]:

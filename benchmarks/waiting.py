@@ -143,9 +143,9 @@ def measure_knowledge(period: float) -> dict[str, float]:
     with federate(3, {**rounds, 4: [Dead()]}, lines=lines) as (federation, _):
         start = time.monotonic()
         federation.ask(overall, at=list(list_nodes(3)), limits={"quorum": 2, "grace": 32})
-        named = [moment - start for moment, line in lines if "nodes that are offline" in line]
-        events["offline node, named"] = named[0]
-        events["offline node, named again"] = named[1]
+        times = [moment - start for moment, line in lines if "nodes that are offline" in line]
+        events["offline node, named"] = times[0]
+        events["offline node, named again"] = times[1]
     lines = []
     losing = {o: [Polls(period), Loses()] for o in list_nodes(2)}
     with federate(2, losing, contract="v5", lines=lines) as (federation, _):

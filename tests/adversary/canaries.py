@@ -49,9 +49,9 @@ def _fold(data: bytes) -> bytes:
 
 
 def _make_patterns(text: str) -> set[bytes]:
-    words = [text] if text.isdigit() else [word for word in re.split("[^A-Za-z0-9]", text) if len(word) > 5]
+    parts = [text] if text.isdigit() else [word for word in re.split("[^A-Za-z0-9]", text) if len(word) > 5]
     patterns = set()
-    for word in words:
+    for word in parts:
         for form in (word, word.upper(), word.lower()):
             data = form.encode()
             codes = "".join(map(str, data))

@@ -216,10 +216,10 @@ def _change_environment(
             environment[name] = encode(value)
             changes.append(f"{name} = {value[:60]!r}")
         case 5:
-            other = chance.choice(names)
-            if "OUTPUT_FILE" not in (name, other):  # never write into a database or an input
-                environment[name], environment[other] = environment[other], environment[name]
-                changes.append(f"{name} <-> {other}")
+            second_name = chance.choice(names)
+            if "OUTPUT_FILE" not in (name, second_name):  # never write into a database or an input
+                environment[name], environment[second_name] = environment[second_name], environment[name]
+                changes.append(f"{name} <-> {second_name}")
         case 6:
             name = chance.choice([
                 "ALGOTOOLS_TIMEOUT", "ALGOTOOLS_DEBUG", "USER_REQUESTED_DATABASE_LABELS",

@@ -96,5 +96,5 @@ def write_page(groups: Iterable[AttackGroup]) -> None:
     """Replace the rows of the attacks in docs/trust.md."""
     start, end = MARKERS
     table = format_table({**read_page(), **list_rows(groups)})
-    before, _, rest = PAGE.read_text("utf-8").partition(start)
-    PAGE.write_text(f"{before}{start}\n{table}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
+    before, _, following = PAGE.read_text("utf-8").partition(start)
+    PAGE.write_text(f"{before}{start}\n{table}\n{end}{following.partition(end)[2]}", encoding="utf-8")

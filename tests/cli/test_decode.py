@@ -80,9 +80,9 @@ FORMS: dict[str, tuple[bytes | str, object]] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_result_is_decoded_in_every_form(form: str) -> None:
-    content, shown = FORMS[form]
+    content, expected = FORMS[form]
     data = content.encode() if isinstance(content, str) else content
-    assert json.loads(encode_plain(decode_results(data)).data) == shown
+    assert json.loads(encode_plain(decode_results(data)).data) == expected
 
 
 @pytest.mark.parametrize("from_file", [True, False])

@@ -207,17 +207,17 @@ def test_sessions_and_tables_have_the_format_of_a_real_server(server):
 
 def test_a_master_reads_how_long_runs_of_other_masters_took(server):
     connection = server.connect()
-    own = connection.create_task("partial", {3: {}})
-    other = server.store.create_subtask(server.caller, "subtask", "", {2: b"{}", 3: b"{}"}, "partial")
+    own_task = connection.create_task("partial", {3: {}})
+    sibling = server.store.create_subtask(server.caller, "subtask", "", {2: b"{}", 3: b"{}"}, "partial")
     another_method = server.store.create_subtask(server.caller, "subtask", "", {2: b"{}"}, "other")
-    for task in (server.store.task(own["id"]), other, another_method):
+    for task in (server.store.task(own_task["id"]), sibling, another_method):
         for run in task.runs:
             server.store.mark_started(run)
             run.started_at = "2026-01-01T12:00:00.250000"
     assert connection.read_durations("partial") == []
-    server.store.finish(other.runs[0], "completed", b"1")
-    server.store.finish(other.runs[1], "crashed")
-    other.runs[0].finished_at = "2026-01-01T12:00:02.750000"
+    server.store.finish(sibling.runs[0], "completed", b"1")
+    server.store.finish(sibling.runs[1], "crashed")
+    sibling.runs[0].finished_at = "2026-01-01T12:00:02.750000"
     assert connection.read_durations("partial") == [2.5]
     server.failures[:] = [(500, {})]
     assert connection.read_durations("partial") == []

@@ -290,9 +290,9 @@ def _write_parts(*tables: pa.Table, **others: bytes) -> Callable[[Path], object]
         for number, table in enumerate(tables):
             pq.write_table(table, path / f"part-{number}.parquet")
         for name, content in others.items():
-            other = path / name
-            other.parent.mkdir(parents=True, exist_ok=True)
-            other.write_bytes(content)
+            path_of_other_file = path / name
+            path_of_other_file.parent.mkdir(parents=True, exist_ok=True)
+            path_of_other_file.write_bytes(content)
 
     return write
 

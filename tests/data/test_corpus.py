@@ -171,7 +171,7 @@ def read_case(case: Any, folder: Path, servers: Servers) -> tuple[dict[str, str]
     All columns are requested, the first one, and the last one. The word is the one of the worst outcome.
     """
     database = case.make_database(folder, servers)
-    words = dict.fromkeys(list_forms(case), "same")
+    cells = dict.fromkeys(list_forms(case), "same")
     problems = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Ibis calls what DuckDB will remove, and pandas warns about mixed columns
@@ -183,15 +183,15 @@ def read_case(case: Any, folder: Path, servers: Servers) -> tuple[dict[str, str]
             requests += [frozenset({name}) for name in (last if case.name.startswith("a late") else {names[0], *last})]
         for columns in requests:
             reference = read_form(database, "pandas", columns)
-            for form in words:
+            for form in cells:
                 outcome = read_form(database, form, columns)
                 word = compare(case, form, outcome, reference)
-                words[form] = max(words[form], word, key=["same", "refused", "unsupported", "different", "WRONG"].index)
+                cells[form] = max(cells[form], word, key=["same", "refused", "unsupported", "different", "WRONG"].index)
                 if word == "WRONG":
                     problems.append(
                         f"{form}, columns {sorted(columns or ()) or 'all'}: {outcome} instead of {reference}"
                     )
-    return words, problems
+    return cells, problems
 
 
 WHOLE = os.environ.get("ALGOTOOLS_TEST_WHOLE_CORPUS") == "1"
@@ -212,9 +212,9 @@ def servers() -> Iterator[Servers]:
     ],
 )
 def test_every_form_has_the_same_values_or_refuses_the_case(case, tmp_path, servers):
-    words, problems = read_case(case, tmp_path, servers)
+    cells, problems = read_case(case, tmp_path, servers)
     assert problems == []
-    assert find_row(f"{case.kind}: {case.name}") == format_row(f"{case.kind}: {case.name}", words)
+    assert find_row(f"{case.kind}: {case.name}") == format_row(f"{case.kind}: {case.name}", cells)
 
 
 # --- The page. ---
@@ -229,11 +229,11 @@ def find_row(name: str) -> str:
     return next((line for line in lines if line.startswith(f"| {name} | ")), "")
 
 
-def format_row(name: str, words: dict[str, str]) -> str:
+def format_row(name: str, cells: dict[str, str]) -> str:
     """Return the row of a case whose forms differ; an empty text for another case."""
-    if set(words.values()) in ({"same"}, {"refused"}):
+    if set(cells.values()) in ({"same"}, {"refused"}):
         return ""
-    return f"| {name} | {' | '.join(WORDS[words[form]] if form in words else '-' for form in TABLES[1:])} |"
+    return f"| {name} | {' | '.join(WORDS[cells[form]] if form in cells else '-' for form in TABLES[1:])} |"
 
 
 def format_table(outcomes: dict[str, dict[str, str]]) -> str:
@@ -244,12 +244,12 @@ def format_table(outcomes: dict[str, dict[str, str]]) -> str:
     ]
     different = {}
     for kind in dict.fromkeys(case.kind for case in CASES):
-        found = {name: words for name, words in outcomes.items() if name.startswith(f"{kind}: ")}
-        same = [name for name, words in found.items() if set(words.values()) == {"same"}]
-        refused = [name for name, words in found.items() if set(words.values()) == {"refused"}]
-        rest = {name: words for name, words in found.items() if name not in (*same, *refused)}
-        different |= rest
-        lines.append(f"| {kind} | {len(found)} | {len(same)} | {len(refused)} | {len(rest)} |")
+        rows = {name: cells for name, cells in outcomes.items() if name.startswith(f"{kind}: ")}
+        same = [name for name, cells in rows.items() if set(cells.values()) == {"same"}]
+        refused = [name for name, cells in rows.items() if set(cells.values()) == {"refused"}]
+        mixed = {name: cells for name, cells in rows.items() if name not in (*same, *refused)}
+        different |= mixed
+        lines.append(f"| {kind} | {len(rows)} | {len(same)} | {len(refused)} | {len(mixed)} |")
     forms = TABLES[1:]
     lines += [
         "",
@@ -259,7 +259,7 @@ def format_table(outcomes: dict[str, dict[str, str]]) -> str:
         f"| case | {' | '.join(f'`{form}`' for form in forms)} |",
         f"| --- | {' | '.join('---' for _ in forms)} |",
     ]
-    lines += [format_row(name, words) for name, words in different.items()]
+    lines += [format_row(name, cells) for name, cells in different.items()]
     return "\n".join(lines)
 
 
@@ -270,16 +270,16 @@ def main() -> None:
         servers = Servers(stack)
         for case in CASES:
             with tempfile.TemporaryDirectory() as folder:
-                words, problems = read_case(case, Path(folder), servers)
-            outcomes[f"{case.kind}: {case.name}"] = words
+                cells, problems = read_case(case, Path(folder), servers)
+            outcomes[f"{case.kind}: {case.name}"] = cells
             if problems:
                 sys.stdout.write(
                     f"{case.kind}: {case.name}\n" + "".join(f"    {problem[:400]}\n" for problem in problems)
                 )
                 sys.stdout.flush()
     if "--page" in sys.argv:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        after = rest.partition(END)[2]
+        before, _, following = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        after = following.partition(END)[2]
         PAGE.write_text(f"{before}{BEGIN}\n\n{format_table(outcomes)}\n\n{END}{after}", encoding="utf-8")
 
 

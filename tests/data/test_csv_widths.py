@@ -47,9 +47,9 @@ def test_the_widths_are_those_of_pythons_reader(tmp_path_factory, rows, width, b
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=1))
-def test_bits_are_counted_without_numpy_2(words):
-    counts = _csv_bits._count_bits(np.array(words, np.uint64))
-    assert counts.tolist() == [word.bit_count() for word in words]
+def test_bits_are_counted_without_numpy_2(packed):
+    counts = _csv_bits._count_bits(np.array(packed, np.uint64))
+    assert counts.tolist() == [word.bit_count() for word in packed]
 
 
 @pytest.mark.parametrize("separators", [255, 256, 257, 300])

@@ -403,9 +403,9 @@ def test_a_column_of_objects_of_one_type_is_read(tmp_path, form, values):
     from algotools.federation._frames import write_frame
 
     write_frame(pd.DataFrame({"x": pd.Series(values, dtype=object)}), tmp_path / "x.frame")
-    found = read(at(tmp_path / "x.frame"), form)["x"]
+    column = read(at(tmp_path / "x.frame"), form)["x"]
     assert [
-        list(item) if isinstance(value, list) else item for value, item in zip(values, found, strict=True)
+        list(item) if isinstance(value, list) else item for value, item in zip(values, column, strict=True)
     ] == values
 
 

@@ -215,13 +215,13 @@ def test_the_description_hides_the_exchange_between_master_and_rpc():
 
 
 def test_a_mistake_in_the_arguments_does_not_name_the_exchange():
-    for part, shown in [
+    for part, listed in [
         (mean.partial, "column: Column, [scale: float]"),
         (mean, "organizations: list[Organization] | None"),
     ]:
         with pytest.raises(Exception, match="unknown: columns; missing: column") as refused:
             part.specification.validate((), {"columns": "age"})
-        assert shown in str(refused.value)
+        assert listed in str(refused.value)
         assert "_request" not in str(refused.value)
 
 

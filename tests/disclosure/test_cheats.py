@@ -77,13 +77,13 @@ def federation() -> Iterator[Federation]:
 
 @pytest.mark.parametrize("cheat", OF_CHANNELS, ids=names_of(OF_CHANNELS))
 def test_a_log_discloses_fewer_than_three_persons(cheat: Cheat, federation: Federation) -> None:
-    found = []
+    leaks = []
     for table in cheat.tables:
         log = cheat.read_log(federation, table)
         claims = list(cheat.reveals(log, cheat.list_tasks(table)[0]))
-        found.append(is_leak(claims, table))
+        leaks.append(is_leak(claims, table))
         assert cheat.closed or are_true(claims, read_table(table))
-    assert any(found) is not bool(cheat.closed)
+    assert any(leaks) is not bool(cheat.closed)
 
 
 def test_a_task_through_the_federation_gives_the_same_result() -> None:

@@ -128,8 +128,8 @@ def test_parts_that_are_not_measured_stay_stored(figures) -> None:
         "figures": {name: figure for name, figure in csv.items() if name not in missing},
     }
     merged = add_to_stored(measured, figures)
-    others = {name: figure for name, figure in figures["figures"].items() if name not in csv}
-    assert merged["figures"] == others | measured["figures"]
+    figures_of_others = {name: figure for name, figure in figures["figures"].items() if name not in csv}
+    assert merged["figures"] == figures_of_others | measured["figures"]
     assert merged["failed"] == figures["failed"] | measured["failed"]
     targets = {target["promise"]: target for target in merged["targets"]}
     assert targets.keys() == {target["promise"] for target in figures["targets"]}

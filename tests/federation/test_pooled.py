@@ -144,11 +144,11 @@ def test_a_failure_in_any_round_without_a_quorum_ends_the_task(make: Make, runne
 def test_a_failure_with_a_quorum_starts_again_without_the_node(
     make: Make, lines: list[str], way: tuple[str, str], number: int
 ) -> None:
-    others = [FRAMES[0], FRAMES[1], FRAMES[3]]
+    other_frames = [FRAMES[0], FRAMES[1], FRAMES[3]]
     federation = make(runner=way[0], contract=way[1], faults={4: fail_in_round(number)})
     result = ask(federation, "trimmed_mean_of_most")
-    assert result == compute_trimmed_mean(others)
-    assert result == ask(make(others), "trimmed_mean_of_most"), "equal to the last digit"
+    assert result == compute_trimmed_mean(other_frames)
+    assert result == ask(make(other_frames), "trimmed_mean_of_most"), "equal to the last digit"
     assert [len(task.runs) for task in federation.subtasks(1)] == [4] * number + [3] * 3
     expected = (
         "info > starting again with 3 organizations, without organization_4: crashed: ValueError, raised by the fault "

@@ -413,8 +413,8 @@ def test_a_volume_of_the_image_is_removed_after_the_build(project: BuiltProject)
 
     def list_unused() -> list[str]:
         nameless = {str(v.id) for v in project.client.volumes.list() if re.fullmatch("[0-9a-f]{64}", str(v.id))}
-        used = json.dumps(project.client.api.containers(all=True))  # by other users of this engine
-        return [name for name in nameless - before if name not in used]
+        containers = json.dumps(project.client.api.containers(all=True))  # by other users of this engine
+        return [name for name in nameless - before if name not in containers]
 
     wait_until(lambda: not list_unused())  # another user can remove a container between the two lists
 
@@ -437,16 +437,18 @@ def test_an_image_that_is_not_a_base_of_this_version_is_refused(project: BuiltPr
     )
     assert "is not the name of an image" in project.build_badly(63, "--build-arg", "BASE_IMAGE=NO:1")
     assert "is not a base image of algotools" in project.build_badly(64, "--build-arg", f"BASE_IMAGE={PYTHON_IMAGE}")
-    other = f"algotools-test/{project.mark}:0.0.1"
+    other_tag = f"algotools-test/{project.mark}:0.0.1"
     context = project.folder / "other"
     context.mkdir()
     (context / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
-    project.client.images.build(path=str(context), tag=other, rm=True, forcerm=True, labels={Label.VERSION: "0.0.1"})
+    project.client.images.build(
+        path=str(context), tag=other_tag, rm=True, forcerm=True, labels={Label.VERSION: "0.0.1"}
+    )
     try:
-        message = project.build_badly(64, "--build-arg", f"BASE_IMAGE={other}")
+        message = project.build_badly(64, "--build-arg", f"BASE_IMAGE={other_tag}")
     finally:
-        project.client.images.remove(other)
-    assert f"{other} has algotools 0.0.1, but version {__version__} is installed here" in message
+        project.client.images.remove(other_tag)
+    assert f"{other_tag} has algotools 0.0.1, but version {__version__} is installed here" in message
     project.write("Dockerfile", f"FROM {project.base}\nLABEL algotools.test={project.mark}\n{ALL_AT_ONCE}\n")
     assert "has no line ARG BASE_IMAGE; begin the file with:\nARG BASE_IMAGE\n" in project.build_badly(64)
     assert algotools("build", str(project.folder)).returncode == 0

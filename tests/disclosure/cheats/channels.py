@@ -31,8 +31,8 @@ def know_names(frame):
 
 
 def read_pseudonyms(log, _):
-    known = {hashlib.md5(str(age).encode()).hexdigest(): age for age in range(120)}
-    return [Cells("age", [known[pseudonym] for pseudonym in re.findall("[0-9a-f]{32}", log)])]
+    ages_by_hash = {hashlib.md5(str(age).encode()).hexdigest(): age for age in range(120)}
+    return [Cells("age", [ages_by_hash[pseudonym] for pseudonym in re.findall("[0-9a-f]{32}", log)])]
 
 
 def read_choice(log, arguments):

@@ -42,8 +42,8 @@ def read_halves(results, tasks):
     """Solve the sums of random halves for the values of all rows: the seeds tell which rows each half has."""
     for size in (5, 8, 21, 70):
         halves = np.array([np.random.default_rng(task["seed"]).random(size) < 0.5 for task in tasks], dtype=float)
-        values, rest, *_ = np.linalg.lstsq(halves, np.array(results), rcond=None)
-        if rest.size and rest[0] < 1e-3:
+        values, residuals, *_ = np.linalg.lstsq(halves, np.array(results), rcond=None)
+        if residuals.size and residuals[0] < 1e-3:
             return [Fact({"row": i}, "height", round(value, 4)) for i, value in enumerate(values)]
     return []
 

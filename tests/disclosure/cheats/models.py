@@ -43,7 +43,7 @@ def read_product(result, _):
 
 
 def read_leaves(result, _):
-    values = [v for v, left in zip(result["value"], result["left"], strict=True) if left == -1]
+    values = [v for v, child in zip(result["value"], result["left"], strict=True) if child == -1]
     return [Cells("days", values)]
 
 

@@ -95,8 +95,8 @@ def read_odds(result, _):
 
 
 def read_rest(result, _):
-    rest = result["total"] - sum(result["levels"].values())
-    return [Group({"diagnosis": lambda s: ~s.isin(list(result["levels"]))}, rest)] if rest in {1, 2} else []
+    remainder = result["total"] - sum(result["levels"].values())
+    return [Group({"diagnosis": lambda s: ~s.isin(list(result["levels"]))}, remainder)] if remainder in {1, 2} else []
 
 
 def read_residuals(result):

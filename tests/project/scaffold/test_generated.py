@@ -101,8 +101,8 @@ def test_the_linter_does_not_move_imports_of_annotations(project: Path, kind: st
     before = algorithm.read_text(encoding="utf-8")
     if future:  # otherwise ruff would move imports that only annotations use under TYPE_CHECKING
         docstring_end = before.index('"""\n', 3) + 4
-        added = f"{before[:docstring_end]}\nfrom __future__ import annotations\n{before[docstring_end:]}"
-        algorithm.write_text(added, encoding="utf-8")
+        changed = f"{before[:docstring_end]}\nfrom __future__ import annotations\n{before[docstring_end:]}"
+        algorithm.write_text(changed, encoding="utf-8")
     fixed = tool("ruff", "check", "--no-cache", "--fix", "--unsafe-fixes", "--extend-select", "TC", ".", cwd=project)
     assert fixed.returncode == 0, fixed.stdout
     assert "TYPE_CHECKING" not in algorithm.read_text(encoding="utf-8")

@@ -204,8 +204,8 @@ def raise_made_user_error(data: pd.DataFrame, column: Column, way: str) -> int:
             Reassigned.text = value
             raise Reassigned
         case "literal":
-            made = type("Made", (UserError,), {"text": "{kind}", "__annotations__": {"kind": Literal[value]}})
-            raise made(kind=value)
+            error_class = type("Made", (UserError,), {"text": "{kind}", "__annotations__": {"kind": Literal[value]}})
+            raise error_class(kind=value)
     raise type("Made", (UserError,), {"text": "{kind}", "__annotations__": {"kind": kind}})(kind=kind.a)
 
 

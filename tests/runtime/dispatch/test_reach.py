@@ -30,9 +30,9 @@ def encode(text: str) -> str:
     return base64.b32encode(text.encode()).decode().replace("=", "!")
 
 
-def shift(*words: str) -> list[str]:
+def shift(*secrets: str) -> list[str]:
     """Return the words as the algorithm expects them."""
-    return ["".join(chr(ord(c) + 1) for c in word) for word in words]
+    return ["".join(chr(ord(c) + 1) for c in word) for word in secrets]
 
 
 def run(node: ManualNode, contract: str, method: str, *, has_secrets: bool = True, **kwargs: object) -> CompletedRun:
@@ -56,19 +56,19 @@ def decode(contract: str, outcome: CompletedRun) -> dict[str, object]:
 
 @each_contract
 def test_no_secret_is_in_the_variables_and_in_the_memory_of_the_authors_process(node, contract: str) -> None:
-    words = [PASSWORD, KEY, TOKEN]
+    secrets = [PASSWORD, KEY, TOKEN]
     run(node, contract, "search", shifted_words=[])  # writes the token (v3, v4)
     token = (node.folder / "token").read_text() if (node.folder / "token").exists() else ""
-    words += [encode(word)[:-8] for word in words] + ([token] if token else [])
-    report = decode(contract, run(node, contract, "search", shifted_words=shift(*words)))
-    assert report["at import"] == [0] * len(words)
-    assert report["memory"] == [0] * len(words)
+    secrets += [encode(word)[:-8] for word in secrets] + ([token] if token else [])
+    report = decode(contract, run(node, contract, "search", shifted_words=shift(*secrets)))
+    assert report["at import"] == [0] * len(secrets)
+    assert report["memory"] == [0] * len(secrets)
     assert report["files"] == ["/dev/null", "pipe", "socket"]
 
 
 def test_the_search_of_these_tests_finds_the_path_of_the_requested_database(node) -> None:
-    words = [str(node.databases["default"])[-20:], "ALGOTOOLS_ALGORITHM"]
-    report = decode("v3", run(node, "v3", "search", shifted_words=shift(*words)))
+    secrets = [str(node.databases["default"])[-20:], "ALGOTOOLS_ALGORITHM"]
+    report = decode("v3", run(node, "v3", "search", shifted_words=shift(*secrets)))
     assert min(report["at import"]) > 0
     assert min(report["memory"]) > 0
 

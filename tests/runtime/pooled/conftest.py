@@ -12,8 +12,8 @@ from algotools.declare import functions
 @pytest.fixture(autouse=True)
 def registry() -> Iterator[None]:
     """Hide the functions of other test modules, and forget those of this test."""
-    others = dict(functions._registry)
+    functions_of_others = dict(functions._registry)
     functions._registry.clear()
     yield
     functions._registry.clear()
-    functions._registry.update(others)
+    functions._registry.update(functions_of_others)

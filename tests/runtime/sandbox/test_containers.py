@@ -110,8 +110,8 @@ def test_the_code_cannot_list_folders_of_the_node(node: SandboxNode) -> None:
 
 @on_v5
 def test_the_code_reads_only_the_requested_tables_of_a_session(node: SandboxNode) -> None:
-    others = [f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")]
-    hidden = [*others, f"{WORK}/output", OWNERS_LOG, "/proc/1/environ"]
+    other_paths = [f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")]
+    hidden = [*other_paths, f"{WORK}/output", OWNERS_LOG, "/proc/1/environ"]
     readable = [f"{WORK}/input", f"{SESSION}/default.parquet", "/app/pyproject.toml"]
     report = node.answer("read", paths=[*hidden, *readable])
     ways = ("through a subprocess", "through cat")
@@ -161,9 +161,9 @@ def test_the_runs_of_a_job_share_its_folder(node: SandboxNode) -> None:
 
 
 def test_images_with_other_users_can_write_to_the_jobs_folder(node: SandboxNode) -> None:
-    other = {"ALGOTOOLS_WORKER_USER": "4711:4712"}
+    environment = {"ALGOTOOLS_WORKER_USER": "4711:4712"}
     assert node.answer("append_text", text="first") == ""
-    assert node.answer("identity", environment=other)["uids"] == [4711] * 3
+    assert node.answer("identity", environment=environment)["uids"] == [4711] * 3
     assert node.answer("append_text", text="first") == "first"
 
 
