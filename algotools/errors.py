@@ -294,6 +294,14 @@ class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
     """The function returned more bytes than a single result may contain, or sent more as arguments."""
 
 
+class Withheld(AlgotoolsError, PermissionError, exit_code=54):
+    """The node's policy withholds the result, or refuses the function, a database, a column or a query."""
+
+
+class PolicyError(AlgotoolsError, ValueError, exit_code=55):
+    """The policy of the node's owner has an unknown setting or a wrong value, so no task runs."""
+
+
 class NodesDisagree(AlgotoolsError, RuntimeError, exit_code=56):
     """A pooled function takes different paths at two nodes, or has different results, so its totals have no meaning."""
 

@@ -17,7 +17,8 @@ from .conftest import ROOT
 PACKAGE = ROOT / "algotools"
 
 ORDER = (
-    "_fields", "errors", "task", "payload", "data", "declare", "runtime", "image", "federation", "project", "cli"
+    "_fields", "errors", "task", "payload", "data", "disclosure", "declare", "runtime", "image", "federation",
+    "project", "cli"
 )  # fmt: skip
 """The packages and top-level modules. Each imports only its predecessors."""
 

@@ -1,0 +1,67 @@
+"""Facts that the worker reports to the supervisor: the tables that a function reads, and matches of its result.
+
+The supervisor has no data. The worker has no policy, so each fact is independent of the policy's limits.
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import msgspec
+
+
+class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about a table that a function reads."""
+
+    label: str
+    """The label of the database."""
+    rows: Union[int, None] = None
+    """Number of rows; None if the number is unknown, as for a path."""
+    persons: Union[int, None] = None
+    """Number of distinct persons, if the policy names the column with the person of a row; otherwise None."""
+    columns: tuple[str, ...] = ()
+    """The columns that the function receives."""
+    dtypes: tuple[str, ...] = ()
+    """Names of the columns' types, each once."""
+
+    @property
+    def records(self) -> int | None:
+        """Number of records: persons if they are known, otherwise rows."""
+        return self.rows if self.persons is None else self.persons
+
+
+class LevelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Texts of a result that are values of a column."""
+
+    column: str
+    level_count: int
+    """Number of distinct values of the column."""
+    row_count: int
+    """Number of rows of the column's table."""
+    records: dict[str, int]
+    """Text -> number of records that have the text in the column."""
+
+
+class Matches(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about a result, which the worker collects after the function has returned."""
+
+    tables: tuple[TableFacts, ...] = ()
+    numbers: dict[float, int] = {}
+    """Number of the result that is a cell -> number of records that have it; the largest number over the columns."""
+    extremes: dict[float, int] = {}
+    """Number of the result that is the smallest or the largest value of a column -> number of records that have it."""
+    levels: tuple[LevelFacts, ...] = ()
+    """The columns that contain texts of the result."""
+    texts: tuple[str, ...] = ()
+    """The texts in the source of the algorithm's package; only if the result has texts of unknown origin."""
+
+
+class Known(msgspec.Struct, frozen=True, kw_only=True):
+    """Values that the researcher knows before the task runs, so that a result may contain them."""
+
+    texts: frozenset[str] = frozenset()
+    """Texts in the source of the algorithm, texts in the task's arguments, and names of columns and their types."""
+    numbers: frozenset[float] = frozenset()
+    """Numbers in the task's arguments."""
+    lengths: frozenset[int] = frozenset()
+    """Lengths of lists in the task's arguments."""
