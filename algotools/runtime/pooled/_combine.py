@@ -32,6 +32,8 @@ def combine(way: str, contributions: Sequence[Any]) -> Any:
     """
     if way == "union":
         return sort_labels(label for levels in contributions for label in levels)
+    if way == "merge":
+        contributions = [_stack_powers(contribution) for contribution in contributions]
     return _combine(contributions, _REDUCTIONS[way], fill=math.nan if way in {"minimum", "maximum"} else 0)
 
 
@@ -106,6 +108,13 @@ def _take_minimum(arrays: Sequence[Any]) -> Any:
 
 def _take_maximum(arrays: Sequence[Any]) -> Any:
     return np.fmax.reduce(np.stack(arrays))
+
+
+def _stack_powers(contribution: Mapping[str, Any]) -> Any:
+    """Return the counts and powers of ``_rows.sum_powers`` as one array or table, with the counts in the first row."""
+    count, powers = contribution["count"], contribution["powers"]
+    rows = np.concatenate([np.asarray(count, dtype=float)[None], np.asarray(powers)])
+    return pd.DataFrame(rows, columns=powers.columns) if isinstance(powers, pd.DataFrame) else rows
 
 
 def _merge_powers(arrays: Sequence[Any]) -> Any:

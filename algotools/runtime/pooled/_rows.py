@@ -14,61 +14,34 @@ import numpy as np
 import pandas as pd
 
 from algotools.runtime.pooled._bits import to_ordered_integers
+from algotools.runtime.pooled._conversion import (
+    RowsRefused,
+    drop_missing,
+    name_type,
+    pause_if_unknown,
+    to_column,
+    to_floats,
+    to_matrix,
+    to_numbers,
+    to_rows,
+)
 from algotools.runtime.pooled._labels import sort_labels
-from algotools.runtime.pooled._unknown import Unknown
-
-_NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
-"""Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
-
-_ADD = "total.add adds up values that are already reduced"
-
-
-class RowsRefused(ValueError):
-    """The value cannot be reduced. The text follows the words "the value of total.sum in line 5"."""
-
-
-def to_rows(value: Any) -> Any:
-    """Return rows as a pandas object or an array of at least one dimension."""
-    library = type(value).__module__.partition(".")[0]
-    if library == "polars" and type(value).__name__ in {"LazyFrame", "DataFrame", "Series"}:
-        value = value.collect() if type(value).__name__ == "LazyFrame" else value
-        value = value.to_pandas()
-    elif library == "pyarrow" and type(value).__name__ != "Scalar" and hasattr(value, "to_pandas"):
-        value = value.to_pandas()
-    elif library in ("duckdb", "_duckdb") and type(value).__name__ == "DuckDBPyRelation":
-        value = value.df()
-    elif library == "ibis":
-        value = value.execute()
-    if isinstance(value, pd.Index):
-        value = value.to_series()
-    if isinstance(value, (pd.Series, pd.DataFrame)):
-        return value
-    if isinstance(value, (list, tuple, range, pd.api.extensions.ExtensionArray)):
-        value = np.asarray(value)
-    if not isinstance(value, np.ndarray):
-        _use(value)
-        way_out = "pass a column, such as data['age']" if isinstance(value, str) else _ADD
-        raise RowsRefused(f"is {name_type(value)}, not rows; {way_out}")
-    if value.ndim == 0:
-        raise RowsRefused(f"is a single number, not rows; {_ADD}")
-    return value
-
-
-def name_type(value: object) -> str:
-    """Return the type of a value with its article: ``an int``."""
-    name = type(value).__name__
-    return f"{'an' if name.startswith(tuple('aeioAEIO')) else 'a'} {name}"
-
-
-def _use(value: Any) -> None:
-    """Pause the run if a value is a total that is not known yet."""
-    if isinstance(value, Unknown):
-        bool(value)
 
 
 def sum_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
-    """Return the sum over the rows: a number for a column, an entry per column for a table, a Series by group."""
-    rows = _to_floats(_to_numbers(to_rows(values)))
+    """Return the sum over the rows: a number for a column, an entry per column for a table, a Series by group.
+
+    Sums of booleans are counts, so they are integers: a gate judges counts by their size.
+    """
+    rows = to_numbers(to_rows(values))
+    sums = _sum(to_floats(rows), by, levels)
+    dtypes = rows.dtypes if isinstance(rows, pd.DataFrame) else [rows.dtype]
+    if not all(map(pd.api.types.is_bool_dtype, dtypes)):
+        return sums
+    return sums.astype(np.int64) if np.ndim(sums) else int(sums)
+
+
+def _sum(rows: Any, by: Any, levels: Any) -> Any:
     if by is not None:
         return _group(rows, by, levels)
     if isinstance(rows, (pd.Series, pd.DataFrame)):
@@ -95,12 +68,12 @@ def count_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
 
 def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
     """Return x' W y as an array; y is x by default."""
-    x_rows = _to_matrix(x)
-    right = x_rows if y is None else _to_matrix(y)
+    x_rows = to_matrix(x)
+    right = x_rows if y is None else to_matrix(y)
     if len(x_rows) != len(right):
         raise RowsRefused("has x and y with different numbers of rows; x and y need the same rows")
     if weights is not None:
-        factors = _to_matrix(weights)
+        factors = to_matrix(weights)
         if factors.shape != (len(x_rows),):
             raise RowsRefused("has weights of another shape; weights need one number for each row")
         right = right * (factors if right.ndim == 1 else factors[:, None])
@@ -117,7 +90,7 @@ def list_levels(values: Any, minimum: int) -> tuple[list[Any], int]:
 
 def find_extreme(values: Any, name: str) -> Any:
     """Return the smallest (``min``) or largest (``max``) value of each column; NaN without rows."""
-    rows = _to_floats(_to_numbers(to_rows(values)))
+    rows = to_floats(to_numbers(to_rows(values)))
     if isinstance(rows, pd.DataFrame):
         table = pd.DataFrame(rows.to_numpy(dtype=float, na_value=np.nan), columns=rows.columns)
         return getattr(table, name)()
@@ -129,30 +102,34 @@ def find_extreme(values: Any, name: str) -> Any:
     return extreme if extreme.ndim else extreme.item()
 
 
-def sum_powers(values: Any, order: int) -> Any:
-    """Return the count, the mean and the sums of central powers 2 to *order*: an array with a row for each of them.
+def sum_powers(values: Any, order: int) -> dict[str, Any]:
+    """Return the count, and an array with a row for the mean and for each sum of central powers 2 to *order*.
 
-    For a table, the array has a column for each column, as a DataFrame if the columns have names.
+    For a table, the array has a column for each column, as a DataFrame if the columns have names. The counts are
+    separate, and integers, so that a gate recognizes them.
     """
-    rows = _to_numbers(to_rows(values))
+    rows = to_numbers(to_rows(values))
     array = (
         rows.to_numpy(dtype=float, na_value=np.nan)
         if isinstance(rows, (pd.Series, pd.DataFrame))
         else rows.astype(float)
     )
     is_present = ~np.isnan(array)
-    count = is_present.sum(axis=0)
+    count: Any = is_present.sum(axis=0)
     sums = np.where(is_present, array, 0.0).sum(axis=0)
     mean = np.divide(sums, count, out=np.zeros_like(sums), where=count > 0)
     with np.errstate(invalid="ignore"):  # infinities have no deviation
         deviations = np.where(is_present, array - mean, 0.0)
-    powers = np.stack([count.astype(float), mean, *((deviations**k).sum(axis=0) for k in range(2, order + 1))])
-    return pd.DataFrame(powers, columns=rows.columns) if isinstance(rows, pd.DataFrame) else powers
+    powers: Any = np.stack([mean, *((deviations**k).sum(axis=0) for k in range(2, order + 1))])
+    count = count.astype(np.int64) if count.ndim else int(count)
+    if isinstance(rows, pd.DataFrame):
+        count, powers = pd.Series(count, index=rows.columns), pd.DataFrame(powers, columns=rows.columns)
+    return {"count": count, "powers": powers}
 
 
-def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> pd.DataFrame:
-    """Return the rows of ``sum_powers`` for one column, with a column for each group."""
-    column = _to_numbers(to_column(values))
+def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> dict[str, Any]:
+    """Return the numbers of ``sum_powers`` for one column, with a column for each group."""
+    column = to_numbers(to_column(values))
     array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
     counts, sums = count_rows(array, by), sum_rows(array, by)
     means = (sums / counts).where(counts > 0, 0.0)
@@ -162,86 +139,41 @@ def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> pd.Dat
     with np.errstate(invalid="ignore"):  # infinities have no deviation
         deviations = array - means_of_rows
     powers = [sum_rows(deviations**k, by).where(np.isfinite(means)) for k in range(2, order + 1)]
-    table = pd.DataFrame(np.stack([counts.astype(float), means, *powers]), columns=means.index)
-    return table if levels is None else table.reindex(columns=_make_levels(levels, _to_keys(by)), fill_value=0.0)
+    table = pd.DataFrame(np.stack([means, *powers]), columns=means.index)
+    if levels is not None:
+        index = _make_levels(levels, _to_keys(by))
+        counts, table = counts.reindex(index, fill_value=0), table.reindex(columns=index, fill_value=0.0)
+    return {"count": counts, "powers": table}
 
 
-def count_bins(values: Any, edges: Any) -> Any:
-    """Return the number of values in each bin, as ``numpy.histogram`` counts them."""
-    column = _drop_missing(values)
+def count_bins(values: Any, edges: Any, *, has_open_bins: bool = False) -> Any:
+    """Return the number of values in each bin, as ``numpy.histogram`` counts them.
+
+    *has_open_bins*: the first count is that of the values below all edges, and the last that of the values above them.
+    """
+    column = drop_missing(values)
     edges = np.asarray(edges, dtype=float)
     if edges.ndim != 1 or len(edges) < 2 or not np.all(edges[1:] >= edges[:-1]):
         raise RowsRefused("needs edges that are an increasing array of at least 2 numbers, such as [0, 40, 80]")
-    return np.histogram(column, edges)[0].astype(np.int64)
+    counts = np.histogram(column, edges)[0]
+    if has_open_bins:
+        if not np.all(np.isfinite(edges)):
+            raise RowsRefused("needs finite edges; values outside the edges count, too")
+        counts = np.array([(column < edges[0]).sum(), *counts, (column > edges[-1]).sum()])
+    return counts.astype(np.int64)
 
 
-def count_below(values: Any, thresholds: Any) -> Any:
-    """Return the number of values at or below each threshold, and the number of all values at the end."""
-    column = np.sort(to_ordered_integers(_drop_missing(values)))
-    counts = np.searchsorted(column, thresholds, side="right")
-    return np.append(counts, len(column)).astype(np.int64)
+def count_parts(values: Any, starts: Any, ends: Any) -> Any:
+    """Return the number of values in each part of each interval: an array of intervals x parts.
 
-
-def to_column(values: Any) -> Any:
-    """Return the values of one column as a Series or an array of one dimension."""
-    rows = to_rows(values)
-    if isinstance(rows, pd.DataFrame) and rows.shape[1] == 1:
-        rows = rows.iloc[:, 0]
-    if rows.ndim != 1:
-        raise RowsRefused("has several columns; pass one column")
-    return rows
-
-
-def _drop_missing(values: Any) -> Any:
-    column = _to_numbers(to_column(values))
-    array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
-    return array[~np.isnan(array)]
-
-
-def _to_numbers(rows: Any) -> Any:
-    """Return rows whose values are numbers or booleans; Decimal becomes float."""
-    if isinstance(rows, pd.DataFrame):
-        # `DataFrame.apply` calls no function for a table without rows.
-        columns = [_to_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])]
-        return pd.concat(columns, axis=1) if columns else rows
-    if pd.api.types.is_numeric_dtype(rows.dtype) or pd.api.types.is_bool_dtype(rows.dtype):
-        return rows
-    is_missing = pd.isna(rows)
-    if isinstance(rows, np.ndarray):
-        kind = pd.api.types.infer_dtype(rows.ravel(), skipna=True) if rows.dtype == object else ""
-    else:
-        kind = pd.api.types.infer_dtype(rows, skipna=True)
-    has_no_type = rows.dtype == object or pd.api.types.is_string_dtype(rows.dtype)
-    if kind in _NUMBERS or (has_no_type and is_missing.all()):  # for instance a file without rows
-        return (
-            rows.where(~is_missing, np.nan) if isinstance(rows, pd.Series) else np.where(is_missing, np.nan, rows)
-        ).astype(float)
-    if kind == "mixed":
-        for value in np.ravel(rows):
-            _use(value)
-    raise RowsRefused(
-        "contains values that are not numbers; convert them, such as with pd.to_numeric, or count them with total.table"
-    )
-
-
-def _to_floats(rows: Any) -> Any:
-    """Return a pandas object with floats of numpy: sums of integers can overflow silently, and NA is no float."""
-    if isinstance(rows, pd.Series) and (
-        pd.api.types.is_integer_dtype(rows.dtype) or pd.api.types.is_extension_array_dtype(rows.dtype)
-    ):
-        return pd.Series(rows.to_numpy(dtype=float, na_value=np.nan), index=rows.index, name=rows.name)
-    if isinstance(rows, pd.DataFrame) and not all(dtype.kind in "fc" for dtype in rows.dtypes):
-        return rows.apply(_to_floats)
-    return rows
-
-
-def _to_matrix(value: Any) -> Any:
-    rows = _to_numbers(to_rows(value))
-    array = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
-    array = np.asarray(array, dtype=np.result_type(array.dtype, np.float64))
-    if array.ndim > 2:
-        raise RowsRefused("has more than two dimensions")
-    return array
+    Args:
+        values: the values of one column.
+        starts: the first integer of each interval, in the order of floats.
+        ends: the last integer of each part: intervals x parts.
+    """
+    column = np.sort(to_ordered_integers(drop_missing(values)))
+    below = np.searchsorted(column, starts, side="left")
+    return np.diff(np.searchsorted(column, ends, side="right"), axis=1, prepend=below[:, None]).astype(np.int64)
 
 
 def _group(rows: Any, by: Any, levels: Any) -> Any:
@@ -350,7 +282,7 @@ def check_reduced(value: Any) -> Any:
         return {key: check_reduced(item) for key, item in value.items()}
     if isinstance(value, (pd.Series, pd.DataFrame)):
         _check_labels(value)
-        return _to_plain_numbers(_to_numbers(value))
+        return _to_plain_numbers(to_numbers(value))
     if isinstance(value, (bool, np.bool_)):
         return int(value)
     if isinstance(value, (int, float, complex)):
@@ -360,7 +292,7 @@ def check_reduced(value: Any) -> Any:
     if isinstance(value, np.ndarray) and value.dtype.kind in "biufc":
         value = value.astype(_widen(value.dtype))
         return value if value.ndim else value.item()
-    _use(value)
+    pause_if_unknown(value)
     raise RowsRefused(
         f"is {name_type(value)}, which cannot be added; use a number, an array, a Series, a DataFrame or a dict of "
         "these"

@@ -158,15 +158,24 @@ class Aggregator(Injected, kind="total"):
         )
 
     def minimum(self, values: Any, /) -> Any:
-        """Return the smallest value over all rows; NaN without rows. It is the value of one record."""
+        """Return the smallest value over all rows; NaN without rows.
+
+        It is the value of one record, so the gate refuses it unless the policy is off.
+        """
         return self._request(TotalRequest("minimum", lambda rows: rows.find_extreme(values, "min"), combine="minimum"))
 
     def maximum(self, values: Any, /) -> Any:
-        """Return the largest value over all rows; NaN without rows. It is the value of one record."""
+        """Return the largest value over all rows; NaN without rows.
+
+        It is the value of one record, so the gate refuses it unless the policy is off.
+        """
         return self._request(TotalRequest("maximum", lambda rows: rows.find_extreme(values, "max"), combine="maximum"))
 
     def levels(self, values: Any, /) -> list[Any]:
-        """Return the distinct values of a column, sorted. A node omits values of fewer than 3 of its records."""
+        """Return the distinct values of a column, sorted.
+
+        A node omits values of few of its records: fewer than the minimum that the node's owner sets (default: 3).
+        """
         return list(
             self._request(TotalRequest("levels", lambda rows: self._list_levels(rows, values), combine="union"))
         )
@@ -229,17 +238,39 @@ class Aggregator(Injected, kind="total"):
         """Return the number of values in each bin; the last bin contains its right edge (as ``numpy.histogram``)."""
         return self._request(TotalRequest("histogram", lambda rows: rows.count_bins(values, edges)))
 
-    def quantile(self, values: Any, q: float | Sequence[float], /) -> Any:
-        """Return quantiles of all values, interpolated linearly (as ``numpy.quantile``); NaN without rows.
+    def quantile(self, values: Any, q: float | Sequence[float], /, *, edges: Any = None) -> Any:
+        """Return quantiles of all values; NaN without rows.
 
-        The nodes count the values below thresholds, which close in on each quantile. Six rounds find it exactly.
+        With *edges*, the nodes count the values in bins, in one round. The values of a bin are treated as evenly spread
+        in the bin, so a quantile is wrong by at most the width of the bins around it. A quantile outside the edges is
+        NaN.
+
+        Without *edges*, the quantiles are exact, as those of ``numpy.quantile``: six rounds refine the bins until each
+        bin has one value. The gate refuses bins with few records of a node. By default it therefore refuses exact
+        quantiles of values that few records have, and of small tables.
+
+        Args:
+            values: rows of one column.
+            q: one or several probabilities.
+            edges: an increasing sequence of numbers; choose them such that each bin has many records at every node.
+
+        Raises:
+            TotalRefused: a probability is not between 0 and 1, or the values or edges are not numbers.
         """
-        from algotools.runtime.pooled._quantile import find_quantiles
+        from algotools.runtime.pooled import _quantile
 
-        def count(thresholds: Any) -> Any:
-            return self._request(TotalRequest("quantile", lambda rows: rows.count_below(values, thresholds)))
-
-        return find_quantiles(count, q)
+        if edges is None:
+            return _quantile.find_quantiles(
+                lambda starts, ends: self._request(
+                    TotalRequest("quantile", lambda rows: rows.count_parts(values, starts, ends))
+                ),
+                q,
+            )
+        _quantile.check_probabilities(q)
+        counts = self._request(
+            TotalRequest("quantile", lambda rows: rows.count_bins(values, edges, has_open_bins=True))
+        )
+        return _quantile.interpolate_in_bins(counts, edges, q)
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
         return list(rows.list_levels(values, 1)[0])
@@ -255,10 +286,11 @@ class Aggregator(Injected, kind="total"):
             TotalRefused: the author's value cannot be reduced.
         """
         from algotools.runtime.pooled import _rows
+        from algotools.runtime.pooled._conversion import RowsRefused
 
         try:
             return request.reduce(_rows)
-        except _rows.RowsRefused as refused:
+        except RowsRefused as refused:
             self._refuse(request.operation, str(refused))
 
     def _refuse(self, operation: str, reason: str) -> Any:

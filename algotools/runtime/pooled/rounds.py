@@ -17,10 +17,10 @@ from algotools.runtime.logs import format_count, log
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
+from algotools.runtime.pooled._conversion import to_rows
 from algotools.runtime.pooled._difference import find_difference
 from algotools.runtime.pooled._history import History, KnownTotal, RoundReply
 from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, run_author, run_without_rows
-from algotools.runtime.pooled._rows import to_rows
 
 __all__ = [
     "MANY_ROUNDS",
@@ -221,9 +221,9 @@ def _report_omitted_levels(replies: Sequence[NodeReply], position: int) -> None:
     if counts:
         omitted = [f"{name} left out {format_count(count, 'level')}" for name, count in counts.items()]
         log(
-            f"levels in {replies[0].reply.sites[position].place}: {', '.join(omitted)} with fewer than "
-            f"{MINIMUM_RECORDS} records; their rows still count in other totals. To leave the rows out, keep only rows "
-            "of listed levels: rows[rows[group].isin(levels)]"
+            f"levels in {replies[0].reply.sites[position].place}: {', '.join(omitted)} with fewer records than the "
+            "node's minimum; their rows still count in other totals. To leave the rows out, keep only rows of listed "
+            "levels: rows[rows[group].isin(levels)]"
         )
 
 

@@ -123,8 +123,8 @@ def test_the_master_logs_how_many_levels_each_node_has_left_out(tmp_path: Path) 
     [line] = [line for line in outcome.lines if "node " in line]
     assert line == (
         f"info > levels in line {find_line(list_levels, 1)}: node 1 left out 1 level, node 3 left out 2 levels with "
-        "fewer than 3 records; their rows still count in other totals. To leave the rows out, keep only rows of listed "
-        "levels: rows[rows[group].isin(levels)]"
+        "fewer records than the node's minimum; their rows still count in other totals. To leave the rows out, keep "
+        "only rows of listed levels: rows[rows[group].isin(levels)]"
     )
 
 

@@ -128,13 +128,13 @@ def test_quantiles_equal_those_of_numpy_to_the_last_bit(values: list[float], cut
         def _request(self, request: TotalRequest) -> Any:
             counts = []
             for part in cut(array, cuts).parts:
-                thresholds = request.reduce(Recorder())
-                counts.append(_rows.count_below(part, thresholds))
+                bounds = request.reduce(Recorder())
+                counts.append(_rows.count_parts(part, *bounds))
             return combine("add", counts)
 
     class Recorder:
-        def count_below(self, _: Any, thresholds: Any) -> Any:
-            return thresholds
+        def count_parts(self, _: Any, starts: Any, ends: Any) -> Any:
+            return starts, ends
 
     with np.errstate(all="ignore"):
         expected = np.quantile(array, q)
@@ -146,6 +146,61 @@ def test_quantiles_equal_those_of_numpy_to_the_last_bit(values: list[float], cut
 def test_quantiles_of_integers_equal_those_of_numpy(values: list[int], q: float) -> None:
     assert Pooled().quantile(np.array(values), q) == np.quantile(values, q)
     assert Pooled().quantile(pd.Series(values, dtype="Int64"), q) == np.quantile(values, q)
+
+
+@given(
+    values=st.lists(st.floats(0, 10) | st.integers(0, 10), min_size=1, max_size=30),
+    cuts=CUTS,
+    q=st.lists(st.floats(0, 1) | st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=3),
+    edges=st.lists(st.floats(0.5, 9.5), max_size=5).map(lambda inner: [0.0, *sorted(inner), 10.0]),
+)
+def test_quantiles_in_bins_are_wrong_by_at_most_the_width_of_a_bin(
+    values: list[float], cuts: list[int], q: list[float], edges: list[float]
+) -> None:
+    array = np.array(values, dtype=float)
+    in_bins = compute("quantile", cut(array, cuts), q, edges=edges)
+    np.testing.assert_array_equal(in_bins, Pooled().quantile(array, q, edges=edges))
+    assert np.abs(in_bins - np.quantile(array, q)).max() <= np.diff(edges).max() + 1e-12
+
+
+def test_quantiles_in_bins_treat_values_as_evenly_spread() -> None:
+    ages = np.arange(0, 100) + 0.5
+    edges = [0, 25, 50, 100]
+    np.testing.assert_allclose(
+        Pooled().quantile(ages, [0, 0.1, 0.5, 1], edges=edges), np.quantile(ages, [0, 0.1, 0.5, 1])
+    )
+    assert Pooled().quantile(ages, 0.5, edges=edges) == pytest.approx(50.0)
+    assert np.isnan(Pooled().quantile(ages[:0], 0.5, edges=edges))
+
+
+def test_values_outside_the_edges_count_and_a_quantile_among_them_is_nan() -> None:
+    ages = np.array([-5.0, 10.0, 20.0, 30.0, 999.0])
+    quantiles = Pooled().quantile(ages, [0.0, 0.25, 0.5, 0.75, 0.9, 1.0], edges=[9.5, 10.5, 19.5, 20.5, 29.5, 30.5])
+    np.testing.assert_array_equal(quantiles, [np.nan, 10.0, 20.0, 30.0, np.nan, np.nan])
+
+
+@pytest.mark.parametrize("edges", [[0.0], [2.0, 1.0], [0.0, np.inf], [0.0, np.nan]])
+def test_edges_that_are_no_bins_are_refused(edges: list[float]) -> None:
+    with pytest.raises(TotalRefused, match=r"the value of total\.quantile in line \d+ needs"):
+        Pooled().quantile(np.array([1.0, 2.0]), 0.5, edges=edges)
+
+
+def test_sums_of_booleans_are_counts() -> None:
+    total = Pooled()
+    rows = pd.DataFrame({"a": [True, False, True], "b": [True, True, True]})
+    assert type(total.sum(rows["a"])) is int
+    assert total.sum(rows).dtype == total.sum(rows.to_numpy()).dtype == total.sum(rows["a"], by=rows["b"]).dtype == int
+    assert total.sum(pd.Series([True, None], dtype="boolean")) == 1
+    assert total.sum(rows * 1.0).dtype == float
+
+
+def test_the_counts_of_a_variance_are_integers_which_a_gate_recognizes() -> None:
+    values, groups = Parts([np.array([1.0, 2.5, 4.0])]), Parts([pd.Series(["a", "b", "a"])])
+    for request in ({}, {"by": groups}):
+        nodes = AtNodes()
+        nodes.request_parts("variance", values, **request)
+        [contribution] = nodes.contributions
+        assert np.asarray(contribution["count"]).dtype == np.int64
 
 
 ROWS = st.lists(st.tuples(MISSING, LEVELS, LEVELS), max_size=20)

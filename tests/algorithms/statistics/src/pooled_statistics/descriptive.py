@@ -42,17 +42,21 @@ def crosstab(data: pd.DataFrame, total: Aggregator, rows: Column, columns: Colum
 
 
 @federated
-def histogram(data: pd.DataFrame, total: Aggregator, column: Column, bins: int) -> dict[str, object]:
-    """Counts in bins of equal width."""
-    low, high = total.minimum(data[column]), total.maximum(data[column])
+def histogram(
+    data: pd.DataFrame, total: Aggregator, column: Column, bins: int, bounds: list[float] | None = None
+) -> dict[str, object]:
+    """Counts in bins of equal width between two bounds; default: the smallest and the largest value."""
+    low, high = bounds or (total.minimum(data[column]), total.maximum(data[column]))
     edges = np.linspace(low, high, bins + 1)
     return {"edges": edges, "counts": total.histogram(data[column], edges)}
 
 
 @federated
-def quantiles(data: pd.DataFrame, total: Aggregator, column: Column, q: list[float]) -> np.ndarray:
-    """Quantiles, interpolated linearly."""
-    return total.quantile(data[column], q)
+def quantiles(
+    data: pd.DataFrame, total: Aggregator, column: Column, q: list[float], edges: list[float] | None = None
+) -> np.ndarray:
+    """Quantiles, interpolated linearly: between values, or in bins with these edges."""
+    return total.quantile(data[column], q, edges=edges)
 
 
 @federated

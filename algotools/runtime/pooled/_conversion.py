@@ -1,0 +1,120 @@
+"""Convert rows of each library, and the values that authors pass as rows, to numbers of pandas or numpy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from algotools.runtime.pooled._unknown import Unknown
+
+_NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
+"""Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
+
+_ADD = "total.add adds up values that are already reduced"
+
+
+class RowsRefused(ValueError):
+    """The value cannot be reduced. The text follows the words "the value of total.sum in line 5"."""
+
+
+def to_rows(value: Any) -> Any:
+    """Return rows as a pandas object or an array of at least one dimension."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars" and type(value).__name__ in {"LazyFrame", "DataFrame", "Series"}:
+        value = value.collect() if type(value).__name__ == "LazyFrame" else value
+        value = value.to_pandas()
+    elif library == "pyarrow" and type(value).__name__ != "Scalar" and hasattr(value, "to_pandas"):
+        value = value.to_pandas()
+    elif library in ("duckdb", "_duckdb") and type(value).__name__ == "DuckDBPyRelation":
+        value = value.df()
+    elif library == "ibis":
+        value = value.execute()
+    if isinstance(value, pd.Index):
+        value = value.to_series()
+    if isinstance(value, (pd.Series, pd.DataFrame)):
+        return value
+    if isinstance(value, (list, tuple, range, pd.api.extensions.ExtensionArray)):
+        value = np.asarray(value)
+    if not isinstance(value, np.ndarray):
+        pause_if_unknown(value)
+        way_out = "pass a column, such as data['age']" if isinstance(value, str) else _ADD
+        raise RowsRefused(f"is {name_type(value)}, not rows; {way_out}")
+    if value.ndim == 0:
+        raise RowsRefused(f"is a single number, not rows; {_ADD}")
+    return value
+
+
+def name_type(value: object) -> str:
+    """Return the type of a value with its article: ``an int``."""
+    name = type(value).__name__
+    return f"{'an' if name.startswith(tuple('aeioAEIO')) else 'a'} {name}"
+
+
+def pause_if_unknown(value: Any) -> None:
+    """Pause the run if a value is a total that is not known yet."""
+    if isinstance(value, Unknown):
+        bool(value)
+
+
+def to_column(values: Any) -> Any:
+    """Return the values of one column as a Series or an array of one dimension."""
+    rows = to_rows(values)
+    if isinstance(rows, pd.DataFrame) and rows.shape[1] == 1:
+        rows = rows.iloc[:, 0]
+    if rows.ndim != 1:
+        raise RowsRefused("has several columns; pass one column")
+    return rows
+
+
+def drop_missing(values: Any) -> Any:
+    column = to_numbers(to_column(values))
+    array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
+    return array[~np.isnan(array)]
+
+
+def to_numbers(rows: Any) -> Any:
+    """Return rows whose values are numbers or booleans; Decimal becomes float."""
+    if isinstance(rows, pd.DataFrame):
+        # `DataFrame.apply` calls no function for a table without rows.
+        columns = [to_numbers(rows.iloc[:, i]) for i in range(rows.shape[1])]
+        return pd.concat(columns, axis=1) if columns else rows
+    if pd.api.types.is_numeric_dtype(rows.dtype) or pd.api.types.is_bool_dtype(rows.dtype):
+        return rows
+    is_missing = pd.isna(rows)
+    if isinstance(rows, np.ndarray):
+        kind = pd.api.types.infer_dtype(rows.ravel(), skipna=True) if rows.dtype == object else ""
+    else:
+        kind = pd.api.types.infer_dtype(rows, skipna=True)
+    has_no_type = rows.dtype == object or pd.api.types.is_string_dtype(rows.dtype)
+    if kind in _NUMBERS or (has_no_type and is_missing.all()):  # for instance a file without rows
+        return (
+            rows.where(~is_missing, np.nan) if isinstance(rows, pd.Series) else np.where(is_missing, np.nan, rows)
+        ).astype(float)
+    if kind == "mixed":
+        for value in np.ravel(rows):
+            pause_if_unknown(value)
+    raise RowsRefused(
+        "contains values that are not numbers; convert them, such as with pd.to_numeric, or count them with total.table"
+    )
+
+
+def to_floats(rows: Any) -> Any:
+    """Return a pandas object with floats of numpy: sums of integers can overflow silently, and NA is no float."""
+    if isinstance(rows, pd.Series) and (
+        pd.api.types.is_integer_dtype(rows.dtype) or pd.api.types.is_extension_array_dtype(rows.dtype)
+    ):
+        return pd.Series(rows.to_numpy(dtype=float, na_value=np.nan), index=rows.index, name=rows.name)
+    if isinstance(rows, pd.DataFrame) and not all(dtype.kind in "fc" for dtype in rows.dtypes):
+        return rows.apply(to_floats)
+    return rows
+
+
+def to_matrix(value: Any) -> Any:
+    rows = to_numbers(to_rows(value))
+    array = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
+    array = np.asarray(array, dtype=np.result_type(array.dtype, np.float64))
+    if array.ndim > 2:
+        raise RowsRefused("has more than two dimensions")
+    return array
