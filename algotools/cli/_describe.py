@@ -114,6 +114,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         if number := function.get("minimum_organizations"):
             noun = "organization" if number == 1 else "organizations"
             console.print(f"  [dim]needs at least {make_printable(number)} {noun}[/dim]")
+        if number := function.get("minimum_rows"):
+            console.print(f"  [dim]needs at least {make_printable(number)} rows, or more by a node's policy[/dim]")
         for database in function.get("databases", ()):
             label = database.get("label")
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"

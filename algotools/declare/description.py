@@ -46,6 +46,7 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         "role": function.role,
         "step": function.step,
         **pooling,
+        **({} if function.minimum_rows is None else {"minimum_rows": function.minimum_rows}),
         "description": description,
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
         "arguments": schema,

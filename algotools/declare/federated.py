@@ -16,7 +16,13 @@ import msgspec
 
 from algotools.declare.annotations import Kind, Organization, has_reference
 from algotools.declare.arguments import Parameter, Specification, specify
-from algotools.declare.functions import RegisteredFunction, add_to_registry, check_function, remove_from_registry
+from algotools.declare.functions import (
+    RegisteredFunction,
+    add_to_registry,
+    check_function,
+    explain_minimum_rows,
+    remove_from_registry,
+)
 from algotools.errors import DeclarationError
 from algotools.task import Role, RunInfo
 
@@ -40,6 +46,7 @@ class Pooling(msgspec.Struct, frozen=True, kw_only=True):
     minimum_organizations: int = 3
     quorum: int | None = None
     tolerance: float = 1e-9
+    minimum_rows: int | None = None
 
 
 class PooledFunction(RegisteredFunction):
@@ -53,7 +60,8 @@ class PooledFunction(RegisteredFunction):
         pooling: Pooling,
         derived_from: str | None = None,
     ) -> None:
-        super().__init__(function, role, name)
+        # The master reads no table.
+        super().__init__(function, role, name, minimum_rows=pooling.minimum_rows if role == "rpc" else None)
         self._self_pooling = pooling
         self._self_partial: PooledFunction | None = None
         self._self_declared: Specification | None = None
@@ -161,6 +169,7 @@ def federated(
     quorum: int | None = None,
     secure: bool = False,
     tolerance: float = 1e-9,
+    minimum_rows: int | None = None,
 ) -> Callable[[F], F]: ...
 def federated(
     function: Callable[..., Any] | None = None,
@@ -171,6 +180,7 @@ def federated(
     quorum: int | None = None,
     secure: bool = False,
     tolerance: float = 1e-9,
+    minimum_rows: int | None = None,
 ) -> object:
     """Register a function that is written as if the rows of all nodes were in one table.
 
@@ -188,6 +198,8 @@ def federated(
         secure: hide the contribution of each node from the master. Not available in this version.
         tolerance: the relative difference at which two results, or two computations of one contribution, are different.
             The processors of two nodes round differently, so results are never compared bit by bit.
+        minimum_rows: make the policy of each node's owner stricter for this function: a node with fewer rows
+            contributes nothing, and its run fails. It never makes the policy looser: the larger number holds.
 
     Raises:
         DeclarationError: the declaration or an option is wrong.
@@ -196,7 +208,9 @@ def federated(
     ... def mean(data: DataFrame, total: Aggregator, column: Column) -> float:
     ...     return total.sum(data[column]) / total.count(data[column])
     """
-    pooling = Pooling(minimum_organizations=minimum_organizations, quorum=quorum, tolerance=tolerance)
+    pooling = Pooling(
+        minimum_organizations=minimum_organizations, quorum=quorum, tolerance=tolerance, minimum_rows=minimum_rows
+    )
 
     def decorate(function: Callable[..., Any]) -> PooledFunction:
         return register_pooled(function, name, pooling, secure=secure)
@@ -251,6 +265,8 @@ def _check_options(function: Callable[..., object], name: object, pooling: Pooli
         fault = "quorum must be a whole number of at least 1"
     elif not _is_tolerance(pooling.tolerance):
         fault = "tolerance must be a number from 0 to 1, for instance 1e-9"
+    else:
+        fault = explain_minimum_rows(pooling.minimum_rows)
     if fault:
         raise DeclarationError(f"{function.__qualname__}: {fault}")
 

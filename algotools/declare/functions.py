@@ -23,11 +23,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt 1 has no type hints
     """A proxy of the author's function that adds its method name, role and specification."""
 
-    def __init__(self, function: Callable[..., object], role: Role, name: str, step: Step = "compute") -> None:
+    def __init__(
+        self,
+        function: Callable[..., object],
+        role: Role,
+        name: str,
+        step: Step = "compute",
+        minimum_rows: int | None = None,
+    ) -> None:
         super().__init__(function)
         self._self_role: Role = role
         self._self_step: Step = step
         self._self_name: str = name
+        self._self_minimum_rows: int | None = minimum_rows
         self._self_specification: Specification | None = None
 
     @property
@@ -44,6 +52,11 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
     def step(self) -> Step:
         """``compute``, or the step of a v5 session that the function performs."""
         return self._self_step
+
+    @property
+    def minimum_rows(self) -> int | None:
+        """The fewest rows of a table that the function reads, if the author requires more than the node's policy."""
+        return self._self_minimum_rows
 
     @property
     def specification(self) -> Specification:
@@ -125,8 +138,15 @@ _registry: dict[str, dict[str, RegisteredFunction]] = {}
 @overload
 def rpc(function: F, /) -> F: ...
 @overload
-def rpc(*, name: str | None = None, step: Step = "compute") -> Callable[[F], F]: ...
-def rpc(function: Callable[..., Any] | None = None, /, *, name: str | None = None, step: Step = "compute") -> object:
+def rpc(*, name: str | None = None, step: Step = "compute", minimum_rows: int | None = None) -> Callable[[F], F]: ...
+def rpc(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    name: str | None = None,
+    step: Step = "compute",
+    minimum_rows: int | None = None,
+) -> object:
     """Register a function that runs on the data of one node and sends its result to the caller.
 
     ``name`` is the method's name in a task; default: the name of the function. ``step`` is for functions that create
@@ -134,11 +154,14 @@ def rpc(function: Callable[..., Any] | None = None, /, *, name: str | None = Non
     table from another table. Such a function returns a table (pandas, Polars, Arrow, DuckDB or Ibis), which stays at
     the node. Only v5 nodes run these steps.
 
+    ``minimum_rows`` makes the policy of the node's owner stricter for this function: a node withholds the result if a
+    table that the function reads has fewer rows. It never makes the policy looser: the larger number holds.
+
     >>> @rpc
     ... def count(data: Database) -> int:
     ...     return 1
     """
-    return _make_decorator("rpc", function, name, step)
+    return _make_decorator("rpc", function, name, step, minimum_rows)
 
 
 @overload
@@ -154,13 +177,17 @@ def master(function: Callable[..., Any] | None = None, /, *, name: str | None = 
 
 
 def _make_decorator(
-    role: Role, function: Callable[..., Any] | None, name: str | None, step: Step = "compute"
+    role: Role,
+    function: Callable[..., Any] | None,
+    name: str | None,
+    step: Step = "compute",
+    minimum_rows: int | None = None,
 ) -> object:
     if step not in _STEPS:
         raise DeclarationError(f"unknown step {step!r} (choose from {', '.join(_STEPS)})")
 
     def decorate(function: Callable[..., Any]) -> RegisteredFunction:
-        return register(function, role, name, step)
+        return register(function, role, name, step, minimum_rows)
 
     if function is None:
         return decorate
@@ -170,7 +197,11 @@ def _make_decorator(
 
 
 def register(
-    function: Callable[..., Any], role: Role, name: str | None = None, step: Step = "compute"
+    function: Callable[..., Any],
+    role: Role,
+    name: str | None = None,
+    step: Step = "compute",
+    minimum_rows: int | None = None,
 ) -> RegisteredFunction:
     """Register a function, so that tasks can call it. A function with the same module and qualified name is replaced.
 
@@ -178,7 +209,21 @@ def register(
         DeclarationError: the declaration is wrong, or another function has the same method name.
     """
     check_function(function, role)
-    return add_to_registry(RegisteredFunction(function, role, name or function.__name__, step))
+    fault = explain_minimum_rows(minimum_rows)
+    if not fault and minimum_rows is not None and step != "compute":
+        fault = f"minimum_rows has no effect with step={step!r}, because the table stays at the node; remove it"
+    if fault:
+        raise DeclarationError(f"{function.__qualname__}: {fault}")
+    return add_to_registry(RegisteredFunction(function, role, name or function.__name__, step, minimum_rows))
+
+
+def explain_minimum_rows(minimum_rows: object) -> str:
+    """Return the fault of a ``minimum_rows``; empty if it has none. The annotation does not check the value."""
+    if minimum_rows is None or (
+        isinstance(minimum_rows, int) and not isinstance(minimum_rows, bool) and minimum_rows >= 1
+    ):
+        return ""
+    return f"minimum_rows must be a whole number of at least 1, not {minimum_rows!r}"
 
 
 def check_function(function: Callable[..., Any], role: Declared) -> None:

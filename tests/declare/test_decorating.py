@@ -11,6 +11,7 @@ import pytest
 
 from algotools import Column, master, rpc
 from algotools.declare import locate
+from algotools.declare.description import describe
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
 from algotools.declare.locate import Location
 
@@ -70,6 +71,14 @@ def test_a_method_name_does_not_rename_the_function(decorator):
     assert function.method == "sum_of_all"
     assert function.__name__ == "plain"
     assert list(get_registered_functions(__name__)) == ["sum_of_all"]
+
+
+def test_the_author_can_require_more_rows_than_the_node():
+    assert rpc(plain).minimum_rows is None
+    assert rpc(minimum_rows=10)(plain).minimum_rows == 10
+    description = describe(Algorithm.from_functions([rpc(minimum_rows=10)(plain)]))
+    assert description["functions"][0]["minimum_rows"] == 10
+    assert "minimum_rows" not in describe(Algorithm.from_functions([rpc(plain)]))["functions"][0]
 
 
 def test_a_wrapper_has_the_signature_of_the_wrapped_function():

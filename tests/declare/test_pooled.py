@@ -119,6 +119,8 @@ OPTIONS = {
     "a quorum as text": ({"quorum": "2"}, "quorum must be a whole number of at least 1"),
     "a negative tolerance": ({"tolerance": -1e-9}, "tolerance must be a number from 0 to 1"),
     "no number": ({"tolerance": float("nan")}, "tolerance must be a number from 0 to 1"),
+    "no rows": ({"minimum_rows": 0}, "minimum_rows must be a whole number of at least 1, not 0"),
+    "rows as text": ({"minimum_rows": "10"}, "minimum_rows must be a whole number of at least 1, not '10'"),
     "an empty name": ({"name": ""}, "name= must be the name of a method"),
     "a name that is no text": ({"name": 3}, "name= must be the name of a method"),
 }
@@ -212,6 +214,19 @@ def test_the_description_hides_the_exchange_between_master_and_rpc():
     assert list(second["arguments"]["properties"]) == ["column", "scale"]
     assert second["databases"] == [{"parameter": "data", "form": "pandas", "label": None}]
     assert "minimum_organizations" not in second
+
+
+def test_the_fewest_rows_hold_for_the_rpc_which_reads_the_rows(declare):
+    function = federated(minimum_rows=10)(declare("data: pd.DataFrame, total: Aggregator"))
+    assert (function.minimum_rows, function.partial.minimum_rows) == (None, 10)
+    first, second = describe(Algorithm.from_functions([function]))["functions"]
+    assert second["minimum_rows"] == 10
+    assert "minimum_rows" not in first
+
+
+def test_no_option_makes_the_policy_of_the_owner_looser():
+    with pytest.raises(TypeError, match="minimum_cell"):
+        federated(minimum_cell=1)  # type: ignore[call-overload]
 
 
 def test_a_mistake_in_the_arguments_does_not_name_the_exchange():

@@ -332,3 +332,32 @@ def test_an_algorithm_of_two_functions_with_the_same_name():
     total.__module__ = "another_package"
     with pytest.raises(DeclarationError, match="two functions have the method name 'count'"):
         Algorithm.from_functions([first, rpc(name="count")(total)])
+
+
+@pytest.mark.parametrize("number", [0, -3, 2.5, 10.0, True, "10", [10]], ids=repr)
+def test_the_fewest_rows_that_are_not_a_number_of_rows(number):
+    def count(data: pd.DataFrame) -> int:
+        return len(data)
+
+    message = get_refusal(rpc(minimum_rows=number), count)
+    assert message.endswith(f"count: minimum_rows must be a whole number of at least 1, not {number!r}")
+    assert "count" not in get_registered_functions(__name__)
+
+
+def test_the_fewest_rows_of_a_function_whose_table_stays_at_the_node():
+    def extract(source: Database) -> pd.DataFrame:
+        return pd.DataFrame()
+
+    message = get_refusal(rpc(minimum_rows=10, step="data_extraction"), extract)
+    assert "minimum_rows has no effect with step='data_extraction', because the table stays at the node" in message
+
+
+@pytest.mark.parametrize("option", ["minimum_cell", "undeclared", "policy", "minimum_row"])
+def test_no_option_makes_the_policy_of_the_owner_looser(option):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):
+        rpc(**{option: 1})
+
+
+def test_a_master_reads_the_results_of_rpcs_so_it_has_no_fewest_rows():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'minimum_rows'"):
+        master(minimum_rows=10)  # type: ignore[call-overload]

@@ -216,10 +216,14 @@ class _Examination:
         register = functions.register
 
         def try_register(
-            function: Callable[..., Any], role: Role, name: str | None = None, step: Step = "compute"
+            function: Callable[..., Any],
+            role: Role,
+            name: str | None = None,
+            step: Step = "compute",
+            minimum_rows: int | None = None,
         ) -> Any:
             try:
-                return register(function, role, name, step)
+                return register(function, role, name, step, minimum_rows)
             except DeclarationError as error:
                 self._refuse(error, function, name)
                 return function
