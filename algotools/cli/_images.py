@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
 from algotools.cli._describe import make_printable, print_json, show_functions
+from algotools.errors import ImageError
 from algotools.runtime.logs import format_count
 
 # Each command imports `algotools.image` when it runs, because importing the docker package is slow.
@@ -37,7 +38,8 @@ INSPECT_KEYS = """
 reference, where (local, registry), kind (algorithm, base, other), id, digests, platform, platforms (of an index),
 created, size (bytes; compressed in a registry), layers, user (empty: root), entrypoint, command, title, details,
 licenses, version (of the algorithm), algotools, context (of a base), base (name, digest), revision, clean, packages
-(including python), description (like `algotools describe --json`), labels (all other labels), warnings
+(including python), description (like `algotools describe --json`), gate (version of the disclosure gate),
+policy_variables (settings of a node's policy in the image), labels (all other labels), warnings
 """
 """The fields of ``algotools.image.inspect.ImageInfo``."""
 
@@ -192,15 +194,19 @@ def inspect(
 ) -> None:
     """Show the functions, versions, origin and size of an image, without pulling or running it.
 
-    The image is searched on this machine first, then in its registry with the credentials of `docker login`.
+    The image is searched on this machine first, then in its registry with the credentials of `docker login`. The exit
+    code is 64 if the image sets the policy of a node, which only the owner of the node may do.
     """
     from algotools.image.inspect import inspect as inspect_image
+    from algotools.image.policy import explain_policy_variables
 
     image = inspect_image(reference)
     if as_json:
         print_json(image)
     else:
         _show_image(image)
+    if image.policy_variables:
+        raise ImageError(explain_policy_variables([*image.policy_variables]))
 
 
 def _show_image(image: ImageInfo) -> None:
@@ -245,7 +251,17 @@ def _list_facts(image: ImageInfo) -> dict[str, str]:
         "size": f"{image.size / 1e6:.1f} MB {unpacked}, {format_count(image.layers, 'layer')}",
         "user": image.user or "root",
         "runs": " ".join((*image.entrypoint, *image.command)),
+        "gate": _describe_gate(image),
         "licences": image.licenses or "",
         "packages": ", ".join(f"{package} {version}" for package, version in sorted(packages.items())),
         "labels": "\n".join(f"{label}={value}" for label, value in image.labels.items()),
     }
+
+
+def _describe_gate(image: ImageInfo) -> str:
+    """Describe the label of the disclosure gate; empty for an image that is not an algorithm's."""
+    if image.gate:
+        return f"version {image.gate}: a node judges each result with its owner's policy before the result leaves"
+    if image.kind != "algorithm":
+        return ""
+    return "unknown: the image has no label algotools.gate; an image of the current `algotools build` has it"

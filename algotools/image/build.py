@@ -34,7 +34,8 @@ from algotools.errors import ContractError, ImageError
 from algotools.image import base, context
 from algotools.image._steps import NO_EMULATOR, build_image, make_label_step, remove_image
 from algotools.image.engine import Log, get_error_text, read_labels, remove_container
-from algotools.image.names import Label, make_version_tag, parse_reference
+from algotools.image.names import GATE_VERSION, Label, make_version_tag, parse_reference
+from algotools.image.policy import explain_policy_variables, list_policy_variables
 from algotools.runtime.logs import read_failure
 
 DOCKERFILE = """\
@@ -144,6 +145,7 @@ def build_project(
     )
     origin = {
         Label.MADE_FROM: unlabelled,
+        Label.GATE: GATE_VERSION,
         **_read_base_labels(client, build_arguments.get("BASE_IMAGE")),
         **_read_project_labels(folder),
         **_read_revision_labels(folder, sources.files),
@@ -245,9 +247,12 @@ def _read_revision_labels(folder: Path, files: Collection[str]) -> dict[str, str
 def _try_image(client: docker.DockerClient, image: str, platform: str | None) -> dict[str, str]:
     """Check that the image's command starts algotools, as a node needs, and return the labels that describe the image.
 
-    The image may set neither a user nor another command. Both containers run at the same time, without network.
+    The image may set neither a user, nor another command, nor the policy of a node. Both containers run at the same
+    time, without network.
     """
     configuration = client.images.get(image).attrs["Config"]
+    if names := list_policy_variables(configuration):
+        raise ImageError(explain_policy_variables(names))
     user = str(configuration.get("User") or "")
     if user not in _ROOT:
         raise ImageError(

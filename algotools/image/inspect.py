@@ -12,6 +12,7 @@ from algotools.errors import EngineError, ImageNotFound, RegistryError
 from algotools.image._registry import read_image
 from algotools.image.engine import Log, fetch_image, find_image, open_engine, translate_errors
 from algotools.image.names import HUB, Label, Reference, parse_reference
+from algotools.image.policy import list_policy_variables
 
 T = TypeVar("T")
 
@@ -36,6 +37,7 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     step: str = "compute"
     derived_from: str | None = None
     minimum_organizations: int | None = None
+    minimum_rows: int | None = None
     description: str = ""
     databases: list[_LabelDatabase] = []
     arguments: _LabelArguments = _LabelArguments()
@@ -114,6 +116,12 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     description: dict[str, Any] | None
     """The description of the algorithm, as in ``algotools describe --json``."""
+
+    gate: str | None = None
+    """The version of the disclosure gate in the image; None if the image does not name it."""
+
+    policy_variables: tuple[str, ...] = ()
+    """The settings of a node's policy that the image has. Only the owner of a node may set them."""
 
     labels: dict[str, str]
     """All other labels."""
@@ -262,6 +270,8 @@ def _make_image_info(attributes: Mapping[str, Any], *, warnings: tuple[str, ...]
         clean={"true": True, "false": False}.get(texts.pop(Label.CLEAN, "")),
         packages=packages,
         description=description,
+        gate=pop_label(Label.GATE),
+        policy_variables=tuple(list_policy_variables(settings)),
         labels=texts,
         warnings=tuple(problems),
         **fields,

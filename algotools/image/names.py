@@ -34,6 +34,10 @@ class Label:
     VERSION = "algotools.version"
     """The version of algotools in the image."""
 
+    GATE = "algotools.gate"
+    """The version of the disclosure gate: the algotools in the image judges each result with the policy of the node's
+    owner, and the image does not set this policy."""
+
     CONTEXT = "algotools.context"
     """Only on a base image: the digest of its sources."""
 
@@ -53,6 +57,10 @@ class Label:
     LICENSES = "org.opencontainers.image.licenses"
     BASE = "org.opencontainers.image.base.name"
     BASE_DIGEST = "org.opencontainers.image.base.digest"
+
+
+GATE_VERSION = "1"
+"""The value of ``Label.GATE``."""
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ LABELS = {
     Label.BASE_DIGEST: "sha256:" + "b" * 64,
     Label.REVISION: "c" * 40,
     Label.CLEAN: "true",
+    Label.GATE: "1",
 }
 """Labels as `algotools build` writes them."""
 
@@ -74,10 +75,12 @@ class Images:
     client: docker.DockerClient
     tags: list[str] = field(default_factory=list)
 
-    def make(self, tag: str, image_labels: dict[str, str] | None = None, content: str = "") -> str:
-        """Build an image ``FROM scratch``. Its layer is unique unless ``content`` is given."""
+    def make(
+        self, tag: str, image_labels: dict[str, str] | None = None, content: str = "", *, steps: tuple[str, ...] = ()
+    ) -> str:
+        """Build an image ``FROM scratch``, with further steps. Its layer is unique unless ``content`` is given."""
         lines = [f"LABEL {json.dumps(name)}={_quote(text)}" for name, text in (image_labels or {}).items()]
-        dockerfile = "\n".join(["FROM scratch", *lines, 'CMD ["python", "-m", "algotools"]', "COPY content /"])
+        dockerfile = "\n".join(["FROM scratch", *lines, *steps, 'CMD ["python", "-m", "algotools"]', "COPY content /"])
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for name, text in (("Dockerfile", dockerfile), ("content", content or uuid.uuid4().hex)):

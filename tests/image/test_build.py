@@ -116,6 +116,7 @@ def test_the_example_is_built_from_its_folder_and_labelled(example: BuiltProject
         Label.REVISION: git(example.folder, "rev-parse", "HEAD"),
     }
     assert labels[Label.CLEAN] == "true"
+    assert labels[Label.GATE] == "1"
     image = example.client.images.get(tag)
     assert image.attrs["Config"]["Cmd"] == ["python", "-m", "algotools"]
     assert not image.attrs["Config"].get("OnBuild")
@@ -365,6 +366,13 @@ BROKEN = 'from algotools import rpc\n\n\n@rpc\ndef count(**what):\n    """No."""
         ("COPY", ["COPY requires at least two arguments"]),
         ("RUN true\nFROM 127.0.0.1:1/no/such:1", ["step 5/", "the engine could not get the image"]),
         (f"{ALL_AT_ONCE}\nUSER nobody", ["the Dockerfile sets USER nobody", "remove USER"]),
+        (f"{ALL_AT_ONCE}\nARG LEVEL=off\nENV ALGOTOOLS_POLICY=$LEVEL", ["the image sets ALGOTOOLS_POLICY, but only"]),
+        (f"{ALL_AT_ONCE}\nENV A=1 \\\n  ALGOTOOLS_POLICY_KEY=0123", ["the image sets ALGOTOOLS_POLICY_KEY, but only"]),
+        (f"{ALL_AT_ONCE}\nONBUILD ENV ALGOTOOLS_POLICY=off", ["the image sets ALGOTOOLS_POLICY, but only"]),
+        (
+            f'{ALL_AT_ONCE}\nCMD ["env", "ALGOTOOLS_POLICY=off", "python", "-m", "algotools"]',
+            ["the image sets ALGOTOOLS_POLICY, but only"],
+        ),
         (f'{ALL_AT_ONCE}\nCMD ["python", "-c", "print(1)"]', ["does not start algotools", "CMD and ENTRYPOINT"]),
         (f'{ALL_AT_ONCE}\nENTRYPOINT ["/nowhere"]', ["the image cannot be started", "/nowhere"]),
         ("RUN true", ["error (20): no algorithm is installed", "set ALGOTOOLS_ALGORITHM"]),

@@ -77,6 +77,7 @@ def test_a_local_image_has_all_fields(
         clean=True,
         packages={"python": "3.13.1", "numpy": "2.4.6"},
         description=DESCRIPTION,
+        gate="1",
         labels={},
         warnings=(),
     )
@@ -102,7 +103,7 @@ def test_the_text_shows_all_fields(images: Images, registry: Registry, name: Nam
         "average 1.2.3", "algotools 0.1.0, Python 3.13.1", "registry.example.org/base:1", "numpy 2.4.6",
         f"revision {'c' * 40} clean", "0.0 MB unpacked, 1 layer", "root", "python -m algotools",
         "none; the registry assigns a digest when the image is pushed", "average_partial (rpc)", "Column", "default: 3",
-        "the column to add up", "the task's database", "sha256:" + "b" * 64,
+        "the column to add up", "the task's database", "sha256:" + "b" * 64, "gate       version 1: a node judges",
     ):  # fmt: skip
         assert text in process.stdout
 
@@ -125,8 +126,8 @@ def test_an_image_in_a_registry_is_read_without_an_engine(pushed, registry: Regi
         "command": ["python", "-m", "algotools"], "title": "average", "details": "The average of a column",
         "licenses": None, "version": "1.2.3", "algotools": "0.1.0", "context": None,
         "base": {"name": "registry.example.org/base:1", "digest": "sha256:" + "b" * 64}, "revision": "c" * 40,
-        "clean": True, "packages": {"python": "3.13.1", "numpy": "2.4.6"}, "description": DESCRIPTION, "labels": {},
-        "warnings": [],
+        "clean": True, "packages": {"python": "3.13.1", "numpy": "2.4.6"}, "description": DESCRIPTION, "gate": "1",
+        "policy_variables": [], "labels": {}, "warnings": [],
     }  # fmt: skip
 
 
@@ -306,6 +307,31 @@ def test_an_image_made_with_another_tool_is_shown(
     assert "a title" in process.stdout
     image = inspect(tag)
     assert (image.kind, image.labels, image.algotools) == ("other", {"maintainer": "somebody"}, None)
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("image_labels", [LABELS, {}], ids=["of algotools", "of another tool"])
+def test_an_image_that_sets_the_policy_of_a_node_is_refused(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser, image_labels: dict[str, str]
+) -> None:
+    tag = images.make(name(registry), image_labels, steps=("ENV A=1 ALGOTOOLS_POLICY=off",))
+    process = docker_user.algotools("inspect", tag)
+    assert process.returncode == 64
+    assert tag in process.stdout
+    assert "the image sets ALGOTOOLS_POLICY, but only the owner of a node sets the policy" in process.stderr
+    process = docker_user.algotools("inspect", tag, "--json")
+    assert process.returncode == 64
+    assert json.loads(process.stdout)["policy_variables"] == ["ALGOTOOLS_POLICY"]
+
+
+@pytest.mark.docker
+def test_an_image_without_the_label_of_the_gate_is_shown(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser
+) -> None:
+    old_labels = {label: text for label, text in LABELS.items() if label != Label.GATE}
+    process = docker_user.algotools("inspect", images.make(name(registry), old_labels))
+    assert process.returncode == 0
+    assert "gate       unknown: the image has no label algotools.gate" in process.stdout
 
 
 @pytest.mark.docker

@@ -95,11 +95,17 @@ class Instruction(NamedTuple):
     @property
     def assignments(self) -> dict[str, str]:
         """The variables that an ENV or ARG sets: ``NAME=value …``, or ENV's old form ``NAME value``."""
-        first, _, remainder = self.value.partition(" ")
+        first, *remainder = self.value.split(None, 1) or [""]
         if "=" not in first and self.name == "ENV":
-            return {first: remainder.strip()}
+            return {first.strip("\"'"): "".join(remainder).strip()}
         pairs = (part.partition("=") for part in self.parts)
         return {name: value for name, _, value in pairs}
+
+    @property
+    def trigger(self) -> Instruction | None:
+        """The instruction that an ONBUILD runs in a later build; None for any other instruction."""
+        name, *value = self.value.split(None, 1) if self.name == "ONBUILD" else [""]
+        return Instruction(name.upper(), {}, "".join(value), self.line) if name else None
 
     @property
     def sources(self) -> list[str]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from algotools.errors import AlgotoolsError, ImageError
 from algotools.image import base
 from algotools.image.context import Context, collect_project
+from algotools.image.policy import is_policy_variable
 from algotools.project.check._dockerfile import (
     FILE,
     Instruction,
@@ -47,6 +48,7 @@ def check_image(project: ProjectFiles) -> tuple[list[Finding], bool]:
     if stage is None:
         return findings, False
     findings += [*_check_base(stage), *_check_start(stage), *_check_user(stage)]
+    findings += _check_policy(stage, instructions)
     # A file that is missing in the build context is missing in the image, too: one finding is enough.
     stage.has_unknown_files |= any(finding.rule == "copies-nothing" for finding in findings)
     findings += [*_check_algorithm(project, stage), *_check_installation(project, stage)]
@@ -124,6 +126,17 @@ def _check_start(stage: Stage) -> Iterator[Finding]:
 def _check_user(stage: Stage) -> Iterator[Finding]:
     if stage.user is not None and stage.user[0].partition(":")[0] not in ("root", "0"):
         yield Finding.of("user", FILE, stage.user[1], f"the image starts as the user {stage.user[0]}")
+
+
+def _check_policy(stage: Stage, instructions: list[Instruction]) -> Iterator[Finding]:
+    """Check that the image does not set the policy of a node. ``algotools build`` also checks what the base sets."""
+    lines = {name: line for name, (_, line) in stage.environment.items()}
+    for instruction in instructions:
+        if (trigger := instruction.trigger) is not None and trigger.name == "ENV":
+            lines |= dict.fromkeys(trigger.assignments, trigger.line)
+    for name, line in lines.items():
+        if is_policy_variable(name):
+            yield Finding.of("policy-in-image", FILE, line, f"the image sets {name}")
 
 
 def _check_algorithm(project: ProjectFiles, stage: Stage) -> Iterator[Finding]:

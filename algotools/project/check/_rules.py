@@ -252,6 +252,11 @@ RULES: dict[str, CheckRule] = {
         "At v3 and v4 nodes the output file belongs to root: the run fails with a PermissionError.",
         "Remove the line: the base image always runs the algorithm's code as an unprivileged user.",
     ),
+    "policy-in-image": CheckRule(
+        "The image sets a variable `ALGOTOOLS_POLICY…` or `ALGOTOOLS_RULES…`.",
+        "`algotools build` fails: only the owner of a node sets the policy, and a v3 node cannot tell the two apart.",
+        "Remove the variable; to make the policy stricter for a function, write `@rpc(minimum_rows=…)`.",
+    ),
     "no-algorithm": CheckRule(
         "The image does not name its algorithm, or names something other than this project.",
         "Every run fails with AlgorithmNotFound.",

@@ -54,6 +54,10 @@ def dockerfile(old: str, new: str) -> Seed:
     return lambda project: replace(project / "Dockerfile", old, new)
 
 
+def appended(lines: str) -> Seed:
+    return lambda project: add(project / "Dockerfile", f"{lines}\n")
+
+
 def federation(old: str, new: str) -> Seed:
     return lambda project: replace(project / "federation.yaml", old, new)
 
@@ -196,6 +200,31 @@ FAULTS: dict[str, tuple[Seed, str, str]] = {
                    replace(p / "Dockerfile", "WORKDIR /app", "WORKDIR /app\nUSER nobody"),
                    add(p / "Dockerfile", "FROM app\n")),
         "user", "Dockerfile"),
+    "the gate switched off": (appended("ENV ALGOTOOLS_POLICY=off"), "policy-in-image", "Dockerfile"),
+    "a policy without a value": (appended("ENV ALGOTOOLS_POLICY="), "policy-in-image", "Dockerfile"),
+    "a policy in the old form": (appended("ENV ALGOTOOLS_POLICY off"), "policy-in-image", "Dockerfile"),
+    "a policy in the old form after a tab": (
+        appended("ENV\tALGOTOOLS_POLICY_DIGITS\t3"), "policy-in-image", "Dockerfile"),
+    "a policy after another variable": (appended("ENV A=1 ALGOTOOLS_POLICY=off"), "policy-in-image", "Dockerfile"),
+    "a policy in a continued line": (
+        appended("ENV A=1 \\\n  # the smallest cell\n  ALGOTOOLS_POLICY_MINIMUM_CELL=1"), "policy-in-image",
+        "Dockerfile"),
+    "a policy in lower-case instructions": (appended("env ALGOTOOLS_POLICY=off"), "policy-in-image", "Dockerfile"),
+    "a quoted policy": (appended("ENV \"ALGOTOOLS_POLICY\"='off'"), "policy-in-image", "Dockerfile"),
+    "a policy from a build argument": (
+        appended("ARG LEVEL=off\nENV ALGOTOOLS_POLICY=${LEVEL}"), "policy-in-image", "Dockerfile"),
+    "a policy whose name is in a build argument": (
+        appended("ARG NAME=ALGOTOOLS_POLICY\nENV ${NAME}=off"), "policy-in-image", "Dockerfile"),
+    "a policy whose name has two parts": (
+        appended("ARG NAME=POLICY_UNREAD\nENV ALGOTOOLS_${NAME:-X}=allow"), "policy-in-image", "Dockerfile"),
+    "a policy in the stage below": (
+        lambda p: (replace(p / "Dockerfile", "FROM ${BASE_IMAGE}\n", "FROM ${BASE_IMAGE} AS app\n"),
+                   replace(p / "Dockerfile", "WORKDIR /app", "WORKDIR /app\nENV ALGOTOOLS_POLICY=off"),
+                   add(p / "Dockerfile", "FROM app\n")),
+        "policy-in-image", "Dockerfile"),
+    "a policy that a trigger sets": (appended("ONBUILD ENV ALGOTOOLS_POLICY=off"), "policy-in-image", "Dockerfile"),
+    "a policy file in the image": (
+        appended("ENV ALGOTOOLS_RULES_DATABASE_URI=/app/policy.toml"), "policy-in-image", "Dockerfile"),
     "no algorithm": (dockerfile(ENV, ""), "no-algorithm", "Dockerfile"),
     "an algorithm elsewhere": (dockerfile(ENV, "ENV ALGOTOOLS_ALGORITHM=/application\n"), "no-algorithm",
                                "Dockerfile"),
@@ -255,6 +284,14 @@ def test_a_finding_has_the_line_of_the_fault(project: Path) -> None:
     assert "org22" in (project / "federation.yaml").read_text().splitlines()[(federation.line or 0) - 1]
 
 
+def test_a_setting_of_the_policy_is_named_but_not_its_value(project: Path) -> None:
+    add(project / "Dockerfile", "RUN true\nENV A=1 \\\n    ALGOTOOLS_POLICY_KEY=the-secret-of-the-collaboration-0123\n")
+    (finding,) = check(project).findings
+    assert finding.reason == "the image sets ALGOTOOLS_POLICY_KEY"
+    assert (project / "Dockerfile").read_text().splitlines()[(finding.line or 0) - 1].startswith("ENV A=1")
+    assert "secret" not in f"{finding}"
+
+
 VALID: dict[str, Seed] = {
     "the entry point of algotools": lambda p: add(p / "Dockerfile", 'ENTRYPOINT ["python", "-m", "algotools"]\n'),
     "entry point and command": lambda p: add(p / "Dockerfile", 'ENTRYPOINT ["python"]\nCMD ["-m", "algotools"]\n'),
@@ -262,6 +299,14 @@ VALID: dict[str, Seed] = {
         p / "Dockerfile", 'ENTRYPOINT []\nCMD ["python", "-m", "algotools"]\n'),
     "an init": lambda p: add(p / "Dockerfile", 'ENTRYPOINT ["tini", "--", "python", "-m", "algotools"]\n'),
     "a user and back": lambda p: add(p / "Dockerfile", "USER nobody\nUSER root\n"),
+    "a policy in a stage that is not in the image": dockerfile(
+        "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n",
+        "ARG BASE_IMAGE\nFROM python:3.13 AS other\nENV ALGOTOOLS_POLICY=off\nFROM $BASE_IMAGE\n"),
+    "a policy only of the build": appended("ARG ALGOTOOLS_POLICY=off\nRUN ALGOTOOLS_POLICY=off true"),
+    "a policy in a text": appended(
+        '# ENV ALGOTOOLS_POLICY=off\nLABEL note="ENV ALGOTOOLS_POLICY=off"\nENV NOTE ALGOTOOLS_POLICY=off'),
+    "a variable of another name": appended("ENV algotools_policy=off MY_ALGOTOOLS_POLICY=off ALGOTOOLS_POLIC=off"),
+    "a trigger for another variable": appended("ONBUILD ENV A=1\nONBUILD RUN true"),
     "pip installs the project": both(
         dockerfile(INSTALL, ""), dockerfile("RUN python -m compileall -q src", "RUN pip install --no-cache-dir ."),
         dockerfile(ENV, "ENV PKG_NAME=average\n")),
