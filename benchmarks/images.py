@@ -343,6 +343,7 @@ class ContainerNode:
                 output_file=task / "output",
                 temporary_folder=MOUNTED / "tmp",
                 proxy=Proxy("http://127.0.0.1:9", task / "token"),  # like at a node, but not used
+                variables={"ALGOTOOLS_POLICY": "off"},
             ),
             token="a.run's.token",
         )

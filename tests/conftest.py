@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
@@ -55,8 +56,28 @@ for stop_signal, handler in ((signal.SIGINT, signal.default_int_handler), (signa
 SECRET = "Jane-Doe-4711"
 """A value from the data, which must not appear in any log that a researcher reads."""
 
+POLICY = "ALGOTOOLS_POLICY"
+"""The owner's variable with the preset of the disclosure gate."""
+
+OFF = {POLICY: "off"}
+"""The variables of a node without the gate, for tests that are about other subjects."""
+
+# Most tests use tables of one to three rows, and return rows on purpose. A local federation without a policy of its own
+# uses this variable of the caller, and commands that tests start inherit it. Tests of the gate use `default_policy`.
+os.environ.update(OFF)
+
 COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
 """The command line of this checkout; an installed script could import another copy of the package."""
+
+
+@contextlib.contextmanager
+def default_policy() -> Iterator[None]:
+    """Remove the policy of the tests. A federation that is created, or a command that is started meanwhile has none."""
+    preset = os.environ.pop(POLICY)
+    try:
+        yield
+    finally:
+        os.environ[POLICY] = preset
 
 
 def environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -110,7 +131,10 @@ class ManualNode:
         requested: tuple[str, ...] = ("default",),
         variables: Mapping[str, str] | None = None,
     ) -> dict[str, str]:
-        """Prepare the files of a task and return its variables. On v5, ``content`` is a request with the method."""
+        """Prepare the files of a task and return its variables. On v5, ``content`` is a request with the method.
+
+        The gate is off unless ``variables`` set the policy.
+        """
         generation = get_contract(contract)
         request = content if isinstance(content, Request) else Request(content)
         by_label = {label: Database(label, str(path), "csv") for label, path in self.databases.items()}
@@ -134,7 +158,7 @@ class ManualNode:
             input_file=self.folder / "input",
             output_file=self.folder / "output",
             temporary_folder=temporary,
-            variables=variables or {},
+            variables={**OFF, **(variables or {})},
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)

@@ -15,6 +15,9 @@ from algotools.federation.contract.v5 import CONTRACT as V5
 from algotools.runtime.contract.v5 import JOB_FOLDER, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
+OFF = {"ALGOTOOLS_POLICY": "off"}
+"""The node's variables: without the disclosure gate, which the peers do not have."""
+
 
 def make_v4_task(parameters: dict[str, Any], folder: Path) -> Task:
     """Create a task that requests the database, or a task for which the database is only configured."""
@@ -29,6 +32,7 @@ def make_v4_task(parameters: dict[str, Any], folder: Path) -> Task:
         output_file=folder / "output",
         temporary_folder=folder,
         proxy=Proxy("http://127.0.0.1:9", folder / "token"),  # like at a node, but no server listens there
+        variables=OFF,
     )
 
 
@@ -49,6 +53,7 @@ def make_v5_task(parameters: dict[str, Any], folder: Path) -> Task:
         temporary_folder=jobs,
         proxy=Proxy("http://127.0.0.1:9"),
         identity=Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1),
+        variables=OFF,
     )
 
 

@@ -47,7 +47,7 @@ def test_the_option_database() -> None:
     completed = algotools(
         "run", "average_partial", "column_name=age", "--database", "my_other_database", "--json", cwd=AVERAGE
     )
-    assert [item["result"]["sum"] for item in json.loads(completed.stdout)] == [126, 95, 148]
+    assert [item["result"]["sum"] for item in json.loads(completed.stdout)] == [172, 197, 205]
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4", "v5"])

@@ -10,7 +10,7 @@ import pytest
 from algotools import Federation
 from algotools.federation import Client
 
-from ..conftest import AVERAGE
+from ..conftest import AVERAGE, default_policy
 from .conftest import CONTRACTS, Way, parameters
 
 only_inline = pytest.mark.parametrize("way", parameters([Way(name, "inline") for name in CONTRACTS]), indirect=True)
@@ -19,7 +19,10 @@ only_inline = pytest.mark.parametrize("way", parameters([Way(name, "inline") for
 
 @pytest.fixture(scope="session")
 def client(way: Way) -> Iterator[Client]:
-    with Federation.from_file(AVERAGE / "federation.yaml", algorithm=AVERAGE, **way._asdict()) as federation:
+    """The client of a federation whose owners have not set a policy."""
+    with default_policy():
+        federation = Federation.from_file(AVERAGE / "federation.yaml", algorithm=AVERAGE, **way._asdict())
+    with federation:
         yield federation.client()
 
 
@@ -108,7 +111,7 @@ def test_create_a_task_with_another_database(client: Client) -> None:
     )
     wait_for(client, task)
     results = [item["result"] for item in client.result.list(task=task["id"])["data"]]
-    assert results == [{"average": pytest.approx((126 + 95) / 5)}] * 2
+    assert results == [{"average": pytest.approx((172 + 197) / 8)}] * 2
 
 
 @only_inline

@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer
 
 from algotools import Federation
 
-from ..conftest import AVERAGE, algotools
+from ..conftest import AVERAGE, algotools, default_policy
 
 FILE = AVERAGE / "patients.yaml"
 SHARES = {"example_org1": {0, 1, 2}, "example_org2": {3, 4}, "example_org3": {5}}
@@ -25,7 +25,10 @@ POOLED: pd.DataFrame = load_breast_cancer(as_frame=True).frame.rename(columns={"
 
 @pytest.fixture(scope="module")
 def federation() -> Iterator[Federation]:
-    with Federation.from_file(FILE, algorithm=AVERAGE) as federation:
+    """The three hospitals, whose owners have not set a policy."""
+    with default_policy():
+        federation = Federation.from_file(FILE, algorithm=AVERAGE)
+    with federation:
         yield federation
 
 
@@ -55,10 +58,11 @@ def test_the_data_has_a_readme_with_its_source_and_licence() -> None:
 
 
 def test_one_command_in_the_folder_of_the_example_averages_a_column() -> None:
-    process = algotools(
-        "run", "master", "column_name=mean radius", "--federation", "patients.yaml", "--organizations", "2,3,4",
-        "--runner", "inline", "--json", cwd=AVERAGE,
-    )  # fmt: skip
+    with default_policy():
+        process = algotools(
+            "run", "master", "column_name=mean radius", "--federation", "patients.yaml", "--organizations", "2,3,4",
+            "--runner", "inline", "--json", cwd=AVERAGE,
+        )  # fmt: skip
     assert process.returncode == 0, process.stderr
     averages = [item["result"]["average"] for item in json.loads(process.stdout)]
     assert averages == pytest.approx([POOLED["mean radius"].mean()] * 3, rel=1e-12, abs=0)

@@ -12,7 +12,7 @@ from docker.errors import ImageNotFound
 
 from algotools import Federation
 
-from ..conftest import AVERAGE, COMMAND
+from ..conftest import AVERAGE, COMMAND, default_policy
 from ..image.conftest import Registry, registry
 from ..processes import LIMIT
 
@@ -22,8 +22,10 @@ pytestmark = pytest.mark.docker
 
 
 def run_manual(image: str, runner: Any, contract: str) -> list[object]:
-    """Run the manual's master at organizations 2 and 3, and return the results."""
-    with Federation.from_file(AVERAGE / "federation.yaml", runner=runner, contract=contract) as federation:
+    """Run the manual's master at organizations 2 and 3, whose owners have not set a policy; return the results."""
+    with default_policy():
+        federation = Federation.from_file(AVERAGE / "federation.yaml", runner=runner, contract=contract)
+    with federation:
         client = federation.client()
         task = client.task.create(
             collaboration=1,

@@ -37,10 +37,11 @@ def test_some_nodes_of_the_federation_file_can_be_selected(federation: Federatio
 
 def test_a_column_without_values_is_reported(federation: FederationFactory) -> None:
     with pytest.raises(RunsFailed, match="none of the organizations has a value in the column"):
-        federation([pd.DataFrame({"age": [None]})]).ask(average, column_name="age")
+        federation([pd.DataFrame({"age": [None] * 4})]).ask(average, column_name="age")
 
 
 def test_a_node_without_the_column_is_reported_by_name(federation: FederationFactory) -> None:
-    frames = {"north": pd.DataFrame({"age": [50]}), "south": pd.DataFrame({"years": [60]})}
+    frame = pd.DataFrame({"age": [50, 60, 70, 80]})
+    frames = {"north": frame, "south": frame.rename(columns={"age": "years"})}
     with pytest.raises(RunsFailed, match="1 of 2 organizations failed: south"):
         federation(frames).ask(average, column_name="age")

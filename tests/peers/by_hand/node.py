@@ -18,7 +18,7 @@ from algotools.federation.contract.v5 import V5Node
 from algotools.runtime.contract.v5 import JOB_FOLDER, SOURCE
 from algotools.task import Database, Identity, Proxy, Role, Step, Task
 
-from ...conftest import CompletedRun
+from ...conftest import OFF, CompletedRun
 from . import wrappers
 from .wrappers import PairResult, WrapperPair
 
@@ -104,7 +104,7 @@ class WrapperNode:
             output_file=self.pair.folder / "output",
             temporary_folder=self.pair.folder / "tmp",
             proxy=Proxy("http://127.0.0.1:1", self.pair.folder / "token"),
-            variables=case.variables,
+            variables={**OFF, **case.variables},
         )
         return {**self.pair.prepare(case.contract, task, posted, wrappers.IDENTITY), **case.image}
 
@@ -159,7 +159,7 @@ class NodeWithSession(WrapperNode):
             temporary_folder=self.session / JOB_FOLDER,
             proxy=Proxy("http://127.0.0.1:1", None, wrappers.TOKEN if case.role == "master" else ""),
             identity=Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1),
-            variables=case.variables,
+            variables={**OFF, **case.variables},
         )
         posted = json.dumps(case.kwargs).encode() if case.posted is None else case.posted
         return {**self.pair.prepare(case.contract, task, posted, None), **case.image}

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ...conftest import ROOT, algotools
+from ...conftest import POLICY, ROOT, algotools
 from ...processes import LIMIT
 
 TITLES = {"pooled": "Cohort Mean", "average": "Cohort Mean", "iterative": "Event Model"}
@@ -27,7 +27,8 @@ TEMPLATE = ROOT / "template"
 
 
 def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a tool of this environment (pytest, ruff, mypy) like the author of the project."""
+    """Run a tool of this environment (pytest, ruff, mypy) like the author of the project, who has not set a policy."""
+    inherited = {name: value for name, value in os.environ.items() if name != POLICY}
     return subprocess.run(
         [sys.executable, "-m", *command],
         capture_output=True,
@@ -35,7 +36,7 @@ def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -
         cwd=cwd,
         check=False,
         timeout=LIMIT,
-        env={**os.environ, "NO_COLOR": "1", **(variables or {})},
+        env={**inherited, "NO_COLOR": "1", **(variables or {})},
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from algotools.federation.contract import Request, get_contract
 from algotools.runtime.logs import read_failure
 
-from ...conftest import SECRET, CompletedRun
+from ...conftest import OFF, SECRET, CompletedRun
 from ...processes import LIMIT, is_handling, wait_until, wait_until_dead
 from .conftest import Run
 
@@ -255,7 +255,7 @@ def test_the_nodes_variables_are_decoded_and_the_environment_is_unchanged(by_han
     request = build_request(contract, "describes_its_run")
     outcome = by_hand.run(by_hand.environment(misbehaving, request, contract, variables=variables))
     answer = json.loads(outcome.output)
-    assert answer["variables"] == variables
+    assert {**OFF, **answer["variables"]} == {**OFF, **variables}
     assert answer["raw"] == "IFWGSY3F"
 
 

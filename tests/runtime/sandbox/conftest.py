@@ -23,7 +23,7 @@ from algotools.federation.contract.v5 import WORK as V5_WORK
 from algotools.runtime.contract import v5
 from algotools.task import Database, Identity, Proxy, Task
 
-from ...conftest import ALGORITHMS, SECRET, CompletedRun
+from ...conftest import ALGORITHMS, OFF, SECRET, CompletedRun
 from ...processes import LIMIT
 
 MINE, OTHERS = "/mnt/data/task-000000001", "/mnt/data/task-000000002"
@@ -178,7 +178,7 @@ class SandboxNode:
             output_file=Path(MINE, "output"),
             temporary_folder=Path("/mnt/tmp"),
             proxy=Proxy("http://127.0.0.1:1", Path(MINE, "token")),
-            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
+            variables={**OFF, "ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
@@ -197,7 +197,7 @@ class SandboxNode:
             input_file=Path(WORK, "input"),
             output_file=Path(WORK, "output"),
             temporary_folder=Path(SESSION, v5.JOB_FOLDER),
-            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
+            variables={**OFF, "ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1)
         contract = get_contract(self.contract)
