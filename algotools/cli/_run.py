@@ -169,6 +169,15 @@ def run(
             "servers of databases, and only the files of the algorithm and of the node's databases.",
         ),
     ] = False,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Policy of the nodes' owners, which decides what leaves a node: standard, strict, off, or a TOML "
+            "file. Default: that of the federation.yaml, otherwise standard.",
+            metavar="PRESET|FILE",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Run a task over several nodes on this machine, and show the results.
 
@@ -188,6 +197,7 @@ def run(
             "timeout": timeout,
             "memory": memory,
             "confined": confined,
+            "policy": policy,
             "listen": view.receive_line,
         }
         options["runner"] = RunnerChoice.AS_NODE.value if as_node else runner.value

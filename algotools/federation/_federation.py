@@ -32,8 +32,9 @@ from algotools.federation.client import Client
 from algotools.federation.configuration import TABLES, Configuration, Nodes, add_types, read_nodes
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
-from algotools.federation.faults import Fault, Faults
+from algotools.federation.faults import Fault, combine_faults
 from algotools.federation.folders import Folders
+from algotools.federation.policy import PolicySource, get_default_policy, load_policy
 from algotools.task import Role
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class FederationOptions(TypedDict, total=False):
     confined: bool
     listen: Listen | None
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None
+    policy: PolicySource | None
 
 
 class Federation:
@@ -81,9 +83,14 @@ class Federation:
         listen: called with a run and each new line of its log.
         faults: organization (id or name) -> the faults of its node: ``Slow``, ``Dead``, ``Wrong``, ``Polls``,
             ``Loses``, or several of them.
+        policy: the policy of the nodes' owners, which decides what leaves a node: ``standard``, ``strict`` or ``off``,
+            a mapping of settings such as ``{"minimum_cell": 10}``, or the path of a policy file. By default that of
+            the ``federation.yaml``, otherwise the preset in the variable ``ALGOTOOLS_POLICY``, otherwise ``standard``.
+            An owner whose variables in the ``federation.yaml`` set a policy has no other.
 
     Raises:
         FederationError: the arguments are invalid or do not fit together.
+        PolicyError: the policy is malformed, or v5 cannot express it.
         AlgorithmNotFound: the algorithm does not exist.
     """
 
@@ -102,6 +109,7 @@ class Federation:
         confined: bool = False,
         listen: Listen | None = None,
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
+        policy: PolicySource | None = None,
     ) -> None:
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
@@ -111,6 +119,8 @@ class Federation:
             raise FederationError("nodes must be a list: Federation([path], …); for a file use Federation.from_file(…)")
         if not isinstance(nodes, Configuration) and not nodes:
             raise FederationError("a federation needs at least one node")
+        described = nodes.policy if isinstance(nodes, Configuration) else None
+        node_policy = load_policy(policy) if policy is not None else described or get_default_policy()
         if algorithm is None and not isinstance(nodes, Configuration):
             algorithm = locate.load_notebook().functions.values()
         algorithms = Algorithms(
@@ -133,8 +143,10 @@ class Federation:
                 nodes = read_nodes(nodes, folders.base, as_csv=algorithms.needs_csv)
             algorithms.has_frames_in_memory = has_frames(folders.base)
             listen = listen or (lambda _run, _line: None)
-            node_faults = _combine_faults(faults or {}, nodes)
-            self._platform = LocalPlatform(add_types(nodes), algorithms, folders, timeout, listen, node_faults)
+            node_faults = combine_faults(faults or {}, nodes)
+            self._platform = LocalPlatform(
+                add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy
+            )
         except BaseException:
             algorithms.close()
             remove_frames(folders.base)
@@ -382,18 +394,3 @@ Federation.from_file.__func__.__signature__ = _SIGNATURE.replace(  # type: ignor
     ],
     return_annotation="Self",
 )
-
-
-def _combine_faults(
-    faults: Mapping[int | str, Fault | Iterable[Fault]], configuration: Configuration
-) -> dict[int, Faults]:
-    """Return the faults by the ids of organizations; the members have the ids 2, 3, … in order.
-
-    Raises:
-        FederationError: an organization is unknown, or is named twice.
-    """
-    names = {id_: member.name for id_, member in enumerate(configuration.members, start=2)}
-    by_id = {id_: Faults.combine(items) for name, items in faults.items() for id_ in find_ids(name, names)}
-    if len(by_id) < len(faults):
-        raise FederationError("faults= names an organization twice; name it either by its id or by its name")
-    return by_id

@@ -16,6 +16,7 @@ from algotools.errors import (
     DatabaseUnreadable,
     EngineError,
     Failure,
+    PolicyError,
     TimedOut,
     UnknownLabel,
     UnsupportedDatabase,
@@ -28,6 +29,7 @@ from algotools.federation.contract import NodeContract, PreparedRun
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Faults, Rounds
 from algotools.federation.folders import Folders
+from algotools.federation.policy import RULES, NodePolicy, check_generation, get_own_policy
 from algotools.federation.runners import Cancellation, Job, Runner
 from algotools.payload import check_size
 from algotools.runtime import logs
@@ -47,6 +49,10 @@ class NodeContext(NamedTuple):
     """Seconds after which a run is cancelled."""
     pause: Callable[[RunRecord, float], object]
     """Delays a run; raises ``CancelledError`` when the platform is closed meanwhile."""
+    policy: NodePolicy
+    """The policy of each node whose owner has no other."""
+    rules: Database | None
+    """The database with the file of ``policy``; None if the policy has no file."""
 
 
 class Node:
@@ -66,6 +72,7 @@ class Node:
         self._contract = context.contract
         self._store = context.store
         self._member = member
+        self._policy = find_policy(context.policy, member, context.contract)
         self._folder = context.folders.base / f"node-{organization_id}"
         self._runs_folder = context.folders.runs / f"node-{organization_id}"
         self._cancellations: dict[int, Cancellation] = {}
@@ -189,6 +196,8 @@ class Node:
             requested = tuple(self._find_databases(task.databases))
             labels = {database.label for database in requested}
             configured = tuple(d for label, d in self._member.databases.items() if label not in labels)
+            if self._policy is self._context.policy and self._context.rules is not None:
+                configured = (*configured, self._context.rules)
         return Task(
             method=task.method,
             role=task.role or "rpc",
@@ -198,7 +207,7 @@ class Node:
             input_file=folder / "input",
             output_file=folder / "output",
             temporary_folder=temporary,
-            variables={**self._member.variables, **variables},
+            variables={**self._member.variables, **self._policy.variables, **variables},
         )
 
     def _find_databases(self, requested: str | list[Any]) -> list[Database]:
@@ -213,6 +222,22 @@ class Node:
             elif self._contract.passes_unknown_labels:
                 databases.append(Database(label))
         return databases
+
+
+def find_policy(policy: NodePolicy, member: Member, contract: NodeContract) -> NodePolicy:
+    """Return the policy of a node: its owner's own policy if there is one, otherwise that of the federation.
+
+    Raises:
+        PolicyError: the owner's own policy is malformed, or the generation cannot express it.
+    """
+    rules = member.databases.get(RULES)
+    try:
+        own = get_own_policy(member.variables, rules.uri if rules else None)
+        if own is not None:
+            check_generation(own, contract.name, has_files=not contract.has_sessions)
+    except PolicyError as error:
+        raise PolicyError(f"{member.name}: {error.message}", detail=error.detail) from None
+    return own or policy
 
 
 def _start_failure_status(error: AlgotoolsError, task: TaskRecord) -> str:

@@ -168,6 +168,10 @@ class Element:
         written = str(self._node.value)[:80]
         raise self.make_error(f'{subject} {written} is {self.describe()} in YAML; put it in quotes: "{written}"')
 
+    def read_word(self, subject: str) -> str:
+        """Return a text, also one that YAML takes for a boolean, such as ``off``; see ``read_text``."""
+        return str(self._node.value) if self._tag == "bool" else self.read_text(subject)
+
     def read_scalar(self, subject: str) -> Scalar:
         """Return a text, a number or a boolean.
 

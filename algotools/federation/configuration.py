@@ -12,6 +12,7 @@ import msgspec
 from algotools.data import detect_type, find_form
 from algotools.errors import FederationError
 from algotools.federation._frames import add_frame
+from algotools.federation.policy import NodePolicy
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -30,11 +31,14 @@ class Member(msgspec.Struct, frozen=True):
 
 
 class Configuration(msgspec.Struct, frozen=True):
-    """A collaboration: its members in order, and ``images``, the algorithm for each image name."""
+    """A collaboration: its members in order."""
 
     members: tuple[Member, ...]
     collaboration: str = "collaboration"
     images: Mapping[str, str] = {}
+    """The algorithm for each image name."""
+    policy: Union[NodePolicy, None] = None
+    """The policy of every node; None if the description has none."""
 
 
 def locate(uri: str, folder: Path) -> str:

@@ -10,12 +10,14 @@ import math
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Union
 
 from algotools.errors import AlgotoolsError, FederationError, FunctionExited, FunctionRaised
+from algotools.federation._results import find_ids
+from algotools.federation.configuration import Configuration
 from algotools.payload import RICH, decode_rich, encode_plain, encode_rich
 
 
@@ -186,3 +188,18 @@ class Rounds:
         now = time.monotonic() - self._offset
         number = math.floor(now / self._period)
         return number, (number + 1) * self._period - now
+
+
+def combine_faults(
+    faults: Mapping[int | str, Fault | Iterable[Fault]], configuration: Configuration
+) -> dict[int, Faults]:
+    """Return the faults by the ids of organizations; the members have the ids 2, 3, … in order.
+
+    Raises:
+        FederationError: an organization is unknown, or is named twice.
+    """
+    names = {id_: member.name for id_, member in enumerate(configuration.members, start=2)}
+    by_id = {id_: Faults.combine(items) for name, items in faults.items() for id_ in find_ids(name, names)}
+    if len(by_id) < len(faults):
+        raise FederationError("faults= names an organization twice; name it either by its id or by its name")
+    return by_id

@@ -1,4 +1,4 @@
-"""The content of a ``federation.yaml``: organizations, their databases in both forms, variables and images."""
+"""The content of a ``federation.yaml``: organizations, their databases in both forms, variables, images, policy."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from algotools.errors import FederationError
+from algotools.errors import FederationError, PolicyError
 from algotools.federation._yaml_document import Element, Scalar, make_json_value, read_document, suggest
 from algotools.federation.configuration import Configuration, Member, locate
+from algotools.federation.policy import NodePolicy, PolicySource, load_policy
 from algotools.task import Database
 
-_FILE_KEYS = ("organizations", "collaboration", "images")
+_FILE_KEYS = ("organizations", "collaboration", "images", "policy")
 _ORGANIZATION_KEYS = ("name", "databases", "algorithm_env")
 _DATABASE_KEYS = ("uri", "type")
 _LISTED_KEYS = ("label", "uri", "type", "env")
@@ -23,6 +24,7 @@ def read_file(path: Path) -> Configuration:
 
     Raises:
         FederationError: the file is missing, not valid YAML, or not a valid description of a federation.
+        PolicyError: the policy is malformed.
     """
     try:
         return _read_root(read_document(path), path.parent.resolve())
@@ -59,7 +61,31 @@ def _read_root(root: Element, folder: Path) -> Configuration:
     if "collaboration" in content:
         collaboration = content["collaboration"].read_text("the collaboration's name")
     images = _read_images(content["images"], folder) if "images" in content else {}
-    return Configuration(tuple(member for member, _ in members.values()), collaboration, images)
+    policy = _read_policy(content["policy"].at("policy"), folder) if "policy" in content else None
+    return Configuration(tuple(member for member, _ in members.values()), collaboration, images, policy)
+
+
+def _read_policy(element: Element, folder: Path) -> NodePolicy:
+    """Read the policy of all nodes: a preset, the path of a file, or a mapping of settings."""
+    source: PolicySource
+    if element.is_mapping:
+        source = {name: _read_setting(value, name) for name, value in element.read_mapping("setting").items()}
+    else:
+        source = element.read_word("the policy")
+    try:
+        return load_policy(source, folder)
+    except PolicyError as error:
+        raise PolicyError(element.make_error(error.message).message, detail=error.detail) from None
+
+
+def _read_setting(element: Element, name: str) -> object:
+    """Return the value of a setting: a text, a number, a list, or a mapping of settings."""
+    subject = f"the setting {name!r}"
+    if element.is_mapping:
+        return {key: _read_setting(value, key) for key, value in element.read_mapping("setting").items()}
+    if element.is_list:
+        return [item.read_scalar(f"an item of {subject}") for item in element.read_list()]
+    return element.read_word(subject) if name == "preset" else element.read_scalar(subject)
 
 
 def _read_images(element: Element, folder: Path) -> dict[str, str]:

@@ -20,6 +20,7 @@ import pytest
 if TYPE_CHECKING:
     from algotools.federation import AlgorithmSource, Federation, RunnerName
     from algotools.federation.configuration import Nodes
+    from algotools.federation.policy import PolicySource
 
     OrganizationKey = Union[int, str]
     """The id or the name of an organization."""
@@ -83,6 +84,7 @@ class FederationFactory:
         contract: str | None = None,
         timeout: float | None = None,
         memory: int | str | None = None,
+        policy: PolicySource | None = None,
     ) -> Federation:
         """Create a federation that runs the algorithm of the project to which the test belongs.
 
@@ -99,8 +101,11 @@ class FederationFactory:
             contract: ``v3``, ``v4`` or ``v5``; default: ``--federation-contract``.
             timeout: seconds; a run that takes longer is cancelled and has failed.
             memory: the memory limit of a run in a container.
+            policy: the policy of the nodes' owners: ``standard``, ``strict``, ``off``, a mapping of settings, or the
+                path of a policy file; see ``algotools.Federation``.
 
         Raises:
+            PolicyError: the policy is malformed.
             FederationError: the description of the federation is invalid.
             AlgorithmNotFound: the test is not in a project, and no algorithm is given.
         """
@@ -112,6 +117,7 @@ class FederationFactory:
             "timeout": timeout,
             "memory": memory,
             "faults": _build_faults(slow or {}, [dead] if isinstance(dead, (int, str)) else dead, wrong or {}),
+            "policy": _resolve_policy(policy, project or self._config.rootpath),
         }
         return self._exit_stack.enter_context(self._open_federation(nodes, project or self._config.rootpath, options))
 
@@ -191,6 +197,13 @@ def _build_faults(
     for organization, answer in wrong.items():
         faults.setdefault(organization, []).append(Wrong(answer))
     return faults
+
+
+def _resolve_policy(policy: PolicySource | None, folder: Path) -> PolicySource | None:
+    """Return a policy; the relative path of a file becomes a path below *folder*."""
+    if isinstance(policy, (str, Path)) and (folder / policy).is_file():
+        return folder / policy
+    return policy
 
 
 def _resolve_paths(node: Any, folder: Path) -> Any:
