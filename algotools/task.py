@@ -83,6 +83,12 @@ class Task(Struct, frozen=True, kw_only=True):
     """From the environment (v5). Otherwise None: the token contains the ids and is decoded on demand."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """The node's own variables for algorithms."""
+    policy_variables: Mapping[str, str] = field(default_factory=dict)
+    """The policy of the node's owner (``ALGOTOOLS_POLICY…``). The author's code never has these variables."""
+    ignored_policy_variables: tuple[str, ...] = ()
+    """Names of policy variables that the image sets, not the node's owner, in alphabetical order."""
+    policy_file: Path | None = None
+    """The policy file of the node's owner (v3, v4)."""
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):

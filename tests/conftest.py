@@ -22,6 +22,7 @@ from hypothesis import settings
 from algotools.data import load, parquet
 from algotools.declare import functions
 from algotools.federation.contract import Request, get_contract
+from algotools.federation.contract.prepare import split_variables
 from algotools.federation.contract.rest import make_token
 from algotools.image import base
 from algotools.image.build import build_project
@@ -122,6 +123,7 @@ class ManualNode:
 
     folder: Path
     databases: Mapping[str, Path] = field(default_factory=dict)
+    policy_file: Path | None = None
 
     def environment(
         self,
@@ -133,7 +135,7 @@ class ManualNode:
     ) -> dict[str, str]:
         """Prepare the files of a task and return its variables. On v5, ``content`` is a request with the method.
 
-        The gate is off unless ``variables`` set the policy.
+        The gate is off unless ``variables`` or ``policy_file`` set the policy.
         """
         generation = get_contract(contract)
         request = content if isinstance(content, Request) else Request(content)
@@ -141,6 +143,7 @@ class ManualNode:
         databases = tuple(by_label.get(label, Database(label)) for label in requested)
         configured = tuple(database for label, database in by_label.items() if label not in requested)
         temporary = self.folder / "tmp"
+        own_variables, policy_variables = split_variables(variables or {})
         if generation.has_sessions:
             self.session.mkdir(exist_ok=True)
             temporary, configured = self.session / v5.JOB_FOLDER, ()  # a real node does not create this folder
@@ -158,7 +161,9 @@ class ManualNode:
             input_file=self.folder / "input",
             output_file=self.folder / "output",
             temporary_folder=temporary,
-            variables={**OFF, **(variables or {})},
+            variables=own_variables,
+            policy_variables=policy_variables if policy_variables or self.policy_file else OFF,
+            policy_file=self.policy_file,
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)

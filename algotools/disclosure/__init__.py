@@ -3,3 +3,13 @@
 The supervisor judges the encoded result of each function that reads a table (``gate``). The node's owner sets the
 limits (``policy``). The worker, which has the data, reports facts about the tables and the result (``facts``).
 """
+
+from __future__ import annotations
+
+POLICY_PREFIX = "ALGOTOOLS_POLICY"
+"""The variable with the preset of a policy, and the prefix of the variables with single settings."""
+
+
+def is_policy_variable(name: str) -> bool:
+    """Return whether a variable belongs to the policy. In lower case it does as well, and is then unknown."""
+    return name.upper().startswith(POLICY_PREFIX)

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from algotools.disclosure import POLICY_PREFIX as PREFIX
 from algotools.disclosure._patterns import is_match
-from algotools.disclosure._settings import PREFIX, PRESET, SETTINGS, Names, Persons, Setting, suggest
+from algotools.disclosure._settings import PRESET, SETTINGS, Names, Persons, Setting, suggest
 from algotools.errors import PolicyError
 
 FILE = "the policy file"

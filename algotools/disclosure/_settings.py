@@ -11,10 +11,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from algotools.disclosure import POLICY_PREFIX as PREFIX
 from algotools.disclosure._patterns import MOST_STARS, intersect, normalize
-
-PREFIX = "ALGOTOOLS_POLICY"
-"""The variable with the preset, and the prefix of the variables with single settings."""
 
 _DIGITS = re.compile("0|[1-9][0-9]{0,17}")
 _DECIMAL = re.compile(r"(0|[1-9][0-9]{0,17})(\.[0-9]{1,30})?")

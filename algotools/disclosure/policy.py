@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from algotools.disclosure import POLICY_PREFIX as PREFIX
+from algotools.disclosure import is_policy_variable
 from algotools.disclosure._patterns import is_match
 from algotools.disclosure._policy_file import (
     FILE,
@@ -33,7 +35,7 @@ from algotools.disclosure._policy_file import (
     refuse,
     show_value,
 )
-from algotools.disclosure._settings import PREFIX, PRESET, PRESETS, SETTINGS, Setting, suggest
+from algotools.disclosure._settings import PRESET, PRESETS, SETTINGS, Setting, suggest
 
 __all__ = [
     "PREFIX", "SETTINGS", "Policy", "Section", "SettingState", "is_policy_variable", "parse_policy", "read_file",
@@ -199,11 +201,6 @@ DEFAULTS: Mapping[str, Any] = {
     field.name: field.default for field in dataclasses.fields(Policy) if field.name in SETTINGS
 }
 """Name of a setting -> its default."""
-
-
-def is_policy_variable(name: str) -> bool:
-    """Return whether a variable belongs to the policy. In lower case it does as well, and is then unknown."""
-    return name.upper().startswith(PREFIX)
 
 
 def read_policy(variables: Mapping[str, str], file: str | None = None) -> Policy:

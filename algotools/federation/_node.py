@@ -71,8 +71,10 @@ class Node:
         self._context = context
         self._contract = context.contract
         self._store = context.store
-        self._member = member
         self._policy = find_policy(context.policy, member, context.contract)
+        rules = context.rules if self._policy is context.policy else member.databases.get(RULES)
+        self._policy_file = None if rules is None else Path(rules.uri.removeprefix("file://"))
+        self._member = member = member.remove_policy()
         self._folder = context.folders.base / f"node-{organization_id}"
         self._runs_folder = context.folders.runs / f"node-{organization_id}"
         self._cancellations: dict[int, Cancellation] = {}
@@ -196,8 +198,6 @@ class Node:
             requested = tuple(self._find_databases(task.databases))
             labels = {database.label for database in requested}
             configured = tuple(d for label, d in self._member.databases.items() if label not in labels)
-            if self._policy is self._context.policy and self._context.rules is not None:
-                configured = (*configured, self._context.rules)
         return Task(
             method=task.method,
             role=task.role or "rpc",
@@ -207,7 +207,9 @@ class Node:
             input_file=folder / "input",
             output_file=folder / "output",
             temporary_folder=temporary,
-            variables={**self._member.variables, **self._policy.variables, **variables},
+            variables={**self._member.variables, **variables},
+            policy_variables=self._policy.variables,
+            policy_file=self._policy_file,
         )
 
     def _find_databases(self, requested: str | list[Any]) -> list[Database]:

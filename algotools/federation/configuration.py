@@ -12,7 +12,9 @@ import msgspec
 from algotools.data import detect_type, find_form
 from algotools.errors import FederationError
 from algotools.federation._frames import add_frame
+from algotools.federation.contract.prepare import split_variables
 from algotools.federation.policy import NodePolicy
+from algotools.runtime.contract.environment import is_rules_label
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -28,6 +30,14 @@ class Member(msgspec.Struct, frozen=True):
     databases: Mapping[str, Database] = {}
     variables: Mapping[str, str] = {}
     """The environment variables that the node sets for algorithms."""
+
+    def remove_policy(self) -> Member:
+        """Return the member without the policy of its owner, which no algorithm may see."""
+        return msgspec.structs.replace(
+            self,
+            databases={label: item for label, item in self.databases.items() if not is_rules_label(label)},
+            variables=split_variables(self.variables)[0],
+        )
 
 
 class Configuration(msgspec.Struct, frozen=True):

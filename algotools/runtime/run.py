@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from algotools.disclosure.policy import Policy, read_file, read_policy
 from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped
 from algotools.payload import check_size
 from algotools.runtime import logs
@@ -104,6 +105,10 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
         contract, task = read()
         output_file = OutputFile(task.output_file)
         owner = logs.OwnersLog(logs.owner_log_path(task.variables), task.output_file)
+        for name in task.ignored_policy_variables:
+            text = f"{ascii(name)[1:-1]} is set by the image, not by the node's owner; it is ignored"
+            console(logs.format_line("info", text))
+        _read_policy(task)
         if task.temporary_folder is not None:
             with contextlib.suppress(OSError, ValueError):  # v5's nodes do not create the job's folder
                 task.temporary_folder.mkdir(exist_ok=True)
@@ -129,6 +134,15 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
         return 0
     console(logs.format_failure(failure))
     return failure.exit_code
+
+
+def _read_policy(task: Task) -> Policy:
+    """Return the policy of the node's owner.
+
+    Raises:
+        PolicyError: a setting is unknown or has a wrong value, or the policy file cannot be read.
+    """
+    return read_policy(task.policy_variables, read_file(task.policy_file) if task.policy_file else None)
 
 
 def _read_time_limit(variables: Mapping[str, str]) -> float | None:

@@ -71,6 +71,21 @@ BAD_URLS = [
 options = st.dictionaries(st.text(string.ascii_uppercase + "_", min_size=1, max_size=8), texts, max_size=3)
 
 
+policy_names = st.sampled_from(
+    [
+        "ALGOTOOLS_POLICY",
+        "ALGOTOOLS_POLICY_MINIMUM_CELL",
+        "ALGOTOOLS_POLICY_COLUMNS",
+        "ALGOTOOLS_POLICYX",
+        "algotools_policy_x",
+    ]
+)
+policies = st.dictionaries(policy_names, texts | look_alikes, max_size=3)
+policy_files = st.none() | st.sampled_from(
+    [Path("/mnt/data/algotools_rules.toml"), Path("/mnt/data/default.csv"), Path("/rules"), Path("/ABCDEFGH")]
+)
+
+
 def get_upper_label(database: Database) -> str:
     return database.label.upper()
 
@@ -112,6 +127,8 @@ def draw_v3_task(draw: Any, folder: Path) -> Task:
         databases=tuple(requested_databases),
         configured=tuple(databases[requested:]),
         variables=draw(st.dictionaries(variable_names, texts | look_alikes, max_size=4)),
+        policy_variables=draw(policies),
+        policy_file=draw(policy_files),
         **draw_call(draw, folder, ["master", "rpc"]),
     )
 
@@ -134,6 +151,8 @@ def draw_v4_task(draw: Any, folder: Path, values: st.SearchStrategy[str]) -> Tas
         databases=tuple(requested_databases),
         configured=tuple(databases[requested:]),
         variables=draw(st.dictionaries(variable_names, values | look_alikes, max_size=4)),
+        policy_variables=draw(policies),
+        policy_file=draw(policy_files),
         **draw_call(draw, folder, ["master", "rpc", None]),
     )
 
@@ -168,6 +187,7 @@ def draw_v5_task(draw: Any, folder: Path) -> Task:
             "proxy": draw(st.none() | st.builds(Proxy, proxies, st.none(), st.just(token))),
             "identity": draw(st.none() | st.just(Identity(**IDS))),
             "variables": draw(st.dictionaries(variable_names, printable | look_alikes, max_size=4)),
+            "policy_variables": draw(policies),
         }
     )
 
@@ -184,7 +204,22 @@ def draw_task(draw: Any, contract: NodeContract, folder: Path) -> Task:
 def draw_awkward_task(draw: Any, folder: Path) -> Task:
     """Draw a task in which every part may exceed the limits of a generation."""
     anything = st.text(max_size=6) | st.text(st.characters(), max_size=3) | look_alikes
-    labels = anything | identifiers | st.sampled_from(["default", "DEFAULT", "DEFAULT_QUERY", "A_DB_PARAM_B", "ß"])
+    labels = (
+        anything
+        | identifiers
+        | st.sampled_from(
+            [
+                "default",
+                "DEFAULT",
+                "DEFAULT_QUERY",
+                "A_DB_PARAM_B",
+                "ß",
+                "algotools_rules",
+                "ALGOTOOLS_RULES",
+                "algotools_policy",
+            ]
+        )
+    )
     maybe = st.none() | anything
     databases = st.lists(
         st.builds(
@@ -203,6 +238,7 @@ def draw_awkward_task(draw: Any, folder: Path) -> Task:
     names = st.sampled_from(
         [
             *("PATH", "HOST", "PYTHONPATH", "DB_LABELS", "INPUT_FILE", "USER_REQUESTED_DATABASE_LABELS", "1A", "ü"),
+            *("ALGOTOOLS_POLICY_DATABASE_URI", "ALGOTOOLS_RULES_DATABASE_URI", "ALGOTOOLS_RULES_DB_PARAM_X"),
             *("FUNCTION_ACTION", "ALGORITHM_METHOD", "DEFAULT_DATABASE_URI", "DEFAULT_DB_PARAM_X", "PKG_NAME"),
         ]
     )
@@ -222,7 +258,10 @@ def draw_awkward_task(draw: Any, folder: Path) -> Task:
         output_file=draw(paths | relative),
         temporary_folder=draw(st.none() | paths | relative),
         proxy=draw(st.none() | st.builds(Proxy, urls, st.none() | paths | relative, st.just("") | anything)),
-        variables=draw(st.dictionaries(names | anything | identifiers, anything, max_size=3)),
+        variables=draw(st.dictionaries(names | policy_names | anything | identifiers, anything, max_size=3)),
+        policy_variables=draw(st.dictionaries(names | policy_names | anything, anything, max_size=3)),
+        ignored_policy_variables=draw(st.just(()) | st.just(("ALGOTOOLS_POLICY",))),
+        policy_file=draw(policy_files | paths | relative),
         identity=draw(
             st.none() | st.just(Identity(**IDS)) | st.just(Identity(**IDS, image="i", databases="")) | st.just(BOTH)
         ),
@@ -312,6 +351,9 @@ REFUSED_BY_ALL = {
     "scheme://host:port": {"proxy": Proxy("http://proxyserver", Path("/token"))},
     "must be absolute": {"input_file": Path("input")},
     "must be different": {"input_file": Path("/same"), "output_file": Path("/same")},
+    "'ALGOTOOLS_POLICY': the variables of the policy": {"variables": {"ALGOTOOLS_POLICY": "off"}},
+    "'FOO': the variables of the policy": {"policy_variables": {"FOO": "off"}},
+    "the policy variables of an image": {"ignored_policy_variables": ("ALGOTOOLS_POLICY",)},
 }
 REFUSED_BY_BOTH = {
     "identity": {"identity": Identity(**IDS, image="i", databases="")},
@@ -322,12 +364,16 @@ REFUSED_BY_BOTH = {
     "null character": {"configured": (Database("a", "x\0y"),)},
     "not valid Unicode": {"configured": (Database("a", "\udcff"),)},
     "sessions": {"step": "preprocessing"},
+    "belongs to the policy file": {"configured": (Database("Algotools_Rules", "/mnt/data/rules.toml"),)},
+    "'ALGOTOOLS_RULES_DATABASE_TYPE'": {"variables": {"ALGOTOOLS_RULES_DATABASE_TYPE": "x"}},
+    "relative path": {"policy_file": Path("rules.toml")},
     "groups of tables": {"databases": (Database("a", "x", group=0),)},
     "only v5 has it in the environment": {"proxy": Proxy("http://h:1", None, "token")},
 }
 EXTRACTION = {"step": "data_extraction"}
 REFUSED_BY_V5 = {
     "without a role": {"role": None},
+    "a policy file": {"policy_file": Path("/mnt/data/rules.toml")},
     "a master for the step preprocessing": {"role": "master", "step": "preprocessing"},
     "by position": {"args": (1,)},
     "the name is reserved": {"kwargs": {OUTPUT_FORMAT: "x"}},

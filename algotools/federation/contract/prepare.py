@@ -11,15 +11,26 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from algotools.disclosure import is_policy_variable
 from algotools.errors import ContractError
 from algotools.federation.contract import NodeContract
 from algotools.runtime import logs
-from algotools.runtime.contract.environment import is_image_variable, is_text
+from algotools.runtime.contract.environment import (
+    DATABASE_SUFFIXES,
+    RULES_FILE,
+    RULES_LABEL,
+    is_image_variable,
+    is_rules_label,
+    is_text,
+)
 from algotools.runtime.contract.files import RICH_FORMAT
 from algotools.task import Database, Identity, Proxy, Task
 
 DATA = PurePosixPath("/mnt/data")
 TEMPORARY = PurePosixPath("/mnt/tmp")
+
+_RULES = DATA / f"{RULES_LABEL}.toml"
+"""The policy file in a container."""
 
 _SIGNS = frozenset({"FUNCTION_ACTION", "ALGORITHM_METHOD", "USER_REQUESTED_DATABASE_LABELS"})
 """Variables from which a container detects the generation."""
@@ -51,6 +62,10 @@ def list_volume_limits(task: Task) -> Limits:
     yield proxy and (proxy.token or not proxy.token_file), "a token without a file: only v5 has it in the environment"
     for database in databases:
         yield database.type in ("", "None"), f"the type {database.type!r} of database {database.label}"
+        is_rules = is_rules_label(database.label)
+        is_known = bool(database.uri or database.type or database.options) or database in task.configured
+        yield is_rules and is_known, f"a database with the label {database.label}, which belongs to the policy file"
+    yield task.policy_file and not task.policy_file.is_absolute(), "a policy file with a relative path"
     for database in task.configured:
         queries = (database.query, database.sheet_name, database.preprocessing)
         yield queries != (None,) * 3, f"a query of a database that is not requested ({database.label})"
@@ -83,6 +98,19 @@ def make_location_variables(task: Task) -> dict[str, str]:
     return values
 
 
+def make_rules_variables(task: Task) -> dict[str, str]:
+    """Return the variables of the database with the policy file; its type has no effect."""
+    if task.policy_file is None:
+        return {}
+    return {RULES_FILE: str(task.policy_file), f"{RULES_LABEL.upper()}_{DATABASE_SUFFIXES['type']}": "other"}
+
+
+def split_variables(variables: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables for algorithms, and the policy variables, among those that a node's owner sets."""
+    policy = {name: text for name, text in variables.items() if is_policy_variable(name)}
+    return {name: text for name, text in variables.items() if name not in policy}, policy
+
+
 def make_input_content(task: Task) -> dict[str, object]:
     """Return the call of a task as the content of the input file of v3 and v4."""
     content: dict[str, object] = {"method": task.method, "args": list(task.args), "kwargs": dict(task.kwargs)}
@@ -109,7 +137,7 @@ def build_environment(
     """Return the environment of a container: the variables of the contract and of the node, and secrets.
 
     Args:
-        task: the task, which contains the variables that the node's owner has set.
+        task: the task, which contains the variables and the policy that the node's owner has set.
         values: the variables of the contract.
         reserved: all names that the contract uses.
         encoded: whether values are encoded.
@@ -119,16 +147,24 @@ def build_environment(
         ContractError: a container could not read a variable, or could confuse it with another. The message names the
             variable.
     """
-    for name, value in task.variables.items():
+    if task.ignored_policy_variables:
+        raise ContractError("a node cannot set the policy variables of an image (`ignored_policy_variables`)")
+    for name, value in {**task.policy_variables, **task.variables}.items():
+        if is_policy_variable(name) != (name in task.policy_variables) or (
+            name in task.policy_variables and name in task.variables
+        ):
+            raise ContractError(
+                f"variable {name!r}: the variables of the policy belong in `policy_variables`, no others"
+            )
         if not NAME.fullmatch(name):
             raise ContractError(f"variable {name!r}: a name must be an identifier")
         if name in reserved or name in _SIGNS or is_image_variable(name):
             raise ContractError(f"variable {name!r}: the name is reserved for the contract or the image")
-        if encoded and not is_text(value):
+        if encoded and not is_text(value) and name not in task.policy_variables:
             raise ContractError(
                 f"variable {name!r}: the value has control characters, so a container would not decode the value"
             )
-    environment = {**values, **task.variables}
+    environment = {**values, **task.variables, **task.policy_variables}
     for name, value in {**environment, **secrets}.items():
         if "\0" in value or "\0" in name or "=" in name:
             raise ContractError(f"variable {name!r}: a variable must not contain a null character, nor its name '='")
@@ -176,6 +212,7 @@ class SharedVolume(NodeContract):
             configured=tuple(map(_map_database, task.configured)),
             input_file=folder / task.input_file.name,
             output_file=folder / task.output_file.name,
+            policy_file=Path(_RULES) if task.policy_file else None,
             temporary_folder=Path(TEMPORARY) if task.temporary_folder else None,
             proxy=Proxy(url, folder / task.proxy.token_file.name) if task.proxy and task.proxy.token_file else None,
             details=folder,
@@ -189,7 +226,8 @@ class SharedVolume(NodeContract):
     def list_database_mounts(self, task: Task) -> dict[PurePosixPath, Path]:
         """See ``NodeContract.list_database_mounts``."""
         databases = (*task.databases, *task.configured)
-        return {path: Path(database.uri) for database in databases if (path := _get_container_path(database))}
+        mounts = {path: Path(database.uri) for database in databases if (path := _get_container_path(database))}
+        return {**mounts, **({_RULES: task.policy_file} if task.policy_file else {})}
 
 
 def relocate(task: Task, *, details: Path, **fields: object) -> Task:

@@ -10,6 +10,7 @@ from algotools.errors import ContractError
 from algotools.federation.contract import Item, PreparedRun, Request, prepare, rest
 from algotools.federation.contract.rest import OrganizationRecord, Platform, RunRecord, TaskRecord
 from algotools.runtime.contract import FINAL_STATUSES, v3
+from algotools.runtime.contract.environment import RULES_LABEL
 from algotools.runtime.contract.v3 import VARIABLES, list_variables
 from algotools.task import Database, Identity, Step, Task
 
@@ -28,12 +29,14 @@ class V3Node(prepare.SharedVolume, v3.V3):
         for database in databases:
             values[f"{database.label.upper()}_DATABASE_URI"] = database.uri
             values[f"{database.label.upper()}_DATABASE_TYPE"] = database.type or "None"
+        values |= prepare.make_rules_variables(task)
+        labels += [RULES_LABEL] if task.policy_file else []
         values["DB_LABELS"] = json.dumps(labels, ensure_ascii=False)
         queries: dict[str, object] = {}
         for database in task.databases:
             values |= {"USER_REQUESTED_DATABASE_LABEL": database.label, "DATABASE_URI": database.uri}
             queries = {"query": database.query, "sheet_name": database.sheet_name}
-        environment = prepare.build_environment(task, values, list_variables(labels), encoded=False)
+        environment = prepare.build_environment(task, values, list_variables([*labels, RULES_LABEL]), encoded=False)
         if posted is None:
             content = prepare.make_input_content(task) | queries
             posted = self.encode_input({name: value for name, value in content.items() if value is not None})

@@ -9,7 +9,7 @@ from typing import cast
 from algotools.federation.contract import Item, NodeContract, PreparedRun, prepare, rest
 from algotools.federation.contract.rest import OrganizationRecord, Platform, RunRecord, TaskRecord
 from algotools.runtime.contract import FINAL_STATUSES, v4
-from algotools.runtime.contract.environment import DATABASE_SUFFIXES, OPTION_PREFIX
+from algotools.runtime.contract.environment import DATABASE_SUFFIXES, OPTION_PREFIX, RULES_LABEL
 from algotools.runtime.contract.v4 import VARIABLES, list_variables
 from algotools.task import Database, Identity, Task
 
@@ -167,14 +167,18 @@ class V4Node(prepare.SharedVolume, V4Api, v4.V4):
         values = prepare.make_location_variables(task)
         values["USER_REQUESTED_DATABASE_LABELS"] = ",".join(database.label for database in task.databases)
         # A node that does not have a requested database does not list it, and sets no URI for it.
-        values["DB_LABELS"] = ",".join(d.label for d in databases if d.uri or d in task.configured)
+        labels = [database.label for database in databases if database.uri or database in task.configured]
+        values["DB_LABELS"] = ",".join([*labels, *([RULES_LABEL] if task.policy_file else [])])
+        values |= prepare.make_rules_variables(task)
         for database in databases:
             prefix = f"{database.label.upper()}_"
             fields = {prefix + ending: getattr(database, field) for field, ending in DATABASE_SUFFIXES.items()}
             fields[prefix + DATABASE_SUFFIXES["uri"]] = database.uri or None
             values |= {name: text for name, text in fields.items() if text is not None}
             values |= {f"{prefix}{OPTION_PREFIX}{name}": value for name, value in database.options.items()}
-        reserved = list_variables([database.label for database in databases], task.variables)
+        reserved = list_variables(
+            [*(database.label for database in databases), RULES_LABEL], {**task.variables, **task.policy_variables}
+        )
         environment = prepare.build_environment(task, values, reserved, encoded=self.encoded)
         data = self.encode_input(prepare.make_input_content(task)) if posted is None else posted
         return PreparedRun(environment, prepare.build_files(task, data, token))

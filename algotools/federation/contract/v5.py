@@ -170,7 +170,9 @@ class V5Node(_V5Api, v5.V5):
             secrets |= {f"{OPTION_PREFIX}{name}": value for name, value in source.options.items()}
         else:
             values["USER_REQUESTED_DATAFRAMES"] = _join_table_names(task.databases)
-        environment = prepare.build_environment(task, values, list_variables(task.variables), secrets=secrets)
+        environment = prepare.build_environment(
+            task, values, list_variables({**task.variables, **task.policy_variables}), secrets=secrets
+        )
         data = self.encode_input(prepare.make_input_content(task)) if posted is None else posted
         return PreparedRun(environment, prepare.build_files(task, data, ""))
 
@@ -226,6 +228,7 @@ def _list_limits(task: Task) -> prepare.Limits:
     session, proxy = task.temporary_folder, task.proxy
     yield task.args, "arguments by position: pass them by name"
     yield OUTPUT_FORMAT in task.kwargs, f"an argument {OUTPUT_FORMAT!r}: the name is reserved"
+    yield task.policy_file, "a policy file: set the policy with variables"
     yield task.configured, "databases that the task does not request: a container does not see them"
     is_job_folder = session is not None and session.name == JOB_FOLDER and session.is_absolute()
     yield not is_job_folder, f"a temporary folder that is not {JOB_FOLDER!r} in a session's folder"

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
+from algotools.disclosure import is_policy_variable
 from algotools.federation.contract import NodeContract, PreparedRun
 from algotools.runtime.logs import Console
 from algotools.task import Task
@@ -57,6 +58,10 @@ class Job(NamedTuple):
     """Prepares another task; runners of images prepare this task again, with the paths inside the container."""
     contract: NodeContract
     cancellation: Cancellation
+
+    def make_worker_environment(self) -> dict[str, str]:
+        """Return the environment variables without the policy, which only the supervisor may have."""
+        return {name: text for name, text in self.environment.items() if not is_policy_variable(name)}
 
     def make_temporary_folder(self) -> None:
         """Create the job's temporary folder, because a run in another process cannot always create it."""

@@ -148,7 +148,7 @@ class ProcessRunner:
             Stopped: the job was cancelled before its worker existed.
             FederationError: the runner is closed, or no template responds.
         """
-        request = _template.WorkerRequest({**self._variables, **job.environment, **scratch}, self._memory)
+        request = _template.WorkerRequest({**self._variables, **job.make_worker_environment(), **scratch}, self._memory)
         if self._confined:
             job.make_temporary_folder()  # the worker may not create it
             request.sandbox = make_sandbox(job, self._algorithm, scratch, self._memory)

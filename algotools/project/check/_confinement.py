@@ -27,7 +27,7 @@ def read_members(project: Path | None) -> tuple[Member, ...]:
     if description is None or not description.is_file():
         return ()
     try:
-        return read_file(description).members
+        return tuple(member.remove_policy() for member in read_file(description).members)
     except AlgotoolsError:  # `check_federation` reports it
         return ()
 

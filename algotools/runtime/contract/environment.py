@@ -13,6 +13,7 @@ from typing import Any, TypedDict
 
 import msgspec
 
+from algotools.disclosure import is_policy_variable
 from algotools.errors import ContractError, TokenError
 from algotools.runtime.contract.files import is_endless
 from algotools.task import Database, Identity, Proxy, Task
@@ -44,6 +45,13 @@ DATABASE_SUFFIXES = {
 
 OPTION_PREFIX = "DB_PARAM_"
 """Prefix of the variable for a database's option; in v4 it follows the label."""
+
+
+RULES_LABEL = "algotools_rules"
+"""The label of the file database with the policy of the node's owner (v3, v4). No task can read this database."""
+
+RULES_FILE = f"{RULES_LABEL.upper()}_{DATABASE_SUFFIXES['uri']}"
+"""The variable with the path of the policy file."""
 
 
 def is_image_variable(name: str) -> bool:
@@ -91,15 +99,66 @@ def read_variables(
 def read_node_variables(
     environ: Mapping[str, str], contract_variables: Collection[str], *, encoded: bool = True
 ) -> dict[str, str]:
-    """Return the node's variables for algorithms: all except those of the contract and of the image."""
+    """Return the node's variables for algorithms: all except those of the contract, the image and the policy."""
     values = {}
     for name, value in environ.items():
-        if name not in contract_variables and not is_image_variable(name):
+        if name not in contract_variables and not is_image_variable(name) and not is_policy_variable(name):
             # Images also set variables that we do not know. They are not encoded, so a value that does not decode to
             # text is kept unchanged.
             text = decode(value) if encoded else None
             values[name] = value if text is None or not is_text(text) else text
     return values
+
+
+class PolicyVariables(TypedDict):
+    """The policy variables of the node's owner, and the names of those of the image: fields of ``Task``."""
+
+    policy_variables: dict[str, str]
+    ignored_policy_variables: tuple[str, ...]
+
+
+def read_policy_variables(
+    environ: Mapping[str, str], contract_variables: Collection[str], *, encoded: bool = True
+) -> PolicyVariables:
+    """Return the policy variables, decoded.
+
+    A node that encodes values encodes those of its owner. So a plain value is the image's, and must not change the
+    policy. A plain value that is valid base32 by chance counts as the owner's, so that no value of the owner is
+    ignored: the decoded value is wrong, and the run stops.
+    """
+    values, ignored = {}, []
+    for name in list_policy_variables(environ, contract_variables):
+        text = decode(environ[name]) if encoded else environ[name]
+        if text is None:
+            ignored.append(name)
+        else:
+            values[name] = text
+    return {"policy_variables": values, "ignored_policy_variables": tuple(sorted(ignored))}
+
+
+def list_policy_variables(environ: Mapping[str, str], contract_variables: Collection[str]) -> set[str]:
+    """Return the names of the policy variables; a database's label can make a similar name, which is the contract's."""
+    return {name for name in environ if is_policy_variable(name) and name not in contract_variables}
+
+
+def is_rules_label(label: str) -> bool:
+    """Return whether a label belongs to the policy file. Labels that differ only in case have the same variables."""
+    return label.upper() == RULES_LABEL.upper()
+
+
+def hide_rules(database: Database) -> Database:
+    """Return a database as if the node did not have it, if it is the policy file."""
+    if not is_rules_label(database.label):
+        return database
+    return msgspec.structs.replace(database, uri="", type=None, options={})
+
+
+def find_policy_file(values: Mapping[str, str], labels: Collection[str]) -> Path | None:
+    """Return the policy file if the node has one.
+
+    If the variable with the path is missing, the result is a path that cannot be read, so that the run stops.
+    """
+    return Path(values.get(RULES_FILE, "")) if any(map(is_rules_label, labels)) else None
 
 
 class Locations(TypedDict):

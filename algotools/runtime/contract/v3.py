@@ -18,9 +18,16 @@ from algotools.runtime.contract import Contract
 from algotools.runtime.contract.environment import (
     LOCATION_VARIABLES,
     REQUIRED,
+    RULES_FILE,
+    RULES_LABEL,
+    find_policy_file,
+    hide_rules,
+    is_rules_label,
+    list_policy_variables,
     read_database,
     read_locations,
     read_node_variables,
+    read_policy_variables,
     read_variables,
 )
 from algotools.runtime.contract.files import parse_object, read_call, read_input
@@ -50,15 +57,18 @@ class V3(Contract):
         content = parse_object(read_input(locations["input_file"], self.prefix))
         call = read_call(content)
         labels = _read_labels(environ)
-        names = list_variables(_list_visible_labels(environ))
+        visible_labels = _list_visible_labels(environ)
+        names = list_variables(visible_labels)
         values = read_variables(environ, names, encoded=False)
-        databases = [read_database(values, label) for label in labels]
+        databases = [read_database(values, label) for label in labels if not is_rules_label(label)]
         requested = _read_requested(environ, databases, content)
         return Task(
             role="master" if content.get("master") else "rpc",
             databases=requested,
             configured=tuple(d for d in databases if d.label not in {r.label for r in requested}),
             variables=read_node_variables(environ, names, encoded=False),
+            policy_file=find_policy_file(values, visible_labels),
+            **read_policy_variables(environ, names, encoded=False),
             **call,
             **locations,
         )
@@ -68,8 +78,12 @@ class V3(Contract):
         labels = _list_visible_labels(environ)
         databases = [read_database(environ, label) for label in labels]
         requested = [database.label for database in _read_requested(environ, databases, {})]
-        unrequested = list_variables([label for label in labels if label not in requested])
-        return {name for name in unrequested.difference(list_variables(requested)) if name in environ}
+        visible_labels = [label for label in requested if not is_rules_label(label)]
+        visible = list_variables(visible_labels)
+        if len(visible_labels) < len(requested):
+            visible.remove("DATABASE_URI")  # the path of the policy file
+        hidden = list_variables([label for label in labels if label not in visible_labels])
+        return {name for name in hidden - visible if name in environ} | list_policy_variables(environ, visible)
 
     def connect(self, task: Task, token: str) -> Connection:
         """See ``Contract.connect``."""
@@ -103,11 +117,14 @@ def _read_requested(
     if label is not None:
         values = read_variables(environ, list_variables([label]), encoded=False)
         matches = [database for database in databases if database.label == label] or [read_database(values, label)]
+        matches = [hide_rules(database) for database in matches]
     elif legacy:
         # The legacy variable is always /mnt/data/ and the last part of the URI, even if the URI is not a file. So only
         # the last parts can be compared.
-        same_file = [d for d in databases if PurePosixPath(d.uri).name == PurePosixPath(legacy).name]
-        matches = same_file or [Database("default", legacy)]
+        file_name = PurePosixPath(legacy).name
+        same_file = [d for d in databases if PurePosixPath(d.uri).name == file_name]
+        is_rules_file = RULES_FILE in environ and PurePosixPath(environ[RULES_FILE]).name == file_name
+        matches = [Database(RULES_LABEL)] if is_rules_file else same_file or [Database("default", legacy)]
     else:
         return ()
     query, sheet_name = content.get("query"), content.get("sheet_name")

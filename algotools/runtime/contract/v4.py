@@ -15,9 +15,14 @@ from algotools.runtime.contract.environment import (
     LOCATION_VARIABLES,
     OPTION_PREFIX,
     REQUIRED,
+    find_policy_file,
+    hide_rules,
+    is_rules_label,
+    list_policy_variables,
     read_database,
     read_locations,
     read_node_variables,
+    read_policy_variables,
     read_variables,
 )
 from algotools.runtime.contract.files import parse_object, read_call, read_input
@@ -54,9 +59,13 @@ class V4(Contract):
         master = content.get("master")
         return Task(
             role=None if master is None else "master" if master else "rpc",
-            databases=tuple(read_database(values, label) for label in requested),
-            configured=tuple(read_database(values, label) for label in labels if label not in requested),
+            databases=tuple(hide_rules(read_database(values, label)) for label in requested),
+            configured=tuple(
+                read_database(values, label) for label in labels if label not in requested and not is_rules_label(label)
+            ),
             variables=read_node_variables(environ, names, encoded=encoded),
+            policy_file=find_policy_file(values, labels),
+            **read_policy_variables(environ, names, encoded=encoded),
             **read_call(content),
             **locations,
         )
@@ -64,8 +73,10 @@ class V4(Contract):
     def list_secrets(self, environ: Mapping[str, str]) -> set[str]:
         """See ``Contract.list_secrets``."""
         labels, requested = _read_labels(read_variables(environ, VARIABLES, encoded=_is_encoded(environ)))
-        unrequested = list_variables([label for label in labels if label not in requested], environ)
-        return {name for name in unrequested - list_variables(requested, environ) if name in environ}
+        visible_labels = [label for label in requested if not is_rules_label(label)]
+        visible = list_variables(visible_labels, environ)
+        hidden = list_variables([label for label in (*labels, *requested) if label not in visible_labels], environ)
+        return {name for name in hidden - visible if name in environ} | list_policy_variables(environ, visible)
 
     def connect(self, task: Task, token: str) -> Connection:
         """See ``Contract.connect``."""

@@ -19,8 +19,10 @@ from algotools.runtime.contract import Contract
 from algotools.runtime.contract.environment import (
     OPTION_PREFIX,
     REQUIRED,
+    list_policy_variables,
     read_locations,
     read_node_variables,
+    read_policy_variables,
     read_variables,
 )
 from algotools.runtime.contract.files import RICH_FORMAT, parse_object, read_input
@@ -102,12 +104,14 @@ class V5(Contract):
             else read_tables(values.get("USER_REQUESTED_DATAFRAMES", ""), session),
             identity=_read_identity(values),
             variables=read_node_variables(environ, list_variables(environ)),
+            **read_policy_variables(environ, list_variables(environ)),
             **locations,
         )
 
     def list_secrets(self, environ: Mapping[str, str]) -> set[str]:
         """See ``Contract.list_secrets``. The options of the source contain its password."""
-        return {name for name in environ if name == TOKEN or name.startswith(OPTION_PREFIX)}
+        policy = list_policy_variables(environ, ())
+        return policy | {name for name in environ if name == TOKEN or name.startswith(OPTION_PREFIX)}
 
     def encode_input(self, content: Mapping[str, object]) -> bytes:
         """See ``Contract.encode_input``. The input contains only the arguments by name."""
