@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from textwrap import dedent
 from typing import NamedTuple
 
-from ..conftest import ROOT
+import pytest
+
+from ..conftest import ROOT, default_policy
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def policy_of_a_reader() -> Iterator[None]:
+    """Run the examples as a reader does, who has not set a policy."""
+    with default_policy():
+        yield
 
 
 def page_name(page: Path) -> str:

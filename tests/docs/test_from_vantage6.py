@@ -39,6 +39,7 @@ def page(tmp_path: Path) -> Path:
 
 
 FEDERATION = """
+policy: {unread: allow}
 organizations:
   - {name: first, databases: {default: org1.csv}, algorithm_env: {SITE: north}}
   - {name: second, databases: {default: org2.csv}, algorithm_env: {SITE: south}}
@@ -59,7 +60,7 @@ def ours(request: pytest.FixtureRequest, page: Path) -> Iterator[Federation]:
 
 
 PARTIAL = [{"sum": 244.0, "count": 4}, {"sum": 260.0, "count": 5}]
-SITES = [{"site": "north", "organization": 2}, {"site": "south", "organization": 3}]
+SITES = [{"north": True, "organization": 2}, {"north": False, "organization": 3}]
 LINES = [6, 6]
 
 
@@ -81,7 +82,7 @@ def test_v3_returns_the_same(page: Path, peer_python: Callable[[str], Path]) -> 
         assert peers.contract == "v3"
         assert peers.run("partial", at=2, column="age") == PARTIAL[:1]
         assert peers.run("central", at=2, column="age") == [AVERAGE]
-        assert peers.run("site", at=3) == [{"site": "south"}]
+        assert peers.run("site", at=3) == [{"north": False}]
         assert peers.run("lines", at=2) == LINES[:1]
     dockerfile = page / "v3" / "Dockerfile"
     dockerfile.write_text(dockerfile.read_text().replace("('${PKG_NAME}')", "('${PKG_NAME}', use_new_client=True)"))
