@@ -6,18 +6,26 @@ arrays, frames, Arrow tables, NaN and infinity are restored exactly. Nothing is 
 
 from algotools.payload._arguments import encode_arguments, has_arrays
 from algotools.payload._decode import decode_rich
+from algotools.payload._outline import OutlineArray, OutlineEntries, OutlineTight, name_key, read_outline
 from algotools.payload._plain import encode_plain
 from algotools.payload._rich import RICH, encode_rich
-from algotools.payload.values import LARGEST, check_size, show_path
+from algotools.payload.values import LARGEST, Key, Path, check_size, show_path
 
 __all__ = [
     "LARGEST",
     "RICH",
+    "Key",
+    "OutlineArray",
+    "OutlineEntries",
+    "OutlineTight",
+    "Path",
     "check_size",
     "decode_rich",
     "encode_arguments",
     "encode_plain",
     "encode_rich",
     "has_arrays",
+    "name_key",
+    "read_outline",
     "show_path",
 ]

@@ -48,14 +48,21 @@ def decode_rich(data: bytes) -> object:
     if not data.startswith(RICH):
         raise ProxyError("the result of another node is not in the requested encoding")
     try:
-        return _decode_body(memoryview(data)[len(RICH) :])
+        value, blobs = split_blobs(data)
+        return Unpacker(blobs).decode(value)
     except Exception as error:  # numpy, pandas and Arrow raise many classes of errors for invalid bytes
         raise ProxyError("the result of another node cannot be decoded", detail=repr(error)) from None
 
 
-def _decode_body(data: memoryview) -> object:
-    (length,) = LENGTH.unpack_from(data)
-    tree, remainder = data[LENGTH.size : LENGTH.size + length], data[LENGTH.size + length :]
+def split_blobs(data: bytes) -> tuple[msgspec.Raw, list[memoryview]]:
+    """Return the undecoded value and the blobs of an encoding.
+
+    Raises:
+        ValueError: the encoding is incomplete. Other classes of errors are possible, too.
+    """
+    body = memoryview(data)[len(RICH) :]
+    (length,) = LENGTH.unpack_from(body)
+    tree, remainder = body[LENGTH.size : LENGTH.size + length], body[LENGTH.size + length :]
     # The tree contains the sizes of the blobs and the value. The value stays undecoded (Raw) until the blobs are split,
     # because its extensions refer to blobs.
     sizes, value = msgspec.msgpack.decode(tree, type=tuple[list[int], msgspec.Raw])
@@ -65,23 +72,25 @@ def _decode_body(data: memoryview) -> object:
     for length in sizes:
         blobs.append(remainder[:length])
         remainder = remainder[length:]
-    return _Unpacker(blobs).decode(value)
+    return value, blobs
 
 
-class _Unpacker:
+class Unpacker:
     """Restore a value from the tree and the blobs of ``_Packer``."""
 
     def __init__(self, blobs: list[memoryview]) -> None:
-        self._blobs = blobs
+        self.blobs = blobs
 
     def decode(self, data: Any) -> Any:
         """Return the value of a tree, or the content of an extension."""
-        return msgspec.msgpack.decode(data, ext_hook=self._unpack, strict=True)
+        return msgspec.msgpack.decode(data, ext_hook=self.unpack, strict=True)
 
-    def _get_blob(self, content: int | bytes) -> Buffer:
-        return content if isinstance(content, bytes) else self._blobs[content]
+    def get_blob(self, content: int | bytes) -> Buffer:
+        """Return the buffer that the tree contains or refers to."""
+        return content if isinstance(content, bytes) else self.blobs[content]
 
-    def _unpack(self, code: int, data: memoryview) -> object:
+    def unpack(self, code: int, data: memoryview) -> object:
+        """Return the value of an extension."""
         if code == TUPLE:
             return tuple(self.decode(data))
         if code == INTEGER:
@@ -98,12 +107,12 @@ class _Unpacker:
         if code == ARROW:
             import pyarrow as pa
 
-            table = pa.ipc.open_stream(pa.py_buffer(bytes(self._get_blob(self.decode(data))))).read_all()
+            table = pa.ipc.open_stream(pa.py_buffer(bytes(self.get_blob(self.decode(data))))).read_all()
             table.validate(full=True)  # without it, wrong offsets in the bytes could read other memory
             return table
         if code == POLARS:
             is_series, blob, objects = self.decode(data)
-            frame = _read_polars(bytes(self._get_blob(blob)), objects)
+            frame = _read_polars(bytes(self.get_blob(blob)), objects)
             return frame.to_series() if is_series else frame
         if code == ARROW_VALUES:
             kind, table = self.decode(data)
@@ -132,10 +141,10 @@ class _Unpacker:
         if code == RECORDS:
             npy: Any = np.lib.format
             return npy.read_array(
-                io.BytesIO(self._get_blob(content)), allow_pickle=False, max_header_size=LONGEST_HEADER
+                io.BytesIO(self.get_blob(content)), allow_pickle=False, max_header_size=LONGEST_HEADER
             )
         name, shape, order, blob = content
-        dtype, raw = np.dtype(name), self._get_blob(blob)
+        dtype, raw = np.dtype(name), self.get_blob(blob)
         if dtype.str != name or dtype.kind not in PLAIN_KINDS or len(raw) != math.prod(shape) * dtype.itemsize:
             raise ValueError("the bytes of an array do not match its description")
         if not len(raw):

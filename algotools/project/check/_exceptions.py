@@ -136,7 +136,7 @@ def read_columns(database: Database) -> list[str]:
 # --- Refusals of a pooled function. ---
 
 
-class Refusal(NamedTuple):
+class RefusalMessage(NamedTuple):
     """The parts of the message of an error that algotools raises for a pooled function."""
 
     reason: str
@@ -157,23 +157,23 @@ _ADVICE: dict[type[AlgotoolsError], str] = {
 }
 
 
-def split_message(error: AlgotoolsError, function: RegisteredFunction) -> Refusal:
+def split_message(error: AlgotoolsError, function: RegisteredFunction) -> RefusalMessage:
     """Separate the advice in the message of an error from its reason, without the name of the function."""
     name = re.escape(function.__name__)
     if isinstance(error, ProofFailed):
         if error.__cause__ is None:  # a difference
-            return Refusal(re.sub(rf" of {name} differs ", " differs ", error.message, count=1), "")
+            return RefusalMessage(re.sub(rf" of {name} differs ", " differs ", error.message, count=1), "")
         reason = re.sub(rf"^{name} raises ", "it raises ", error.message)
-        return Refusal(reason, "Compute with any rows: a node can have few of them, or none. Let totals decide.")
+        return RefusalMessage(reason, "Compute with any rows: a node can have few of them, or none. Let totals decide.")
     text = _SUFFIX.sub("", error.message)
     parts = _SENTENCES.fullmatch(text)
     if parts is None:
-        return Refusal(error.message, _ADVICE.get(type(error), ""))
+        return RefusalMessage(error.message, _ADVICE.get(type(error), ""))
     reason, advice = parts.groups()
     if advice.partition(" ")[0].isalpha() and len(advice.partition(" ")[0]) > 1:  # not `total.add`, and not `x`
         advice = f"{advice[:1].upper()}{advice[1:]}"
     suffix = error.message[len(text) :]
-    return Refusal(f"{reason}{suffix}", advice if advice.endswith((".", ":")) else f"{advice}.")
+    return RefusalMessage(f"{reason}{suffix}", advice if advice.endswith((".", ":")) else f"{advice}.")
 
 
 def find_message_line(error: AlgotoolsError, function: RegisteredFunction) -> int | None:

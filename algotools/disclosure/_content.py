@@ -1,0 +1,355 @@
+"""The content of a result: its numbers, texts, labels and lengths, in blocks, with their paths.
+
+A *block* has the numbers or the texts of one list, dict or array. So a result of a million numbers has few blocks, and
+each rule judges a block at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Union
+
+from algotools.disclosure._texts import CONSTANTS, list_numbers_of_text, list_parts_of_text, read_number
+from algotools.payload import Key, OutlineArray, OutlineEntries, OutlineTight, Path, name_key, read_outline
+
+LARGEST_INTEGER = 2**53
+"""Integers up to here are exact in a float. A larger integer can contain more than one number."""
+
+Keys = Union[Sequence[Any], Any]
+"""The keys of a dict, the labels of a table's rows, or the positions of a list: a sequence or an array of numpy."""
+
+
+class Block(NamedTuple):
+    """Values of one container: numbers or texts."""
+
+    path: Path
+    values: Any
+    """A sequence, or a flat array of numpy."""
+    keys: Keys | None = None
+    """For a dict, the key of each value."""
+    positions: Sequence[int] | None = None
+    """The position of each value, if the container has other values, too."""
+    is_list: bool = True
+    """Whether the container is a list or an array, whose values have the same meaning."""
+
+    def find_path(self, value: object) -> Path:
+        """Return the path to the first occurrence of a value."""
+        values = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
+        index = values.index(value)
+        position = index if self.positions is None else self.positions[index]
+        if self.keys is None:
+            return self.path if isinstance(self.path, _ArrayPath) else (*self.path, position)
+        return (*self.path, Key(_name(self.keys[position]), position))
+
+
+class _ArrayPath(tuple):  # type: ignore[type-arg]  # noqa: SLOT001 - a path with a mark
+    """The path to a single value, or to an array of several dimensions: the position of a value is not shown."""
+
+
+class Axis(NamedTuple):
+    """The length of a list, a dict, or a dimension of an array."""
+
+    path: Path
+    length: int
+    keys: Keys | None = None
+    """For a dict, its keys. A dict with the keys of the source is not an axis."""
+
+
+class Content(NamedTuple):
+    """The content of one result."""
+
+    size: int
+    """Bytes of the encoding."""
+    numbers: list[Block]
+    """Numbers that are values. NaN and infinity are not among them."""
+    texts: list[Block]
+    """Texts that are values."""
+    keys: list[Block]
+    """Texts that are keys or labels, without those of numbers."""
+    labels: list[Block]
+    """Keys or labels that are numbers, also those that JSON has as texts."""
+    axes: list[Axis]
+    booleans: list[Block]
+    bytes: list[Path]
+    """Paths of binary values."""
+    problem: str = ""
+    """Why the encoding cannot be read, for the node's owner."""
+
+    @property
+    def number_count(self) -> int:
+        """How many numbers the result has as values."""
+        return sum(len(block.values) for block in self.numbers)
+
+    def select(self, roots: dict[str, int]) -> Content:
+        """Return the content below keys of the outermost dict. A root of depth 2 is a list without its own length."""
+
+        def is_inside(path: Path) -> bool:
+            return _get_root(path) in roots
+
+        # The first axis of a root with more depth is the root's length. Other axes there are those of equal arrays.
+        axes = [axis for axis in self.axes if is_inside(axis.path)]
+        for root, depth in roots.items():
+            outer = next((axis for axis in axes if _get_root(axis.path) == root and len(axis.path) < depth), None)
+            axes = [axis for axis in axes if axis is not outer]
+        return Content(
+            self.size,
+            [block for block in self.numbers if is_inside(block.path)],
+            [block for block in self.texts if is_inside(block.path)],
+            [block for block in self.keys if is_inside(block.path)],
+            [block for block in self.labels if is_inside(block.path)],
+            axes,
+            [block for block in self.booleans if is_inside(block.path)],
+            [path for path in self.bytes if is_inside(path)],
+            self.problem,
+        )
+
+
+def _get_root(path: Path) -> str:
+    """Return the key of the outermost dict on a path, or an empty text."""
+    key = path[0].key if path and isinstance(path[0], Key) else None
+    return key if isinstance(key, str) else ""
+
+
+def read_content(data: bytes) -> Content:
+    """Read the content of a result, as ``encode_plain`` or ``encode_rich`` returns it. Invalid bytes are a problem."""
+    reader = _Reader(len(data))
+    try:
+        outline = read_outline(data)
+        reader.read(outline, ())
+    except ValueError as error:
+        return reader.content._replace(problem=str(error))
+    except RecursionError:
+        return reader.content._replace(problem="the result is nested too deeply")
+    except Exception as error:  # an encoding that only an attack creates
+        return reader.content._replace(problem=f"the encoding is invalid ({type(error).__name__})")
+    return reader.content
+
+
+def list_numbers(content: Content) -> set[float]:
+    """Return the numbers of a result, which may be cells: its values, its labels, and the numbers in its texts."""
+    numbers: set[float] = set()
+    for block in (*content.numbers, *content.labels):
+        numbers.update(_to_python(block.values))
+    for block in (*content.texts, *content.keys):
+        for text in set(block.values):
+            numbers.update(list_numbers_of_text(text))
+    return {float(number) for number in numbers if abs(number) <= LARGEST_INTEGER or not isinstance(number, int)}
+
+
+def list_texts(content: Content) -> set[str]:
+    """Return the texts of a result, and their parts, which may be cells."""
+    texts: set[str] = set()
+    for block in (*content.texts, *content.keys):
+        for text in set(block.values):
+            texts.update(list_parts_of_text(text))
+    for block in content.labels:
+        texts.update(_name(label) for label in _to_python(block.values))
+    return texts
+
+
+def _to_python(values: Any) -> Sequence[Any]:
+    return values.tolist() if hasattr(values, "tolist") else values  # type: ignore[no-any-return]
+
+
+def _name(key: Any) -> str:
+    return name_key(key.item() if hasattr(key, "item") else key)
+
+
+class _Reader:
+    """Walk an outline and collect its content."""
+
+    def __init__(self, size: int) -> None:
+        self.content = Content(size, [], [], [], [], [], [], [])
+        self._labels: list[object] = []
+        """The labels that were read last: all columns of a table share those of its rows."""
+
+    def read(self, value: Any, path: Path) -> None:
+        """Read a value of the outline."""
+        kind = type(value)
+        if kind is dict:
+            self._read_entries(list(value), list(value.values()), path)
+        elif kind is list:
+            self._read_list(value, path)
+        elif kind is OutlineEntries:
+            self._read_entries(value.keys, value.values, path)
+        elif kind is OutlineArray:
+            self._read_array(value, path)
+        elif kind is OutlineTight:
+            self._read_tight(value, path)
+        else:
+            self._read_values([value], _ArrayPath(path), None, is_list=False)
+
+    def _read_list(self, values: list[Any], path: Path) -> None:
+        if (array := _stack(values)) is not None:
+            self._read_array(array, path)
+            return
+        self._add_axis(path, len(values))
+        self._read_values(values, path, None)
+
+    def _read_array(self, array: OutlineArray, path: Path) -> None:
+        for length in itertools.takewhile(bool, array.shape):
+            self._add_axis(path, length)
+        self._read_values(array.values, _ArrayPath(path) if len(array.shape) > 1 else path, None)
+
+    def _read_entries(self, keys: Keys, values: Any, path: Path) -> None:
+        if type(keys) is list and len(keys) == len(TIGHT_KEYS) and tuple(keys) == TIGHT_KEYS:
+            index, columns, data, *names = values
+            if all(isinstance(part, list) for part in values):
+                self._read_tight(
+                    OutlineTight(_split(index), _split(columns), _split(data), [*names[0], *names[1]]), path
+                )
+                return
+        if not any(keys is labels for labels in self._labels[-1:]):
+            self._labels = [keys]
+            self._read_labels(keys, path)
+        self._add_axis(path, len(keys), keys)
+        self._read_values(values, path, keys)
+
+    def _read_tight(self, table: OutlineTight, path: Path) -> None:
+        for level in (*table.rows, *table.columns, [name for name in table.names if name is not None]):
+            self._read_labels(level, path)
+        for levels in (table.rows, table.columns):
+            self._add_axis(path, len(levels[0]) if levels else 0, levels[0] if levels else None)
+        for column in table.data:
+            self._read_values(column, path, None)
+
+    def _add_axis(self, path: Path, length: int, keys: Keys | None = None) -> None:
+        if length:
+            self.content.axes.append(Axis(path, length, keys))
+
+    def _read_labels(self, labels: Keys, path: Path) -> None:
+        """Read keys: numbers, texts, and texts of numbers."""
+        if isinstance(labels, range) or hasattr(labels, "dtype"):
+            self.content.labels.append(Block(path, labels, labels))
+            return
+        numbers = _read_all_numbers(labels)
+        if numbers is not None:
+            if finite := [number for number in numbers if math.isfinite(number)]:
+                self.content.labels.append(Block(path, finite, finite))
+            return
+        texts, positions = [], []
+        for position, label in enumerate(labels):
+            text = label if type(label) is str else _name(label)
+            if text.lower() in CONSTANTS:
+                continue
+            if (number := read_number(text)) is None:
+                texts.append(text)
+                positions.append(position)
+            else:
+                self.content.labels.append(Block(path, [number], labels, [position]))
+        if texts:
+            self.content.keys.append(Block(path, texts, labels, positions))
+
+    def _read_values(self, values: Any, path: Path, keys: Any, *, is_list: bool | None = None) -> None:
+        """Read the values of a container. *keys* are those of a dict."""
+        if is_list is None:
+            is_list = keys is None
+        if hasattr(values, "dtype"):
+            self._add_numpy(values, path, keys)
+            return
+        kinds = set(map(type, values))
+        if kinds <= {int, float}:
+            self._add_numbers(values, path, keys, None, is_list=is_list)
+            return
+        if kinds == {str}:
+            self._add_texts(values, path, keys, None)
+            return
+        by_kind: dict[str, list[int]] = {}
+        for position, value in enumerate(values):
+            by_kind.setdefault(_KINDS.get(type(value), "other"), []).append(position)
+        for kind, positions in by_kind.items():
+            chosen = [values[position] for position in positions]
+            if kind == "number":
+                self._add_numbers(chosen, path, keys, positions, is_list=is_list)
+            elif kind == "text":
+                self._add_texts(chosen, path, keys, positions)
+            elif kind == "boolean":
+                self.content.booleans.append(Block(path, chosen, keys, positions))
+            elif kind == "bytes":
+                self.content.bytes.extend(_extend(path, keys, position) for position in positions)
+            elif kind == "other":
+                for position, value in zip(positions, chosen, strict=True):
+                    if type(value) not in _CONTAINERS:
+                        raise ValueError("a value of the encoding has an unknown type")
+                    self.read(value, _extend(path, keys, position))
+
+    def _add_numbers(
+        self, values: Sequence[Any], path: Path, keys: Any, positions: list[int] | None, *, is_list: bool
+    ) -> None:
+        total = sum(values)
+        if not math.isfinite(total) if isinstance(total, float) else False:
+            chosen = [position for position, value in enumerate(values) if math.isfinite(value)]
+            values = [values[i] for i in chosen]
+            positions = chosen if positions is None else [positions[i] for i in chosen]
+        if len(values) > 0:
+            self.content.numbers.append(Block(path, values, keys, positions, is_list))
+
+    def _add_texts(self, values: Sequence[str], path: Path, keys: Any, positions: list[int] | None) -> None:
+        self.content.texts.append(Block(path, values, keys, positions))
+
+    def _add_numpy(self, values: Any, path: Path, keys: Any) -> None:
+        if values.dtype.kind == "b":
+            self.content.booleans.append(Block(path, values, keys))
+            return
+        if values.dtype.kind == "f":
+            import numpy as np
+
+            finite = np.isfinite(values)
+            if not finite.all():
+                positions = np.flatnonzero(finite).tolist()
+                self.content.numbers.append(Block(path, values[finite], keys, positions, keys is None))
+                return
+        self.content.numbers.append(Block(path, values, keys, None, keys is None))
+
+
+TIGHT_KEYS = ("index", "columns", "data", "index_names", "column_names")
+"""The keys of a table with several levels of labels in JSON, as ``payload`` writes it."""
+
+_KINDS = {int: "number", float: "number", str: "text", bool: "boolean", bytes: "bytes", type(None): "missing"}
+_CONTAINERS = (dict, list, OutlineEntries, OutlineArray, OutlineTight)
+
+
+def _extend(path: Path, keys: Any, position: int) -> Path:
+    return (*path, position if keys is None else Key(_name(keys[position]), position))
+
+
+def _stack(values: list[Any]) -> OutlineArray | None:
+    """Return a list as an array, also nested lists and small arrays of equal lengths, such as a matrix.
+
+    Both encodings have the same content therefore. None if the list has other containers.
+    """
+    kinds = set(map(type, values))
+    if kinds.isdisjoint(_CONTAINERS):
+        return OutlineArray((len(values),), values)
+    if not kinds <= {list, OutlineArray}:
+        return None
+    parts: list[OutlineArray] = []
+    for value in values:
+        part = _stack(value) if type(value) is list else value
+        if part is None or hasattr(part.values, "dtype") or part.shape != (parts or [part])[0].shape:
+            return None
+        parts.append(part)
+    return OutlineArray((len(values), *parts[0].shape), list(itertools.chain.from_iterable(p.values for p in parts)))
+
+
+def _split(rows: list[Any]) -> list[Any]:
+    """Return the columns of a list of rows. A list of other values is one column."""
+    if rows and all(isinstance(row, list) for row in rows):
+        return [list(column) for column in zip(*rows, strict=True)]
+    return [rows] if rows else []
+
+
+def _read_all_numbers(labels: Sequence[Any]) -> list[float] | None:
+    """Return labels as numbers; None if one of them is not a number."""
+    kinds = set(map(type, labels))
+    if kinds <= {int, float}:
+        return list(labels)
+    if kinds != {str}:
+        return None
+    numbers = [read_number(label) for label in itertools.islice(labels, 3)]
+    if None in numbers:
+        return None
+    numbers = [read_number(label) for label in labels]
+    return None if None in numbers else numbers  # type: ignore[return-value]

@@ -1,0 +1,337 @@
+"""The structural rules: refuse a result because of its numbers, texts and lengths, compared with the tables.
+
+The author of the function declares nothing. Each rule returns at most one refusal, for the first part that it finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+from algotools.disclosure._content import LARGEST_INTEGER, Axis, Block, Content
+from algotools.disclosure._texts import list_numbers_of_text, read_number
+from algotools.disclosure._vocabulary import Vocabulary
+from algotools.disclosure.facts import Known, Matches
+from algotools.disclosure.policy import Policy
+from algotools.payload import Path, show_path
+
+FEWEST_NUMBERS = 3
+"""Numbers that a result may have for every table."""
+
+MOST_BOOLEANS = 10
+
+POOLED_PARTS = {"contributions": 2, "result": 1}
+"""The parts of a pooled function's reply that its author's code creates -> the least depth of an axis."""
+
+WAYS_OUT = {
+    "rows": "the table has too few records for any result; use a node or a query with more records",
+    "unread": "the number of rows is unknown; request the data as a table, or ask the node's owner for UNREAD=allow",
+    "kind": "return numbers, texts, lists, dicts or tables, see docs/concepts/gate.md#kind",
+    "bytes": "return fewer or rounder numbers",
+    "text": "return texts of the source, arguments, columns or frequent levels, see docs/concepts/gate.md#text",
+    "label": "use keys that are arguments, or merge rare groups",
+    "length": "return sums, see docs/concepts/gate.md#length",
+    "numbers": "return fewer numbers, see docs/concepts/gate.md#numbers",
+    "echo": "return a sum or a mean over more records, see docs/concepts/gate.md#echo",
+    "extreme": "return a count below a limit that is an argument, see docs/concepts/gate.md#extreme",
+    "small": "merge small groups, or leave them out",
+    "zeros": "leave empty groups out",
+}
+"""Rule -> what the author can do, in one line."""
+
+
+class Refusal(NamedTuple):
+    """The reason why a result may not leave."""
+
+    rule: str
+    path: str
+    """The path to the part of the result. It shows no key that could be a value."""
+    way_out: str
+    detail: str
+    """The limit and the measured numbers, for the node's owner."""
+
+
+class _Case(NamedTuple):
+    """What a rule compares."""
+
+    content: Content
+    known: Known
+    matches: Matches
+    policy: Policy
+    vocabulary: Vocabulary
+
+    @property
+    def minimum(self) -> int:
+        return self.policy.minimum_cell
+
+    @property
+    def row_count(self) -> int:
+        """The most rows of a table."""
+        return max((table.rows or 0 for table in self.matches.tables), default=0)
+
+    @property
+    def has_records(self) -> bool:
+        """Whether a table has rows, or may have rows. The result of an empty table concerns no person."""
+        return any(table.rows != 0 for table in self.matches.tables)
+
+    def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
+        return Refusal(rule, show_path(path, self.vocabulary.texts), WAYS_OUT[rule], detail)
+
+
+def judge(
+    content: Content, known: Known, matches: Matches, policy: Policy, *, is_pooled: bool = False
+) -> list[Refusal]:
+    """Return the reasons why a result may not leave; none if it may.
+
+    Args:
+        content: the content of the encoded result.
+        known: the values that the researcher knows before the task.
+        matches: facts about the tables and the result.
+        policy: the limits of the node's owner.
+        is_pooled: whether the result is the reply of a pooled function. Then only its contributions and its result are
+            judged, because algotools creates the other parts.
+    """
+    if is_pooled:
+        content = content.select(POOLED_PARTS)
+    case = _Case(content, known, matches, policy, Vocabulary(known, matches, policy))
+    refusals = (refusal for rule in RULES for refusal in [next(iter(rule(case)), None)])
+    return [refusal for refusal in refusals if refusal is not None]
+
+
+def _check_rows(case: _Case) -> Iterator[Refusal]:
+    """Refuse any result of a table with few records. A table without rows represents no person."""
+    for table in case.matches.tables:
+        if table.records is not None and 0 < table.records < case.policy.minimum_rows:
+            limit = case.policy.minimum_rows
+            yield case.refuse("rows", (), f"{table.label} has {table.records} records, the minimum is {limit}")
+
+
+def _check_unread(case: _Case) -> Iterator[Refusal]:
+    """Refuse the numbers of tables whose rows are unknown."""
+    if case.policy.unread == "allow":
+        return
+    labels = [table.label for table in case.matches.tables if table.rows is None]
+    blocks = case.content.numbers or case.content.labels or case.content.booleans
+    if labels and blocks:
+        yield case.refuse("unread", blocks[0].path, f"the rows of {', '.join(labels)} are unknown")
+
+
+def _check_kind(case: _Case) -> Iterator[Refusal]:
+    """Refuse what can contain anything: binary values, integers with many digits, many booleans, unknown values."""
+    content = case.content
+    if content.problem:
+        yield case.refuse("kind", (), content.problem)
+    for path in content.bytes:
+        yield case.refuse("kind", path, "binary values may contain any data")
+    for block in (*content.numbers, *content.labels):
+        for number in _find_large(block.values):
+            if number not in case.known.numbers:
+                yield case.refuse("kind", block.find_path(number), "an integer is greater than 2**53")
+    count = sum(len(block.values) for block in content.booleans)
+    if count > MOST_BOOLEANS:
+        detail = f"the result has {count} booleans, the limit is {MOST_BOOLEANS}"
+        yield case.refuse("kind", content.booleans[0].path, detail)
+
+
+def _find_large(values: Any) -> Iterable[int]:
+    if hasattr(values, "dtype"):
+        if values.dtype.kind not in "iu" or values.dtype.itemsize < 8 or not len(values):
+            return []
+        values = [int(values.min()), int(values.max())]
+    elif not isinstance(values, range) and float in set(map(type, values)):
+        return [value for value in values if type(value) is int and abs(value) > LARGEST_INTEGER]
+    return [value for value in (min(values), max(values)) if abs(value) > LARGEST_INTEGER] if len(values) > 0 else []
+
+
+def _check_bytes(case: _Case) -> Iterator[Refusal]:
+    if case.policy.bytes is not None and case.content.size > case.policy.bytes:
+        yield case.refuse("bytes", (), f"the result has {case.content.size} bytes, the limit is {case.policy.bytes}")
+
+
+def _check_text(case: _Case) -> Iterator[Refusal]:
+    """Refuse texts that the researcher does not know."""
+    if case.policy.texts == "any":
+        return
+    for kind, blocks in (("key", case.content.keys), ("text", case.content.texts)):
+        for block in blocks:
+            siblings = len(block.values)
+            for text in dict.fromkeys(block.values):
+                if not case.vocabulary.is_known(text, siblings):
+                    detail = f"a {kind} of {len(text)} characters is not known; {siblings} of the kind are in one part"
+                    yield case.refuse("text", block.find_path(text), detail)
+
+
+def _check_label(case: _Case) -> Iterator[Refusal]:
+    """Refuse numeric keys that are cells of few records."""
+    vocabulary, cells = case.vocabulary, case.matches.numbers
+    if not cells and not case.matches.levels:
+        return
+    for block in case.content.labels:
+        if _is_numbering(block.values, cells):
+            continue
+        for number in block.values:
+            if vocabulary.is_rare_number(number) or vocabulary.is_rare_label(number):
+                detail = f"a numeric key is the value of fewer than {case.minimum} records"
+                yield case.refuse("label", block.find_path(number), detail)
+
+
+def _is_numbering(values: Any, cells: dict[float, int]) -> bool:
+    """Whether labels are positions 0, 1, 2… of rows or bins. They are not if each is a value of the table: 0 and 1."""
+    is_consecutive = isinstance(values, range) or all(value == i for i, value in enumerate(values))
+    return is_consecutive and not (len(values) <= len(cells) and all(number in cells for number in values))
+
+
+def _check_length(case: _Case) -> Iterator[Refusal]:
+    """Refuse an axis that is as long as a table, because it may have one entry per record."""
+    lengths = {n for table in case.matches.tables for n in (table.rows, table.persons) if n}
+    if not lengths:
+        return
+    for axis in case.content.axes:
+        if axis.length in lengths and not _is_explained(axis, case):
+            detail = f"a list, dict or dimension has {axis.length} entries, as many as a table has records"
+            yield case.refuse("length", axis.path, detail)
+    for block in case.content.texts:
+        for text in block.values:
+            count = sum(1 for _ in list_numbers_of_text(text)) // 2 if len(text) > min(lengths) else 0
+            if count > 1 and count in lengths and not case.vocabulary.is_literal(text):
+                detail = f"a text has {count} numbers, as many as a table has records"
+                yield case.refuse("length", block.find_path(text), detail)
+
+
+def _is_explained(axis: Axis, case: _Case) -> bool:
+    """Whether the length of an axis is known without the data: that of an argument, or of keys of the source."""
+    if axis.length in case.known.lengths and axis.length <= case.policy.levels:
+        return True
+    if axis.keys is None or isinstance(axis.keys, range) or hasattr(axis.keys, "dtype"):
+        return False
+    return all(_is_known_key(key, case) for key in axis.keys)
+
+
+def _is_known_key(key: Any, case: _Case) -> bool:
+    number = read_number(key) if isinstance(key, str) else key if isinstance(key, (int, float)) else None
+    if number is not None and number in case.known.numbers:
+        return True
+    return isinstance(key, str) and case.vocabulary.is_literal(key)
+
+
+def _check_small(case: _Case) -> Iterator[Refusal]:
+    """Refuse counts of few records: the integers from 1 to the minimum, and such numbers in lists of whole numbers."""
+    numbers = {n for n in range(1, case.minimum) if n not in case.known.numbers}
+    if not numbers or not case.has_records:
+        return
+    for block, number in _find_counts(case.content, numbers):
+        detail = f"a whole number from 1 to {case.minimum - 1} may be a number of records"
+        yield case.refuse("small", block.find_path(number), detail)
+
+
+def _check_zeros(case: _Case) -> Iterator[Refusal]:
+    if case.policy.zeros == "allow" or not case.has_records or 0 in case.known.numbers:
+        return
+    for block, number in _find_counts(case.content, {0}):
+        yield case.refuse("zeros", block.find_path(number), "a whole number is 0, which may be a number of records")
+
+
+def _find_counts(content: Content, numbers: set[int]) -> Iterator[tuple[Block, object]]:
+    """Yield the blocks in which one of the numbers may be a count, and the number."""
+    for block in content.numbers:
+        for number in _list_counts(block, numbers):
+            yield block, number
+    for block in content.texts:
+        for text in set(block.values) & {str(number) for number in numbers}:
+            yield block, text
+
+
+def _list_counts(block: Block, numbers: set[int]) -> Iterable[object]:
+    """Return the numbers that a block contains as integers, or in a list of whole numbers."""
+    values = block.values
+    if hasattr(values, "dtype"):
+        chosen: set[Any] = {number for number in numbers if (values == number).any()}
+        if values.dtype.kind != "f" or not chosen:
+            return chosen
+        return chosen if _is_list_of_counts(values) and (values % 1 == 0).all() else ()
+    chosen = numbers.intersection(values)
+    if not chosen:
+        return ()
+    if block.is_list and _is_list_of_counts(values) and all(type(v) is int or v.is_integer() for v in values):
+        return chosen
+    return chosen & {value for value in values if type(value) is int}
+
+
+def _is_list_of_counts(values: Any) -> bool:
+    """Whether whole floats can be counts: several numbers, which are not all at most 1, as shares are."""
+    return len(values) > 1 and max(values) > 1
+
+
+def _check_echo(case: _Case) -> Iterator[Refusal]:
+    """Refuse numbers with decimals that are cells of few records, and lists of such integers."""
+    rare = {n for n in case.matches.numbers if case.vocabulary.is_rare_number(n)}
+    decimals = {number for number in rare if not float(number).is_integer()}
+    integers = {number for number in rare - decimals if abs(number) > case.row_count}
+    if not rare:
+        return
+    for block in case.content.numbers:
+        values = set(block.values.tolist() if hasattr(block.values, "tolist") else block.values)
+        if echoes := values & decimals:
+            detail = f"{len(echoes)} numbers are cells of fewer than {case.minimum} records"
+            yield case.refuse("echo", block.find_path(next(iter(echoes))), detail)
+        elif len(values) >= FEWEST_INTEGERS and values <= integers:
+            detail = f"{len(values)} integers are cells of fewer than {case.minimum} records"
+            yield case.refuse("echo", block.path, detail)
+
+
+FEWEST_INTEGERS = 3
+"""Different integers of a list or dict that are all rare cells, and so equal cells not by chance."""
+
+
+def _check_extreme(case: _Case) -> Iterator[Refusal]:
+    """Refuse the minimum and maximum of a column. Integers up to the number of rows may equal them by chance."""
+    rare = {
+        number
+        for number, records in case.matches.extremes.items()
+        if records < case.minimum
+        and abs(number) > case.row_count
+        and number not in case.known.numbers
+        and float(number).is_integer()
+    }
+    for block in case.content.numbers if rare else ():
+        for number in rare.intersection(block.values.tolist() if hasattr(block.values, "tolist") else block.values):
+            detail = f"an integer is the least or greatest value of a column, of fewer than {case.minimum} records"
+            yield case.refuse("extreme", block.find_path(number), detail)
+
+
+def _check_numbers(case: _Case) -> Iterator[Refusal]:
+    """Refuse a result with many numbers for the cells of the tables."""
+    tables = case.matches.tables
+    if not tables or not case.has_records or any(table.rows is None for table in tables):
+        return
+    cells = sum((table.rows or 0) * max(len(table.columns), 1) for table in tables)
+    limit = max(FEWEST_NUMBERS, case.policy.numbers * cells)
+    if case.content.number_count <= limit:
+        return
+    # An empty group adds zeros to a result, but no information about a record.
+    count = case.content.number_count - sum(map(_count_zeros, case.content.numbers))
+    if count > limit:
+        detail = f"the result has {count} numbers other than 0, of {cells} cells; the limit is {limit:.0f}"
+        yield case.refuse("numbers", (), detail)
+
+
+def _count_zeros(block: Block) -> int:
+    values: Any = block.values
+    return int((values == 0).sum()) if hasattr(values, "dtype") else list(values).count(0)
+
+
+RULES: tuple[Callable[[_Case], Iterator[Refusal]], ...] = (
+    _check_rows,
+    _check_unread,
+    _check_kind,
+    _check_bytes,
+    _check_text,
+    _check_label,
+    _check_length,
+    _check_small,
+    _check_zeros,
+    _check_echo,
+    _check_extreme,
+    _check_numbers,
+)
+"""The rules, in the order in which a message names them."""
