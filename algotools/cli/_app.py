@@ -13,6 +13,8 @@ from algotools import __version__
 from algotools.cli._decode import DECODE_EXAMPLES, decode
 from algotools.cli._describe import describe
 from algotools.cli._images import BUILD_EXAMPLES, INSPECT_KEYS, build, inspect, push
+from algotools.cli._policy_show import POLICY_SHOW_EXAMPLES
+from algotools.cli._policy_show import show as show_policy
 from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
 from algotools.cli._run import RUN_EXAMPLES, run
 
@@ -42,10 +44,11 @@ class _Command(TyperCommand):
             raise
 
 
-def _add(command: Callable[..., None], epilog: str = "") -> None:
-    app.command(cls=_Command, help=_join_lines(command.__doc__), epilog=_join_lines(epilog))(command)
+def _add(command: Callable[..., None], epilog: str = "", group: typer.Typer = app) -> None:
+    group.command(cls=_Command, help=_join_lines(command.__doc__), epilog=_join_lines(epilog))(command)
 
 
+policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 _add(new, NEW_EXAMPLES)
 _add(run, RUN_EXAMPLES)
 _add(decode, DECODE_EXAMPLES)
@@ -54,6 +57,8 @@ _add(check, CHECK_EXAMPLES)
 _add(build, BUILD_EXAMPLES)
 _add(push)
 _add(inspect, INSPECT_KEYS)
+_add(show_policy, POLICY_SHOW_EXAMPLES, policy_app)
+app.add_typer(policy_app, name="policy", help="Show the policy of a node's owner, and its effect on an algorithm.")
 
 
 _INTRODUCTION = """

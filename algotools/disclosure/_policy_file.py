@@ -50,7 +50,8 @@ class Section:
         return name is not None and is_match(name, (self.pattern,))
 
     def __str__(self) -> str:
-        return f"[{self.kind}.{_format_key(self.pattern)}]"
+        lines = [f"{name} = {_format_value(value)}" for name, value in self.settings.items()]
+        return "\n".join([f"[{self.kind}.{_format_key(self.pattern)}]", *lines])
 
 
 @dataclass
@@ -258,12 +259,15 @@ def format_file(source: SettingSource) -> str:
     """Return the text of a policy file with the settings of a source."""
     lines = [] if source.preset is None else [f'preset = "{source.preset}"']
     lines += [f"{name} = {_format_value(value)}" for name, value in source.values.items()]
-    for section in source.sections:
-        lines += ["", str(section)]
-        lines += [f"{name} = {_format_value(value)}" for name, value in section.settings.items()]
-    for column in sorted(source.public_levels):
-        lines += ["", f"[columns.{_format_key(column)}]", "levels = true"]
+    for section in list_sections(source.sections, source.public_levels):
+        lines += ["", section]
     return "\n".join(lines) + "\n"
+
+
+def list_sections(sections: Collection[Section], public_levels: Collection[str]) -> list[str]:
+    """Return the text of each section of a policy file, for functions, databases and columns."""
+    columns = [f"[columns.{_format_key(column)}]\nlevels = true" for column in sorted(public_levels)]
+    return [*map(str, sections), *columns]
 
 
 def _format_value(value: Any) -> str:

@@ -264,7 +264,11 @@ class Setting(NamedTuple):
         return first if second == self.weakest else self.combine(first, second)
 
 
-def _choose(name: str, values: str, effect: str, source: str = "ours", **options: Any) -> Setting:
+OURS = "ours"
+"""The source of a setting that no other tool has."""
+
+
+def _choose(name: str, values: str, effect: str, source: str = OURS, **options: Any) -> Setting:
     kind = Choice(*values.split())
     return Setting(name, kind, effect, source, kind.get_stricter, **options)
 
@@ -302,9 +306,9 @@ _ALL = (
     _choose("texts", "any known", "texts in a result: any, or only texts that the researcher can know"),
     _choose("undeclared", "structure probe refuse", "treatment of numbers without evidence", **LATER),
     Setting(
-        "probe_groups", Integer(1), "groups of rows for probing, at least 5 times minimum_cell", "ours", max, **LATER
+        "probe_groups", Integer(1), "groups of rows for probing, at least 5 times minimum_cell", OURS, max, **LATER
     ),
-    Setting("probe_cells", Integer(1), "most cells read for which numbers are probed", "ours", min, **LATER),
+    Setting("probe_cells", Integer(1), "most cells read for which numbers are probed", OURS, min, **LATER),
     _choose("unread", "allow refuse", "numbers without evidence from a `Path` or a `Database`"),
     _choose("messages", "any constant", "log lines and messages: any, or only constant texts"),
     Setting("functions", Names(), "functions that may run", "vantage6 #1592, Apheris", intersect),
@@ -326,7 +330,7 @@ _ALL = (
         "persons",
         Persons(),
         "column that identifies a person; records are then persons",
-        "ours",
+        OURS,
         _unite_persons,
         (),
         adds_up=True,
@@ -336,7 +340,7 @@ _ALL = (
         "key",
         Text("a text of at least 32 characters", 32, is_secret=True),
         "secret of the collaboration",
-        "ours",
+        OURS,
         _require_equal,
         "",
         is_available=False,
@@ -346,15 +350,15 @@ _ALL = (
         "ledger",
         Text("a folder"),
         "folder of the ledger",
-        "ours",
+        OURS,
         _require_equal,
         "",
         is_available=False,
         is_for_sections=False,
     ),
-    Setting("repeats", Integer(1), "most repetitions of a task", "ours", min, None, **LATER),
+    Setting("repeats", Integer(1), "most repetitions of a task", OURS, min, None, **LATER),
     Setting("digits", Integer(0, 17), "significant digits of numbers that leave; 0: all", "OpenSAFELY rounds", min, 0),
-    Setting("bytes", Integer(1), "most bytes of a result", "ours", min, None),
+    Setting("bytes", Integer(1), "most bytes of a result", OURS, min, None),
 )
 
 SETTINGS: Mapping[str, Setting] = {setting.name: setting for setting in _ALL}

@@ -29,17 +29,18 @@ from algotools.disclosure._policy_file import (
     SettingSource,
     convert_setting,
     format_file,
+    list_sections,
     parse_file,
     parse_mapping,
     read_file,
     refuse,
     show_value,
 )
-from algotools.disclosure._settings import PRESET, PRESETS, SETTINGS, Setting, suggest
+from algotools.disclosure._settings import OURS, PRESET, PRESETS, SETTINGS, Setting, suggest
 
 __all__ = [
-    "PREFIX", "SETTINGS", "Policy", "Section", "SettingState", "is_policy_variable", "parse_policy", "read_file",
-    "read_policy",
+    "DEFAULTS", "OURS", "PREFIX", "SETTINGS", "Policy", "Section", "SettingState", "is_policy_variable",
+    "parse_policy", "read_file", "read_policy",
 ]  # fmt: skip
 
 Preset = Literal["standard", "strict", "off"]
@@ -165,6 +166,10 @@ class Policy:
         source.preset = preset
         source.values = {name: value for name, value in changes.items() if name not in taken}
         return {SETTINGS[name].variable: str(texts[name]) for name in changes if name in taken}, source
+
+    def list_sections(self) -> list[str]:
+        """Return the text of each section, as a policy file has it."""
+        return list_sections(self.sections, self.public_levels)
 
     def describe(self) -> list[SettingState]:
         """Return each setting with its value, in the order of the documentation."""
