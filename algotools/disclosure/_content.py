@@ -76,40 +76,13 @@ class Content(NamedTuple):
     """Paths of binary values."""
     problem: str = ""
     """Why the encoding cannot be read, for the node's owner."""
+    outline: object = None
+    """The decoded result; a pooled function's reply has parts that are judged one by one."""
 
     @property
     def number_count(self) -> int:
         """How many numbers the result has as values."""
         return sum(len(block.values) for block in self.numbers)
-
-    def select(self, roots: dict[str, int]) -> Content:
-        """Return the content below keys of the outermost dict. A root of depth 2 is a list without its own length."""
-
-        def is_inside(path: Path) -> bool:
-            return _get_root(path) in roots
-
-        # The first axis of a root with more depth is the root's length. Other axes there are those of equal arrays.
-        axes = [axis for axis in self.axes if is_inside(axis.path)]
-        for root, depth in roots.items():
-            outer = next((axis for axis in axes if _get_root(axis.path) == root and len(axis.path) < depth), None)
-            axes = [axis for axis in axes if axis is not outer]
-        return Content(
-            self.size,
-            [block for block in self.numbers if is_inside(block.path)],
-            [block for block in self.texts if is_inside(block.path)],
-            [block for block in self.keys if is_inside(block.path)],
-            [block for block in self.labels if is_inside(block.path)],
-            axes,
-            [block for block in self.booleans if is_inside(block.path)],
-            [path for path in self.bytes if is_inside(path)],
-            self.problem,
-        )
-
-
-def _get_root(path: Path) -> str:
-    """Return the key of the outermost dict on a path, or an empty text."""
-    key = path[0].key if path and isinstance(path[0], Key) else None
-    return key if isinstance(key, str) else ""
 
 
 def read_content(data: bytes) -> Content:
@@ -124,6 +97,17 @@ def read_content(data: bytes) -> Content:
         return reader.content._replace(problem="the result is nested too deeply")
     except Exception as error:  # an encoding that only an attack creates
         return reader.content._replace(problem=f"the encoding is invalid ({type(error).__name__})")
+    return reader.content._replace(outline=outline)
+
+
+def read_value(outline: object) -> Content:
+    """Read a part of a result, as if the part were the result.
+
+    Raises:
+        ValueError: the part has a value of an unknown type.
+    """
+    reader = _Reader(0)
+    reader.read(outline, ())
     return reader.content
 
 

@@ -5,6 +5,7 @@ The author of the function declares nothing. Each rule returns at most one refus
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,9 +20,6 @@ FEWEST_NUMBERS = 3
 """Numbers that a result may have for every table."""
 
 MOST_BOOLEANS = 10
-
-POOLED_PARTS = {"contributions": 2, "result": 1}
-"""The parts of a pooled function's reply that its author's code creates -> the least depth of an axis."""
 
 WAYS_OUT = {
     "rows": "the table has too few records for any result; use a node or a query with more records",
@@ -51,7 +49,7 @@ class Refusal(NamedTuple):
     """The limit and the measured numbers, for the node's owner."""
 
 
-class _Case(NamedTuple):
+class Case(NamedTuple):
     """What a rule compares."""
 
     content: Content
@@ -59,9 +57,12 @@ class _Case(NamedTuple):
     matches: Matches
     policy: Policy
     vocabulary: Vocabulary
+    root: str = "result"
+    """The name of the judged value in messages."""
 
     @property
     def minimum(self) -> int:
+        """The fewest records of a number."""
         return self.policy.minimum_cell
 
     @property
@@ -75,12 +76,14 @@ class _Case(NamedTuple):
         return any(table.rows != 0 for table in self.matches.tables)
 
     def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
-        return Refusal(rule, show_path(path, self.vocabulary.texts), WAYS_OUT[rule], detail)
+        """Return the refusal of a part."""
+        return Refusal(rule, show_path(path, self.vocabulary.texts, self.root), WAYS_OUT[rule], detail)
 
 
-def judge(
-    content: Content, known: Known, matches: Matches, policy: Policy, *, is_pooled: bool = False
-) -> list[Refusal]:
+Rule = Callable[[Case], Iterator[Refusal]]
+
+
+def judge(content: Content, known: Known, matches: Matches, policy: Policy) -> list[Refusal]:
     """Return the reasons why a result may not leave; none if it may.
 
     Args:
@@ -88,17 +91,17 @@ def judge(
         known: the values that the researcher knows before the task.
         matches: facts about the tables and the result.
         policy: the limits of the node's owner.
-        is_pooled: whether the result is the reply of a pooled function. Then only its contributions and its result are
-            judged, because algotools creates the other parts.
     """
-    if is_pooled:
-        content = content.select(POOLED_PARTS)
-    case = _Case(content, known, matches, policy, Vocabulary(known, matches, policy))
-    refusals = (refusal for rule in RULES for refusal in [next(iter(rule(case)), None)])
-    return [refusal for refusal in refusals if refusal is not None]
+    return list(apply(RULES, Case(content, known, matches, policy, Vocabulary(known, matches, policy))))
 
 
-def _check_rows(case: _Case) -> Iterator[Refusal]:
+def apply(rules: Iterable[Rule], case: Case) -> Iterator[Refusal]:
+    """Yield the first refusal of each rule."""
+    for rule in rules:
+        yield from itertools.islice(rule(case), 1)
+
+
+def _check_rows(case: Case) -> Iterator[Refusal]:
     """Refuse any result of a table with few records. A table without rows represents no person."""
     for table in case.matches.tables:
         if table.records is not None and 0 < table.records < case.policy.minimum_rows:
@@ -106,7 +109,7 @@ def _check_rows(case: _Case) -> Iterator[Refusal]:
             yield case.refuse("rows", (), f"{table.label} has {table.records} records, the minimum is {limit}")
 
 
-def _check_unread(case: _Case) -> Iterator[Refusal]:
+def _check_unread(case: Case) -> Iterator[Refusal]:
     """Refuse the numbers of tables whose rows are unknown."""
     if case.policy.unread == "allow":
         return
@@ -116,7 +119,7 @@ def _check_unread(case: _Case) -> Iterator[Refusal]:
         yield case.refuse("unread", blocks[0].path, f"the rows of {', '.join(labels)} are unknown")
 
 
-def _check_kind(case: _Case) -> Iterator[Refusal]:
+def _check_kind(case: Case) -> Iterator[Refusal]:
     """Refuse what can contain anything: binary values, integers with many digits, many booleans, unknown values."""
     content = case.content
     if content.problem:
@@ -143,12 +146,12 @@ def _find_large(values: Any) -> Iterable[int]:
     return [value for value in (min(values), max(values)) if abs(value) > LARGEST_INTEGER] if len(values) > 0 else []
 
 
-def _check_bytes(case: _Case) -> Iterator[Refusal]:
+def _check_bytes(case: Case) -> Iterator[Refusal]:
     if case.policy.bytes is not None and case.content.size > case.policy.bytes:
         yield case.refuse("bytes", (), f"the result has {case.content.size} bytes, the limit is {case.policy.bytes}")
 
 
-def _check_text(case: _Case) -> Iterator[Refusal]:
+def _check_text(case: Case) -> Iterator[Refusal]:
     """Refuse texts that the researcher does not know."""
     if case.policy.texts == "any":
         return
@@ -161,7 +164,7 @@ def _check_text(case: _Case) -> Iterator[Refusal]:
                     yield case.refuse("text", block.find_path(text), detail)
 
 
-def _check_label(case: _Case) -> Iterator[Refusal]:
+def _check_label(case: Case) -> Iterator[Refusal]:
     """Refuse numeric keys that are cells of few records."""
     vocabulary, cells = case.vocabulary, case.matches.numbers
     if not cells and not case.matches.levels:
@@ -181,7 +184,7 @@ def _is_numbering(values: Any, cells: dict[float, int]) -> bool:
     return is_consecutive and not (len(values) <= len(cells) and all(number in cells for number in values))
 
 
-def _check_length(case: _Case) -> Iterator[Refusal]:
+def _check_length(case: Case) -> Iterator[Refusal]:
     """Refuse an axis that is as long as a table, because it may have one entry per record."""
     lengths = {n for table in case.matches.tables for n in (table.rows, table.persons) if n}
     if not lengths:
@@ -198,7 +201,7 @@ def _check_length(case: _Case) -> Iterator[Refusal]:
                 yield case.refuse("length", block.find_path(text), detail)
 
 
-def _is_explained(axis: Axis, case: _Case) -> bool:
+def _is_explained(axis: Axis, case: Case) -> bool:
     """Whether the length of an axis is known without the data: that of an argument, or of keys of the source."""
     if axis.length in case.known.lengths and axis.length <= case.policy.levels:
         return True
@@ -207,14 +210,14 @@ def _is_explained(axis: Axis, case: _Case) -> bool:
     return all(_is_known_key(key, case) for key in axis.keys)
 
 
-def _is_known_key(key: Any, case: _Case) -> bool:
+def _is_known_key(key: Any, case: Case) -> bool:
     number = read_number(key) if isinstance(key, str) else key if isinstance(key, (int, float)) else None
     if number is not None and number in case.known.numbers:
         return True
     return isinstance(key, str) and case.vocabulary.is_literal(key)
 
 
-def _check_small(case: _Case) -> Iterator[Refusal]:
+def _check_small(case: Case) -> Iterator[Refusal]:
     """Refuse counts of few records: the integers from 1 to the minimum, and such numbers in lists of whole numbers."""
     numbers = {n for n in range(1, case.minimum) if n not in case.known.numbers}
     if not numbers or not case.has_records:
@@ -224,7 +227,7 @@ def _check_small(case: _Case) -> Iterator[Refusal]:
         yield case.refuse("small", block.find_path(number), detail)
 
 
-def _check_zeros(case: _Case) -> Iterator[Refusal]:
+def _check_zeros(case: Case) -> Iterator[Refusal]:
     if case.policy.zeros == "allow" or not case.has_records or 0 in case.known.numbers:
         return
     for block, number in _find_counts(case.content, {0}):
@@ -262,7 +265,7 @@ def _is_list_of_counts(values: Any) -> bool:
     return len(values) > 1 and max(values) > 1
 
 
-def _check_echo(case: _Case) -> Iterator[Refusal]:
+def _check_echo(case: Case) -> Iterator[Refusal]:
     """Refuse numbers with decimals that are cells of few records, and lists of such integers."""
     rare = {n for n in case.matches.numbers if case.vocabulary.is_rare_number(n)}
     decimals = {number for number in rare if not float(number).is_integer()}
@@ -283,7 +286,7 @@ FEWEST_INTEGERS = 3
 """Different integers of a list or dict that are all rare cells, and so equal cells not by chance."""
 
 
-def _check_extreme(case: _Case) -> Iterator[Refusal]:
+def _check_extreme(case: Case) -> Iterator[Refusal]:
     """Refuse the minimum and maximum of a column. Integers up to the number of rows may equal them by chance."""
     rare = {
         number
@@ -299,7 +302,7 @@ def _check_extreme(case: _Case) -> Iterator[Refusal]:
             yield case.refuse("extreme", block.find_path(number), detail)
 
 
-def _check_numbers(case: _Case) -> Iterator[Refusal]:
+def _check_numbers(case: Case) -> Iterator[Refusal]:
     """Refuse a result with many numbers for the cells of the tables."""
     tables = case.matches.tables
     if not tables or not case.has_records or any(table.rows is None for table in tables):
@@ -320,7 +323,7 @@ def _count_zeros(block: Block) -> int:
     return int((values == 0).sum()) if hasattr(values, "dtype") else list(values).count(0)
 
 
-RULES: tuple[Callable[[_Case], Iterator[Refusal]], ...] = (
+RULES: tuple[Rule, ...] = (
     _check_rows,
     _check_unread,
     _check_kind,
@@ -335,3 +338,8 @@ RULES: tuple[Callable[[_Case], Iterator[Refusal]], ...] = (
     _check_numbers,
 )
 """The rules, in the order in which a message names them."""
+
+OF_VALUES: tuple[Rule, ...] = (_check_kind, _check_text, _check_label, _check_length, _check_echo, _check_extreme)
+OF_COUNTS: tuple[Rule, ...] = (_check_small, _check_zeros)
+OF_REPLIES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_bytes, _check_numbers)
+"""The rules for the parts of a pooled function's reply: for each part, for each contribution, and for all together."""

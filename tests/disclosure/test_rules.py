@@ -12,8 +12,10 @@ import pytest
 from algotools.disclosure._content import list_numbers, list_texts, read_content
 from algotools.disclosure.facts import Known, Matches, TableFacts
 from algotools.disclosure.policy import Policy
+from algotools.disclosure.replies import judge_reply
 from algotools.disclosure.rules import RULES, WAYS_OUT, Refusal, judge
 from algotools.payload import encode_plain, encode_rich
+from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._history import RoundReply
 
 from ..conftest import ROOT
@@ -253,33 +255,35 @@ def test_each_rule_has_a_way_out() -> None:
         assert not page.exists() or f"#{rule}" in page.read_text("utf-8") or f" `{rule}`" in page.read_text("utf-8")
 
 
-def judge_reply(reply: RoundReply, frame: pd.DataFrame, k: int = 3) -> list[str]:
+def list_rules_of_reply(reply: RoundReply, frame: pd.DataFrame, k: int = 3) -> list[str]:
     content = read_content(encode_rich(reply.to_plain()))
     known = find_known({}, frame, frozenset(TEXTS))
     matches = find_matches(frame, list_numbers(content), list_texts(content))
     policy = Policy(minimum_rows=k, minimum_cell=k)
-    return [refusal.rule for refusal in judge(content, known, matches, policy, is_pooled=True)]
+    return [refusal.rule for refusal in judge_reply(content, known, matches, policy)]
 
 
 def test_only_the_contributions_of_a_pooled_reply_are_judged() -> None:
     def make_reply(*contributions: object) -> RoundReply:
         count = len(contributions)
+        site = CallSite(operation="sum", line=12, module="", path="", loop="")
         return RoundReply(
-            ways=["sum"] * count,
+            sites=[site] * count,
+            ways=["add"] * count,
             contributions=list(contributions),
             has_entry_per_row=[False] * count,
             omitted_levels=[1] * count,
         )
 
-    assert judge_reply(make_reply(60.75, 70.75, 80.75), make_frame(3)) == []
-    assert judge_reply(make_reply(np.array([60.75, 70.75, 80.75])), make_frame(3)) == ["length"]
-    assert judge_reply(make_reply(2, 60.75), FRAME) == ["small"]
-    assert judge_reply(make_reply(60.25, 70.3), FRAME) == ["echo"]
-    assert judge_reply(make_reply({"Jane": 70.3}), FRAME) == ["text"]
-    assert judge_reply(RoundReply(is_finished=True, result={"n": 60, "x": 70.3}), FRAME) == []
-    assert judge_reply(RoundReply(is_finished=True, result={"n": 1}), FRAME) == ["small"]
-    assert judge_reply(RoundReply(is_finished=True, result=[70.3] * 3), make_frame(3)) == ["length"]
-    assert judge_reply(RoundReply(fault=(21, "a message")), FRAME) == []
+    assert list_rules_of_reply(make_reply(60.75, 70.75, 80.75), make_frame(3)) == []
+    assert list_rules_of_reply(make_reply(np.array([60.75, 70.75, 80.75])), make_frame(3)) == ["length"]
+    assert list_rules_of_reply(make_reply(2, 60.75), FRAME) == ["small"]
+    assert list_rules_of_reply(make_reply(60.25, 70.3), FRAME) == ["echo"]
+    assert list_rules_of_reply(make_reply({"Jane": 70.3}), FRAME) == ["text"]
+    assert list_rules_of_reply(RoundReply(is_finished=True, result={"n": 60, "x": 70.3}), FRAME) == []
+    assert list_rules_of_reply(RoundReply(is_finished=True, result={"n": 1}), FRAME) == []
+    assert list_rules_of_reply(RoundReply(is_finished=True, result=[70.3] * 3), make_frame(3)) == ["length"]
+    assert list_rules_of_reply(RoundReply(fault=(21, "a message")), FRAME) == []
 
 
 @pytest.mark.parametrize(

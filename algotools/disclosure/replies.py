@@ -1,0 +1,160 @@
+"""Judge the reply of a pooled function: each contribution to a total by itself, and the result.
+
+All contributions of a round are in one list, which the author has not written: three of them are not a list of counts.
+The other parts of a reply are the protocol of algotools. It has the operation and the line of each total, so a refusal
+names them.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from algotools.disclosure._content import Content, list_numbers, list_texts, read_content, read_value
+from algotools.disclosure._vocabulary import Vocabulary
+from algotools.disclosure.facts import Known, Matches
+from algotools.disclosure.policy import Policy
+from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_VALUES, Case, Refusal, apply
+
+EXTREMES = frozenset({"minimum", "maximum"})
+"""Ways of combining contributions that are the value of one record."""
+
+LEVELS = "union"
+"""The way of combining levels. The aggregator lists only levels with the owner's minimum of records."""
+
+_RANGE = "pass the range as an argument, or request total.quantile with edges="
+_WAYS_OUT = {
+    "histogram": "use wider bins, of many records at every node",
+    "levels": "merge rare levels, or pass the levels as an argument",
+    "maximum": _RANGE,
+    "minimum": _RANGE,
+    "quantile": "pass edges= to total.quantile, with wider bins of many records at every node",
+}
+"""Operation -> what the author can do, for the rules that depend on the operation."""
+
+_KEYS = frozenset({"count", "powers", "sum"})
+"""The keys that the aggregator writes into contributions to a mean, a variance and moments."""
+
+_BY_LABEL = frozenset({"count", "mean", "sum", "table", "variance"})
+
+
+class ReplyPart(NamedTuple):
+    """A contribution to a total, or the result."""
+
+    name: str
+    """The operation and the line, for a message: ``the quantile in line 12``."""
+    operation: str
+    """The aggregator's method; empty for the result."""
+    way: str
+    """How the contributions of the nodes are combined."""
+    content: Content
+
+    @property
+    def is_result(self) -> bool:
+        """Whether the part is the function's result, which is computed from totals."""
+        return not self.operation
+
+    def explain(self, refusal: Refusal) -> Refusal:
+        """Return a refusal with the way out of the operation."""
+        if refusal.rule in {"text", "label"} and self.operation in _BY_LABEL:
+            return refusal._replace(way_out="merge rare groups, or name the groups with levels=")
+        if refusal.rule in {"extreme", "echo", "small", "numbers", "text", "label"}:
+            return refusal._replace(way_out=_WAYS_OUT.get(self.operation, refusal.way_out))
+        return refusal
+
+
+def judge_reply(content: Content, known: Known, matches: Matches, policy: Policy, request: str = "") -> list[Refusal]:
+    """Return the reasons why a reply may not leave; at most one for each rule.
+
+    Args:
+        content: the content of the encoded reply.
+        known: the values that the researcher knows before the task.
+        matches: facts about the tables and the reply.
+        policy: the limits of the node's owner.
+        request: the text with the totals of earlier rounds, which the researcher knows, too.
+    """
+    known = msgspec.structs.replace(known, texts=known.texts | _KEYS)
+    vocabulary = Vocabulary(known, matches, policy)
+    case = Case(content, known, matches, policy, vocabulary)
+    try:
+        parts = split_reply(content)
+    except ValueError as error:
+        return [case.refuse("kind", (), content.problem or str(error))]
+    largest = max(parts, key=lambda part: part.content.number_count, default=ReplyPart("result", "", "", content))
+    everything = case._replace(content=_merge(content.size, parts), root=largest.name)
+    refusals = [largest.explain(refusal) for refusal in apply(OF_REPLIES, everything)]
+    for part in parts:
+        judge = _judge_result if part.is_result else _judge_contribution
+        part_case = case._replace(content=part.content, root=part.name)
+        refusals += [part.explain(refusal) for refusal in judge(part_case, part.way, request)]
+    first = {refusal.rule: refusal for refusal in reversed(refusals)}
+    return [refusal for refusal in refusals if first[refusal.rule] is refusal]
+
+
+def _judge_contribution(case: Case, way: str, _: str) -> Iterator[Refusal]:
+    if way in EXTREMES and case.has_records:  # also an integer that may equal a count
+        yield case.refuse("extreme", (), "the least or the greatest value is that of one record")
+    yield from apply(OF_VALUES, case)
+    if way != LEVELS:
+        # A contribution can equal an argument by chance, and event times are 1, 2, 3: they explain no count.
+        known = msgspec.structs.replace(case.known, numbers=frozenset())
+        yield from apply(OF_COUNTS, case._replace(known=known))
+
+
+def _judge_result(case: Case, _: str, request: str) -> Iterator[Refusal]:
+    """Judge a result, which is computed from totals: small numbers, such as a number of iterations, are not counts."""
+    known = read_totals(request, case.known)
+    vocabulary = Vocabulary(known, case.matches, case.policy)
+    yield from apply(OF_VALUES, case._replace(known=known, vocabulary=vocabulary))
+
+
+def split_reply(content: Content) -> list[ReplyPart]:
+    """Return the judged parts of a reply.
+
+    Raises:
+        ValueError: the content is not the reply of a pooled function.
+    """
+    reply: Any = content.outline
+    try:
+        sites, ways, contributions = reply["sites"], reply["ways"], reply["contributions"]
+        parts = [
+            ReplyPart(_name(site), site["operation"], way, read_value(contribution))
+            for site, way, contribution in zip(sites, ways, _list(contributions), strict=True)
+        ]
+        return parts if reply["result"] is None else [*parts, ReplyPart("result", "", "", read_value(reply["result"]))]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise ValueError("the result is not the reply of a pooled function") from None
+
+
+def _name(site: Any) -> str:
+    module = f" of {site['module']}" if site["module"] else ""
+    return f"the {site['operation'].replace('_', ' ')} in line {site['line']}{module}"
+
+
+def _list(contributions: Any) -> Sequence[Any]:
+    """Return the contributions; numbers can be in one array."""
+    return contributions if isinstance(contributions, list) else contributions.values
+
+
+def _merge(size: int, parts: Sequence[ReplyPart]) -> Content:
+    contents: list[Any] = [part.content for part in parts]
+    lists: list[Any] = [[block for content in contents for block in content[i]] for i in range(1, 8)]
+    return Content(size, *lists)
+
+
+def read_totals(request: str, known: Known) -> Known:
+    """Return known values with the totals in a request."""
+    try:
+        outline: Any = read_content(base64.b64decode(request, validate=True)).outline
+        totals = read_value(outline["values"])
+    except (ValueError, KeyError, TypeError):
+        return known
+    return msgspec.structs.replace(
+        known,
+        texts=known.texts | list_texts(totals),
+        numbers=known.numbers | list_numbers(totals),
+        lengths=known.lengths | {axis.length for axis in totals.axes},
+    )
