@@ -131,8 +131,9 @@ algotools check --no-trial
 
 [bold]Keys of --json[/bold]
 
-algorithm (the module; null: unknown), findings (list of objects with rule, file, line (null: the whole file), reason,
-way_out), not_tried (list of objects with method, reason), chosen_arguments (list of objects with method, arguments)
+algorithm (the module; null: unknown), findings and warnings (lists of objects with rule, file, line (null: the whole
+file), reason, way_out), not_tried (list of objects with method, reason), chosen_arguments (list of objects with method,
+arguments)
 """
 
 
@@ -155,7 +156,7 @@ def check(
     """Report problems that would occur at a node or in the build of the image.
 
     In a project, all files are checked; in an installed algorithm or a module, only the functions. Docker and git are
-    not required. The exit code is 67 if there are findings; docs/check.md explains each rule.
+    not required. The exit code is 67 if there are findings, but not for warnings. docs/check.md explains each rule.
 
     The command runs the algorithm's code: it imports the module, and if the project has a federation.yaml, it calls
     functions on its data, with the arguments in the table tool.algotools.trial of pyproject.toml, or with columns as
@@ -172,7 +173,7 @@ def check(
     if no_trial:
         _note(f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}")
     if as_json:
-        keys = ("algorithm", "findings", "not_tried", "chosen_arguments")
+        keys = ("algorithm", "findings", "warnings", "not_tried", "chosen_arguments")
         print_json({key: getattr(report, key) for key in keys})
     else:
         _show_report(report)
@@ -225,11 +226,10 @@ def _show_report(report: Report) -> None:
     from algotools.project.check import format_arguments
 
     console = Console(highlight=False)
-    for finding in report.findings:
-        console.print(
-            f"[bold]{make_printable(finding.location)}[/bold]  [red]{make_printable(finding.rule)}[/red]",
-            soft_wrap=True,
-        )
+    for finding in (*report.findings, *report.warnings):
+        rule = make_printable(finding.rule)
+        rule = f"[yellow]warning: {rule}[/yellow]" if finding.is_warning else f"[red]{rule}[/red]"
+        console.print(f"[bold]{make_printable(finding.location)}[/bold]  {rule}", soft_wrap=True)
         console.print(f"  {make_printable(finding.reason)}", soft_wrap=True)
         console.print(f"  [green]→[/green] {make_printable(finding.way_out)}\n", soft_wrap=True)
     for function in report.not_tried:
@@ -239,6 +239,7 @@ def _show_report(report: Report) -> None:
         text = f"called: {call.method} with {format_arguments(call.arguments)}"
         console.print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
     number = format_count(len(report.findings), "finding") if report.findings else "no findings"
+    number += f", {format_count(len(report.warnings), 'warning')}" if report.warnings else ""
     extent = f"{format_count(report.functions, 'function')} and {format_count(report.files, 'file')}"
     console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)
 

@@ -1,8 +1,8 @@
 """``algotools check``: find mistakes that would make a task fail at a node. Neither git nor an engine is needed.
 
-``_rules`` is the catalogue. The other modules are named after their subject: ``_project`` (``pyproject.toml``,
+``_catalogue`` has the rules. The other modules are named after their subject: ``_project`` (``pyproject.toml``,
 dependencies, ``federation.yaml``), ``_image``, ``_sources`` (of dependencies), ``_functions`` (import and
-declarations), ``_results``, ``_calls``.
+declarations), ``_results``, ``_calls``, ``_disclosure`` (warnings about data in results and messages).
 
 Only a child process (``_functions``) imports the author's code. An import runs arbitrary statements: it may exit, loop
 forever, print, or start threads and programs. In this process any of these would stop or disturb the whole check, and
@@ -29,11 +29,10 @@ import msgspec
 
 from algotools.errors import AlgorithmNotFound, InternalError
 from algotools.federation.folders import make_folder
+from algotools.project.check._catalogue import RULES, TRIAL_RULES
 from algotools.project.check._confinement import list_variables
 from algotools.project.check._messages import GRACE, CheckMessage, TrialCall
 from algotools.project.check._rules import (
-    RULES,
-    TRIAL_RULES,
     ChosenArguments,
     Finding,
     NotTried,
@@ -136,16 +135,19 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
             if isinstance(error := file.parsed, SyntaxError)
         ]
         functions = 0
+        warnings: tuple[Finding, ...] = ()
         not_tried: tuple[NotTried, ...] = ()
         chosen: tuple[ChosenArguments, ...] = ()
         if process is not None:
             report = process.report("pyproject.toml")
             findings += _remove_duplicates(report.findings, findings)
+            warnings = report.warnings
             functions, not_tried, chosen = report.functions, report.not_tried, report.chosen_arguments
     extra = [name for name in ("pyproject.toml", "Dockerfile", "federation.yaml") if (project.root / name).is_file()]
     return Report(
         algorithm=project.module,
         findings=sort_findings(findings),
+        warnings=warnings,
         functions=functions,
         files=len(files) + len(extra),
         not_tried=not_tried,
@@ -266,7 +268,8 @@ class _CheckProcess:
             findings.append(Finding.of(rule, trial.file, trial.line, f"{trial.prefix}{reason}"))
         return Report(
             algorithm=algorithm,
-            findings=sort_findings(findings),
+            findings=sort_findings(finding for finding in findings if not finding.is_warning),
+            warnings=sort_findings(finding for finding in findings if finding.is_warning),
             functions=functions or 0,
             files=files,
             not_tried=tuple(dict.fromkeys(not_tried)),

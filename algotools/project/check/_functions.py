@@ -31,6 +31,7 @@ from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile, list_files
 from algotools.project.check import _confinement
 from algotools.project.check._calls import CallChecker
+from algotools.project.check._disclosure import check_disclosure
 from algotools.project.check._messages import CheckMessage, StepTimer, TrialCall
 from algotools.project.check._pooled import check_source
 from algotools.project.check._results import check_result
@@ -105,7 +106,7 @@ class _Examination:
             findings = check_result(function, files) if function.derived_from is None else []
             if isinstance(function, PooledFunction) and function.derived_from is None:
                 findings += check_source(function, files)
-            self._report(*findings)
+            self._report(*findings, *(check_disclosure(function, files) if function.derived_from is None else ()))
             if not findings:
                 functions_to_try[name] = function
         if self._has_trial:

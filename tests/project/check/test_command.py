@@ -72,6 +72,7 @@ def test_the_json_output_of_a_clean_project(project: Path) -> None:
     assert json.loads(completed.stdout) == {
         "algorithm": "average",
         "findings": [],
+        "warnings": [],
         "not_tried": [],
         "chosen_arguments": [],
     }

@@ -241,7 +241,13 @@ def test_a_function_without_usable_arguments_is_not_tried(regression: Path) -> N
     assert f"not tried: fit ({reason})" in completed.stdout.splitlines()
     report = json.loads(run_check(regression, "--json").stdout)
     entry = {"method": "fit", "reason": reason}
-    assert report == {"algorithm": "average", "findings": [], "not_tried": [entry], "chosen_arguments": []}
+    assert report == {
+        "algorithm": "average",
+        "findings": [],
+        "warnings": [],
+        "not_tried": [entry],
+        "chosen_arguments": [],
+    }
 
 
 def test_the_declared_arguments_are_used(regression: Path) -> None:

@@ -8,7 +8,13 @@ from algotools.project.check import RULES
 from algotools.project.check._rules import Finding, sort_findings
 
 from ...conftest import ROOT
-from . import test_declared_faults, test_function_faults, test_pooled_faults, test_project_faults
+from . import (
+    test_declared_faults,
+    test_disclosure_warnings,
+    test_function_faults,
+    test_pooled_faults,
+    test_project_faults,
+)
 
 
 def rows() -> list[list[str]]:
@@ -23,8 +29,9 @@ def test_the_documentation_contains_the_catalogue() -> None:
 def test_every_rule_consists_of_sentences() -> None:
     for name, rule in RULES.items():
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
-        assert all(text.endswith(".") or ":" in text for text in rule), name
-        assert "|" not in "".join(rule).replace("`| None`", "")
+        texts = (rule.meaning, rule.consequence, rule.way_out)
+        assert all(text.endswith(".") or ":" in text for text in texts), name
+        assert "|" not in "".join(texts).replace("`| None`", "")
 
 
 def test_every_rule_has_a_seeded_fault() -> None:
@@ -32,6 +39,7 @@ def test_every_rule_has_a_seeded_fault() -> None:
     seeded |= {rule for _, rules, _ in test_function_faults.FAULTS.values() for rule in rules}
     seeded |= {rule for _, rule in test_declared_faults.FAULTS.values()}
     seeded |= {rule for _, rule, *_ in test_pooled_faults.FAULTS.values()}
+    seeded |= {rule for _, rule, _ in test_disclosure_warnings.FAULTS.values()}
     assert seeded | {"never-finishes", "trial-arguments"} == set(RULES)  # these have tests of their own
 
 
