@@ -73,5 +73,8 @@ def command_lines() -> list[object]:
 def test_commands_have_the_options_on_the_page(line: str) -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     _, name, *arguments = shlex.split(re.split(r" [|>] ", line)[0], comments=True)
-    options = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+    command = commands[name]
+    if hasattr(command, "commands"):  # a group, such as `policy`
+        command = command.commands[arguments.pop(0)]
+    options = {option for parameter in command.params for option in parameter.opts} | {"--help"}
     assert {argument.partition("=")[0] for argument in arguments if argument.startswith("--")} <= options
