@@ -56,7 +56,13 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the argument belongs to the exchange between a master and its rpc, so that no list shows it."""
 
     def load(
-        self, database: Database, names: Sequence[str], stack: contextlib.ExitStack, *, all_columns: bool = False
+        self,
+        database: Database,
+        names: Sequence[str],
+        stack: contextlib.ExitStack,
+        *,
+        all_columns: bool = False,
+        extra_columns: Sequence[str] = (),
     ) -> Loaded:
         """Return the data for this parameter, with the columns that arguments and the annotation name.
 
@@ -65,11 +71,14 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
             names: the columns that arguments name.
             stack: see ``data.load``.
             all_columns: whether every column is read.
+            extra_columns: columns that are read in addition to a selection.
 
         Raises:
             AlgotoolsError: see ``data.load``.
         """
         selection = None if all_columns else self.columns.select(names)
+        if selection is not None:
+            selection = selection.union(extra_columns)
         return data.load(database, self.form, selection, stack, (*names, *(self.columns.names or ())))
 
 

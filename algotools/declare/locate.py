@@ -6,17 +6,18 @@ import ast
 import codecs
 import contextlib
 import importlib
+import inspect
 import linecache
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from algotools.declare.functions import Algorithm, get_registered_functions, unregister
+from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions, unregister
 from algotools.errors import AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, find_named_class, format_traceback
 
 if TYPE_CHECKING:
@@ -284,15 +285,47 @@ def describe_source_line(error: BaseException, folder: str | Path | None) -> str
 
 def collect_source_texts(error: BaseException, folder: str | Path) -> frozenset[str]:
     """Return all string constants in the source of the functions in a traceback, and of the algorithm's modules."""
-    loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
-    files = {Path(file) for file in loaded if file and _is_source_file(Path(file), Path(folder))}
+    files = _list_source_files(folder)
     files |= {Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)}
-    texts = set[str]()
-    for file in files:
-        with contextlib.suppress(SyntaxError, ValueError):  # a cell of a notebook may contain a magic command
-            nodes = ast.walk(ast.parse("".join(linecache.getlines(str(file)))))
-            texts.update(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str))
-    return frozenset(texts)
+    return frozenset().union(*(_read_texts(str(file)) for file in files))
+
+
+def list_source_texts(folder: str | None, functions: Iterable[RegisteredFunction]) -> frozenset[str]:
+    """Return the string constants and the names in the source of an algorithm. They are not data.
+
+    *folder* contains the source; None for the functions of a notebook, whose cells are then read.
+    """
+    files = {Path(inspect.unwrap(function.__wrapped__).__code__.co_filename) for function in functions}
+    if folder is not None:
+        files |= _list_source_files(folder)
+    return frozenset().union(*(_read_texts(str(file)) | _read_names(str(file)) for file in files))
+
+
+def _list_source_files(folder: str | Path) -> set[Path]:
+    """Return the files of the imported modules in a folder, or the file of a notebook's cell."""
+    loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    return {Path(file) for file in loaded if file and _is_source_file(Path(file), Path(folder))}
+
+
+def _read_texts(file: str) -> frozenset[str]:
+    """Return the string constants in a file's source."""
+    constants = (node.value for node in _parse(file) if isinstance(node, ast.Constant))
+    return frozenset(value for value in constants if isinstance(value, str))
+
+
+def _read_names(file: str) -> frozenset[str]:
+    """Return the names in a file's source: variables, attributes, parameters, keywords, functions and classes."""
+    fields = ("id", "attr", "arg", "name")
+    names = (getattr(node, field, None) for node in _parse(file) for field in fields)
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def _parse(file: str) -> Iterator[ast.AST]:
+    """Return the nodes of a file's source; none if it cannot be parsed, such as a cell with a magic command."""
+    try:
+        return ast.walk(ast.parse("".join(linecache.getlines(file))))
+    except (SyntaxError, ValueError):
+        return iter(())
 
 
 def _is_source_file(file: Path, folder: Path) -> bool:

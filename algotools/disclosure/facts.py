@@ -9,6 +9,13 @@ from typing import Union
 
 import msgspec
 
+from algotools.task import Role, Step
+
+
+def is_valid(text: str) -> bool:
+    """Return whether a text is valid Unicode. A lone surrogate cannot be sent to the supervisor."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
 
 class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a table that a function reads."""
@@ -28,6 +35,34 @@ class TableFacts(msgspec.Struct, frozen=True, kw_only=True):
     def records(self) -> int | None:
         """Number of records: persons if they are known, otherwise rows."""
         return self.rows if self.persons is None else self.persons
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """The function that a task calls, and the parts of the node that it reads; known before any data is read."""
+
+    role: Role = "rpc"
+    step: Step = "compute"
+    is_pooled: bool = False
+    """Whether the result is a node's reply in a round of a pooled function."""
+    minimum_rows: Union[int, None] = None
+    """The fewest rows that the author requires; never looser than the policy."""
+    databases: tuple[str, ...] = ()
+    """The labels of the databases that the function reads."""
+    columns: tuple[str, ...] = ()
+    """The columns that arguments and annotations name."""
+    texts: tuple[str, ...] = ()
+    """The texts in the function's source, and the names of its parameters."""
+
+
+class Permission(msgspec.Struct, frozen=True, kw_only=True):
+    """The policy's decisions that the worker needs to read the data."""
+
+    persons: dict[str, str] = {}
+    """Label of a database -> the column with the person of a row."""
+    minimum_records: int = 3
+    """The records that a level needs to be listed by ``Aggregator.levels``."""
+    is_judged: bool = False
+    """Whether the result and the messages are judged, so that the worker must report facts."""
 
 
 class LevelFacts(msgspec.Struct, frozen=True, kw_only=True):

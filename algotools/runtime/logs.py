@@ -75,11 +75,22 @@ def filter_lines(accepts: Callable[[str], bool]) -> Iterator[None]:
         yield
 
 
+class OwnLine(str):
+    """A line of the log that algotools itself writes. It contains no value from the data, so no policy judges it."""
+
+    __slots__ = ()
+
+
+def note(text: str) -> None:
+    """Write a line of algotools itself to the run's log."""
+    _console.get()(OwnLine(format_line("info", text)))
+
+
 def log(text: str) -> None:
     """Write a line to the run's log, which the researcher, the server and the node's owner can read.
 
     Never log a value from the data: a node stores and sends logs unencrypted. Use ``print`` for text that only the
-    node's owner may read.
+    node's owner may read. By default, a node withholds a line whose text is not in the algorithm's source.
     """
     _console.get()(format_line("info", text))
 

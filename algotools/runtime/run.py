@@ -15,6 +15,7 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
+from algotools.disclosure.gate import Gate
 from algotools.disclosure.policy import Policy, read_file, read_policy
 from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped
 from algotools.payload import check_size
@@ -108,12 +109,12 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
         for name in task.ignored_policy_variables:
             text = f"{ascii(name)[1:-1]} is set by the image, not by the node's owner; it is ignored"
             console(logs.format_line("info", text))
-        _read_policy(task)
+        gate = Gate(_read_policy(task), task)
         if task.temporary_folder is not None:
             with contextlib.suppress(OSError, ValueError):  # v5's nodes do not create the job's folder
                 task.temporary_folder.mkdir(exist_ok=True)
-        run = Run(task, contract, logs.RunLog(console).write, owner.write, _read_time_limit(task.variables))
-        output = contract.wrap_result(call(run))
+        run = Run(task, contract, logs.RunLog(console).write, owner.write, _read_time_limit(task.variables), gate)
+        output = contract.wrap_result(gate.review(call(run)))
         if task.step == "compute":  # the other steps return a table, which stays at the node
             check_size(len(output))
         output_file.write(output)

@@ -11,8 +11,8 @@ from algotools.data.time_limit import call_within
 from algotools.errors import TimedOut
 from algotools.federation.runners import Job
 from algotools.runtime import logs
-from algotools.runtime.contract.environment import read_run_token
-from algotools.runtime.dispatch.perform import Load, NodeAccess, perform
+from algotools.runtime.dispatch.gated import GatedAccess
+from algotools.runtime.dispatch.perform import Load
 from algotools.runtime.dispatch.supervisor import Run
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
@@ -44,9 +44,9 @@ class InlineRunner:
         """
 
         def work() -> bytes:
-            with logs.use_console(run.console):
-                node = NodeAccess(lambda: run.contract.connect(run.task, read_run_token(run.task)))
-                return perform(run.task, self._load, node)
+            node = GatedAccess(run)
+            with logs.use_console(node.write_line):
+                return node.perform(self._load)
 
         if run.timeout is None:
             return work()

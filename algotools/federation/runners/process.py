@@ -36,7 +36,7 @@ from algotools.runtime.dispatch.limits import can_limit_memory
 from algotools.runtime.dispatch.scratch import make_scratch_folder
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console
-from algotools.runtime.run import run_task
+from algotools.runtime.run import read_task, run_task
 
 IDLE_TIMEOUT = 5.0
 """Seconds without a run after which a template that is a fresh interpreter exits."""
@@ -113,7 +113,7 @@ class ProcessRunner:
                 worker, channel, output = self._start(job, scratch, stack, timeout)
                 return follow(worker, channel, output, run)
 
-        return run_task(lambda: (job.contract, job.task), call, console)
+        return run_task(lambda: read_task(job.environment), call, console)
 
     def start(self) -> None:
         """See ``Runner``."""

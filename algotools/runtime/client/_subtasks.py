@@ -16,7 +16,7 @@ from algotools.runtime.client._polling import Pace
 from algotools.runtime.client._results import Results
 from algotools.runtime.client._runs import SubtaskRuns
 from algotools.runtime.client.connection import Connection, Item
-from algotools.runtime.logs import format_count, log
+from algotools.runtime.logs import format_count, note
 
 FindNames = Callable[[str], Sequence[str]]
 """A function: an rpc's method -> the names of the arguments that the rpc takes by position."""
@@ -72,9 +72,9 @@ class Subtasks:
     def log(self, text: str) -> None:
         """Write a line to the master's log, also from a thread that the author has started."""
         if threading.get_ident() == self._thread:
-            log(text)
+            note(text)
         else:
-            self._context.copy().run(log, text)
+            self._context.copy().run(note, text)
 
     @cached_property
     def organizations(self) -> Mapping[int, str]:
@@ -218,7 +218,7 @@ class Subtasks:
         """Log the subtasks whose results were never read, so that their failures do not go unnoticed."""
         for task_id, sent in self._sent.items():
             if task_id not in self._read:
-                log(f"the results of {sent.method} were never read, so a failure would go unnoticed")
+                note(f"the results of {sent.method} were never read, so a failure would go unnoticed")
 
 
 def find_method(function: Callable[..., Any] | str) -> str:

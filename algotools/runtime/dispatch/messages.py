@@ -14,6 +14,7 @@ from typing import TypeVar, Union
 
 import msgspec
 
+from algotools.disclosure.facts import Intent, Matches, Permission, TableFacts
 from algotools.task import Database, Identity
 
 LENGTH = struct.Struct("!Q")
@@ -33,7 +34,13 @@ class Start(msgspec.Struct, tag=True):
 
 
 class Declaration(msgspec.Struct, tag=True):
-    """From the worker, once, after the import: the parts of the node that the function's signature names."""
+    """From the worker, once, after the import: the parts of the node that the function's signature names.
+
+    The supervisor replies with a ``PermissionReply``. Until then the worker reads no data.
+    """
+
+    intent: Intent = Intent()
+    """The function, and the databases and columns that it reads, for the policy of the node's owner."""
 
     token: bool = False
     """Whether the function has a client, which needs the node's token."""
@@ -47,10 +54,24 @@ class Listener(msgspec.Struct, tag=True):
     """From the worker, once, before the import, with a descriptor: see ``algotools.runtime.sandbox.metadata``."""
 
 
+class TablesRead(msgspec.Struct, tag=True):
+    """From the worker, once, before it calls the function: facts about the tables that the function receives."""
+
+    tables: tuple[TableFacts, ...]
+
+
+class ResultMatches(msgspec.Struct, tag=True):
+    """From the worker, before the result: values of the result that are cells of the tables."""
+
+    matches: Matches
+
+
 class LogLine(msgspec.Struct, tag=True):
     """From the worker: a line for the run's log."""
 
     line: str
+    matches: Union[Matches, None] = None
+    """Values of the line that are cells of the tables; None for a line of algotools itself, which is not judged."""
 
 
 class TokenRequest(msgspec.Struct, tag=True):
@@ -87,6 +108,12 @@ class TokenReply(Reply, tag=True):
     token: str = ""
 
 
+class PermissionReply(Reply, tag=True):
+    """The policy's decisions that the worker needs; None after a refusal."""
+
+    permission: Union[Permission, None] = None
+
+
 class IdentityReply(Reply, tag=True):
     """The run's ids; None after a failure."""
 
@@ -117,10 +144,12 @@ class RunFailure(msgspec.Struct, tag=True):
     exit_code: int
     message: str
     detail: str
+    matches: Union[Matches, None] = None
+    """Values of an author's own message that are cells of the tables; None for a message of algotools itself."""
 
 
 Request = Union[TokenRequest, IdentityRequest, ConfiguredRequest, DatabaseRequest]
-FromWorker = Union[Declaration, Listener, LogLine, Request, RunResult, RunFailure]
+FromWorker = Union[Declaration, Listener, TablesRead, ResultMatches, LogLine, Request, RunResult, RunFailure]
 Message = TypeVar("Message", bound=msgspec.Struct)
 End = TypeVar("End", bound="socket.socket | int")
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import functools
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from algotools.data.names import differs_only_in_case
-from algotools.data.reading import Loaded, check_again, is_memory_error
+from algotools.data.reading import check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
-from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
+from algotools.declare.locate import list_source_texts
+from algotools.disclosure.facts import Matches, Permission, TableFacts
+from algotools.disclosure.tables import ReadTables
 from algotools.errors import (
     AlgotoolsError,
     FunctionRaised,
-    UnknownColumn,
-    UnknownLabel,
     UnknownOrganization,
 )
 from algotools.payload import encode_plain, encode_rich, show_path
@@ -30,9 +29,11 @@ from algotools.runtime.client import (
     unknown_organizations_message,
 )
 from algotools.runtime.dispatch._attribution import attribute_errors
+from algotools.runtime.dispatch._facts import make_intent, match_result
+from algotools.runtime.dispatch._load import assign_databases, load_data
 from algotools.runtime.dispatch.limits import build_memory_error
 from algotools.runtime.dispatch.messages import Declaration
-from algotools.runtime.logs import log
+from algotools.runtime.logs import note
 from algotools.task import Database, Identity, RunInfo, Task
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ if TYPE_CHECKING:
 
 Load = Callable[[], "Algorithm"]
 """Imports the algorithm."""
+
+MatchLine = Callable[[str], Matches]
+"""Returns the numbers of a line that are cells, and the texts in the algorithm's source."""
 
 _MOST_NULLS_LOGGED = 5
 
@@ -54,8 +58,23 @@ class NodeAccess:
     def __init__(self, connect: Callable[[], Connection]) -> None:
         self._connect = connect
 
-    def declare(self, declaration: Declaration) -> None:
-        """Report which parts of the node the function's signature names; called before all other methods."""
+    def declare(self, declaration: Declaration) -> Permission:
+        """Report which parts of the node the function's signature names; called before all other methods.
+
+        Raises:
+            Withheld: the policy of the node's owner refuses the function.
+        """
+        del declaration
+        return Permission()
+
+    def report_tables(self, tables: tuple[TableFacts, ...]) -> None:
+        """Report the tables that the function receives, before its call."""
+
+    def report_matches(self, matches: Matches) -> None:
+        """Report the values of the result that are cells of the tables."""
+
+    def judge_lines(self, match: MatchLine) -> None:
+        """Judge the author's log lines and messages from now on; *match* finds values of a line that are cells."""
 
     def connect(self) -> Connection:
         """Connect a master to the node's proxy."""
@@ -100,8 +119,6 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
     specification = function.specification
     # v3 and v4 name a run's ids only in its token.
     needs_client, needs_ids = specification.injects("client"), specification.injects("run_info") and not task.identity
-    labels = tuple(p.label for p in specification.data if p.label is not None)
-    node.declare(Declaration(token=needs_client, identity=needs_ids, labels=labels))
     folder = algorithm.folder or function.__code__.co_filename
     arguments = attribute_errors(
         lambda: specification.validate(task.args, task.kwargs),
@@ -109,6 +126,19 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         folder,
         only_outside=True,
     )
+    columns = specification.find_marked(arguments, COLUMN)
+    databases = assign_databases(specification.data, task)
+    declaration = Declaration(
+        intent=make_intent(function, databases, columns),
+        token=needs_client,
+        identity=needs_ids,
+        labels=tuple(p.label for p in specification.data if p.label is not None),
+    )
+    permission = node.declare(declaration)
+    tables = ReadTables()
+    list_texts = functools.cache(lambda: list_source_texts(algorithm.folder, [function, *algorithm.functions.values()]))
+    if permission.is_judged:
+        node.judge_lines(lambda line: tables.match_line(line, list_texts()))
     with ExitStack() as stack:
         injected: dict[str, object] = {}
         identity = task.identity
@@ -125,24 +155,29 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         if identity:
             info = _build_run_info(task, identity)
             injected |= {p.name: info for p in specification.parameters if p.kind == "run_info"}
-        columns = specification.find_marked(arguments, COLUMN)
-        databases = _assign_databases(specification.data, task)
         databases = {name: node.open_database(database) for name, database in databases.items()}
         reads_all_columns = task.step != "compute"  # a table made from another table keeps all of its columns
-        injected |= _load_data(specification.data, databases, columns, stack, all_columns=reads_all_columns)
+        injected |= load_data(
+            specification.data, databases, columns, stack, tables, permission, all_columns=reads_all_columns
+        )
+        if permission.is_judged:
+            node.report_tables(tables.describe(with_lazy=False))
         only_columns = [] if reads_all_columns or not specification.data else columns
         sources = [task.args, task.kwargs, *(p.columns.names for p in specification.data)]
         try:
-            result = _call(function, {**arguments, **injected}, folder, only_columns, _find_texts(sources))
+            result = _call(function, {**arguments, **injected}, folder, only_columns, _find_texts(sources), permission)
             for client in injected.values():
                 if isinstance(client, AlgorithmClient):
                     client.close()
-            return attribute_errors(
+            data = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
             )
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
+        if permission.is_judged and task.step == "compute" and (function.role == "rpc" or databases):
+            node.report_matches(match_result(data, tables, declaration.intent, list_texts))
+        return data
 
 
 def _make_name_lookup(algorithm: Algorithm) -> FindNames:
@@ -181,86 +216,6 @@ def _check_organizations(ids: list[int], connection: Connection) -> None:
         raise UnknownOrganization(message)
 
 
-def _assign_databases(parameters: tuple[Parameter, ...], task: Task) -> dict[str, Database]:
-    """Return the database of each parameter: the one with its label, otherwise the task's next database."""
-    if not parameters:
-        return {}
-    by_label = {database.label: database for database in (*task.configured, *task.databases)}
-    for database in task.databases:
-        if not database.uri:
-            existing = (*task.configured, *(d for d in task.databases if d.uri))
-            node_labels = ", ".join(sorted({d.label for d in existing})) or "none"
-            raise UnknownLabel(f"this node has no database {database.label!r}; it has: {node_labels}")
-    labels = {p.label for p in parameters}
-    without_label = [database for database in task.databases if database.label not in labels]
-    next_databases = iter(_select_for_parameters(without_label, sum(p.label is None for p in parameters)))
-    databases: dict[str, Database] = {}
-    for parameter in parameters:
-        match = next(next_databases, None) if parameter.label is None else by_label.get(parameter.label)
-        if match is None:
-            count = f"{len(parameters)} databases" if len(parameters) > 1 else "1 database"
-            needs = f"a database {parameter.label!r}" if parameter.label else count
-            requested = ", ".join(repr(database.label) for database in task.databases) or "none"
-            node_labels = ", ".join(sorted(by_label)) or "none"
-            raise UnknownLabel(
-                f"the function takes {needs}, the task requests {requested}; this node has: {node_labels}"
-            )
-        databases[parameter.name] = match
-    if unused := [d.label for d in without_label if d not in databases.values()]:
-        log(f"not used by the function: database {', '.join(unused)}")
-    return databases
-
-
-def _select_for_parameters(databases: list[Database], parameter_count: int) -> list[Database]:
-    """Return the first database of each argument, or all databases if there are more parameters than arguments."""
-    # One argument of a task belongs to one parameter. In v5 an argument may be a group of several tables, of which the
-    # parameter receives the first. If there are more parameters than arguments, each table gets its own parameter.
-    groups = [list(group) for _, group in itertools.groupby(enumerate(databases), _make_argument_key)]
-    first_databases = [group[0][1] for group in groups]
-    return first_databases if len(first_databases) >= parameter_count else databases
-
-
-def _make_argument_key(numbered: tuple[int, Database]) -> object:
-    """Return a key that the databases of one argument share; *numbered* is a database with its position."""
-    number, database = numbered
-    return ("alone", number) if database.group is None else ("group", database.group)
-
-
-def _load_data(
-    parameters: tuple[Parameter, ...],
-    databases: Mapping[str, Database],
-    columns: list[str],
-    stack: ExitStack,
-    *,
-    all_columns: bool,
-) -> dict[str, object]:
-    """Return the data of each parameter; *columns* are named by arguments, and each may be in any of the tables."""
-    loaded = {p.name: p.load(databases[p.name], columns, stack, all_columns=all_columns) for p in parameters}
-    tables = [p for p in parameters if loaded[p.name].columns is not None]
-    for parameter in tables:
-        _check_columns(parameter.columns.names or (), [parameter], loaded, databases)
-    if tables:
-        _check_columns(columns, tables, loaded, databases)
-    return {name: table.value for name, table in loaded.items()}
-
-
-def _check_columns(
-    names: Iterable[str], tables: list[Parameter], loaded: Mapping[str, Loaded], databases: Mapping[str, Database]
-) -> None:
-    """Refuse columns that no table has: the researcher reads the missing ones, the owner also the existing ones."""
-    columns_by_label = {databases[p.name].label: loaded[p.name].columns or () for p in tables}
-    existing_names = [name for columns in columns_by_label.values() for name in columns]
-    if missing_columns := [name for name in names if name not in existing_names]:
-        has_other_case = any(differs_only_in_case(name, existing_names) for name in missing_columns)
-        raise UnknownColumn(
-            f"no column {', '.join(map(repr, missing_columns))} in database {', '.join(map(repr, columns_by_label))}"
-            f"{'; the name of a column differs only in upper and lower case' if has_other_case else ''}",
-            detail="\n".join(
-                f"columns of {label}: {', '.join(map(str, columns))}" for label, columns in columns_by_label.items()
-            ),
-        )
-
-
 def _find_texts(value: object) -> Iterator[str]:
     """Return all strings in an argument of the task, at any depth. The researcher knows these texts."""
     if isinstance(value, str):
@@ -279,6 +234,7 @@ def _call(
     folder: str,
     only_columns: list[str],
     task_texts: Iterator[str],
+    permission: Permission,
 ) -> object:
     """Call the author's function. An error names the exception and its line, but not its text, which may quote data.
 
@@ -295,7 +251,7 @@ def _call(
         if isinstance(function, PooledFunction):
             from algotools.runtime.pooled import rounds  # here, because it imports pandas
 
-            return rounds.call(function, values)
+            return rounds.call(function, values, permission.minimum_records)
         return function(*positional, **keywords)
 
     return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
@@ -312,7 +268,7 @@ def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:
         return encode_rich(result, literals)
     plain = encode_plain(result, literals)
     for path in plain.nulls[:_MOST_NULLS_LOGGED]:
-        log(f"{show_path(path, literals)} is NaN, infinite or missing; JSON has no such value, so the result has null")
+        note(f"{show_path(path, literals)} is NaN, infinite or missing; JSON has no such value, so the result has null")
     if (remaining := len(plain.nulls) - _MOST_NULLS_LOGGED) > 0:
-        log(f"{remaining} more {'value is' if remaining == 1 else 'values are'} null for the same reason")
+        note(f"{remaining} more {'value is' if remaining == 1 else 'values are'} null for the same reason")
     return plain.data

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -19,21 +17,29 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from algotools.disclosure.facts import Matches
+from algotools.disclosure.gate import WITHHELD_LINE, WITHHELD_MESSAGE, Gate
 from algotools.errors import (
-    CODES,
     AlgotoolsError,
     DatabaseUnreadable,
     FunctionExited,
-    OutOfMemory,
+    FunctionRaised,
     TimedOut,
     TokenError,
     UnknownLabel,
-    WorkerKilled,
+    UserError,
+    Withheld,
 )
 from algotools.payload import LARGEST
 from algotools.runtime.contract import Contract
 from algotools.runtime.contract.environment import read_run_token, read_token
 from algotools.runtime.dispatch._child import ChildWorker
+from algotools.runtime.dispatch._worker_errors import (
+    describe_exit_code,
+    make_label_error,
+    make_misuse_error,
+    rebuild_error,
+)
 from algotools.runtime.dispatch.messages import (
     ENVELOPE,
     LARGEST_TABLE,
@@ -46,11 +52,14 @@ from algotools.runtime.dispatch.messages import (
     Inbox,
     Listener,
     LogLine,
+    PermissionReply,
     Reply,
     Request,
+    ResultMatches,
     RunFailure,
     RunResult,
     Start,
+    TablesRead,
     TokenReply,
     TokenRequest,
     send,
@@ -67,6 +76,8 @@ if TYPE_CHECKING:
     from algotools.runtime.sandbox.metadata import MetadataChanges
 
 CHUNK = 1 << 20
+_LAST_PRINTS = 500
+"""Bytes of the last prints that are kept, to find the reason for an exit."""
 _LAST_READS = 16
 """Reads after the worker's exit. They empty the pipe, but end even if a child of the worker writes without pause."""
 POLLING_INTERVAL = 0.1
@@ -84,6 +95,8 @@ class Run(NamedTuple):
     """Receives the author's prints and error details, which only the node's owner may read."""
     timeout: float | None
     """Seconds; None for no limit."""
+    gate: Gate
+    """Judges what leaves the node."""
 
 
 def supervise(run: Run, environ: Mapping[str, str], confinement: Confinement | None = None) -> bytes:
@@ -236,21 +249,23 @@ class _Worker:
                 if isinstance(message, RunResult):
                     return message.data
                 if isinstance(message, RunFailure):
-                    raise _rebuild_error(message)
+                    raise self._judge_failure(message)
                 if isinstance(message, LogLine):
-                    self._run.console(message.line)
+                    self._run.console(judge_line(self._run.gate, message))
                 elif isinstance(message, Listener):
                     self._start_listening()
-                elif isinstance(message, Declaration):
-                    if self._declaration is not None:
-                        raise _make_misuse_error()
-                    self._declaration = message
-                # Our worker reads each reply before its next request, so its buffer never fills up. A full buffer shows
-                # that the author's code has written requests into the channel.
-                elif not try_reply(self._channel, self._reply_to(message)):
-                    raise _make_misuse_error()
+                elif isinstance(message, TablesRead):
+                    self._run.gate.add_tables(message.tables)
+                elif isinstance(message, ResultMatches):
+                    self._run.gate.add_matches(message.matches)
+                else:
+                    reply = self._permit(message) if isinstance(message, Declaration) else self._reply_to(message)
+                    # Our worker reads each reply before its next request, so its buffer never fills up. A full buffer
+                    # shows that the author's code has written requests into the channel.
+                    if not try_reply(self._channel, reply):
+                        raise make_misuse_error()
         except (msgspec.DecodeError, UnicodeDecodeError):
-            raise _make_misuse_error() from None
+            raise make_misuse_error() from None
         return None
 
     def _start_listening(self) -> None:
@@ -258,10 +273,27 @@ class _Worker:
         # Our worker has a listener only if its user is ours. With another user, the change would have our rights.
         has_own_user = os.stat(f"/proc/{self._process.pid}").st_uid != os.geteuid()
         if not self._may_request_copies or has_own_user or self._changes is not None or not self._descriptors:
-            raise _make_misuse_error()
+            raise make_misuse_error()
         from algotools.runtime.sandbox.metadata import MetadataChanges, list_folders  # here, because few runs need it
 
         self._changes = MetadataChanges(self._descriptors.pop(0), list_folders(self._run.task))
+
+    def _permit(self, declaration: Declaration) -> PermissionReply:
+        """Ask the gate whether the function may read its data; the worker waits for the reply."""
+        if self._declaration is not None:
+            raise make_misuse_error()
+        self._declaration = declaration
+        try:
+            return PermissionReply(permission=self._run.gate.permit(declaration.intent))
+        except Withheld as error:
+            return PermissionReply(**error.failure()._asdict())
+
+    def _judge_failure(self, failure: RunFailure) -> AlgotoolsError:
+        """Return the worker's error. A message of the author is withheld if it may contain values from the data."""
+        is_authors = failure.exit_code == UserError.exit_code
+        if is_authors and not self._run.gate.check_line(failure.message, failure.matches or Matches()):
+            return FunctionRaised(WITHHELD_MESSAGE, detail=failure.message)
+        return rebuild_error(failure)
 
     def _reply_to(self, request: Request) -> Reply:
         """Return the reply to a request: what the task or the function's signature names, and nothing else."""
@@ -288,7 +320,7 @@ class _Worker:
         """Reply with a database that the signature names and the task did not request."""
         database = next((d for d in self._run.task.configured if d.label == label), None)
         if database is None or label not in declaration.labels:
-            return ConfiguredReply(**_make_label_error().failure()._asdict())
+            return ConfiguredReply(**make_label_error().failure()._asdict())
         if label not in self._reported_labels:
             self._reported_labels.add(label)
             self._log(f"the function reads database {label!r}, which the task did not request")
@@ -297,14 +329,14 @@ class _Worker:
     def _copy_database(self, label: str, declaration: Declaration) -> Reply:
         """Copy a database for the worker, and reply with the copy's URI."""
         if not self._may_request_copies:
-            raise _make_misuse_error()
+            raise make_misuse_error()
         if self._copies is None:
             from algotools.runtime.sandbox.copies import Copies  # here, because few runs need a copy
 
             self._copies = Copies(self._run.task, self._process.pid, self._note_for_owner)
         try:
             if label not in {*declaration.labels, *(d.label for d in self._run.task.databases)}:
-                raise _make_label_error()
+                raise make_label_error()
             return DatabaseReply(uri=self._copies.get(label, self._compute_remaining_time))
         except (DatabaseUnreadable, UnknownLabel) as error:
             return DatabaseReply(**error.failure()._asdict())
@@ -347,47 +379,15 @@ class _Worker:
         if code is None:
             return FunctionExited("the function closed the channel to its supervisor; leave this file descriptor alone")
         self._forward_last_prints()
-        if code in _OUT_OF_MEMORY_CODES and _OUT_OF_MEMORY.search(self._last_prints):
-            return OutOfMemory("the function needs more memory than is available; a library then ended its process")
-        if code < 0:
-            reason = _SIGNALS.get(-code, "it was killed, or its interpreter crashed")
-            return WorkerKilled(
-                f"the function's process ended by signal {-code} ({signal.Signals(-code).name}): {reason}"
-            )
-        return FunctionExited(f"the function ended its process with exit status {code} instead of returning")
+        return describe_exit_code(code, self._last_prints)
 
 
-_OUT_OF_MEMORY_CODES = (127, -signal.SIGABRT)
-_OUT_OF_MEMORY = re.compile(rb"cannot allocate memory|bad_alloc|memory allocation of [0-9]+ bytes failed")
-
-_OUT_OF_MEMORY = re.compile(
-    rb"cannot allocate memory|bad_alloc|memory allocation of [0-9]+ bytes failed", re.IGNORECASE
-)
-"""Matches what such a library prints last."""
-
-_LAST_PRINTS = 500
-
-_SIGNALS: dict[int, str] = {
-    signal.SIGKILL: "it was killed from outside, most often because memory ran out",
-    signal.SIGSEGV: "the interpreter crashed in compiled code",
-    signal.SIGABRT: "compiled code gave up",
-}
-
-
-def _make_misuse_error() -> FunctionExited:
-    """Return the error for bytes in the channel that our worker did not send."""
-    return FunctionExited("the function wrote into the channel to its supervisor; leave this file descriptor alone")
-
-
-def _make_label_error() -> UnknownLabel:
-    return UnknownLabel("neither the task nor the function's signature names this database of the node")
-
-
-def _rebuild_error(failure: RunFailure) -> AlgotoolsError:
-    """Return the worker's error as the worker raised it."""
-    if failure.exit_code not in CODES:
-        return _make_misuse_error()
-    # Some classes take other arguments than a message. So call the base class's __init__ directly.
-    rebuilt = AlgotoolsError.__new__(CODES[failure.exit_code])
-    AlgotoolsError.__init__(rebuilt, failure.message, detail=failure.detail)
-    return rebuilt
+def judge_line(gate: Gate, message: LogLine) -> str:
+    """Return the line for the run's log: the worker's line, or the note that it is withheld."""
+    level, _, text = message.line.partition(" > ")
+    percent = ""
+    if level == "progress":
+        percent, _, text = text.partition(" ")
+    if message.matches is None or gate.check_line(text, message.matches):
+        return message.line
+    return f"progress > {percent}" if percent else format_line("info", WITHHELD_LINE)

@@ -16,7 +16,16 @@ import msgspec
 from algotools.data.reading import find_path
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm
-from algotools.errors import CODES, AlgotoolsError, DatabaseUnreadable, TokenError, UnknownLabel
+from algotools.disclosure.facts import Matches, Permission, TableFacts
+from algotools.errors import (
+    CODES,
+    AlgotoolsError,
+    DatabaseUnreadable,
+    TokenError,
+    UnknownLabel,
+    UserError,
+    Withheld,
+)
 from algotools.runtime import lifetime, logs
 from algotools.runtime.contract import Contract, detect
 from algotools.runtime.dispatch.messages import (
@@ -29,17 +38,20 @@ from algotools.runtime.dispatch.messages import (
     IdentityRequest,
     Listener,
     LogLine,
+    PermissionReply,
     Reply,
     Request,
+    ResultMatches,
     RunFailure,
     RunResult,
     Start,
+    TablesRead,
     TokenReply,
     TokenRequest,
     receive,
     send,
 )
-from algotools.runtime.dispatch.perform import Load, NodeAccess, perform
+from algotools.runtime.dispatch.perform import Load, MatchLine, NodeAccess, perform
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Database, Identity, Task
 
@@ -93,6 +105,7 @@ def work(
     """
     # The process may be forked, and then still has a copy of its parent's stack. An exception or a normal exit would
     # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
+    node: _SupervisedAccess | None = None
     try:
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, signal.SIG_DFL)
@@ -107,7 +120,8 @@ def work(
                 import tempfile
 
                 tempfile.tempdir = None
-            with logs.use_console(lambda line: send(channel, LogLine(line))):
+            node = _SupervisedAccess(contract, task, channel, may_request_copies=confinement is not None)
+            with logs.use_console(node.write_line):
                 if confinement is not None:
                     listener = confinement.apply(task)
                     if listener is not None:
@@ -116,15 +130,18 @@ def work(
                 if sandbox is not None:
                     sandbox.apply_and_log()
                 lifetime.die_with_parent(parent)  # a change of user has ended the first call's effect
-                node = _SupervisedAccess(contract, task, channel, may_request_copies=confinement is not None)
                 data = perform(task, lambda: _load_algorithm(load), node)
             last: RunResult | RunFailure = RunResult(data)
         except AlgotoolsError as error:
-            last = RunFailure(*(sandbox.explain_denial(error) if sandbox else error).failure())
+            failure = (sandbox.explain_denial(error) if sandbox else error).failure()
+            matches = node.match_line(failure.message) if node and isinstance(error, UserError) else None
+            last = RunFailure(*failure, matches=matches)
         except BaseException as error:  # a fault of ours: `perform` converts every error of the author's code
             last = RunFailure(*convert_unexpected(error).failure())
         # Prints are in Python's own buffers, which `os._exit` would discard.
         _flush()
+        if node is not None:
+            node.flush_lines()
         send(channel, last)
         os._exit(0)
     finally:
@@ -168,10 +185,51 @@ class _SupervisedAccess(NodeAccess):
         self._task = task
         self._channel = channel
         self._may_request_copies = may_request_copies
+        self._match: MatchLine | None = None
+        self._waiting_lines: list[str] = []
 
-    def declare(self, declaration: Declaration) -> None:
+    def declare(self, declaration: Declaration) -> Permission:
         """See ``NodeAccess``."""
-        send(self._channel, declaration)
+        reply = self._request(declaration, PermissionReply, Withheld)
+        permission = cast("Permission", reply.permission)
+        if not permission.is_judged:
+            self.judge_lines(lambda _line: Matches())
+        return permission
+
+    def report_tables(self, tables: tuple[TableFacts, ...]) -> None:
+        """See ``NodeAccess``."""
+        send(self._channel, TablesRead(tables))
+
+    def report_matches(self, matches: Matches) -> None:
+        """See ``NodeAccess``."""
+        send(self._channel, ResultMatches(matches))
+
+    def judge_lines(self, match: MatchLine) -> None:
+        """See ``NodeAccess``."""
+        self._match = match
+        self.flush_lines()
+
+    def match_line(self, line: str) -> Matches:
+        """Return the facts about a line of the author's code; none before the function is known."""
+        return Matches() if self._match is None else self._match(line)
+
+    def write_line(self, line: str) -> None:
+        """Send a line of the log. The author's lines wait until the function is known, by whose source they are judged.
+
+        An algorithm can log lines when it is imported.
+        """
+        if isinstance(line, logs.OwnLine):
+            send(self._channel, LogLine(str(line)))
+            return
+        self._waiting_lines.append(line)
+        if self._match is not None:
+            self.flush_lines()
+
+    def flush_lines(self) -> None:
+        """Send the lines that wait."""
+        while self._waiting_lines:
+            line = self._waiting_lines.pop(0)
+            send(self._channel, LogLine(line, self.match_line(line)))
 
     def read_identity(self) -> Identity:
         """See ``NodeAccess``."""
@@ -192,7 +250,7 @@ class _SupervisedAccess(NodeAccess):
         uri = self._request(DatabaseRequest(database.label), DatabaseReply, DatabaseUnreadable).uri
         return msgspec.structs.replace(database, uri=uri)
 
-    def _request(self, request: Request, kind: type[Answer], error: type[AlgotoolsError]) -> Answer:
+    def _request(self, request: Request | Declaration, kind: type[Answer], error: type[AlgotoolsError]) -> Answer:
         """Send a request and return the reply; raise the supervisor's error, which has class *error* by default."""
         send(self._channel, request)
         reply = receive(self._channel, kind)

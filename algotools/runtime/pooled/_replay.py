@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from algotools.declare.federated import PooledFunction
 from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
-from algotools.runtime.logs import filter_lines, log
+from algotools.runtime.logs import filter_lines, note
 from algotools.runtime.pooled._call_site import CallSite, find_frames, is_library, make_call_site
 from algotools.runtime.pooled._ghost import Absent, Ghost
 from algotools.runtime.pooled._history import History, RoundReply
@@ -190,7 +190,7 @@ class NodeReplay(_Replay):
         self._omitted_levels = omitted
         if omitted:
             counted = "1 level is" if omitted == 1 else f"{omitted} levels are"
-            log(f"{counted} left out: fewer than {self._minimum_records} records at this node")
+            note(f"{counted} left out: fewer than {self._minimum_records} records at this node")
         return list(levels)
 
     def _compare(self, position: int, earlier: CallSite, site: CallSite) -> None:

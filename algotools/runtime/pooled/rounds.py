@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from algotools.declare.federated import CLIENT, ORGANIZATIONS, REQUEST, RUN, PooledFunction
 from algotools.errors import CODES, NodesDisagree, RoundsDisagree, TotalRefused
 from algotools.runtime.client import AlgorithmClient
-from algotools.runtime.logs import format_count, log
+from algotools.runtime.logs import format_count, note
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
@@ -53,10 +53,13 @@ MINIMUM_RECORDS = 3
 """The records that a level needs at a node to be listed by ``Aggregator.levels``. The task cannot lower the number."""
 
 
-def call(function: PooledFunction, values: Mapping[str, Any]) -> Any:
-    """Perform a derived function: the rpc at a node, or the master."""
+def call(function: PooledFunction, values: Mapping[str, Any], minimum_records: int = MINIMUM_RECORDS) -> Any:
+    """Perform a derived function: the rpc at a node, or the master.
+
+    *minimum_records* is the fewest records of a level that the node's policy allows.
+    """
     if function.role == "rpc":
-        return perform_rpc(function, values, MINIMUM_RECORDS)
+        return perform_rpc(function, values, minimum_records)
     return _perform_master(function, dict(values))
 
 
@@ -66,7 +69,7 @@ def perform_rpc(function: PooledFunction, values: Mapping[str, Any], minimum_rec
     request, run_info = values.pop(REQUEST, ""), values.pop(RUN)
     history = History.decode(request)
     if not request:
-        log(
+        note(
             f"the result is what this node contributes to the first totals; call {function.derived_from} for the result"
         )
     folder = run_info.temporary_folder if request else None
@@ -130,7 +133,7 @@ def _compute_with_restarts(
             name = client.organizations.get(organization, str(organization))
             names_by_reason.setdefault(failures[organization], []).append(name)
     reasons = "; ".join(f"{', '.join(names)}: {reason}" for reason, names in names_by_reason.items())
-    log(f"starting again with {format_count(len(remaining), 'organization')}, without {reasons}")
+    note(f"starting again with {format_count(len(remaining), 'organization')}, without {reasons}")
     return _compute_with_restarts(function, values, client, remaining, attempt + 1)
 
 
@@ -205,11 +208,11 @@ def compute(
         if all(reply.is_finished for _, reply in replies):
             return _compare_results(replies, function)
         totals = _combine_replies(replies)
-        log(f"round {number}: {format_count(len(totals), 'total')}")
+        note(f"round {number}: {format_count(len(totals), 'total')}")
         for position in range(len(totals)):
             _report_omitted_levels(replies, position)
         if number in _ROUNDS_TO_WARN:
-            log(f"{number} {MANY_ROUNDS}")
+            note(f"{number} {MANY_ROUNDS}")
         history.totals += totals
         if (result := run_without_rows(function, values, history)) is not None:
             return result.value
@@ -220,7 +223,7 @@ def _report_omitted_levels(replies: Sequence[NodeReply], position: int) -> None:
     counts = {name: reply.omitted_levels[position] for name, reply in replies if reply.omitted_levels[position]}
     if counts:
         omitted = [f"{name} left out {format_count(count, 'level')}" for name, count in counts.items()]
-        log(
+        note(
             f"levels in {replies[0].reply.sites[position].place}: {', '.join(omitted)} with fewer records than the "
             "node's minimum; their rows still count in other totals. To leave the rows out, keep only rows of listed "
             "levels: rows[rows[group].isin(levels)]"

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from algotools.errors import ConfinementError
-from algotools.runtime.logs import log
+from algotools.runtime.logs import note
 from algotools.task import Task
 
 VARIABLE = "ALGOTOOLS_WORKER_USER"
@@ -82,7 +82,7 @@ class Confinement(NamedTuple):
         # 2. Become the unprivileged user.
         has_own_user = os.geteuid() == 0 and self._change_user()
         if os.geteuid() == 0:
-            log("the container may not change its user, so the algorithm's code runs as the container's own user")
+            note("the container may not change its user, so the algorithm's code runs as the container's own user")
         # 3. Drop the capabilities. A change of user keeps the inheritable ones, and without a change all remain.
         _kernel.drop_capabilities()
         # 4. Make setuid programs harmless. Otherwise `su` or `ping` would give privileges back. Step 6 requires this.
@@ -91,7 +91,7 @@ class Confinement(NamedTuple):
         _kernel.set_dumpable()
         # 6. Enforce the rules. From here on, a file that no rule names cannot be opened.
         if ruleset is None:
-            log(
+            note(
                 "this node's kernel or container engine has no Landlock (Linux 5.13), so only file permissions keep "
                 "the algorithm's code from the files of other tasks"
             )
@@ -99,7 +99,7 @@ class Confinement(NamedTuple):
             _kernel.restrict_self(ruleset)
         # 7. Files that the user owns: only a filter of system calls keeps their modes and times.
         is_filtered, listener = (False, None) if has_own_user else _metadata_filter.install_metadata_filter()
-        log(_describe(_kernel.read_version() if ruleset else 0, has_own_user=has_own_user, is_filtered=is_filtered))
+        note(_describe(_kernel.read_version() if ruleset else 0, has_own_user=has_own_user, is_filtered=is_filtered))
         # The run's own folder, if the supervisor could create one.
         candidates = filter(None, (os.environ.get("TMPDIR"), *_rules.TEMPORARY))
         home = next((folder for folder in candidates if os.access(folder, os.W_OK | os.X_OK)), "/")

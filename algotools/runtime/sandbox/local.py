@@ -25,7 +25,7 @@ import msgspec
 
 from algotools.data.reading import find_path
 from algotools.errors import AlgotoolsError, list_causes
-from algotools.runtime.logs import log
+from algotools.runtime.logs import note
 
 if TYPE_CHECKING:
     from algotools.runtime.sandbox._kernel import Rule
@@ -122,7 +122,7 @@ class LocalSandbox(msgspec.Struct, frozen=True, kw_only=True):
     def apply_and_log(self) -> None:
         """Confine this process for good, and log how far."""
         missing = self.apply()
-        log("; ".join(("the algorithm's code runs in a sandbox", *([describe_missing(missing)] if missing else ()))))
+        note("; ".join(("the algorithm's code runs in a sandbox", *([describe_missing(missing)] if missing else ()))))
 
     def explain_denial(self, error: AlgotoolsError) -> AlgotoolsError:
         """Add the sandbox to the message of an error that a forbidden operation may have caused; return the error."""

@@ -18,19 +18,25 @@ from algotools.runtime import run
 from algotools.runtime.dispatch import supervisor
 
 start, wait_readable, worker = subprocess.Popen, supervisor.wait_readable, []
+permit, permitted = supervisor.Gate.permit, []
 
 def record_start(*arguments, **options):
     worker.append(start(*arguments, **options))
     return worker[-1]
 
+def record_permission(*arguments):
+    permitted.append(permit(*arguments))
+    return permitted[-1]
+
 def wait_for_exit(*arguments):
-    if len(worker) != 1:
+    if len(worker) != 1 or not permitted:  # the worker waits for the permission
         return wait_readable(*arguments)
     os.waitid(os.P_PID, worker[0].pid, os.WEXITED | os.WNOWAIT)
     worker.append(None)
     return []  # nothing was readable at the poll; by now the worker has sent its result and exited
 
 subprocess.Popen, supervisor.wait_readable = record_start, wait_for_exit
+supervisor.Gate.permit = record_permission
 code = run.main(os.environ)
 assert len(worker) == 2
 os._exit(code)

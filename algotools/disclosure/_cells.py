@@ -1,0 +1,331 @@
+"""The cells of the tables that a function reads, in each form of data: how many records have a value of the result.
+
+The worker uses this module. It keeps a reference to each table as it was read. A function that adds or replaces columns
+of a DataFrame does not change that reference; a function that overwrites single cells does, and then the new cells are
+compared.
+
+A lazy form has no cells in memory. Its rows are counted and its texts are searched by its own engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+LARGEST_LEVEL_COUNT = 1000
+"""A column with more distinct values has no levels; only the texts of the result are searched in it."""
+
+Counts = dict[str, int]
+"""Text -> number of records."""
+
+
+class Cells:
+    """The cells of one table: of a path or of a description of a database, whose cells only the author's code reads.
+
+    Args:
+        table: the table as it was read.
+        person: the column with the person of a row; None if each row is a record.
+    """
+
+    def __init__(self, table: Any, person: str | None = None) -> None:
+        self._table = table
+        self._person = person
+
+    def get_value(self, *, drop_person: bool) -> Any:
+        """Return the table for the function, without the column of persons if the function does not request it."""
+        return self._drop_person() if drop_person and self._person is not None else self._table
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """Return name and type of each column."""
+        return []
+
+    def count_rows(self) -> int | None:
+        """Return the number of rows; None if it is unknown."""
+        return None
+
+    def count_persons(self) -> int | None:
+        """Return the number of distinct persons; None without a column of persons."""
+        return None
+
+    def read_numbers(self) -> Iterator[Any]:
+        """Yield the values of each column of numbers, as an array of float64."""
+        return iter(())
+
+    def read_persons(self) -> Any:
+        """Return the number of the person of each row, as an array; None without a column of persons."""
+        return None
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """Yield for each column of texts the name, the number of distinct values, and the records of each value.
+
+        If a column has many distinct values, only those in *texts* are counted.
+        """
+        del texts
+        return iter(())
+
+    def _drop_person(self) -> Any:
+        return self._table
+
+
+class PandasCells(Cells):
+    """The cells of a DataFrame."""
+
+    def __init__(self, table: Any, person: str | None = None) -> None:
+        super().__init__(table, person)
+        self._frame = table.copy(deep=False)
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(str(name), str(dtype)) for name, dtype in zip(self._frame.columns, self._frame.dtypes, strict=True)]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return len(self._frame)
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        return None if self._person is None else int(self._frame[self._person].nunique(dropna=False))
+
+    def read_numbers(self) -> Iterator[Any]:
+        """See ``Cells``."""
+        for column in self._read_columns():
+            if (numbers := _to_numbers(column)) is not None:
+                yield numbers
+
+    def read_persons(self) -> Any:
+        """See ``Cells``."""
+        if self._person is None:
+            return None
+        import pandas as pd
+
+        return pd.factorize(self._frame[self._person])[0]
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        persons = self.read_persons()
+        for column in self._read_columns():
+            if getattr(column.dtype, "kind", "O") not in "iufc":
+                yield from _count_texts_of_series(column, texts, persons)
+
+    def _read_columns(self) -> Iterator[Any]:
+        for position in range(self._frame.shape[1]):
+            yield self._frame.iloc[:, position]
+
+    def _drop_person(self) -> Any:
+        return self._table.drop(columns=self._person)
+
+
+def _to_numbers(column: Any) -> Any:
+    """Return a column of pandas as an array of float64; None for a column of other values."""
+    import pandas as pd
+
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    kind = getattr(dtype, "kind", "O")
+    if kind in "iuf":
+        return np.asarray(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if kind == "O" and pd.api.types.infer_dtype(column, skipna=True) in _KINDS_OF_NUMBERS:
+        return np.asarray(pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan))
+    return None
+
+
+_KINDS_OF_NUMBERS = frozenset({"decimal", "floating", "integer", "mixed-integer", "mixed-integer-float"})
+"""Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
+
+
+def _count_texts_of_series(column: Any, texts: Collection[str], persons: Any) -> Iterator[tuple[str, int, Counts]]:
+    """Yield the levels of a column of pandas; see ``Cells.count_texts``."""
+    import pandas as pd
+
+    codes, values = pd.factorize(column)
+    words = [_to_text(value) for value in values]
+    if all(word not in texts for word in words) and len(words) > LARGEST_LEVEL_COUNT:
+        return
+    if persons is None:
+        records = np.bincount(codes[codes >= 0], minlength=len(words))
+    else:
+        pairs = np.unique(np.stack([codes, persons])[:, codes >= 0], axis=1)
+        records = np.bincount(pairs[0], minlength=len(words))
+    is_short = len(words) <= LARGEST_LEVEL_COUNT
+    counts: Counts = {}
+    for word, count in zip(words, records.tolist(), strict=True):
+        if is_short or word in texts:
+            counts[word] = counts.get(word, 0) + count
+    yield str(column.name), len(words), counts
+
+
+def _to_text(value: Any) -> str:
+    """Return a value as a result in JSON shows it."""
+    if isinstance(value, str):
+        return value
+    if hasattr(value, "isoformat"):
+        text = str(value.isoformat())
+        return text.removesuffix("T00:00:00")
+    return str(value)
+
+
+class PolarsCells(Cells):
+    """The cells of a DataFrame of Polars."""
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(name, str(dtype)) for name, dtype in self._table.schema.items()]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return int(self._table.height)
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        return None if self._person is None else int(self._table[self._person].n_unique())
+
+    def read_numbers(self) -> Iterator[Any]:
+        """See ``Cells``."""
+        import polars as pl
+
+        for name, dtype in self._table.schema.items():
+            if dtype.is_numeric():
+                yield self._table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+    def read_persons(self) -> Any:
+        """See ``Cells``."""
+        return None if self._person is None else self._table[self._person].rank("dense").fill_null(0).to_numpy()
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        yield from count_texts_of_polars(self._table.lazy(), self._person, texts)
+
+    def _drop_person(self) -> Any:
+        return self._table.drop(self._person)
+
+
+def count_texts_of_polars(frame: Any, person: str | None, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+    """Yield the levels of the columns of a LazyFrame; see ``Cells.count_texts``."""
+    import polars as pl
+
+    measure = pl.len() if person is None else pl.col(person).n_unique()
+    for name, dtype in frame.collect_schema().items():
+        if dtype.is_numeric() or dtype.is_nested():
+            continue
+        groups = frame.filter(pl.col(name).is_not_null()).group_by(pl.col(name).cast(pl.String).alias("level"))
+        yield from _select_counts(name, groups.agg(measure.alias("records")).collect().rows(), texts)
+
+
+def _select_counts(name: str, rows: Any, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+    """Yield a column's levels, from pairs of a value and its records."""
+    counts = {_to_text(value): int(records) for value, records in rows}
+    if len(counts) <= LARGEST_LEVEL_COUNT:
+        yield name, len(counts), counts
+    elif matches := {text: counts[text] for text in texts if text in counts}:
+        yield name, len(counts), matches
+
+
+class ArrowCells(Cells):
+    """The cells of an Arrow table."""
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(field.name, str(field.type)) for field in self._table.schema]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return int(self._table.num_rows)
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        return None if self._person is None else len(self._table.column(self._person).unique())
+
+    def read_numbers(self) -> Iterator[Any]:
+        """See ``Cells``."""
+        import pyarrow as pa
+        import pyarrow.compute
+
+        compute: Any = pyarrow.compute
+        for column in self._table.columns:
+            kind = column.type
+            if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+                numbers = compute.cast(column, pa.float64(), safe=False)
+                yield compute.fill_null(numbers, float("nan")).to_numpy()
+
+    def read_persons(self) -> Any:
+        """See ``Cells``."""
+        if self._person is None:
+            return None
+        return self._table.column(self._person).combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        import pyarrow as pa
+
+        for field in self._table.schema:
+            kind = field.type
+            if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_nested(kind):
+                continue
+            names = [field.name] if self._person in (None, field.name) else [field.name, self._person]
+            selected = self._table.select(names).drop_null() if len(names) == 1 else self._table.select(names)
+            measure = (names[0], "count") if len(names) == 1 else (self._person, "count_distinct")
+            groups = selected.group_by(names[0]).aggregate([measure])
+            values, records = (groups.column(i).to_pylist() for i in (0, 1))
+            if groups.column_names[0] != names[0]:  # before Arrow 14, the key is the last column
+                values, records = records, values
+            rows = [(value, count) for value, count in zip(values, records, strict=True) if value is not None]
+            yield from _select_counts(field.name, rows, texts)
+
+    def _drop_person(self) -> Any:
+        return self._table.drop_columns([self._person])
+
+
+MAKE_CELLS: dict[str, Callable[[Any, str | None], Cells]] = {
+    "path": Cells,
+    "database": Cells,
+    "pandas": PandasCells,
+    "polars": PolarsCells,
+    "arrow": ArrowCells,
+}
+"""Form of data that is not lazy -> the class of its cells."""
+
+
+def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, int], dict[float, int]]:
+    """Return the records of the numbers that are cells, and of those that are an extreme of their column.
+
+    A number that several columns have gets the largest number of records of a column.
+    """
+    if not wanted:
+        return {}, {}
+    targets = np.unique(np.array(list(wanted), dtype=np.float64))
+    marks = np.zeros(1 << 16, dtype=bool)
+    marks[_hash(targets)] = True
+    persons = cells.read_persons()
+    matches: dict[float, int] = {}
+    extremes: dict[float, int] = {}
+    for column in cells.read_numbers():
+        numbers = column + 0.0  # -0.0 and 0.0 have different bits
+        # One pass over the cells: a table of marks is faster than a search, whatever the number of targets.
+        candidates = np.flatnonzero(marks[_hash(numbers)])
+        positions = np.searchsorted(targets, numbers[candidates])
+        positions[positions == len(targets)] = 0
+        is_match = targets[positions] == numbers[candidates]
+        positions, rows = positions[is_match], candidates[is_match]
+        if not len(rows):
+            continue
+        if persons is None:
+            records = np.bincount(positions, minlength=len(targets))
+        else:
+            pairs = np.unique(np.stack([positions, persons[rows]]), axis=1)
+            records = np.bincount(pairs[0], minlength=len(targets))
+        ends = {float(np.nanmin(numbers)), float(np.nanmax(numbers))}
+        for position in np.flatnonzero(records):
+            number, count = float(targets[position]), int(records[position])
+            matches[number] = max(matches.get(number, 0), count)
+            if number in ends:
+                extremes[number] = max(extremes.get(number, 0), count)
+    return matches, extremes
+
+
+def _hash(numbers: Any) -> Any:
+    """Return 16 bits for each number, which depend on all of its bits."""
+    bits: Any = np.ascontiguousarray(numbers).view(np.uint64)
+    return (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)

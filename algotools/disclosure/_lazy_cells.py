@@ -1,0 +1,166 @@
+"""The rows and texts of a lazy form: a LazyFrame, a relation of DuckDB, an Ibis table, a stream of Arrow's batches.
+
+The cells are not in memory, so numbers are not searched. The engine itself counts rows and groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+from algotools.disclosure._cells import LARGEST_LEVEL_COUNT, Cells, Counts, count_texts_of_polars
+
+
+class LazyFrameCells(Cells):
+    """The rows of a LazyFrame."""
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(name, str(dtype)) for name, dtype in self._table.collect_schema().items()]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        import polars as pl
+
+        return int(self._table.select(pl.len()).collect().item())
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        import polars as pl
+
+        if self._person is None:
+            return None
+        return int(self._table.select(pl.col(self._person).n_unique()).collect().item())
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        return count_texts_of_polars(self._table, self._person, texts)
+
+    def _drop_person(self) -> Any:
+        return self._table.drop(self._person)
+
+
+class DuckDBCells(Cells):
+    """The rows of a relation of DuckDB."""
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(name, str(kind)) for name, kind in zip(self._table.columns, self._table.types, strict=True)]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return int(self._table.aggregate("count(*)").fetchall()[0][0])
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        if self._person is None:
+            return None
+        return int(self._table.aggregate(f"count(DISTINCT {_quote(self._person)})").fetchall()[0][0])
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        measure = "count(*)" if self._person is None else f"count(DISTINCT {_quote(self._person)})"
+        for name, kind in self.list_columns():
+            if kind != "VARCHAR" and not kind.startswith(("ENUM", "DATE", "BOOL", "UUID")):
+                continue
+            column = _quote(name)
+            levels = self._table.filter(f"{column} IS NOT NULL").aggregate(
+                f"{column}::VARCHAR AS level, {measure} AS records", column
+            )
+            level_count = int(levels.aggregate("count(*)").fetchall()[0][0])
+            if level_count > LARGEST_LEVEL_COUNT:
+                literals = ", ".join("'" + text.replace("'", "''") + "'" for text in texts)
+                levels = levels.filter(f"level IN ({literals})")
+            if counts := {str(level): int(records) for level, records in levels.fetchall()}:
+                yield name, level_count, counts
+
+    def _drop_person(self) -> Any:
+        names = (_quote(name) for name in self._table.columns if name != self._person)
+        return self._table.project(", ".join(names))
+
+
+def _quote(name: str) -> str:
+    """Return a name of a column as an identifier of SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class IbisCells(Cells):
+    """The rows of an Ibis table. The database counts them."""
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(name, str(dtype)) for name, dtype in self._table.schema().items()]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return int(self._table.count().to_pyarrow().as_py())
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        return None if self._person is None else int(self._table[self._person].nunique().to_pyarrow().as_py())
+
+    def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
+        """See ``Cells``."""
+        for name, dtype in self._table.schema().items():
+            if not dtype.is_string():
+                continue
+            level_count = int(self._table[name].nunique().to_pyarrow().as_py())
+            rows = self._table.filter(self._table[name].notnull())
+            if level_count > LARGEST_LEVEL_COUNT:
+                rows = rows.filter(rows[name].isin(list(texts)))
+            measure = rows.count() if self._person is None else rows[self._person].nunique()
+            groups = rows.group_by(name).aggregate(algotools_records=measure).to_pyarrow()
+            if counts := dict(
+                zip(groups.column(name).to_pylist(), groups.column("algotools_records").to_pylist(), strict=True)
+            ):
+                yield name, level_count, counts
+
+    def _drop_person(self) -> Any:
+        return self._table.drop(self._person)
+
+
+class BatchCells(Cells):
+    """The rows of a stream of batches, counted while the function reads them."""
+
+    def __init__(self, table: Any, person: str | None = None) -> None:
+        super().__init__(table, person)
+        self._row_count = 0
+        self._persons: set[Any] | None = None if person is None else set()
+
+    def get_value(self, *, drop_person: bool) -> Any:
+        """See ``Cells``."""
+        import pyarrow as pa
+
+        dropped = self._person if drop_person else None
+        schema = self._table.schema
+        if dropped is not None:
+            schema = schema.remove(schema.get_field_index(dropped))
+        return pa.RecordBatchReader.from_batches(schema, self._count(dropped))
+
+    def _count(self, dropped: str | None) -> Iterator[Any]:
+        for batch in self._table:
+            self._row_count += len(batch)
+            if self._persons is not None:
+                self._persons.update(batch.column(self._person).unique().to_pylist())
+            yield batch if dropped is None else batch.drop_columns([dropped])
+
+    def list_columns(self) -> list[tuple[str, str]]:
+        """See ``Cells``."""
+        return [(field.name, str(field.type)) for field in self._table.schema]
+
+    def count_rows(self) -> int | None:
+        """See ``Cells``."""
+        return self._row_count
+
+    def count_persons(self) -> int | None:
+        """See ``Cells``."""
+        return None if self._persons is None else len(self._persons)
+
+
+MAKE_LAZY_CELLS: dict[str, Callable[[Any, str | None], Cells]] = {
+    "lazy": LazyFrameCells,
+    "duckdb": DuckDBCells,
+    "ibis": IbisCells,
+    "batches": BatchCells,
+}
+"""Lazy form of data -> the class of its cells."""

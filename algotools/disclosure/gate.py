@@ -1,0 +1,185 @@
+"""The gate of one run: refuse what the policy forbids before data is read, and judge what leaves afterwards.
+
+The gate belongs to the supervisor, which the author's code cannot change. The facts come from the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from algotools.disclosure.facts import Intent, Known, Matches, Permission, TableFacts
+from algotools.disclosure.policy import Policy
+from algotools.errors import Withheld
+from algotools.task import Task
+
+WITHHELD_LINE = "(log line withheld: its text is not in the algorithm's source)"
+WITHHELD_MESSAGE = "an error of the function, whose message is withheld: it is not in the algorithm's source"
+
+REASONS = {
+    "rows": "a table that was read has fewer than {minimum_rows} records",
+    "unread": "{path} comes from data whose number of rows is unknown",
+    "kind": "{path} may contain any data",
+    "bytes": "it has more bytes than the policy allows",
+    "text": "{path} has a text or key that is not in the algorithm's source, an argument, a column or a level of at "
+    "least {minimum} records",
+    "label": "{path} has a numeric key that is the value of fewer than {minimum} records",
+    "length": "{path} is as long as a table that was read",
+    "numbers": "it has too many numbers for the cells that were read",
+    "echo": "{path} equals a value that fewer than {minimum} records have",
+    "extreme": "{path} equals the smallest or the largest value of a column",
+    "small": "{path} may represent fewer than {minimum} records",
+    "zeros": "{path} may represent a group without records",
+}
+"""Rule -> the reason in a message. It contains no value of the result."""
+
+_REQUEST = "_request"
+"""The argument with the totals of earlier rounds of a pooled function. The researcher does not choose it."""
+
+
+class Gate:
+    """Judges one run.
+
+    Args:
+        policy: the policy of the node's owner.
+        task: the task of the run.
+    """
+
+    def __init__(self, policy: Policy, task: Task) -> None:
+        self._policy = policy
+        self._task = task
+        self._intent: Intent | None = None
+        self._tables: tuple[TableFacts, ...] = ()
+        self._matches: Matches | None = None
+        self.details: list[str] = []
+        """Lines for the node's owner: rules, limits and measured numbers."""
+
+    def permit(self, intent: Intent) -> Permission:
+        """Decide whether a function may read its data.
+
+        Raises:
+            Withheld: the policy forbids the function, a database, a column or a query. No data was read.
+        """
+        self._intent = intent
+        policy = self._policy.select(self._task.method, intent.databases).tighten(intent.minimum_rows)
+        self._policy = policy
+        if policy.is_off:
+            return Permission()
+        if not policy.allows_function(self._task.method):
+            raise self._refuse("the function", "functions", "ask the node's owner to allow it")
+        for label in intent.databases:
+            if not policy.allows_database(label):
+                raise self._refuse(f"database {label!r}", "databases", "request another database")
+        self._check_columns(intent.columns)
+        if policy.queries == "forbid":
+            for database in self._task.databases:
+                if database.query and database.query.strip() != "None":
+                    raise self._refuse(
+                        f"a query for database {database.label!r}", "queries", "request the database without a query"
+                    )
+        return Permission(persons=dict(policy.persons), minimum_records=policy.minimum_cell, is_judged=True)
+
+    def add_tables(self, tables: tuple[TableFacts, ...]) -> None:
+        """Add the facts about the tables, which the worker reports before it calls the function.
+
+        Raises:
+            Withheld: the policy forbids a column of a table that the function reads as a whole.
+        """
+        self._tables = tables
+        if not self._policy.is_off:
+            for table in tables:
+                self._check_columns(table.columns)
+
+    def add_matches(self, matches: Matches) -> None:
+        """Add the facts about the result."""
+        self._matches = matches
+
+    def review(self, data: bytes) -> bytes:
+        """Judge an encoded result, and return the bytes that leave.
+
+        Raises:
+            Withheld: the result may not leave. The message names the rule and the way out, and no value.
+        """
+        if self._policy.is_off or self._task.step != "compute":
+            return data
+        intent = self._intent
+        if intent is not None and (intent.step != "compute" or (intent.role == "master" and not intent.databases)):
+            return data
+        from algotools.disclosure import _content, rules
+
+        if intent is None or self._matches is None:
+            raise self._withhold("rows", "the worker has not reported the tables that it read", "report this as a bug")
+        content = _content.read_content(data)
+        known = self._collect_known(_content.list_numbers(content))
+        refusals = rules.judge(content, known, self._matches, self._policy, is_pooled=intent.is_pooled)
+        self.details += [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
+        if refusals:
+            first = refusals[0]
+            reason = REASONS[first.rule].format(
+                path=first.path, minimum=self._policy.minimum_cell, minimum_rows=self._policy.minimum_rows
+            )
+            raise self._withhold(first.rule, reason, first.way_out)
+        if self._policy.digits:
+            from algotools.disclosure import _rounding
+
+            return _rounding.round_result(data, self._policy.digits)
+        return data
+
+    def check_line(self, text: str, matches: Matches) -> bool:
+        """Return whether a text of the author's code may appear in the run's log."""
+        if not self._judges_messages():
+            return True
+        from algotools.disclosure import messages
+
+        return messages.is_public_line(text, self._collect_known(matches.numbers), matches, self._policy)
+
+    def _judges_messages(self) -> bool:
+        return not self._policy.is_off and self._policy.messages == "constant"
+
+    def _check_columns(self, columns: Iterable[str]) -> None:
+        for column in columns:
+            if not self._policy.allows_column(column):
+                raise self._refuse(f"column {column!r}", "columns", "name the columns that the function needs")
+
+    def _refuse(self, part: str, setting: str, way_out: str) -> Withheld:
+        return Withheld(f"{self._task.method}: the node's policy does not allow {part} (setting {setting}); {way_out}")
+
+    def _withhold(self, rule: str, reason: str, way_out: str) -> Withheld:
+        return Withheld(
+            f"{self._task.method}: result withheld: {reason} (rule {rule}); {way_out}", detail="\n".join(self.details)
+        )
+
+    def _collect_known(self, numbers: Iterable[float]) -> Known:
+        """Return what the researcher knows already. Of the numbers, only those in *numbers* are needed."""
+        wanted = frozenset(numbers)
+        texts: set[str] = set()
+        found_numbers: set[float] = set()
+        lengths: set[int] = set()
+        is_pooled = self._intent is not None and self._intent.is_pooled
+        keywords = {name: value for name, value in self._task.kwargs.items() if not is_pooled or name != _REQUEST}
+        for value in _walk([list(self._task.args), keywords]):
+            if isinstance(value, str):
+                texts.add(value)
+            elif isinstance(value, (int, float)) and not isinstance(value, bool):
+                if value in wanted:
+                    found_numbers.add(value)
+            elif isinstance(value, (list, tuple)):
+                lengths.add(len(value))
+        tables = self._matches.tables if self._matches is not None else self._tables
+        for table in (*tables, *self._tables):
+            texts.update(table.columns, table.dtypes)
+        texts.update(self._intent.texts if self._intent is not None else ())
+        texts.update(self._matches.texts if self._matches is not None else ())
+        return Known(texts=frozenset(texts), numbers=frozenset(found_numbers), lengths=frozenset(lengths))
+
+
+def _walk(value: Any) -> Iterator[Any]:
+    """Yield a value of the task's arguments and everything in it, the keys of mappings included."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        yield item
+        if isinstance(item, Mapping):
+            pending += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            pending += item

@@ -1,0 +1,53 @@
+"""The facts that the worker reports for the gate: the function, its tables, and matches of its lines and its result."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+
+from algotools.data.reading import is_memory_error
+from algotools.declare.federated import PooledFunction
+from algotools.declare.functions import RegisteredFunction
+from algotools.disclosure.facts import Intent, Matches, is_valid
+from algotools.disclosure.tables import ReadTables
+from algotools.errors import DatabaseUnreadable
+from algotools.task import Database
+
+
+def make_intent(function: RegisteredFunction, databases: Mapping[str, Database], columns: list[str]) -> Intent:
+    """Return the description of a function that the policy of the node's owner judges before any data is read."""
+    named_columns = [*columns, *(name for p in function.specification.data for name in p.columns.names or ())]
+    return Intent(
+        role=function.role,
+        step=function.step,
+        is_pooled=isinstance(function, PooledFunction) and function.role == "rpc",
+        minimum_rows=function.minimum_rows,
+        databases=tuple(dict.fromkeys(database.label for database in databases.values())),
+        columns=tuple(dict.fromkeys(named_columns)),
+        texts=tuple(filter(is_valid, function.collect_literals())),
+    )
+
+
+def match_result(data: bytes, tables: ReadTables, intent: Intent, list_texts: Callable[[], frozenset[str]]) -> Matches:
+    """Return the values of an encoded result that are cells.
+
+    Args:
+        data: the encoded result.
+        tables: the tables that the function has read.
+        intent: the function.
+        list_texts: returns the texts in the source of the algorithm.
+
+    Raises:
+        DatabaseUnreadable: the engine of a lazy table fails to count its rows.
+    """
+    try:
+        return tables.match_result(data, intent.texts, list_texts)
+    except Exception as error:  # engines raise any class of error
+        if is_memory_error(error):
+            raise
+        labels = ", ".join(map(repr, intent.databases))
+        raise DatabaseUnreadable(
+            f"database {labels}: its rows cannot be counted for the policy of the node's owner "
+            f"({type(error).__name__})",
+            detail=traceback.format_exc(),
+        ) from None
