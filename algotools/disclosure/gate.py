@@ -111,7 +111,13 @@ class Gate:
             raise self._withhold("rows", "the worker has not reported the tables that it read", "report this as a bug")
         content = _content.read_content(data)
         known = self._collect_known(_content.list_numbers(content))
-        refusals = rules.judge(content, known, self._matches, self._policy, is_pooled=intent.is_pooled)
+        if intent.is_pooled:
+            from algotools.disclosure.replies import judge_reply
+
+            request = self._task.kwargs.get(_REQUEST)
+            refusals = judge_reply(content, known, self._matches, self._policy, str(request or ""))
+        else:
+            refusals = rules.judge(content, known, self._matches, self._policy)
         self.details += [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
         if refusals:
             first = refusals[0]
