@@ -294,7 +294,7 @@ class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
     """The function returned more bytes than a single result may contain, or sent more as arguments."""
 
 
-class Withheld(AlgotoolsError, PermissionError, exit_code=54):
+class Withheld(AlgotoolsError, RuntimeError, exit_code=54):
     """The node's policy withholds the result, or refuses the function, a database, a column or a query."""
 
 

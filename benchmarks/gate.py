@@ -45,9 +45,7 @@ def measure(node: ManualNode, policy: str) -> float:
     content = json.dumps({"method": "average_partial", "master": False, "kwargs": {"column_name": "age"}}).encode()
     variables = node.environment(ALGORITHM, content, variables={"ALGOTOOLS_POLICY": policy})
     start = time.perf_counter()
-    subprocess.run(
-        [sys.executable, "-m", "algotools"], env={**os.environ, **variables}, check=True, stderr=subprocess.DEVNULL
-    )
+    subprocess.run([sys.executable, "-m", "algotools"], env={**os.environ, **variables}, check=True)
     return time.perf_counter() - start
 
 

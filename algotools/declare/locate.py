@@ -8,7 +8,9 @@ import contextlib
 import importlib
 import inspect
 import linecache
+import re
 import signal
+import string
 import sys
 import threading
 import traceback
@@ -298,7 +300,19 @@ def list_source_texts(folder: str | None, functions: Iterable[RegisteredFunction
     files = {Path(inspect.unwrap(function.__wrapped__).__code__.co_filename) for function in functions}
     if folder is not None:
         files |= _list_source_files(folder)
-    return frozenset().union(*(_read_texts(str(file)) | _read_names(str(file)) for file in files))
+    texts = frozenset().union(*(_read_texts(str(file)) for file in files))
+    names = frozenset().union(*(_read_names(str(file)) for file in files))
+    return texts | names | frozenset(part for text in texts if "{" in text or "%" in text for part in _divide(text))
+
+
+def _divide(template: str) -> Iterator[str]:
+    """Return the constant parts of a text with fields: ``{name}``, as in the text of a ``UserError``, or ``%s``."""
+    with contextlib.suppress(ValueError):  # it is not a template
+        yield from (part for part, *_ in string.Formatter().parse(template) if part)
+    yield from filter(None, _PERCENT_FIELD.split(template))
+
+
+_PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*[0-9]*(?:\.[0-9]+)?[a-zA-Z]")
 
 
 def _list_source_files(folder: str | Path) -> set[Path]:

@@ -105,17 +105,15 @@ class Gate:
         intent = self._intent
         if intent is not None and (intent.step != "compute" or (intent.role == "master" and not intent.databases)):
             return data
-        from algotools.disclosure import _content, rules
+        from algotools.disclosure import _content, replies, rules
 
         if intent is None or self._matches is None:
             raise self._withhold("rows", "the worker has not reported the tables that it read", "report this as a bug")
         content = _content.read_content(data)
         known = self._collect_known(_content.list_numbers(content))
         if intent.is_pooled:
-            from algotools.disclosure.replies import judge_reply
-
-            request = self._task.kwargs.get(_REQUEST)
-            refusals = judge_reply(content, known, self._matches, self._policy, str(request or ""))
+            request = str(self._task.kwargs.get(_REQUEST, ""))
+            refusals = replies.judge_reply(content, known, self._matches, self._policy, request)
         else:
             refusals = rules.judge(content, known, self._matches, self._policy)
         self.details += [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
