@@ -13,6 +13,8 @@ from algotools import __version__
 from algotools.cli._decode import DECODE_EXAMPLES, decode
 from algotools.cli._describe import describe
 from algotools.cli._images import BUILD_EXAMPLES, INSPECT_KEYS, build, inspect, push
+from algotools.cli._policy_check import POLICY_CHECK_EXAMPLES
+from algotools.cli._policy_check import check as check_policy
 from algotools.cli._policy_show import POLICY_SHOW_EXAMPLES
 from algotools.cli._policy_show import show as show_policy
 from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
@@ -58,6 +60,7 @@ _add(build, BUILD_EXAMPLES)
 _add(push)
 _add(inspect, INSPECT_KEYS)
 _add(show_policy, POLICY_SHOW_EXAMPLES, policy_app)
+_add(check_policy, POLICY_CHECK_EXAMPLES, policy_app)
 app.add_typer(policy_app, name="policy", help="Show the policy of a node's owner, and its effect on an algorithm.")
 
 

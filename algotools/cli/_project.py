@@ -168,7 +168,7 @@ def check(
     from algotools.project.check import check as check_algorithm
 
     limit = LIMIT if timeout is None else timeout
-    with contextlib.closing(_WaitView(limit)) as view:
+    with contextlib.closing(WaitView(limit)) as view:
         report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
     if no_trial:
         _note(f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}")
@@ -185,7 +185,7 @@ def _note(text: str) -> None:
     Console(stderr=True, highlight=False).print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
 
 
-class _WaitView:
+class WaitView:
     """Shows on standard error what a check waits for: on a terminal on one line, otherwise in a line now and then."""
 
     def __init__(self, limit: float) -> None:

@@ -16,7 +16,6 @@ from algotools.errors import (
     DatabaseUnreadable,
     EngineError,
     Failure,
-    PolicyError,
     TimedOut,
     UnknownLabel,
     UnsupportedDatabase,
@@ -29,13 +28,18 @@ from algotools.federation.contract import NodeContract, PreparedRun
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Faults, Rounds
 from algotools.federation.folders import Folders
-from algotools.federation.policy import RULES, NodePolicy, check_generation, get_own_policy
+from algotools.federation.policy import NodePolicy, check_generation
 from algotools.federation.runners import Cancellation, Job, Runner
 from algotools.payload import check_size
 from algotools.runtime import logs
 from algotools.runtime.contract import v5
 from algotools.runtime.run import TIMEOUT
 from algotools.task import Database, Identity, Task
+
+_NO_GATE = (
+    "the node's policy has no effect: this algorithm is made with other tools, or with an earlier version of "
+    "algotools, so it has no disclosure gate"
+)
 
 
 class NodeContext(NamedTuple):
@@ -51,8 +55,8 @@ class NodeContext(NamedTuple):
     """Delays a run; raises ``CancelledError`` when the platform is closed meanwhile."""
     policy: NodePolicy
     """The policy of each node whose owner has no other."""
-    rules: Database | None
-    """The database with the file of ``policy``; None if the policy has no file."""
+    policy_file: Path | None
+    """The file of ``policy``; None if the policy has no file."""
 
 
 class Node:
@@ -71,9 +75,10 @@ class Node:
         self._context = context
         self._contract = context.contract
         self._store = context.store
-        self._policy = find_policy(context.policy, member, context.contract)
-        rules = context.rules if self._policy is context.policy else member.databases.get(RULES)
-        self._policy_file = None if rules is None else Path(rules.uri.removeprefix("file://"))
+        self._policy = _find_policy(context, member)
+        rules = member.find_rules()
+        own_file = None if rules is None else Path(rules.uri.removeprefix("file://"))
+        self._policy_file = context.policy_file if self._policy is context.policy else own_file
         self._member = member = member.remove_policy()
         self._folder = context.folders.base / f"node-{organization_id}"
         self._runs_folder = context.folders.runs / f"node-{organization_id}"
@@ -142,6 +147,8 @@ class Node:
                 for database in (*node_task.databases, *node_task.configured):
                     ensure_file(Path(database.uri))
             self._store.mark_started(run)
+            if not runner.has_gate and not self._policy.parse().is_off:
+                self._store.log(run, logs.format_line("info", _NO_GATE))
             started = time.monotonic()
             job = Job(job_task, prepared.environment, prepare, self._contract, cancellation)
             code = runner.run(job, lambda line: self._store.log(run, line), timeout)
@@ -226,20 +233,16 @@ class Node:
         return databases
 
 
-def find_policy(policy: NodePolicy, member: Member, contract: NodeContract) -> NodePolicy:
+def _find_policy(context: NodeContext, member: Member) -> NodePolicy:
     """Return the policy of a node: its owner's own policy if there is one, otherwise that of the federation.
 
     Raises:
         PolicyError: the owner's own policy is malformed, or the generation cannot express it.
     """
-    rules = member.databases.get(RULES)
-    try:
-        own = get_own_policy(member.variables, rules.uri if rules else None)
-        if own is not None:
-            check_generation(own, contract.name, has_files=not contract.has_sessions)
-    except PolicyError as error:
-        raise PolicyError(f"{member.name}: {error.message}", detail=error.detail) from None
-    return own or policy
+    own = member.read_policy()
+    if own is not None:
+        check_generation(own, context.contract.name, has_files=not context.contract.has_sessions)
+    return own or context.policy
 
 
 def _start_failure_status(error: AlgotoolsError, task: TaskRecord) -> str:

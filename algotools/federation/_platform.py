@@ -31,7 +31,7 @@ from algotools.federation.contract import Request, rest
 from algotools.federation.contract.rest import DataframeRecord, RunRecord, TaskRecord
 from algotools.federation.faults import SOUND, Faults
 from algotools.federation.folders import Folders
-from algotools.federation.policy import RULES, NodePolicy, check_generation
+from algotools.federation.policy import NodePolicy, check_generation
 from algotools.federation.runners import Runner
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Database, Identity, Role
@@ -74,8 +74,13 @@ class LocalPlatform:
         dead_members = [id_ for id_, node_faults in faults.items() if node_faults.dead]
         self.store.offline_node_ids = set(map(self.store.node_id, dead_members))
         self.sessions = Sessions(self.store)
-        rules = None if policy.file is None else _write_rules(policy.file, folders.base)
-        context = NodeContext(self.contract, self.store, self.sessions, folders, timeout, self._pause, policy, rules)
+        policy_file = None
+        if policy.file is not None:
+            policy_file = folders.base / "policy.toml"
+            policy_file.write_text(policy.file, encoding="utf-8")
+        context = NodeContext(
+            self.contract, self.store, self.sessions, folders, timeout, self._pause, policy, policy_file
+        )
         self.nodes = {
             id_: Node(context, member, id_, faults.get(id_, SOUND))
             for id_, member in zip(self.organizations(), configuration.members, strict=True)
@@ -335,10 +340,3 @@ class LocalPlatform:
         """Return the runs of the subtasks that a master's run created."""
         subtasks = self.store.children(run.task_id)
         return [r for task in subtasks if task.init_organization_id == run.organization_id for r in task.runs]
-
-
-def _write_rules(text: str, folder: Path) -> Database:
-    """Write a policy file, and return it as the database with which v3 and v4 pass it."""
-    path = folder / f"{RULES}.toml"
-    path.write_text(text, encoding="utf-8")
-    return Database(RULES, str(path), "toml")

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Union
 import msgspec
 
 from algotools.data import detect_type, find_form
-from algotools.errors import FederationError
+from algotools.errors import FederationError, PolicyError
 from algotools.federation._frames import add_frame
 from algotools.federation.contract.prepare import split_variables
-from algotools.federation.policy import NodePolicy
+from algotools.federation.policy import NodePolicy, get_own_policy
 from algotools.runtime.contract.environment import is_rules_label
 from algotools.task import Database
 
@@ -30,6 +30,22 @@ class Member(msgspec.Struct, frozen=True):
     databases: Mapping[str, Database] = {}
     variables: Mapping[str, str] = {}
     """The environment variables that the node sets for algorithms."""
+
+    def read_policy(self) -> NodePolicy | None:
+        """Return the policy that the owner of this node has set; None if it has none of its own.
+
+        Raises:
+            PolicyError: the policy is malformed, or its file cannot be read.
+        """
+        rules = self.find_rules()
+        try:
+            return get_own_policy(self.variables, rules.uri if rules else None)
+        except PolicyError as error:
+            raise PolicyError(f"{self.name}: {error.message}", detail=error.detail) from None
+
+    def find_rules(self) -> Database | None:
+        """Return the database with the policy file of this node's owner; None if it has none of its own."""
+        return next((item for label, item in self.databases.items() if is_rules_label(label)), None)
 
     def remove_policy(self) -> Member:
         """Return the member without the policy of its owner, which no algorithm may see."""

@@ -14,9 +14,6 @@ from typing import NamedTuple, Union
 from algotools.disclosure.policy import PREFIX, Policy, is_policy_variable, parse_policy, read_file, read_policy
 from algotools.errors import PolicyError
 
-RULES = "algotools_rules"
-"""The label of the database that is the policy file."""
-
 PolicySource = Union[str, Path, Mapping[str, object]]
 """A preset, the path of a policy file, or a mapping of settings such as ``{"minimum_cell": 10}``."""
 
@@ -25,7 +22,7 @@ class NodePolicy(NamedTuple):
     """The settings of a node's owner in the forms in which a node passes them to a container."""
 
     variables: Mapping[str, str] = {}
-    file: str | None = None
+    file: Union[str, None] = None
     """The content of the policy file; None if variables can express all settings."""
 
     def parse(self) -> Policy:

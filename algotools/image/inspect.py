@@ -136,6 +136,8 @@ class RunnableImage(NamedTuple):
     roles: Mapping[str, str]
     """Method -> ``master`` or ``rpc``. Empty if the image has no description."""
     has_algotools_labels: bool = True
+    has_gate: bool = True
+    """Whether the algotools in the image has a disclosure gate."""
     command: tuple[str, ...] = ()
     """The entry point and command that a node starts."""
     variables: Mapping[str, str] = {}
@@ -215,6 +217,7 @@ def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> Run
         str(image.id),
         roles,
         has_algotools_labels=bool({Label.VERSION, Label.DESCRIPTION} & image.labels.keys()),
+        has_gate=Label.GATE in image.labels,
         command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),
         variables=dict(pair.split("=", 1) for pair in configuration.get("Env") or () if "=" in pair),
     )

@@ -118,7 +118,7 @@ def test_a_member_with_a_malformed_policy_of_its_own_is_named(tmp_path: Path) ->
         Federation.from_file(file, algorithm=DISCLOSES)
     (tmp_path / "rules.toml").write_text("[functions.total]\nminimum_rows = 3\n", encoding="utf-8")
     Federation.from_file(file, algorithm=DISCLOSES, contract="v3").close()
-    with pytest.raises(PolicyError, match="west: v5 cannot express"):
+    with pytest.raises(PolicyError, match="v5 cannot express"):
         Federation.from_file(file, algorithm=DISCLOSES, contract="v5")
 
 

@@ -76,6 +76,10 @@ class Runner(Protocol):
     """The number of runs that can be active at the same time."""
 
     @property
+    def has_gate(self) -> bool:
+        """Whether the node's policy applies to runs: vantage6's own tools have no disclosure gate."""
+
+    @property
     def sees_frames(self) -> bool:
         """Whether runs can read the frames in this process's memory; otherwise the frames must be in files."""
 

@@ -62,6 +62,7 @@ class _ContainerRunner:
         self._image = image
         self._api = api
         self.slots = max(2, os.cpu_count() or 1)
+        self.has_gate = image.has_gate
         information = client.info()
         self._memory = memory or int(information["MemTotal"] * 0.8) // self.slots
         # A run must write its output file, which belongs to this user. A rootless engine maps root in a container to
@@ -178,6 +179,7 @@ class _AsNodeRunner:
         self._lock = threading.Lock()
         self._copied: set[tuple[Path, PurePosixPath]] = set()
         """The databases in the nodes' volumes: the node's folder here, and the database's path in the container."""
+        self.has_gate = image.has_gate
         self.slots = max(2, os.cpu_count() or 1)
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:

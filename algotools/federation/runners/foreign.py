@@ -72,6 +72,7 @@ class ForeignRunner:
         if not hasattr(os, "killpg"):
             raise FederationError("python= needs an operating system with process groups, such as Linux")
         self.slots = max(2, os.cpu_count() or 1)
+        self.has_gate = generation.uses_algotools
         self._variables = make_image_variables(python, package)
         if generation.uses_algotools:
             self._variables["ALGOTOOLS_ALGORITHM"] = package.module

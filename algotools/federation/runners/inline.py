@@ -22,6 +22,7 @@ class InlineRunner:
     """Calls functions in threads of this process."""
 
     sees_frames = True
+    has_gate = True
 
     def __init__(self, load: Load) -> None:
         self._load = load

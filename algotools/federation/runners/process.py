@@ -83,7 +83,7 @@ class ProcessRunner:
         if confined and sys.platform != "linux":
             raise FederationError("a sandbox for runner process (--confined) needs Linux; use runner container here")
         self._confined = confined
-        self.slots = (os.cpu_count() or 1) + 1  # one more than processors, because each run waits for the template
+        self.has_gate, self.slots = True, (os.cpu_count() or 1) + 1  # one more, because each run waits for the template
         self._holds_frames = holds_frames
         self._algorithm = algorithm
         self._memory = memory

@@ -29,22 +29,27 @@ import msgspec
 
 from algotools.errors import AlgorithmNotFound, InternalError
 from algotools.federation.folders import make_folder
+from algotools.federation.policy import NodePolicy, get_default_policy
 from algotools.project.check._catalogue import RULES, TRIAL_RULES
 from algotools.project.check._confinement import list_variables
 from algotools.project.check._messages import GRACE, CheckMessage, TrialCall
 from algotools.project.check._rules import (
+    NO_TRIAL_HINT,
     ChosenArguments,
     Finding,
     NotTried,
     Report,
+    Verdict,
     format_arguments,
     relative_path,
     sort_findings,
 )
+from algotools.project.check._setup import TrialSetup
 from algotools.runtime import lifetime
 
 __all__ = [
     "LIMIT",
+    "NO_TRIAL_HINT",
     "RULES",
     "TRIAL_RULES",
     "ChosenArguments",
@@ -53,7 +58,9 @@ __all__ = [
     "OnStart",
     "OnWait",
     "Report",
+    "Verdict",
     "check",
+    "check_policy",
     "format_arguments",
 ]
 
@@ -72,7 +79,8 @@ _POLLING_INTERVAL = 0.25
 
 class _CheckOptions(NamedTuple):
     limit: float
-    has_trial: bool
+    setup: TrialSetup | None
+    """None: no function is called."""
     on_wait: OnWait
     on_start: OnStart
 
@@ -99,12 +107,46 @@ def check(
 
     Raises:
         AlgorithmNotFound: *target* is neither a folder nor the name of an algorithm.
+        PolicyError: the variable ``ALGOTOOLS_POLICY`` of this process is not a preset.
     """
-    options = _CheckOptions(limit, trial, on_wait or (lambda _step, _seconds: None), on_start or (lambda _text: None))
+    setup = TrialSetup(default=get_default_policy()) if trial else None
+    options = _CheckOptions(limit, setup, on_wait or _ignore, on_start or _ignore)
     if Path(target).is_dir():
         return _check_project(Path(target), options)
     with contextlib.closing(_CheckProcess(str(target), options)) as process:
         return process.report(str(target))
+
+
+def check_policy(
+    target: str | Path = ".",
+    *,
+    policy: NodePolicy | None = None,
+    data: str = "",
+    limit: float = LIMIT,
+    on_wait: OnWait | None = None,
+    on_start: OnStart | None = None,
+) -> Report:
+    """Call the functions of an algorithm like ``check``, and return the decisions of the disclosure gate.
+
+    Args:
+        target: a project's folder, or the name of an installed algorithm or module.
+        policy: replaces the policy of the project's ``federation.yaml``.
+        data: a file that replaces the databases of the project's ``federation.yaml``.
+        limit: see ``check``.
+        on_wait: see ``check``.
+        on_start: see ``check``.
+
+    Raises:
+        AlgorithmNotFound, PolicyError: see ``check``.
+    """
+    setup = TrialSetup(default=get_default_policy(), policy=policy, data=data)
+    options = _CheckOptions(limit, setup, on_wait or _ignore, on_start or _ignore)
+    with contextlib.closing(_CheckProcess(str(target), options)) as process:
+        return process.report("pyproject.toml" if Path(target).is_dir() else str(target))
+
+
+def _ignore(*_arguments: object) -> None:
+    """Show nothing."""
 
 
 def _check_project(root: Path, options: _CheckOptions) -> Report:
@@ -189,7 +231,7 @@ class _CheckProcess:
         self._guard, guarded_end = socket.socketpair()
         gate, self._gate = os.pipe()
         os.set_blocking(self._gate, False)  # the author's code could announce more than the pipe takes
-        trial = "trial" if options.has_trial else "no-trial"
+        trial = "no-trial" if options.setup is None else msgspec.json.encode(options.setup).decode()
         module = "algotools.project.check._functions"
         command = [sys.executable, "-m", module, target, str(self._seconds), trial, str(self._folder), str(gate)]
         with guarded_end:
@@ -274,6 +316,7 @@ class _CheckProcess:
             files=files,
             not_tried=tuple(dict.fromkeys(not_tried)),
             chosen_arguments=tuple(message.chosen for message in messages if message.chosen),
+            verdicts=tuple(message.verdict for message in messages if message.verdict),
         )
 
     def _wait(self) -> bool:

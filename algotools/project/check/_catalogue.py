@@ -172,6 +172,11 @@ RULES: dict[str, CheckRule] = {
         "The run fails with FunctionExited or WorkerKilled.",
         "Return a result; raise a `UserError` to explain why there is no result.",
     ),
+    "withheld": CheckRule(
+        "The policy of the node's owner withholds the result of a function on the first organization's data.",
+        "The run fails with Withheld, after its computation.",
+        "Return numbers that represent many records, such as sums and counts.",
+    ),
     # Masters.
     "unknown-function": CheckRule(
         "A master calls something that is not an rpc of this algorithm.",
@@ -316,5 +321,7 @@ RULES: dict[str, CheckRule] = {
 """The rules by name."""
 
 
-TRIAL_RULES = ("result-not-serializable", "function-fails", "never-finishes", "ends-process", "depends-on-split")
+TRIAL_RULES = (
+    "result-not-serializable", "function-fails", "never-finishes", "ends-process", "withheld", "depends-on-split"
+)  # fmt: skip
 """The rules that a trial call checks. The source alone shows only some faults of the first."""

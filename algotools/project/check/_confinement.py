@@ -7,9 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from algotools.declare.locate import Location
-from algotools.errors import AlgotoolsError
 from algotools.federation.configuration import Member
-from algotools.federation.yaml_file import read_file
 from algotools.runtime.contract.environment import is_image_variable
 from algotools.runtime.dispatch.limits import can_limit_memory, limit_memory
 from algotools.runtime.sandbox.local import LocalSandbox
@@ -19,17 +17,6 @@ LARGEST_MEMORY = 4 << 30
 
 _LONGEST_COMPUTATION = 3600.0
 """Seconds of computing time per processor. This limit holds if the author's code stops the timers of the check."""
-
-
-def read_members(project: Path | None) -> tuple[Member, ...]:
-    """Return the organizations in a project's ``federation.yaml``; empty if the check uses no data."""
-    description = project / "federation.yaml" if project else None
-    if description is None or not description.is_file():
-        return ()
-    try:
-        return tuple(member.remove_policy() for member in read_file(description).members)
-    except AlgotoolsError:  # `check_federation` reports it
-        return ()
 
 
 def list_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -3,8 +3,8 @@
 ``python -m algotools.project.check._functions TARGET SECONDS TRIAL FOLDER GATE`` imports the algorithm in a sandbox
 (``_confinement``), in which only FOLDER is writable. It writes one line of JSON (``CheckMessage``) to standard output
 after each step, so findings are not lost if the author's code ends the process. The import and each trial call may take
-SECONDS; TRIAL is ``trial`` or ``no-trial``. Before the author's code runs, the parent shows what will run, and then
-writes a byte to the pipe GATE.
+SECONDS; TRIAL is the JSON of a ``TrialSetup``, or ``no-trial``. Before the author's code runs, the parent shows what
+will run, and then writes a byte to the pipe GATE.
 
 Errors of the author's code become findings in the functions that call it (``_import``, ``try_function``). An
 exception that escapes from ``_Examination.run`` is therefore an error of the check, and is sent as ``fault``.
@@ -27,7 +27,6 @@ from algotools.declare import federated, functions, locate
 from algotools.declare.federated import PooledFunction, Pooling
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
 from algotools.errors import PACKAGE, AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, DeclarationError
-from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile, list_files
 from algotools.project.check import _confinement
 from algotools.project.check._calls import CallChecker
@@ -35,8 +34,9 @@ from algotools.project.check._disclosure import check_disclosure
 from algotools.project.check._messages import CheckMessage, StepTimer, TrialCall
 from algotools.project.check._pooled import check_source
 from algotools.project.check._results import check_result
-from algotools.project.check._rules import ChosenArguments, Finding, NotTried, relative_path
+from algotools.project.check._rules import ChosenArguments, Finding, NotTried, Verdict, relative_path
 from algotools.project.check._runner import TrialRunner
+from algotools.project.check._setup import TrialNodes, TrialSetup, read_nodes
 from algotools.project.check._source import find_decorated, locate_definition
 from algotools.project.check._trial import Outcome, check_trial_table
 from algotools.project.trial import TrialTable
@@ -50,7 +50,7 @@ class _Examination:
     Args:
         location: the algorithm.
         project: the project's folder; None for an installed algorithm or module.
-        members: the organizations of the project's ``federation.yaml``.
+        nodes: the organizations whose data the trial calls use, and their policy.
         has_trial: whether functions are called.
         send: sends a message to the parent.
         announce: shows the user what runs next.
@@ -60,13 +60,13 @@ class _Examination:
         self,
         location: locate.Location,
         project: Path | None,
-        members: Sequence[Member],
+        nodes: TrialNodes,
         has_trial: bool,
         send: Callable[[CheckMessage], object],
         announce: Callable[[str], object],
     ) -> None:
         self._location = location
-        self._members = members
+        self._nodes = nodes
         self._has_trial = has_trial
         self._table = TrialTable.read(project)
         self._send = send
@@ -280,7 +280,7 @@ class _Examination:
         package_file = sys.modules[self._location.module].__file__
         folder = str(Path(package_file).parent) if package_file else None
         algorithm = Algorithm(self._location.module, specified, folder)
-        TrialRunner(algorithm, self._members, self._table, self).run()
+        TrialRunner(algorithm, self._nodes, self._table, self).run()
         self._trial = None
 
     def announce(self, text: str) -> None:
@@ -299,6 +299,10 @@ class _Examination:
             self._report(outcome)
         elif isinstance(outcome, NotTried):
             self._send(CheckMessage(not_tried=outcome))
+
+    def judge(self, verdict: Verdict) -> None:
+        """See ``TrialObserver``."""
+        self._send(CheckMessage(verdict=verdict))
 
     def note_arguments(self, chosen: ChosenArguments) -> None:
         """See ``TrialObserver``."""
@@ -366,11 +370,11 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
         finish()
     try:
         project = Path(target).resolve() if Path(target).is_dir() else None
-        has_trial = trial == "trial"
-        members = _confinement.read_members(project) if has_trial else ()
-        examination = _Examination(location, project, members, has_trial, send, announce)
+        has_trial = trial != "no-trial"
+        nodes = read_nodes(project, msgspec.json.decode(trial, type=TrialSetup)) if has_trial else TrialNodes()
+        examination = _Examination(location, project, nodes, has_trial, send, announce)
         # The sandbox comes before the first thread, because some parts of it hold only for the calling thread.
-        missing = _confinement.confine(location, project, members, folder, seconds)
+        missing = _confinement.confine(location, project, nodes.members, folder, seconds)
         announce(_describe_import(location.module, missing))
         send(CheckMessage(algorithm=location.module))
         examination.run()

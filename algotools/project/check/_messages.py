@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from algotools.project.check._rules import ChosenArguments, Finding, NotTried
+from algotools.project.check._rules import ChosenArguments, Finding, NotTried, Verdict
 from algotools.runtime import lifetime
 
 GRACE = 5.0
@@ -70,6 +70,8 @@ class CheckMessage(msgspec.Struct, omit_defaults=True):
     """A function that is not called, or not completely."""
     chosen: ChosenArguments | None = None
     """The arguments that the check has chosen for a function."""
+    verdict: Verdict | None = None
+    """The decision of the disclosure gate about a call."""
     announcement: str | None = None
     """The part of the author's code that runs next. The child process waits until its parent has shown it."""
     fault: str | None = None

@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from algotools import __version__
 from algotools.declare.locate import GROUP, get_table, read_toml
-from algotools.errors import PACKAGE, AlgorithmNotFound, FederationError, ImageNotFound, PackagingError
+from algotools.errors import PACKAGE, AlgorithmNotFound, FederationError, ImageNotFound, PackagingError, PolicyError
 from algotools.federation.imports import SourceFile, list_files, read_imports
 from algotools.federation.yaml_file import read_file
 from algotools.image.base import PYTHON_IMAGE
@@ -369,7 +369,7 @@ def check_federation(project: ProjectFiles) -> Iterator[Finding]:
         return
     try:
         configuration = read_file(path)
-    except FederationError as error:
+    except (FederationError, PolicyError) as error:
         text = error.message.removeprefix(str(path))
         number = re.search(r"line (\d+)", text)
         reason = re.sub(r"^, line \d+: ", "", text) if text.startswith(",") else f"the file{text}"

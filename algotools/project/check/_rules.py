@@ -14,6 +14,9 @@ import msgspec
 
 from algotools.project.check._catalogue import RULES
 
+NO_TRIAL_HINT = "; --no-trial leaves the calls out"
+"""The end of the line that announces trial calls."""
+
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """One fault: its rule, its file and line, the reason and the advice."""
@@ -56,6 +59,17 @@ class ChosenArguments(msgspec.Struct, frozen=True, kw_only=True):
     arguments: dict[str, Any]
 
 
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """The decision of the disclosure gate about the result of a trial call."""
+
+    method: str
+    rule: str = ""
+    """The rule that refuses the result; empty if the result passes."""
+    path: str = ""
+    reason: str = ""
+    way_out: str = ""
+
+
 def format_arguments(arguments: Mapping[str, object]) -> str:
     """Format arguments for a message: ``column='age', by='sex'``."""
     return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
@@ -78,6 +92,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The functions that could not be called, with the reason; empty without trial calls."""
     chosen_arguments: tuple[ChosenArguments, ...] = ()
     """The arguments of each function that was called without arguments of the author's own."""
+    verdicts: tuple[Verdict, ...] = ()
+    """The decisions of the disclosure gate about the functions that were called."""
 
 
 def sort_findings(findings: Iterable[Finding]) -> tuple[Finding, ...]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
-from algotools.federation.configuration import Member
 from algotools.project.check._pooled import call_on_one_table, split_rows
-from algotools.project.check._rules import ChosenArguments, NotTried
+from algotools.project.check._rules import NO_TRIAL_HINT, ChosenArguments, NotTried, Verdict
+from algotools.project.check._setup import TrialNodes
 from algotools.project.check._trial import Outcome, Trial, plan_trial, try_function
 from algotools.project.trial import TrialTable
 from algotools.runtime.logs import format_count
@@ -27,6 +27,9 @@ class TrialObserver(Protocol):
     def report(self, outcome: Outcome) -> None:
         """Report the outcome of a call."""
 
+    def judge(self, verdict: Verdict) -> None:
+        """Report the decision of the disclosure gate about a call."""
+
     def note_arguments(self, chosen: ChosenArguments) -> None:
         """Report the arguments that were chosen for the calls of a function."""
 
@@ -36,16 +39,15 @@ class TrialRunner:
 
     Args:
         algorithm: the functions without another finding.
-        members: the organizations of the project's ``federation.yaml``; the first one's data is used for most calls.
+        nodes: the organizations, of which the first one's data is used for most calls, and the first one's policy.
         table: the author's arguments.
         observer: follows the calls.
     """
 
-    def __init__(
-        self, algorithm: Algorithm, members: Sequence[Member], table: TrialTable, observer: TrialObserver
-    ) -> None:
+    def __init__(self, algorithm: Algorithm, nodes: TrialNodes, table: TrialTable, observer: TrialObserver) -> None:
         self._algorithm = algorithm
-        self._members = members
+        self._members = nodes.members
+        self._policy = nodes.policy
         self._table = table
         self._observer = observer
 
@@ -67,9 +69,7 @@ class TrialRunner:
                 self._observer.note_arguments(chosen)
         count = format_count(len(trials), "function")
         names = ", ".join(trial.name for trial in trials)
-        self._observer.announce(
-            f"calls {count} on {self._members[0].name}'s data: {names}; --no-trial leaves the calls out"
-        )
+        self._observer.announce(f"calls {count} on {self._members[0].name}'s data: {names}{NO_TRIAL_HINT}")
         pooled = [(trial, function) for trial in trials if (function := self._call(trial)) is not None]
         if not pooled:
             return
@@ -83,7 +83,11 @@ class TrialRunner:
         """Call a function; return it if it is a pooled function without a fault."""
         first, table, folder = self._members[0], self._table, self._algorithm.folder
         function = self._algorithm.functions[trial.name]
-        if not self._try(trial, first.name, lambda: try_function(self._algorithm, trial, first, table)):
+
+        def call() -> Outcome:
+            return try_function(self._algorithm, trial, first, table, self._policy, self._observer.judge)
+
+        if not self._try(trial, first.name, call):
             return None
         if not isinstance(function, PooledFunction):
             return None

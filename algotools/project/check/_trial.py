@@ -11,15 +11,16 @@ from __future__ import annotations
 import difflib
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Union
+from typing import Any, NamedTuple, Union
 
 from algotools import data
 from algotools.declare.annotations import Column
 from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
+from algotools.disclosure.gate import Gate
 from algotools.errors import (
     AlgotoolsError,
     ArgumentsError,
@@ -31,8 +32,10 @@ from algotools.errors import (
     RoundsDisagree,
     TotalRefused,
     UnknownColumn,
+    Withheld,
 )
 from algotools.federation.configuration import Member
+from algotools.federation.policy import NodePolicy
 from algotools.payload import decode_rich, encode_plain
 from algotools.project.check._exceptions import (
     find_author_line,
@@ -43,10 +46,12 @@ from algotools.project.check._exceptions import (
     split_message,
 )
 from algotools.project.check._messages import TrialCall
-from algotools.project.check._rules import ChosenArguments, Finding, NotTried, format_arguments
+from algotools.project.check._rules import ChosenArguments, Finding, NotTried, Verdict, format_arguments
 from algotools.project.check._source import locate_definition
 from algotools.project.trial import FILE, HEADER, TrialTable, validate_trial
-from algotools.runtime.dispatch.perform import NodeAccess, perform
+from algotools.runtime.contract import get_contract
+from algotools.runtime.dispatch.gated import GatedAccess
+from algotools.runtime.dispatch.supervisor import Run
 from algotools.task import Database, Identity, Task
 
 _LARGEST_TRIAL = 20_000_000
@@ -206,12 +211,21 @@ def plan_trial(function: RegisteredFunction, member: Member | None, table: Trial
 IDENTITY = Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="image")
 
 
-def _refuse_connection() -> NoReturn:
-    raise NotImplementedError  # an rpc has no client
+_REFUSAL = re.compile(
+    r"(?:result withheld: )?(?P<reason>.*) \((?:rule|setting) (?P<rule>\w+)\); (?P<way_out>.*)", re.DOTALL
+)
+"""The message of the gate, after the name of the method."""
 
 
-def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: TrialTable) -> Outcome:
-    """Call an rpc once on a node's data."""
+def try_function(
+    algorithm: Algorithm,
+    trial: Trial,
+    member: Member,
+    table: TrialTable,
+    policy: NodePolicy,
+    judge: Callable[[Verdict], object],
+) -> Outcome:
+    """Call an rpc once on a node's data, with the policy of the node; *judge* is called with the gate's decision."""
     function = trial.function
     with tempfile.TemporaryDirectory(prefix="algotools-") as folder:
         task = Task(
@@ -229,8 +243,10 @@ def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: Tria
         )
         path, line = locate_definition(function) or ("", None)
         prefix = TrialCall(trial.name, member.name, path, line).prefix
+        run = Run(task, get_contract("v4"), _ignore, _ignore, None, Gate(policy.parse(), task))  # an rpc has no client
         try:
-            result = perform(task, lambda: algorithm, NodeAccess(_refuse_connection))
+            result = run.gate.review(GatedAccess(run).perform(lambda: algorithm))
+            judge(Verdict(method=trial.name))
             # A researcher gets the plain encoding of an rpc without a master. The contributions of a pooled function
             # can be read without its master, too.
             has_master = any(candidate.role == "master" for candidate in algorithm.functions.values())
@@ -238,6 +254,10 @@ def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: Tria
                 encode_plain(decode_rich(result), function.collect_literals())
         except NotSerializable as error:
             return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
+        except Withheld as error:
+            verdict = _describe_refusal(trial.name, error, run.gate.details)
+            judge(verdict)
+            return Finding.of("withheld", path, line, f"{prefix}{verdict.reason}", verdict.way_out)
         except FunctionRaised as error:
             return trial.explain_exception(error.__cause__, algorithm.folder, prefix)
         except FunctionExited as error:
@@ -245,6 +265,23 @@ def try_function(algorithm: Algorithm, trial: Trial, member: Member, table: Tria
         except AlgotoolsError as error:
             return trial.explain_error(error, table, algorithm.folder)
     return None
+
+
+def _describe_refusal(method: str, error: Withheld, details: Sequence[str]) -> Verdict:
+    """Return the decision in the message of the gate; *details* are its lines for the owner."""
+    text = error.message.removeprefix(f"{method}: ")
+    match = _REFUSAL.fullmatch(text)
+    path = re.match(r"rule \w+ at (.*?): ", details[0]) if details else None
+    if match is None:
+        return Verdict(method=method, rule="policy", reason=text)
+    reason = f"{match['reason']} (rule {match['rule']})"
+    return Verdict(
+        method=method, rule=match["rule"], path=path[1] if path else "", reason=reason, way_out=match["way_out"]
+    )
+
+
+def _ignore(_text: str | bytes) -> None:
+    """Drop a line of the log."""
 
 
 def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...] | None:

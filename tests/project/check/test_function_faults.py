@@ -9,7 +9,7 @@ import pytest
 
 from algotools.project.check import check
 
-from ...conftest import ALGORITHMS
+from ...conftest import ALGORITHMS, default_policy
 from .conftest import add, replace
 
 Seed = Callable[[Path], object]
@@ -54,6 +54,9 @@ FAULTS: dict[str, tuple[Seed, list[str], str]] = {
     "an exit at import": (code("\nimport sys\n\nsys.exit(0)\n"), ["import-fails"], SOURCE),
     "the process ends at import": (code("\nimport os\n\nos._exit(0)\n"), ["import-fails"], "pyproject.toml"),
     "an rpc that ends its process": (rpc("import os\n    os._exit(3)"), ["ends-process"], SOURCE),
+    "a result with a value for each row": (
+        both(code("policy: standard\n", "federation.yaml"), rpc("return data['age'].dropna().tolist()")),
+        ["withheld"], SOURCE),
     "a crash at import": (code("\nimport os, signal\n\nos.kill(os.getpid(), signal.SIGSEGV)\n"), ["import-fails"],
                           "pyproject.toml"),
     "a name that a module does not have": (
@@ -238,10 +241,33 @@ def test_a_result_that_only_a_master_can_get_is_reported_without_a_master(projec
 
 
 def test_the_example_has_no_findings(project: Path) -> None:
-    report = check(project)
+    with default_policy():
+        report = check(project)
     assert report.findings == ()
     assert (report.algorithm, report.functions) == ("average", 2)
     assert report.files >= 5
+
+
+def test_a_withheld_result_has_path_rule_and_way_out(project: Path) -> None:
+    rpc("return data['age'].tolist()")(project)
+    with default_policy():
+        (finding,) = check(project).findings
+    assert (finding.rule, finding.file) == ("withheld", SOURCE)
+    assert finding.line is not None
+    assert finding.reason.startswith("more: in a trial call on north_hospital's data, ")
+    assert finding.reason.endswith("(rule length)")
+    assert finding.way_out
+    add(project / "federation.yaml", "policy: off\n")
+    with default_policy():
+        assert check(project).findings == ()
+
+
+def test_a_malformed_policy_of_the_federation_file_is_a_finding(project: Path) -> None:
+    add(project / "federation.yaml", "policy: strickt\n")
+    (finding,) = check(project).findings
+    lines = (project / "federation.yaml").read_text(encoding="utf-8").splitlines()
+    assert (finding.rule, finding.file, finding.line) == ("federation-file", "federation.yaml", len(lines))
+    assert "unknown policy 'strickt'" in finding.reason
 
 
 @pytest.mark.parametrize("name", ["survey", "flat_layout", "caged"])
