@@ -86,7 +86,8 @@ def test_the_author_sees_the_limit_and_the_measured_numbers(make: Make) -> None:
     with pytest.raises(RunsFailed) as raised:
         nodes.run("values", column="age")
     assert "rule length at result: a list, dict or dimension has 4 entries" in raised.value.detail
-    assert "4 numbers of 4 cells, the limit is 3" in raised.value.detail
+    assert "rule numbers at result: the result has 4 numbers" in raised.value.detail
+    assert "of 4 cells; the limit is 3" in raised.value.detail
 
 
 def test_a_withheld_result_fails_the_master_that_needs_it(make: Make) -> None:
