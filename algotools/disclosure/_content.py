@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Union
 
-from algotools.disclosure._texts import CONSTANTS, list_numbers_of_text, list_parts_of_text, read_number
+from algotools.disclosure._texts import CONSTANTS, list_numbers_of_text, list_parts_of_text, read_number, read_numbers
 from algotools.payload import Key, OutlineArray, OutlineEntries, OutlineTight, Path, name_key, read_outline
 
 LARGEST_INTEGER = 2**53
@@ -33,15 +33,21 @@ class Block(NamedTuple):
     """The position of each value, if the container has other values, too."""
     is_list: bool = True
     """Whether the container is a list or an array, whose values have the same meaning."""
+    step: Key | None = None
+    """For a list of dicts with the same keys, the key of the values. The container is the list."""
 
     def find_path(self, value: object) -> Path:
         """Return the path to the first occurrence of a value."""
-        values = self.values.tolist() if hasattr(self.values, "tolist") else list(self.values)
-        index = values.index(value)
-        position = index if self.positions is None else self.positions[index]
-        if self.keys is None:
-            return self.path if isinstance(self.path, _ArrayPath) else (*self.path, position)
-        return (*self.path, Key(_name(self.keys[position]), position))
+        index = _to_python(self.values).index(value)
+        return self.get_path(index if self.positions is None else self.positions[index])
+
+    def get_path(self, position: int) -> Path:
+        """Return the path to a position of the container."""
+        if self.step is not None:
+            return (*self.path, position, self.step)
+        if self.keys is not None:
+            return (*self.path, Key(_name(self.keys[position]), position))
+        return self.path if isinstance(self.path, _ArrayPath) else (*self.path, position)
 
 
 class _ArrayPath(tuple):  # type: ignore[type-arg]  # noqa: SLOT001 - a path with a mark
@@ -170,7 +176,20 @@ class _Reader:
             self._read_array(array, path)
             return
         self._add_axis(path, len(values))
+        if set(map(type, values)) == {dict}:
+            (keys, *others) = set(map(tuple, values))
+            if not others and keys != TIGHT_KEYS:
+                self._read_records(values, path)
+                return
         self._read_values(values, path, None)
+
+    def _read_records(self, records: list[dict[Any, Any]], path: Path) -> None:
+        """Read a list of dicts with the same keys, as the columns of a table."""
+        keys = list(records[0])
+        self._read_labels(keys, path)
+        self._add_axis(path, len(keys), keys)
+        for position, column in enumerate(zip(*map(dict.values, records), strict=True)):
+            self._read_values(column, path, None, step=Key(_name(keys[position]), position))
 
     def _read_array(self, array: OutlineArray, path: Path) -> None:
         for length in itertools.takewhile(bool, array.shape):
@@ -210,8 +229,10 @@ class _Reader:
             return
         numbers = _read_all_numbers(labels)
         if numbers is not None:
-            if finite := [number for number in numbers if math.isfinite(number)]:
-                self.content.labels.append(Block(path, finite, finite))
+            if not math.isfinite(sum(numbers)):
+                numbers = list(filter(math.isfinite, numbers))
+            if numbers:
+                self.content.labels.append(Block(path, numbers, numbers))
             return
         texts, positions = [], []
         for position, label in enumerate(labels):
@@ -226,66 +247,60 @@ class _Reader:
         if texts:
             self.content.keys.append(Block(path, texts, labels, positions))
 
-    def _read_values(self, values: Any, path: Path, keys: Any, *, is_list: bool | None = None) -> None:
-        """Read the values of a container. *keys* are those of a dict."""
-        if is_list is None:
-            is_list = keys is None
+    def _read_values(
+        self, values: Any, path: Path, keys: Any, *, is_list: bool | None = None, step: Key | None = None
+    ) -> None:
+        """Read the values of a container. *keys* are those of a dict, and *step* that of the records in a list."""
+        block = Block(path, values, keys, None, keys is None if is_list is None else is_list, step)
         if hasattr(values, "dtype"):
-            self._add_numpy(values, path, keys)
+            self._add_numpy(block)
             return
         kinds = set(map(type, values))
         if kinds <= {int, float}:
-            self._add_numbers(values, path, keys, None, is_list=is_list)
+            self._add_numbers(block)
             return
         if kinds == {str}:
-            self._add_texts(values, path, keys, None)
+            self.content.texts.append(block)
             return
         by_kind: dict[str, list[int]] = {}
         for position, value in enumerate(values):
             by_kind.setdefault(_KINDS.get(type(value), "other"), []).append(position)
         for kind, positions in by_kind.items():
-            chosen = [values[position] for position in positions]
+            part = block._replace(values=[values[position] for position in positions], positions=positions)
             if kind == "number":
-                self._add_numbers(chosen, path, keys, positions, is_list=is_list)
+                self._add_numbers(part)
             elif kind == "text":
-                self._add_texts(chosen, path, keys, positions)
+                self.content.texts.append(part)
             elif kind == "boolean":
-                self.content.booleans.append(Block(path, chosen, keys, positions))
+                self.content.booleans.append(part)
             elif kind == "bytes":
-                self.content.bytes.extend(_extend(path, keys, position) for position in positions)
+                self.content.bytes.extend(map(part.get_path, positions))
             elif kind == "other":
-                for position, value in zip(positions, chosen, strict=True):
+                for position, value in zip(positions, part.values, strict=True):
                     if type(value) not in _CONTAINERS:
                         raise ValueError("a value of the encoding has an unknown type")
-                    self.read(value, _extend(path, keys, position))
+                    self.read(value, part.get_path(position))
 
-    def _add_numbers(
-        self, values: Sequence[Any], path: Path, keys: Any, positions: list[int] | None, *, is_list: bool
-    ) -> None:
-        total = sum(values)
-        if not math.isfinite(total) if isinstance(total, float) else False:
-            chosen = [position for position, value in enumerate(values) if math.isfinite(value)]
-            values = [values[i] for i in chosen]
-            positions = chosen if positions is None else [positions[i] for i in chosen]
-        if len(values) > 0:
-            self.content.numbers.append(Block(path, values, keys, positions, is_list))
+    def _add_numbers(self, block: Block) -> None:
+        total = sum(block.values)
+        if isinstance(total, float) and not math.isfinite(total):
+            finite = [position for position, value in enumerate(block.values) if math.isfinite(value)]
+            positions = finite if block.positions is None else [block.positions[i] for i in finite]
+            block = block._replace(values=[block.values[i] for i in finite], positions=positions)
+        if len(block.values) > 0:
+            self.content.numbers.append(block)
 
-    def _add_texts(self, values: Sequence[str], path: Path, keys: Any, positions: list[int] | None) -> None:
-        self.content.texts.append(Block(path, values, keys, positions))
-
-    def _add_numpy(self, values: Any, path: Path, keys: Any) -> None:
-        if values.dtype.kind == "b":
-            self.content.booleans.append(Block(path, values, keys))
+    def _add_numpy(self, block: Block) -> None:
+        if block.values.dtype.kind == "b":
+            self.content.booleans.append(block)
             return
-        if values.dtype.kind == "f":
+        if block.values.dtype.kind == "f":
             import numpy as np
 
-            finite = np.isfinite(values)
+            finite = np.isfinite(block.values)
             if not finite.all():
-                positions = np.flatnonzero(finite).tolist()
-                self.content.numbers.append(Block(path, values[finite], keys, positions, keys is None))
-                return
-        self.content.numbers.append(Block(path, values, keys, None, keys is None))
+                block = block._replace(values=block.values[finite], positions=np.flatnonzero(finite).tolist())
+        self.content.numbers.append(block)
 
 
 TIGHT_KEYS = ("index", "columns", "data", "index_names", "column_names")
@@ -293,10 +308,6 @@ TIGHT_KEYS = ("index", "columns", "data", "index_names", "column_names")
 
 _KINDS = {int: "number", float: "number", str: "text", bool: "boolean", bytes: "bytes", type(None): "missing"}
 _CONTAINERS = (dict, list, OutlineEntries, OutlineArray, OutlineTight)
-
-
-def _extend(path: Path, keys: Any, position: int) -> Path:
-    return (*path, position if keys is None else Key(_name(keys[position]), position))
 
 
 def _stack(values: list[Any]) -> OutlineArray | None:
@@ -307,6 +318,10 @@ def _stack(values: list[Any]) -> OutlineArray | None:
     kinds = set(map(type, values))
     if kinds.isdisjoint(_CONTAINERS):
         return OutlineArray((len(values),), values)
+    if kinds == {list}:
+        lengths = set(map(len, values))
+        inner = _stack(list(itertools.chain.from_iterable(values))) if len(lengths) == 1 else None
+        return None if inner is None else OutlineArray((len(values), *lengths, *inner.shape[1:]), inner.values)
     if not kinds <= {list, OutlineArray}:
         return None
     parts: list[OutlineArray] = []
@@ -332,8 +347,4 @@ def _read_all_numbers(labels: Sequence[Any]) -> list[float] | None:
         return list(labels)
     if kinds != {str}:
         return None
-    numbers = [read_number(label) for label in itertools.islice(labels, 3)]
-    if None in numbers:
-        return None
-    numbers = [read_number(label) for label in labels]
-    return None if None in numbers else numbers  # type: ignore[return-value]
+    return read_numbers(labels)

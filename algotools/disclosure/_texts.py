@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+
+import msgspec
 
 CONSTANTS = frozenset({"true", "false", "null", "nan", "none", "nat", "<na>", "inf", "-inf", "infinity", "-infinity"})
 """The texts of booleans and missing values, which a key can have, in lower case."""
@@ -85,3 +87,15 @@ def read_number(text: str) -> float | None:
         return int(text) if digits.isdecimal() else float(text)
     except ValueError:
         return None
+
+
+def read_numbers(texts: Sequence[str]) -> list[float] | None:
+    """Return the numbers of many texts; None if one of them is not a number. JSON is the fastest parser."""
+    if read_number(texts[0]) is None:
+        return None
+    try:
+        numbers = msgspec.json.decode(f"[{','.join(texts)}]")
+    except (msgspec.DecodeError, UnicodeEncodeError):
+        return None
+    is_complete = len(numbers) == len(texts) and {int, float}.issuperset(map(type, numbers))
+    return numbers if is_complete else None

@@ -62,7 +62,7 @@ class Vocabulary:
     """
 
     def __init__(self, known: Known, matches: Matches, policy: Policy) -> None:
-        self._exact = known.texts.union(matches.texts)
+        self._exact = known.texts.union(matches.texts) if matches.texts else known.texts
         self._numbers = known.numbers
         self._matches = matches
         self._minimum = policy.minimum_cell
