@@ -7,17 +7,19 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+import msgspec
 import pandas as pd
 
 from algotools.declare.annotations import COLUMN
-from algotools.disclosure._content import Content, list_numbers, list_texts, read_content
-from algotools.disclosure.facts import Known, LevelFacts, Matches, TableFacts
+from algotools.disclosure._content import Content, read_content
+from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
 from algotools.disclosure.rules import Refusal, judge
+from algotools.disclosure.tables import ReadTables
 from algotools.payload import encode_plain, encode_rich
 
 from ..conftest import ALGORITHMS
-from .cases import Arguments, Case, call
+from .cases import FORMS, Arguments, Case, call
 from .claims import walk
 from .nodes import read_table
 
@@ -42,20 +44,15 @@ def run_case(case: Case, table: str, *, is_rich: bool = False) -> list[Run]:
 
 def make_run(case: Case, frame: pd.DataFrame, arguments: Arguments, *, is_rich: bool = False) -> Run:
     value = call(case.function, frame.copy(), arguments)
-    content = read_content(encode_rich(value) if is_rich else encode_plain(value).data)
-    (data,) = case.function.specification.data
-    values = case.function.specification.validate([], dict(arguments))
-    columns = data.columns.select(case.function.specification.find_marked(values, COLUMN))
+    data = encode_rich(value) if is_rich else encode_plain(value).data
+    specification = case.function.specification
+    (parameter,) = specification.data
+    columns = parameter.columns.select(specification.find_marked(specification.validate([], dict(arguments)), COLUMN))
     if columns is not None:
         frame = frame[[column for column in frame if column in columns]]
     known = find_known(arguments, frame, case.function.collect_literals())
-    has_rows = data.form not in {"path", "database"}
-    matches = find_matches(frame, list_numbers(content), list_texts(content), has_rows=has_rows)
-    return Run(content, known, Matches(**{**_to_dict(matches), "texts": list_source_texts(case.algorithm)}))
-
-
-def _to_dict(matches: Matches) -> dict[str, object]:
-    return {name: getattr(matches, name) for name in matches.__struct_fields__}
+    matches = match_result(data, frame, parameter.form, known, list_source_texts(case.algorithm))
+    return Run(read_content(data), known, matches)
 
 
 def find_known(arguments: Arguments, frame: pd.DataFrame, literals: frozenset[str] = frozenset()) -> Known:
@@ -78,37 +75,19 @@ def _list_lists(value: object) -> Iterator[list[object]]:
         yield from _list_lists(part)
 
 
+def match_result(data: bytes, frame: pd.DataFrame, form: str, known: Known, source: tuple[str, ...]) -> Matches:
+    """Return the facts that a worker reports about an encoded result of a function that read one table."""
+    tables = ReadTables()
+    tables.add("default", form, FORMS[form](frame) if form in FORMS else frame)
+    return tables.match_result(data, known.texts, lambda: source)
+
+
 def find_matches(frame: pd.DataFrame, numbers: set[float], texts: set[str], *, has_rows: bool = True) -> Matches:
     """Return the facts about one table, the numbers and the texts."""
-    cells: dict[float, int] = {}
-    extremes: dict[float, int] = {}
-    levels = []
-    for column in frame:
-        counts = frame[column].dropna().value_counts()
-        if pd.api.types.is_numeric_dtype(frame[column]):
-            by_number = dict(zip(map(float, counts.index), counts.tolist(), strict=True))
-            for number in numbers & by_number.keys():
-                cells[number] = max(cells.get(number, 0), by_number[number])
-            for number in {min(by_number), max(by_number)} & numbers if by_number else ():
-                extremes[number] = min(extremes.get(number, len(frame)), by_number[number])
-        else:
-            by_text = dict(zip(map(str, counts.index), counts.tolist(), strict=True))
-            if records := {text: by_text[text] for text in texts & by_text.keys()}:
-                levels.append(
-                    LevelFacts(column=str(column), level_count=len(by_text), row_count=len(frame), records=records)
-                )
-    table = TableFacts(
-        label="default",
-        rows=len(frame) if has_rows else None,
-        columns=tuple(map(str, frame.columns)),
-        dtypes=tuple({str(dtype) for dtype in frame.dtypes}),
-    )
-    return Matches(
-        tables=(table,),
-        numbers=cells if has_rows else {},
-        extremes=extremes if has_rows else {},
-        levels=tuple(levels) if has_rows else (),
-    )
+    tables = ReadTables()
+    tables.add("default", "pandas" if has_rows else "path", frame)
+    matches = msgspec.structs.replace(tables.match_numbers(numbers), tables=tables.describe(with_lazy=True))
+    return msgspec.structs.replace(matches, levels=tables._count_levels(texts, matches))
 
 
 @functools.cache

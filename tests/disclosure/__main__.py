@@ -1,0 +1,24 @@
+"""Judge the corpus, and print the matrix of the structural rules: ``python -m tests.disclosure``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+
+from .matrix import MINIMA, format_matrix, format_rules, write_page
+
+
+def main() -> None:
+    """Print the matrix, also the rules at the other minima; or write it into docs/trust.md."""
+    parser = argparse.ArgumentParser(prog="python -m tests.disclosure", description=__doc__)
+    parser.add_argument("--page", action="store_true", help="replace the tables in docs/trust.md")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    sys.stdout.write(format_matrix() + "\n")
+    sys.stdout.write("".join(f"\n{format_rules(k)}\n" for k in MINIMA[1:]))
+    if options.page:
+        write_page()
+
+
+main()
