@@ -121,11 +121,30 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"
             form = _ANNOTATIONS.get(database["form"], database["form"])
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
+        if text := _describe_leaving_values(function):
+            console.print(f"  [dim]{text}[/dim]", soft_wrap=True)
         table = _make_arguments_table(function.get("arguments", {}))
         if table.rows:
             console.print(table)
         if "trial" in function and "derived_from" not in function:
             _show_example(console, function)
+
+    if note := description.get("gate"):
+        console.print(f"\n[dim]{make_printable(note)}[/dim]")
+
+
+def _describe_leaving_values(function: Mapping[str, Any]) -> str:
+    """Describe the values of a function that leave a node; empty for an image whose label does not name them."""
+    if "leaves" not in function:
+        return ""
+    result = function["leaves"]
+    if result is None:
+        return "leaves the node: nothing; the table stays at the node, for other tasks of the session"
+    is_combined = function["role"] == "master" and not function.get("databases")
+    text = str(result.get("type") or "any value, because the result has no annotation")
+    if fields := ", ".join(f"{name}: {kind}" for name, kind in result.get("fields", {}).items()):
+        text += f" ({fields})"
+    return make_printable(f"{'returns to the researcher' if is_combined else 'leaves the node'}: {text}")
 
 
 def _show_example(console: Console, function: Mapping[str, Any]) -> None:

@@ -12,8 +12,10 @@ from typing import Any
 import docstring_parser
 
 from algotools.declare import locate
+from algotools.declare._result_types import describe_result_type
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.disclosure.policy import Policy
 from algotools.errors import AlgotoolsError
 
 
@@ -22,9 +24,37 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
 
     Each function has ``method``, ``role``, ``step``, ``description``, ``databases`` (parameter, form, label) and
     ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled function's master
-    has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master.
+    has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master. ``leaves`` is the type of
+    the result and its fields, or None if only a table of a session is made, which stays at the node. ``minimum_rows``
+    is the author's number, if there is one. ``gate`` is the sentence about the policy of a node.
     """
-    return {"algorithm": algorithm.name, "functions": [_describe_function(f) for f in algorithm.functions.values()]}
+    functions = [_describe_function(function) for function in algorithm.functions.values()]
+    return {"algorithm": algorithm.name, "functions": functions, "gate": GATE_NOTE}
+
+
+DEFAULT_NOTE = f"by default, no number of fewer than {Policy().minimum_cell} records leaves a node"
+"""The default policy in one clause."""
+
+GATE_NOTE = f"results are judged by the policy of the node's owner; {DEFAULT_NOTE}"
+
+
+def add_default_policy(description: str) -> str:
+    """Add the default policy to the author's description of an algorithm, unless the description contains it."""
+    if DEFAULT_NOTE.lower() in description.lower():
+        return description
+    text = description.rstrip()
+    end = "." if text and text[-1] not in ".!?:;" else ""
+    return f"{text}{end} {DEFAULT_NOTE[0].upper()}{DEFAULT_NOTE[1:]}.".lstrip()
+
+
+def _describe_leaving_values(function: RegisteredFunction) -> dict[str, object] | None:
+    """Return the type of the values that leave a node; None if a function leaves a table at the node."""
+    if function.step != "compute":
+        return None
+    if function.derived_from is not None:
+        return {"type": "contributions to totals", "fields": {}}
+    type_, fields = describe_result_type(function.__wrapped__)
+    return {"type": type_, "fields": fields}
 
 
 def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
@@ -49,6 +79,7 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         **({} if function.minimum_rows is None else {"minimum_rows": function.minimum_rows}),
         "description": description,
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
+        "leaves": _describe_leaving_values(function),
         "arguments": schema,
     }
 

@@ -31,6 +31,11 @@ class _LabelDatabase(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
 
 
+class _LabelResult(msgspec.Struct, frozen=True, kw_only=True):
+    type: str | None = None
+    fields: dict[str, str] = {}
+
+
 class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     role: str
@@ -40,6 +45,7 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     minimum_rows: int | None = None
     description: str = ""
     databases: list[_LabelDatabase] = []
+    leaves: _LabelResult | None = None
     arguments: _LabelArguments = _LabelArguments()
 
 
@@ -48,6 +54,7 @@ class _LabelDescription(msgspec.Struct, frozen=True, kw_only=True):
 
     algorithm: str
     functions: list[_LabelFunction]
+    gate: str | None = None
 
 
 class _BaseInfo(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import docstring_parser
 import msgspec
 
-from algotools.declare.description import describe
+from algotools.declare.description import add_default_policy, describe
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.locate import GROUP, Location, get_table, read_toml
 from algotools.errors import ImageNotFound, MetadataError
@@ -75,7 +75,7 @@ def build_metadata(algorithm: Algorithm, metadata: Metadata, generation: Generat
     described = {function["method"]: function for function in describe(algorithm)["functions"]}
     result: dict[str, Any] = {
         "name": metadata.name,
-        "description": metadata.description,
+        "description": add_default_policy(metadata.description or ""),
         "image": metadata.image,
         "partitioning": metadata.partitioning,
         "vantage6_version": _VERSIONS[generation],

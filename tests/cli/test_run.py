@@ -317,6 +317,50 @@ def test_describe_shows_methods_and_arguments() -> None:
     assert completed.returncode == 0
     for text in ("average_partial", "(rpc)", "master", "Column", "the column to add up"):
         assert text in completed.stdout
+    assert "  leaves the node: dict[str, float]\n" in completed.stdout
+    assert "  returns to the researcher: dict[str, float]\n" in completed.stdout
+    note = "results are judged by the policy of the node's owner; by default, no number of fewer than 3 records leaves"
+    assert note in " ".join(completed.stdout.split())
+
+
+def test_describe_shows_what_stays_at_the_node_and_the_fewest_rows(tmp_path: Path) -> None:
+    (tmp_path / "tables.py").write_text(TABLES)
+    completed = algotools("describe", "tables", cwd=tmp_path, variables={"PYTHONPATH": str(tmp_path)})
+    assert completed.returncode == 0, completed.stderr
+    extraction, count, values = completed.stdout.split("\n\n")[1:4]
+    assert "leaves the node: nothing; the table stays at the node, for other tasks of the session" in extraction
+    assert "needs at least 50 rows, or more by a node's policy" in count
+    assert "leaves the node: Counts (n: int, missing: int)" in count
+    assert "leaves the node: any value, because the result has no annotation" in values
+
+
+TABLES = """
+from typing import TypedDict
+
+import pandas as pd
+
+from algotools import Database, rpc
+
+
+class Counts(TypedDict):
+    n: int
+    missing: int
+
+
+@rpc(step="data_extraction")
+def extract(source: Database) -> pd.DataFrame:
+    return pd.DataFrame()
+
+
+@rpc(minimum_rows=50)
+def count(data: pd.DataFrame) -> Counts:
+    return {"n": len(data), "missing": 0}
+
+
+@rpc
+def values(data: pd.DataFrame):
+    return len(data)
+"""
 
 
 def test_describe_as_json_contains_the_schema() -> None:

@@ -425,11 +425,18 @@ class TestTheFactsOfAProject:
             "functions",
         ]  # fmt: skip
         assert described["vantage6_version"] == "5.0"
+        sentence = "By default, no number of fewer than 3 records leaves a node."
+        assert described["description"] == f"What it does. {sentence}"
+        again = build_metadata(
+            Algorithm.from_functions([]), msgspec.structs.replace(metadata, description=described["description"]), 5
+        )
+        assert again["description"] == described["description"]
 
     def test_optional_facts_without_a_value_are_omitted(self):
         described = build_metadata(Algorithm.from_functions([]), METADATA, 4)
         assert described == {
             "name": "Demo",
+            "description": "By default, no number of fewer than 3 records leaves a node.",
             "image": METADATA.image,
             "partitioning": "horizontal",
             "vantage6_version": "4.15",
