@@ -42,6 +42,14 @@ def convert_field(cls: type, name: str, annotation: Any, value: object) -> bool 
     raise TypeError(f"field {name} of {cls.__name__} must be {expected}, not {type(value).__name__}")
 
 
+def format_fields(instance: object, base: type) -> str:
+    """Return the values of an object's fields as one text, without those that a ``Literal`` or an enum declares."""
+    cls = type(instance)
+    fields = find_fields(cls, base)
+    values = {name: convert_field(cls, name, kind, getattr(instance, name, None)) for name, kind in fields.items()}
+    return ", ".join(str(value) for name, value in values.items() if not is_constant_of(fields[name], value))
+
+
 def is_constant_of(annotation: Any, value: object) -> bool:
     """Return whether a ``Literal`` or an enum in the annotation declares the value."""
     return any(_is_constant(choice, value) for choice in _list_choices(annotation))

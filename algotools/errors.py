@@ -159,7 +159,7 @@ class UserError(AlgotoolsError, exit_code=41):
 
     A field is a number, a boolean, a ``Literal``, an enum, a ``Column`` or another string. When the error leaves a
     function, each string must occur in the task or in the source of the functions that raised it; otherwise the
-    researcher reads only that the function failed. Numbers are not checked: the author decides about them.
+    researcher reads only that the function failed. The gate of the node judges numbers (``disclosure.messages``).
 
     >>> class TooFewRows(UserError):
     ...     text = "fewer than {minimum} rows have a value"

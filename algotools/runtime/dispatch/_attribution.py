@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar, cast
 
+from algotools._fields import format_fields
 from algotools.data.reading import is_memory_error
 from algotools.declare import locate
 from algotools.errors import AlgotoolsError, FunctionExited, FunctionRaised, UserError, make_public
@@ -78,13 +79,26 @@ def _convert_error(
 def _make_public(error: UserError, method: str, folder: str, task_texts: frozenset[str]) -> AlgotoolsError:
     """Return an error with the author's message, if all texts of its fields are in the task or in the source."""
     with contextlib.suppress(ValueError, TypeError):
-        return make_public(error, task_texts)
+        return _add_field_text(make_public(error, task_texts), error)
     try:
-        return make_public(error, task_texts | locate.collect_source_texts(error, folder))
+        return _add_field_text(make_public(error, task_texts | locate.collect_source_texts(error, folder)), error)
     except (ValueError, TypeError) as reason:
         part = f"{method}{locate.describe_source_line(error, folder)}"
         name = locate.name_exception(error)
         return FunctionRaised(f"{name} in {part}, without its text: {reason}", detail=traceback.format_exc())
+
+
+def _add_field_text(public: UserError, error: UserError) -> UserError:
+    vars(public)["_field_text"] = format_fields(error, UserError)
+    return public
+
+
+def get_field_text(error: UserError) -> str:
+    """Return the values of the fields of a public error, which may come from data; its other text is a constant.
+
+    The whole message of any other error may come from data.
+    """
+    return str(vars(error).get("_field_text", error.message)) if type(error) is UserError else error.message
 
 
 def _is_own_error(error: AlgotoolsError) -> bool:

@@ -7,6 +7,7 @@ from algotools.disclosure.gate import WITHHELD_MESSAGE
 from algotools.errors import FunctionRaised, UserError
 from algotools.runtime import logs
 from algotools.runtime.contract.environment import read_run_token
+from algotools.runtime.dispatch._attribution import get_field_text
 from algotools.runtime.dispatch.messages import Declaration, LogLine
 from algotools.runtime.dispatch.perform import Load, MatchLine, NodeAccess, perform
 from algotools.runtime.dispatch.supervisor import Run, judge_line
@@ -29,7 +30,8 @@ class GatedAccess(NodeAccess):
         try:
             return perform(self._run.task, load, self)
         except UserError as error:
-            if self._run.gate.check_line(error.message, self._match(error.message)):
+            text = get_field_text(error)
+            if self._run.gate.check_line(text, self._match(text)):
                 raise
             raise FunctionRaised(WITHHELD_MESSAGE, detail=error.message) from error
 

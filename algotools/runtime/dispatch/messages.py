@@ -144,8 +144,10 @@ class RunFailure(msgspec.Struct, tag=True):
     exit_code: int
     message: str
     detail: str
+    field_text: str = ""
+    """The values of the fields of an author's own message."""
     matches: Union[Matches, None] = None
-    """Values of an author's own message that are cells of the tables; None for a message of algotools itself."""
+    """Values of these fields that are cells of the tables; None for a message of algotools itself."""
 
 
 Request = Union[TokenRequest, IdentityRequest, ConfiguredRequest, DatabaseRequest]

@@ -291,7 +291,7 @@ class _Worker:
     def _judge_failure(self, failure: RunFailure) -> AlgotoolsError:
         """Return the worker's error. A message of the author is withheld if it may contain values from the data."""
         is_authors = failure.exit_code == UserError.exit_code
-        if is_authors and not self._run.gate.check_line(failure.message, failure.matches or Matches()):
+        if is_authors and not self._run.gate.check_line(failure.field_text, failure.matches or Matches()):
             return FunctionRaised(WITHHELD_MESSAGE, detail=failure.message)
         return rebuild_error(failure)
 

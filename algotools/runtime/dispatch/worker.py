@@ -28,6 +28,7 @@ from algotools.errors import (
 )
 from algotools.runtime import lifetime, logs
 from algotools.runtime.contract import Contract, detect
+from algotools.runtime.dispatch._attribution import get_field_text
 from algotools.runtime.dispatch.messages import (
     ConfiguredReply,
     ConfiguredRequest,
@@ -134,8 +135,9 @@ def work(
             last: RunResult | RunFailure = RunResult(data)
         except AlgotoolsError as error:
             failure = (sandbox.explain_denial(error) if sandbox else error).failure()
-            matches = node.match_line(failure.message) if node and isinstance(error, UserError) else None
-            last = RunFailure(*failure, matches=matches)
+            last = RunFailure(*failure)
+            if node and isinstance(error, UserError):
+                last.field_text, last.matches = get_field_text(error), node.match_line(get_field_text(error))
         except BaseException as error:  # a fault of ours: `perform` converts every error of the author's code
             last = RunFailure(*convert_unexpected(error).failure())
         # Prints are in Python's own buffers, which `os._exit` would discard.
