@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import doctest
-import importlib.util
 import re
 import shlex
 import sys
@@ -21,9 +20,6 @@ from .conftest import PAGES, Block, page_name, read_blocks
 WITH_EXAMPLES = [page for page in PAGES if ">>> " in page.read_text(encoding="utf-8")]
 TESTED_ELSEWHERE = {"sessions.md"}
 """Pages with a test of their own."""
-
-if importlib.util.find_spec("algotools.disclosure.gate") is None:
-    TESTED_ELSEWHERE.add("concepts/gate.md")  # the gate is not active yet
 
 
 def blocks_in(language: str) -> list[object]:
