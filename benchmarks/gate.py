@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,13 +41,26 @@ def make_node(folder: Path, rows: int) -> ManualNode:
     return ManualNode(folder, {"default": path})
 
 
-def measure(node: ManualNode, policy: str) -> float:
-    """Return the seconds of one run."""
+class Cost(NamedTuple):
+    """The seconds of one run."""
+
+    wall: float
+    processor: float
+
+
+def measure(node: ManualNode, policy: str) -> Cost:
+    """Run the function once in a process of its own."""
     content = json.dumps({"method": "average_partial", "master": False, "kwargs": {"column_name": "age"}}).encode()
     variables = node.environment(ALGORITHM, content, variables={"ALGOTOOLS_POLICY": policy})
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-m", "algotools"], env={**os.environ, **variables}, check=True)
-    return time.perf_counter() - start
+    process = subprocess.Popen(
+        [sys.executable, "-m", "algotools"], env={**os.environ, **variables}, stderr=subprocess.DEVNULL
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"the run with policy {policy} failed with exit code {process.returncode}")
+    return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
 
 
 def main() -> int:
@@ -61,14 +75,16 @@ def main() -> int:
             for policy in ("off", "standard"):
                 measure(node, policy)
             pairs = [(measure(node, "off"), measure(node, "standard")) for _ in range(rounds)]
-        off, judged = (statistics.median(times) for times in zip(*pairs, strict=True))
-        difference = statistics.median(b - a for a, b in pairs)
+        off, judged = (statistics.median(costs) for costs in zip(*((a.wall, b.wall) for a, b in pairs), strict=True))
+        difference = statistics.median(b.wall - a.wall for a, b in pairs)
+        processor = statistics.median(b.processor - a.processor for a, b in pairs)
         share = difference / off
         is_met = difference * 1000 <= goal if goal >= 1 else share <= goal
         missed |= not is_met
         print(
             f"{rows:>9,} rows: off {off * 1000:7.1f} ms, standard {judged * 1000:7.1f} ms, "
-            f"difference {difference * 1000:6.1f} ms ({share:+.1%}): {'met' if is_met else 'MISSED'}"
+            f"difference {difference * 1000:6.1f} ms ({share:+.1%}), of the processor {processor * 1000:6.1f} ms: "
+            f"{'met' if is_met else 'MISSED'}"
         )
     return int(missed)
 

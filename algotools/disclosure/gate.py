@@ -54,6 +54,12 @@ class Gate:
         self.details: list[str] = []
         """Lines for the node's owner: rules, limits and measured numbers."""
 
+    def describe(self) -> str:
+        """Return a line for the log of a run that is not judged; empty for other runs."""
+        if self._policy.is_off:
+            return "the policy of this node is off, so results and messages are not judged"
+        return "" if self._task.step == "compute" else "the table stays at the node, so its content is not judged"
+
     def permit(self, intent: Intent) -> Permission:
         """Decide whether a function may read its data.
 

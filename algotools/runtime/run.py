@@ -110,6 +110,8 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
             text = f"{ascii(name)[1:-1]} is set by the image, not by the node's owner; it is ignored"
             console(logs.format_line("info", text))
         gate = Gate(_read_policy(task), task)
+        if text := gate.describe():
+            console(logs.format_line("info", text))
         if task.temporary_folder is not None:
             with contextlib.suppress(OSError, ValueError):  # v5's nodes do not create the job's folder
                 task.temporary_folder.mkdir(exist_ok=True)

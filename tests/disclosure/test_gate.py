@@ -212,5 +212,7 @@ def test_digits_round_arrays_and_tables_for_a_master() -> None:
 
 def test_off_judges_nothing(make: Make) -> None:
     federation = make("off")
+    line = "info > the policy of this node is off, so results and messages are not judged"
     assert federation.run("rows", column="weight") == [VISITS["weight"].tolist()]
     assert json.loads(json.dumps(federation.run("heaviest", column="weight"))) == [91.5]
+    assert all(run.log.startswith(line) for task in federation.tasks() for run in task.runs)
