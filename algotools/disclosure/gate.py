@@ -85,6 +85,11 @@ class Gate:
                     )
         return Permission(persons=dict(policy.persons), minimum_records=policy.minimum_cell, is_judged=True)
 
+    def preload(self) -> None:
+        """Import the rules now, while the worker imports its libraries and reads its data."""
+        if not self._policy.is_off:
+            from algotools.disclosure import _content, rules  # noqa: F401 - see above
+
     def add_tables(self, tables: tuple[TableFacts, ...]) -> None:
         """Add the facts about the tables, which the worker reports before it calls the function.
 
@@ -111,13 +116,15 @@ class Gate:
         intent = self._intent
         if intent is not None and (intent.step != "compute" or (intent.role == "master" and not intent.databases)):
             return data
-        from algotools.disclosure import _content, replies, rules
+        from algotools.disclosure import _content, rules
 
         if intent is None or self._matches is None:
             raise self._withhold("rows", "the worker has not reported the tables that it read", "report this as a bug")
         content = _content.read_content(data)
         known = self._collect_known(_content.list_numbers(content))
         if intent.is_pooled:
+            from algotools.disclosure import replies
+
             request = str(self._task.kwargs.get(_REQUEST, ""))
             refusals = replies.judge_reply(content, known, self._matches, self._policy, request)
         else:

@@ -264,6 +264,8 @@ class _Worker:
                     # shows that the author's code has written requests into the channel.
                     if not try_reply(self._channel, reply):
                         raise make_misuse_error()
+                    if isinstance(message, Declaration):
+                        self._run.gate.preload()
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise make_misuse_error() from None
         return None
