@@ -63,6 +63,9 @@ POLICY = "ALGOTOOLS_POLICY"
 OFF = {POLICY: "off"}
 """The variables of a node without the gate, for tests that are about other subjects."""
 
+OFF_LINE = "info > the policy of this node is off, so results and messages are not judged"
+"""The line in the log of a run without the gate."""
+
 # Most tests use tables of one to three rows, and return rows on purpose. A local federation without a policy of its own
 # uses this variable of the caller, and commands that tests start inherit it. Tests of the gate use `default_policy`.
 os.environ.update(OFF)

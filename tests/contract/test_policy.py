@@ -12,7 +12,7 @@ from algotools.federation.contract.prepare import encode_value
 from algotools.runtime.contract import NAMES, detect
 from algotools.task import Database, Task
 
-from ..conftest import ALGORITHMS, CompletedRun, ManualNode
+from ..conftest import ALGORITHMS, OFF, OFF_LINE, CompletedRun, ManualNode
 
 each_generation = pytest.mark.parametrize("contract", NAMES)
 each_with_file = pytest.mark.parametrize("contract", ["v3", "v4"])
@@ -117,6 +117,14 @@ def test_a_plain_setting_is_the_owners_at_nodes_that_do_not_encode(by_hand, algo
     environ[CELL] = "0"
 
     assert read_failure(by_hand.run(environ))["code"] == 55
+
+
+@each_generation
+def test_each_log_reports_that_the_policy_is_off(contract, by_hand, algorithm):
+    for variables, count in ((OFF, 1), ({"ALGOTOOLS_POLICY": "standard"}, 0)):
+        run = by_hand.run(by_hand.environment(algorithm, request(contract), contract, variables=variables))
+        assert run.code == 0, run.log
+        assert run.log.splitlines().count(OFF_LINE) == count
 
 
 @each_with_file

@@ -26,7 +26,7 @@ from algotools.errors import FederationError
 from algotools.federation.runners.containers import OWNER, Containers, remove_leftovers
 from algotools.image.build import get_local_tag
 
-from ..conftest import ALGORITHMS, AVERAGE
+from ..conftest import ALGORITHMS, AVERAGE, OFF_LINE
 from ..processes import LIMIT, wait_until
 
 pytestmark = pytest.mark.docker
@@ -144,6 +144,7 @@ def test_log_lines_arrive_during_the_run_and_prints_reach_only_the_owner(
         assert outcome(federation, "logs_and_waits", seconds=0.5) == "done"
         assert "for the owner" in federation.task(1).runs[0].detail
     lines = [line for _, line in log if "own user" not in line]
+    assert lines.pop(0) == OFF_LINE
     assert lines.pop(0).startswith("info > confinement is on: user ")
     assert lines == ["info > before", "info > after"]
     assert {status for status, _ in log} == {"active"}

@@ -11,7 +11,7 @@ import pytest
 from algotools.runtime.logs import read_failure
 from algotools.runtime.sandbox import _kernel
 
-from ...conftest import SECRET, CompletedRun
+from ...conftest import OFF_LINE, SECRET, CompletedRun
 from .conftest import (
     CLOSED,
     DEFAULT,
@@ -75,7 +75,7 @@ def test_the_code_is_imported_and_run_as_an_unprivileged_user(node: SandboxNode)
     assert report["home"].startswith("/tmp/algotools-")
     assert report["home_is_writable"] == {"done": True}
     assert report["temporary"] == report["home"]
-    assert outcome.log == CONFINED.format(uid)
+    assert outcome.log == f"{OFF_LINE}\n{CONFINED.format(uid)}"
     assert node.leftovers == []
 
 
