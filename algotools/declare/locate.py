@@ -318,7 +318,9 @@ _PERCENT_FIELD = re.compile(r"%(?:\(\w+\))?[-+ #0]*[0-9]*(?:\.[0-9]+)?[a-zA-Z]")
 def _list_source_files(folder: str | Path) -> set[Path]:
     """Return the files of the imported modules in a folder, or the file of a notebook's cell."""
     loaded = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
-    return {Path(file) for file in loaded if file and _is_source_file(Path(file), Path(folder))}
+    # Thousands of modules are loaded, and the check of a path is slow, so the texts are compared first.
+    near = {file for file in loaded if isinstance(file, str) and file.startswith(str(folder))}
+    return {Path(file) for file in near if _is_source_file(Path(file), Path(folder))}
 
 
 def _read_texts(file: str) -> frozenset[str]:

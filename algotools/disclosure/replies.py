@@ -17,7 +17,7 @@ from algotools.disclosure._content import Content, list_numbers, list_texts, rea
 from algotools.disclosure._vocabulary import Vocabulary
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
-from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_VALUES, Case, Refusal, apply
+from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_SIZES, OF_VALUES, Case, Refusal, apply
 
 EXTREMES = frozenset({"minimum", "maximum"})
 """Ways of combining contributions that are the value of one record."""
@@ -85,11 +85,12 @@ def judge_reply(content: Content, known: Known, matches: Matches, policy: Policy
         return [case.refuse("kind", (), content.problem or str(error))]
     largest = max(parts, key=lambda part: part.content.number_count, default=ReplyPart("result", "", "", content))
     everything = case._replace(content=_merge(content.size, parts), root=largest.name)
-    refusals = [largest.explain(refusal) for refusal in apply(OF_REPLIES, everything)]
+    refusals = list(apply(OF_REPLIES, everything))
     for part in parts:
         judge = _judge_result if part.is_result else _judge_contribution
         part_case = case._replace(content=part.content, root=part.name)
         refusals += [part.explain(refusal) for refusal in judge(part_case, part.way, request)]
+    refusals += [largest.explain(refusal) for refusal in apply(OF_SIZES, everything)]
     first = {refusal.rule: refusal for refusal in reversed(refusals)}
     return [refusal for refusal in refusals if first[refusal.rule] is refusal]
 
@@ -109,6 +110,17 @@ def _judge_result(case: Case, _: str, request: str) -> Iterator[Refusal]:
     known = read_totals(request, case.known)
     vocabulary = Vocabulary(known, case.matches, case.policy)
     yield from apply(OF_VALUES, case._replace(known=known, vocabulary=vocabulary))
+
+
+def select_parts(content: Content) -> Content:
+    """Return the judged parts of a reply as one content, without the keys of the aggregator."""
+    try:
+        parts = split_reply(content)
+    except ValueError:
+        return content
+    merged = _merge(content.size, parts)
+    keys = [block for block in merged.keys if not _KEYS.issuperset(block.values)]
+    return merged._replace(keys=keys, problem=content.problem)
 
 
 def split_reply(content: Content) -> list[ReplyPart]:

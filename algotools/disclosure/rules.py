@@ -341,5 +341,6 @@ RULES: tuple[Rule, ...] = (
 
 OF_VALUES: tuple[Rule, ...] = (_check_kind, _check_text, _check_label, _check_length, _check_echo, _check_extreme)
 OF_COUNTS: tuple[Rule, ...] = (_check_small, _check_zeros)
-OF_REPLIES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_bytes, _check_numbers)
-"""The rules for the parts of a pooled function's reply: for each part, for each contribution, and for all together."""
+OF_REPLIES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_bytes)
+OF_SIZES: tuple[Rule, ...] = (_check_numbers,)
+"""The rules for a pooled function's reply: for each part, for each contribution, and for all parts together."""

@@ -65,7 +65,12 @@ class ReadTables:
         return tuple(tables)
 
     def match_result(
-        self, data: bytes, known_texts: Collection[str], list_source_texts: Callable[[], Iterable[str]]
+        self,
+        data: bytes,
+        known_texts: Collection[str],
+        list_source_texts: Callable[[], Iterable[str]],
+        *,
+        is_pooled: bool = False,
     ) -> Matches:
         """Return the values of an encoded result that are cells.
 
@@ -74,10 +79,15 @@ class ReadTables:
             known_texts: texts that the researcher knows; they are not searched.
             list_source_texts: returns the texts in the source of the algorithm's package. Called only for unknown
                 texts.
+            is_pooled: whether the result is the reply of a pooled function, of which only some parts are judged.
         """
         from algotools.disclosure import _content
 
         content = _content.read_content(data)
+        if is_pooled:
+            from algotools.disclosure.replies import select_parts
+
+            content = select_parts(content)
         tables = self.describe(with_lazy=True)
         names = {name for table in tables for name in (*table.columns, *table.dtypes)}
         unknown_texts = _content.list_texts(content) - names - set(known_texts)

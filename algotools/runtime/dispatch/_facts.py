@@ -41,7 +41,7 @@ def match_result(data: bytes, tables: ReadTables, intent: Intent, list_texts: Ca
         DatabaseUnreadable: the engine of a lazy table fails to count its rows.
     """
     try:
-        return tables.match_result(data, intent.texts, list_texts)
+        return tables.match_result(data, intent.texts, list_texts, is_pooled=intent.is_pooled)
     except Exception as error:  # engines raise any class of error
         if is_memory_error(error):
             raise
