@@ -35,8 +35,7 @@ class Label:
     """The version of algotools in the image."""
 
     GATE = "algotools.gate"
-    """The version of the disclosure gate: the algotools in the image judges each result with the policy of the node's
-    owner, and the image does not set this policy."""
+    """The version of the disclosure gate in the image's algotools. An image inherits the label of its base."""
 
     CONTEXT = "algotools.context"
     """Only on a base image: the digest of its sources."""

@@ -26,7 +26,7 @@ from algotools.errors import ImageError, ImageNotFound
 from algotools.federation.contract import get_contract
 from algotools.federation.contract.rest import make_token
 from algotools.image import base
-from algotools.image.names import Label
+from algotools.image.names import GATE_VERSION, Label
 from algotools.runtime.logs import read_failure
 from algotools.task import Database, Identity, Proxy, Task
 
@@ -51,6 +51,7 @@ def ignore_line(_line: str) -> None:
 def test_the_dockerfile_has_the_version_and_python_image_of_the_package() -> None:
     assert f"ARG PYTHON_IMAGE={base.PYTHON_IMAGE}\n" in DOCKERFILE
     assert f'{Label.VERSION}="{__version__}"' in DOCKERFILE
+    assert f'{Label.GATE}="{GATE_VERSION}"' in DOCKERFILE
     assert re.fullmatch(r"python:3\.\d+-slim", base.PYTHON_IMAGE)
 
 
@@ -227,6 +228,7 @@ def test_the_configuration_and_labels_of_the_base(engine: docker.DockerClient, b
     assert not configuration["Entrypoint"]
     assert configuration["User"] in {"", "root", "0"}
     assert image.labels[Label.VERSION] == __version__
+    assert image.labels[Label.GATE] == GATE_VERSION
     assert image.labels[Label.TITLE] == "algotools base"
     assert image.labels[Label.LICENSES] == "Apache-2.0"
     assert base_name == base.make_name(image.labels[Label.BASE])
