@@ -132,6 +132,7 @@ HARMLESS: dict[str, str] = {
     "progress of steps": 'for i in range(limit):\n    progress(i / limit, f"step {i}")\nreturn len(data)',
     "an unknown function": "return fit(data)",
     "the first total": 'return data.groupby("sex")[column].sum().iloc[0]',
+    "a very long sum": f"return {' + '.join(['len(data)'] * 600)}",
     "numbers of the arguments": "edges = np.array([1, 2])\nreturn {'first': edges[0], 'last': edges.max()}",
 }
 """Name -> the body of an rpc without a warning."""
