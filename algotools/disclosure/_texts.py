@@ -35,6 +35,11 @@ def list_numbers_of_text(text: str) -> Iterator[float]:
             yield -number
 
 
+def count_numbers(text: str) -> int:
+    """Return how many numbers a text has."""
+    return sum(match.lastgroup != "date" for match in ATOM.finditer(text))
+
+
 def read_atom(match: re.Match[str]) -> list[float]:
     """Return the numbers that an atom may mean; none for a date or an identifier."""
     text = match[0]

@@ -13,6 +13,7 @@ with the next two characters, so its time is proportional to the length of the t
 
 from __future__ import annotations
 
+import functools
 import itertools
 import re
 from collections.abc import Collection, Iterator
@@ -50,15 +51,16 @@ class _Piece(NamedTuple):
     """A known text in lower case, of which other texts may consist."""
 
     text: str
-    is_level: bool
     is_short: bool
 
 
 class Vocabulary:
-    """The known texts of one result.
+    """The known texts of one result or one message.
 
     Args:
-        source: whether the texts of the source must be in ``matches``, which is the case if the result has other texts.
+        known: the values that the researcher knows before the task.
+        matches: facts about the tables, the numbers and the parts of texts.
+        policy: the limits of the node's owner.
     """
 
     def __init__(self, known: Known, matches: Matches, policy: Policy) -> None:
@@ -73,8 +75,6 @@ class Vocabulary:
             for text, records in facts.records.items():
                 (self._levels if is_category and records >= self._minimum else self._rare).add(text)
         self._rare -= self._levels
-        self._pieces: dict[str, list[_Piece]] | None = None
-        self._verdicts: dict[str, bool] = {}
 
     @property
     def texts(self) -> Collection[str]:
@@ -120,10 +120,14 @@ class Vocabulary:
             closed[atom.start + 1 : atom.end] = b"\1" * max(atom.end - atom.start - 1, 0)
             if atom.is_public:
                 ends[atom.start] = atom.end
+            elif ends.get(atom.start) == atom.end:  # a number that is also a text of few records
+                del ends[atom.start]
         folded = text.lower()
         if len(folded) != len(text):
             folded = text
-        pieces = self._get_pieces()
+        indexes = [_index_pieces(self._exact)]
+        if self._levels and not is_literal:
+            indexes.append(_index_pieces(frozenset(self._levels)))
         reached = bytearray(len(text) + 1)
         reached[0] = 1
         farthest = 0
@@ -132,45 +136,11 @@ class Vocabulary:
                 return False
             if not reached[start]:
                 continue
-            for end in self._iterate_ends(folded, start, ends, pieces, is_literal=is_literal):
+            for end in _iterate_ends(folded, start, ends, indexes):
                 if not closed[end]:
                     reached[end] = 1
                     farthest = max(farthest, end)
         return bool(reached[len(text)])
-
-    def _iterate_ends(
-        self,
-        text: str,
-        start: int,
-        atoms: dict[int, int],
-        pieces: dict[str, list[_Piece]],
-        *,
-        is_literal: bool,
-    ) -> Iterator[int]:
-        """Yield the ends of the pieces that begin at a position."""
-        if not text[start].isalnum():
-            yield start + 1
-        if start in atoms:
-            yield atoms[start]
-        if _QUARTER.match(text, start) and text[start - 4 : start].isdecimal():
-            yield start + 2
-        for prefix in (text[start : start + 2], text[start]):
-            for piece in pieces.get(prefix, ()):
-                if text.startswith(piece.text, start) and not (is_literal and piece.is_level):
-                    end = start + len(piece.text)
-                    if not piece.is_short or not _touches_letters(text, start, end):
-                        yield end
-
-    def _get_pieces(self) -> dict[str, list[_Piece]]:
-        """Return the known texts by their first two characters, or by the only one. Each has a mark of a level."""
-        if self._pieces is None:
-            self._pieces = {}
-            levels = dict.fromkeys((text.lower() for text in self._levels), True)
-            literals = dict.fromkeys(map(str.lower, itertools.chain(self._exact, LIBRARY_LABELS, CONSTANTS)), False)
-            for text, is_level in {**levels, **literals}.items():
-                if letters := sum(map(str.isalnum, text)):
-                    self._pieces.setdefault(text[:2], []).append(_Piece(text, is_level, letters < FEWEST_LETTERS))
-        return self._pieces
 
     def _find_atoms(self, text: str, siblings: int, *, is_literal: bool) -> Iterator[Atom]:
         for match in ATOM.finditer(text):
@@ -178,7 +148,9 @@ class Vocabulary:
             yield Atom(match.start(), match.end(), is_public)
         for start, end in iterate_parts(text) if self._rare else ():
             part = text[start:end]
-            if part in self._rare and not (part in self._exact or part.isdecimal() or part.lower() in LIBRARY_LABELS):
+            if part not in self._rare or part in self._exact or part.lower() in LIBRARY_LABELS:
+                continue
+            if not (part.isdecimal() and (int(part) <= siblings or int(part) in self._numbers)):
                 yield Atom(start, end, is_public=False)
 
     def _is_public_atom(self, match: re.Match[str], siblings: int) -> bool:
@@ -200,3 +172,31 @@ def _touches_letters(text: str, start: int, end: int) -> bool:
     """Whether a letter of a piece touches a letter outside of the piece."""
     before = start > 0 and text[start - 1].isalpha() and text[start].isalpha()
     return before or (end < len(text) and text[end].isalpha() and text[end - 1].isalpha())
+
+
+@functools.lru_cache(maxsize=8)
+def _index_pieces(texts: frozenset[str]) -> dict[str, list[_Piece]]:
+    """Return texts in lower case by their first two characters, or by the only one. Lines of a log share the index."""
+    pieces: dict[str, list[_Piece]] = {}
+    for text in {*map(str.lower, texts), *LIBRARY_LABELS, *CONSTANTS}:
+        if count := sum(map(str.isalnum, text)):
+            pieces.setdefault(text[:2], []).append(_Piece(text, count < FEWEST_LETTERS))
+    return pieces
+
+
+def _iterate_ends(
+    text: str, start: int, atoms: dict[int, int], indexes: list[dict[str, list[_Piece]]]
+) -> Iterator[int]:
+    """Yield the ends of the pieces that begin at a position."""
+    if not text[start].isalnum():
+        yield start + 1
+    if start in atoms:
+        yield atoms[start]
+    if _QUARTER.match(text, start) and text[start - 4 : start].isdecimal():
+        yield start + 2
+    for pieces, prefix in itertools.product(indexes, {text[start : start + 2], text[start]}):
+        for piece in pieces.get(prefix, ()):
+            if text.startswith(piece.text, start):
+                end = start + len(piece.text)
+                if not piece.is_short or not _touches_letters(text, start, end):
+                    yield end

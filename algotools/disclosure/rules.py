@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 from algotools.disclosure._content import LARGEST_INTEGER, Axis, Block, Content
-from algotools.disclosure._texts import list_numbers_of_text, read_number
+from algotools.disclosure._texts import count_numbers, read_number
 from algotools.disclosure._vocabulary import Vocabulary
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
@@ -20,6 +20,10 @@ FEWEST_NUMBERS = 3
 """Numbers that a result may have for every table."""
 
 MOST_BOOLEANS = 10
+
+NEARLY = 0.9
+FEWEST_NEARLY = 20
+"""A list is nearly as long as a table if it has at least this share of the table's records, of at least so many."""
 
 WAYS_OUT = {
     "rows": "the table has too few records for any result; use a node or a query with more records",
@@ -69,6 +73,11 @@ class Case(NamedTuple):
     def row_count(self) -> int:
         """The most rows of a table."""
         return max((table.rows or 0 for table in self.matches.tables), default=0)
+
+    @property
+    def record_counts(self) -> set[int]:
+        """The numbers of rows and persons of the tables, without 0."""
+        return {count for table in self.matches.tables for count in (table.rows, table.persons) if count}
 
     @property
     def has_records(self) -> bool:
@@ -173,6 +182,8 @@ def _check_label(case: Case) -> Iterator[Refusal]:
         if _is_numbering(block.values, cells):
             continue
         for number in block.values:
+            if str(number) in vocabulary.texts:
+                continue
             if vocabulary.is_rare_number(number) or vocabulary.is_rare_label(number):
                 detail = f"a numeric key is the value of fewer than {case.minimum} records"
                 yield case.refuse("label", block.find_path(number), detail)
@@ -186,25 +197,35 @@ def _is_numbering(values: Any, cells: dict[float, int]) -> bool:
 
 def _check_length(case: Case) -> Iterator[Refusal]:
     """Refuse an axis that is as long as a table, because it may have one entry per record."""
-    lengths = {n for table in case.matches.tables for n in (table.rows, table.persons) if n}
+    lengths = case.record_counts
     if not lengths:
         return
     for axis in case.content.axes:
-        if axis.length in lengths and not _is_explained(axis, case):
-            detail = f"a list, dict or dimension has {axis.length} entries, as many as a table has records"
+        if any(_is_as_long(axis.length, length) for length in lengths) and not _is_explained(axis, case):
+            detail = f"a list, dict or dimension has {axis.length} entries, and a table has {max(lengths)} records"
             yield case.refuse("length", axis.path, detail)
     for block in case.content.texts:
         for text in block.values:
-            count = sum(1 for _ in list_numbers_of_text(text)) // 2 if len(text) > min(lengths) else 0
+            count = count_numbers(text) if len(text) > min(lengths) else 0
             if count > 1 and count in lengths and not case.vocabulary.is_literal(text):
                 detail = f"a text has {count} numbers, as many as a table has records"
                 yield case.refuse("length", block.find_path(text), detail)
+
+
+def _is_as_long(length: int, records: int) -> bool:
+    """Whether a list may have an entry per record, also without the few records that miss a value."""
+    return length == records or (records >= FEWEST_NEARLY and records * NEARLY <= length <= records + 1)
 
 
 def _is_explained(axis: Axis, case: Case) -> bool:
     """Whether the length of an axis is known without the data: that of an argument, or of keys of the source."""
     if axis.length in case.known.lengths and axis.length <= case.policy.levels:
         return True
+    if axis.length not in case.record_counts:  # nearly as long as a table, which also happens by chance
+        columns = {len(table.columns) for table in case.matches.tables}
+        numbers = {*case.known.numbers, *case.known.lengths, *columns}
+        if not numbers.isdisjoint(range(axis.length - 1, axis.length + 2)):
+            return True
     if axis.keys is None or isinstance(axis.keys, range) or hasattr(axis.keys, "dtype"):
         return False
     return all(_is_known_key(key, case) for key in axis.keys)
@@ -309,10 +330,12 @@ def _check_numbers(case: Case) -> Iterator[Refusal]:
         return
     cells = sum((table.rows or 0) * max(len(table.columns), 1) for table in tables)
     limit = max(FEWEST_NUMBERS, case.policy.numbers * cells)
-    if case.content.number_count <= limit:
+    texts = [text for block in case.content.texts for text in block.values if text not in case.vocabulary.texts]
+    count = case.content.number_count + sum(map(count_numbers, texts))
+    if count <= limit:
         return
     # An empty group adds zeros to a result, but no information about a record.
-    count = case.content.number_count - sum(map(_count_zeros, case.content.numbers))
+    count -= sum(map(_count_zeros, case.content.numbers))
     if count > limit:
         detail = f"the result has {count} numbers other than 0, of {cells} cells; the limit is {limit:.0f}"
         yield case.refuse("numbers", (), detail)

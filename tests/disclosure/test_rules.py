@@ -98,6 +98,15 @@ def test_length_of_explained_axes() -> None:
     assert "length" in list_rules([7] * 100, FRAME, {"weights": [7] * 100})
 
 
+def test_length_of_lists_without_a_few_records() -> None:
+    for length, is_refused in {17: False, 18: True, 19: True, 20: True, 21: True, 22: False}.items():
+        assert ("length" in list_rules([0] * length, make_frame(20))) is is_refused
+    assert "length" not in list_rules([0] * 18, make_frame(19))  # too few records to be certain
+    assert "length" not in list_rules([0] * 19, make_frame(20), {"bins": 20})
+    assert "length" not in list_rules([0] * 19, make_frame(20), {"predictors": ["a"] * 18})
+    assert "length" in list_rules([0] * 20, make_frame(20), {"bins": 20})
+
+
 def test_length_of_persons() -> None:
     tables = (TableFacts(label="x", rows=50, persons=12, columns=tuple("abcdefg")),)
     content = read_content(encode_plain([10.5] * 12).data)
@@ -112,6 +121,7 @@ def test_numbers() -> None:
     assert list_rules([10.7, 11.7, 12.7], make_frame(5)[["age"]]) == []
     assert "numbers" in list_rules([10.7, 11.7, 12.7, 13.7], make_frame(5)[["age"]])
     assert list_rules([0.0] * 9, make_frame(0)) == []
+    assert "numbers" in list_rules(" ".join(str(i + 0.7) for i in range(7)), ten)
 
 
 @K
@@ -175,6 +185,12 @@ def test_label(k: int) -> None:
         assert list_rules(form({30: 60.75, 40: 51.75}), frame, k=k) == ["label"]
         assert list_rules(form({50: 60.75, 40: 51.75}), frame, k=k) == []
         assert list_rules(form({30: 60.75, 40: 51.75}), frame, {"level": 30}, k=k) == []
+
+
+def test_a_label_that_is_a_text_of_the_source_is_known() -> None:
+    frame = pd.DataFrame({"7": [7] * 2 + [5] * 60})
+    assert list_rules({"7": 60.75, "x": 51.75}, frame) == []
+    assert list_rules({"7": 60.75, "x": 51.75}, frame.rename(columns={"7": "y"})) == ["label"]
 
 
 def test_label_of_positions() -> None:

@@ -121,6 +121,12 @@ def test_the_number_of_an_item_is_known() -> None:
     assert vocabulary.is_known("bin 3", siblings=5)
 
 
+def test_digits_that_are_a_text_of_few_records_are_unknown() -> None:
+    assert make_vocabulary().is_known("total 1043")
+    assert not make_vocabulary(levels={"1043": 1}).is_known("total 1043")
+    assert make_vocabulary(levels={"1043": 1}, numbers=(1043.0,)).is_known("total 1043")
+
+
 def test_a_literal_needs_no_data() -> None:
     vocabulary = make_vocabulary(levels={"I10": 8})
     assert vocabulary.is_literal("age_mean")
