@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ...conftest import ROOT
+from ...conftest import ROOT, default_policy
 from .conftest import Project
 
 BLOCKS = re.findall(
@@ -19,8 +20,8 @@ COMMANDS = [line.removeprefix("$ ") for kind, text in BLOCKS if kind == "console
 
 
 @pytest.fixture
-def page(tmp_path: Path) -> Project:
-    """The project of the page: each block is written to the file in its first line."""
+def page(tmp_path: Path) -> Iterator[Project]:
+    """The project of a reader who has not set a policy: each block is written to the file in its first line."""
     for kind, text in BLOCKS:
         if kind != "console":
             name, _, content = text.partition("\n")
@@ -30,7 +31,8 @@ def page(tmp_path: Path) -> Project:
                 opened.write(content)
     dockerfile = ROOT / "tests" / "algorithms" / "tally" / "Dockerfile"
     (tmp_path / "project" / "Dockerfile").write_bytes(dockerfile.read_bytes())
-    return Project(tmp_path / "project")
+    with default_policy():
+        yield Project(tmp_path / "project")
 
 
 def test_every_block_has_a_kind_that_is_run() -> None:
