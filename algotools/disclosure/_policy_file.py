@@ -84,7 +84,8 @@ def convert_setting(setting: Setting, name: str, value: object, *, as_text: bool
         return setting.kind.parse(str(value)) if as_text else setting.kind.convert(value)
     except ValueError:
         detail = "" if setting.name == "key" else show_value(value)
-        raise refuse(f"{name} must be {setting.kind.allowed}", detail) from None
+        allowed = setting.kind.allowed if as_text else setting.kind.allowed_in_file or setting.kind.allowed
+        raise refuse(f"{name} must be {allowed}", detail) from None
 
 
 def show_value(value: object) -> str:

@@ -22,7 +22,9 @@ class SettingKind(ABC):
     """The type of a setting. Both methods that read a value raise ``ValueError`` if the value does not fit."""
 
     allowed: str
-    """The allowed values, as a message and ``policy show`` name them."""
+    """The allowed values of a variable, as a message and ``policy show`` name them."""
+    allowed_in_file = ""
+    """The allowed values in a file or in a mapping, if another text describes them."""
 
     @abstractmethod
     def parse(self, text: str) -> Any:
@@ -112,6 +114,7 @@ class Names(SettingKind):
     """Names, in which ``*`` stands for any characters. A variable separates them with commas."""
 
     allowed = f"names separated by commas; * stands for any characters, at most {MOST_STARS} times in a name"
+    allowed_in_file = f"a list of names; * stands for any characters, at most {MOST_STARS} times in a name"
 
     def __init__(self, *, may_be_empty: bool = False) -> None:
         self._may_be_empty = may_be_empty
@@ -147,6 +150,7 @@ class Persons(SettingKind):
     """Pairs of a database's label and the column that identifies a person, as ``label=column``."""
 
     allowed = "pairs label=column separated by commas, one for each database"
+    allowed_in_file = "a list of texts label=column, one for each database"
 
     def parse(self, text: str) -> tuple[tuple[str, str], ...]:
         """See ``SettingKind.parse``."""
