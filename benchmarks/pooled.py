@@ -166,7 +166,7 @@ def measure(
         with tempfile.TemporaryDirectory(prefix="bm-") as folder:
             files = [write_rows(Path(folder), node, rows) for node in range(nodes)]
             for runner in runners:
-                with Federation(files, algorithm=ALGORITHM, runner=runner) as federation:
+                with Federation(files, algorithm=ALGORITHM, runner=runner, policy="off") as federation:
                     for statistic in statistics_:
                         show_progress(f"{runner}, {nodes} nodes: {statistic.pooled}")
                         comparison = Comparison(statistic, runner, nodes, rows)

@@ -75,7 +75,9 @@ def federate(
         if lines is not None:
             lines.append((time.monotonic(), line))
 
-    with Federation([FRAME] * count, algorithm=[total, overall], contract=contract, faults=faults, listen=listen) as f:
+    with Federation(
+        [FRAME] * count, algorithm=[total, overall], contract=contract, faults=faults, listen=listen, policy="off"
+    ) as f:
         f.run(total, at=FIRST)  # the first run imports libraries
         send = HTTPConnection.request
 

@@ -54,6 +54,7 @@ def send_in_federation(parameters: dict[str, Any]) -> dict[str, float]:
         runner=parameters["runner"],
         contract=parameters["contract"],
         python=parameters["python"],
+        policy="off",
     ) as federation:
         result = federation.ask(parameters["method"], size=parameters["size"], timeout=None)
     return {"seconds": result["seconds"], "bytes": sum(received)}

@@ -19,7 +19,9 @@ COLUMN = "age"
 def main() -> None:
     """Run the partial at all nodes, then a master at one node that runs it at all nodes, several times."""
     parameters = json.load(sys.stdin)
-    with Federation(parameters["databases"], algorithm=parameters["algorithm"], runner="inline") as federation:
+    with Federation(
+        parameters["databases"], algorithm=parameters["algorithm"], runner="inline", policy="off"
+    ) as federation:
         organizations = list(federation.organizations())
         partial = {"method": "average_partial", "master": False, "kwargs": {"column_name": COLUMN}}
         master = {

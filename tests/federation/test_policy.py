@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import venv
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,25 @@ def test_the_example_passes_with_the_default_policy_on_the_command_line() -> Non
                 "run", "average_partial", "column_name=age", "--database", database, "--json", cwd=AVERAGE
             )
             assert completed.returncode == 0, completed.stderr
+
+
+@pytest.mark.parametrize(("policy", "count"), [(None, 1), ("off", 0)])
+def test_the_log_of_an_algorithm_without_a_gate_says_so(tmp_path: Path, policy: str | None, count: int) -> None:
+    """The interpreter has neither algotools nor vantage6's tools, so the run fails after that line."""
+    venv.create(tmp_path / "other", symlinks=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/__init__.py").write_text("def total(data):\n    return {}\n", encoding="utf-8")
+    with default_policy():
+        federation = Federation(
+            [pd.DataFrame({"age": AGES})],
+            algorithm=tmp_path / "elsewhere",
+            runner="process",
+            python=tmp_path / "other/bin/python",
+            contract="v4",
+            policy=policy,
+        )
+    with federation:
+        task = federation.client().task.create(collaboration=1, organizations=[2], input={"method": "total"})
+        assert federation.wait(task["id"], 60)
+        [run] = federation.task(task["id"]).runs
+    assert run.log.count("info > the node's policy has no effect: this algorithm is made with other tools") == count

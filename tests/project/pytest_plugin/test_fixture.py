@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ...conftest import default_policy
 from .conftest import Project
 
 BEGIN = """
@@ -246,3 +247,34 @@ def test_invalid(federation: FederationFactory, frame: pd.DataFrame) -> None:
     assert len(errors) == 2, session.output
     assert 'Argument "slow"' in errors[0]
     assert 'Argument "runner"' in errors[1]
+
+
+POLICY = """
+FOUR = [pd.DataFrame({"x": [1, 2, 3, 4]})] * 2
+
+def test_default(federation):
+    nodes = federation(FOUR)
+    with pytest.raises(RunsFailed, match="rule length"):
+        nodes.run(tally, column="x")
+
+@pytest.mark.parametrize("policy", ["off", {"preset": "off"}, "rules/off.toml"])
+def test_off(federation, policy):
+    nodes = federation(FOUR, policy=policy)
+    assert [result["count"] for result in nodes.run(tally, column="x")] == [4, 4]
+
+def test_malformed(federation):
+    with pytest.raises(PolicyError, match="did you mean minimum_cell"):
+        federation(FOUR, policy={"minimum_cel": 5})
+    with pytest.raises(PolicyError, match="unknown policy 'strickt'"):
+        federation(FOUR, policy="strickt")
+"""
+
+
+def test_a_policy_decides_which_results_leave_a_node(project: Project) -> None:
+    (project.folder / "rules").mkdir()
+    (project.folder / "rules" / "off.toml").write_text('preset = "off"\n', encoding="utf-8")
+    with default_policy():
+        session = project.test(
+            BEGIN.replace("import RunsFailed", "import RunsFailed\nfrom algotools.errors import PolicyError") + POLICY
+        )
+    assert session.counts == {"passed": 5}, session.output
