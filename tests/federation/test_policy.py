@@ -255,3 +255,21 @@ def test_the_log_of_an_algorithm_without_a_gate_says_so(tmp_path: Path, policy: 
         assert federation.wait(task["id"], 60)
         [run] = federation.task(task["id"]).runs
     assert run.log.count("info > the node's policy has no effect: this algorithm is made with other tools") == count
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("runner", "contract"), [("container", "v3"), ("container", "v5"), ("as-node", "v4")])
+@pytest.mark.usefixtures("base_image")
+def test_the_policy_reaches_a_container(runner: Any, contract: str) -> None:
+    policy = {"minimum_rows": 4} if contract == "v5" else {"functions": {"total": {"minimum_rows": 4}}}
+    with Federation(FRAMES, algorithm=DISCLOSES, runner=runner, contract=contract, policy=policy) as nodes:
+        assert nodes.run("total", column="age") == [{"sum": 253, "count": 4}, {"sum": 173, "count": 4}]
+        assert nodes.run("visible_settings") == [[], []]
+        with pytest.raises(RunsFailed, match=WITHHELD):
+            nodes.run("values", column="age")
+        [run] = nodes.tasks()[0].runs[:1]
+        assert "the node's policy has no effect" not in run.log
+    policy = {"minimum_rows": 5} if contract == "v5" else {"functions": {"total": {"minimum_rows": 5}}}
+    nodes = Federation(FRAMES, algorithm=DISCLOSES, runner=runner, contract=contract, policy=policy)
+    with nodes, pytest.raises(RunsFailed, match="rule rows"):
+        nodes.run("total", column="age")
