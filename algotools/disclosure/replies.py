@@ -99,10 +99,19 @@ def _judge_contribution(case: Case, way: str, _: str) -> Iterator[Refusal]:
     if way in EXTREMES and case.has_records:  # also an integer that may equal a count
         yield case.refuse("extreme", (), "the least or the greatest value is that of one record")
     yield from apply(OF_VALUES, case)
-    if way != LEVELS:
+    if way != LEVELS and way not in EXTREMES:
         # A contribution can equal an argument by chance, and event times are 1, 2, 3: they explain no count.
         known = msgspec.structs.replace(case.known, numbers=frozenset())
-        yield from apply(OF_COUNTS, case._replace(known=known))
+        yield from apply(OF_COUNTS, case._replace(known=known, content=_read_single_count(case.content)))
+
+
+def _read_single_count(content: Content) -> Content:
+    """Return a single whole number as an integer: the aggregator adds up integers, such as events, as floats."""
+    if content.number_count != 1:
+        return content
+    [block] = [block for block in content.numbers if len(block.values) > 0]
+    number = float(block.values[0])
+    return content._replace(numbers=[block._replace(values=[int(number)])]) if number.is_integer() else content
 
 
 def _judge_result(case: Case, _: str, request: str) -> Iterator[Refusal]:

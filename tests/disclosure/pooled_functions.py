@@ -12,42 +12,42 @@ from algotools import Aggregator, Column, federated
 
 
 @federated
-def smallest(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
+def least_value(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
     return total.minimum(data[column])
 
 
 @federated
-def largest(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
+def greatest_value(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
     return total.maximum(data[column])
 
 
 @federated
-def median(data: pd.DataFrame, total: Aggregator, column: Column, edges: list[float] | None = None) -> float:
+def median_of(data: pd.DataFrame, total: Aggregator, column: Column, edges: list[float] | None = None) -> float:
     return total.quantile(data[column], 0.5, edges=edges)
 
 
 @federated
-def bins(data: pd.DataFrame, total: Aggregator, column: Column, edges: list[float]) -> np.ndarray:
+def counts_in_bins(data: pd.DataFrame, total: Aggregator, column: Column, edges: list[float]) -> np.ndarray:
     return total.histogram(data[column], edges)
 
 
 @federated
-def counts(data: pd.DataFrame, total: Aggregator, group: Column) -> pd.Series:
+def counts_of_levels(data: pd.DataFrame, total: Aggregator, group: Column) -> pd.Series:
     return total.table(data[group])
 
 
 @federated
-def means(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> pd.Series:
+def means_by_level(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> pd.Series:
     return total.mean(data[column], by=data[group])
 
 
 @federated
-def variances(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> pd.Series:
+def variances_by_level(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> pd.Series:
     return total.variance(data[column], by=data[group])
 
 
 @federated
-def moments(data: pd.DataFrame, total: Aggregator, column: Column, limit: float) -> list[float]:
+def moments_above(data: pd.DataFrame, total: Aggregator, column: Column, limit: float) -> list[float]:
     values = data[column]
     return total.moments(values[values > limit], 3)
 
@@ -64,26 +64,26 @@ def sums_of_levels(data: pd.DataFrame, total: Aggregator, group: Column) -> list
 
 
 @federated
-def at_risk(data: pd.DataFrame, total: Aggregator, time: Column, grid: list[float]) -> np.ndarray:
+def numbers_at_risk(data: pd.DataFrame, total: Aggregator, time: Column, grid: list[float]) -> np.ndarray:
     return total.sum(data[time].to_numpy()[:, None] >= np.array(grid))
 
 
 @federated
-def grades(data: pd.DataFrame, total: Aggregator, group: Column) -> list[float]:
+def frequent_levels(data: pd.DataFrame, total: Aggregator, group: Column) -> list[float]:
     return total.levels(data[group])
 
 
 FUNCTIONS = [
-    smallest,
-    largest,
-    median,
-    bins,
-    counts,
-    means,
-    variances,
-    moments,
+    least_value,
+    greatest_value,
+    median_of,
+    counts_in_bins,
+    counts_of_levels,
+    means_by_level,
+    variances_by_level,
+    moments_above,
     number_above,
     sums_of_levels,
-    at_risk,
-    grades,
+    numbers_at_risk,
+    frequent_levels,
 ]

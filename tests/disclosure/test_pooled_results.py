@@ -37,13 +37,13 @@ def finish_at_the_nodes(data: pd.DataFrame, total: Any) -> int:
 
 
 @federated
-def rows(data: pd.DataFrame, total: Aggregator) -> list[float]:
+def all_rows(data: pd.DataFrame, total: Aggregator) -> list[float]:
     finish_at_the_nodes(data, total)
     return (data["age"] + 1).round(3).tolist()
 
 
 @federated
-def names(data: pd.DataFrame, total: Aggregator) -> list[str]:
+def first_names(data: pd.DataFrame, total: Aggregator) -> list[str]:
     finish_at_the_nodes(data, total)
     return data["name"].head(2).tolist()
 
@@ -67,7 +67,7 @@ def ages_as_keys(data: pd.DataFrame, total: Aggregator) -> dict[float, int]:
 
 
 @federated
-def encoded(data: pd.DataFrame, total: Aggregator) -> int:
+def encoded_rows(data: pd.DataFrame, total: Aggregator) -> int:
     finish_at_the_nodes(data, total)
     return int("".join(str(salary) for salary in data["salary"].head(10)))
 
@@ -79,7 +79,7 @@ def many_numbers(data: pd.DataFrame, total: Aggregator) -> list[float]:
 
 
 @federated
-def computed(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> dict[str, Any]:
+def from_totals(data: pd.DataFrame, total: Aggregator, column: Column, group: Column) -> dict[str, Any]:
     """A number of steps, a total, a total that equals a cell by chance, and levels."""
     steps = 1 + finish_at_the_nodes(data, total)
     levels, n, s = total.levels(data[group]), total.count(data[column]), total.sum(data[column])
@@ -94,14 +94,14 @@ def a_total_and_its_parts(data: pd.DataFrame, total: Aggregator, column: Column)
 
 
 FUNCTIONS = [
-    rows,
-    names,
+    all_rows,
+    first_names,
     first_age,
     largest_salary,
     ages_as_keys,
-    encoded,
+    encoded_rows,
     many_numbers,
-    computed,
+    from_totals,
     a_total_and_its_parts,
 ]
 
@@ -115,12 +115,12 @@ def nodes() -> Iterator[Federation]:
 @pytest.mark.parametrize(
     ("function", "rule"),
     [
-        (rows, "length"),
-        (names, "text"),
+        (all_rows, "length"),
+        (first_names, "text"),
         (first_age, "echo"),
         (largest_salary, "extreme"),
         (ages_as_keys, "label"),
-        (encoded, "kind"),
+        (encoded_rows, "kind"),
         (many_numbers, "numbers"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_result_that_has_rows_or_values_of_one_record_is_refused_at_the_node(
 
 def test_a_result_of_totals_passes_at_the_nodes(nodes: Federation) -> None:
     everything = pd.concat(NODES)
-    result = nodes.ask(computed, column="age", group="group")
+    result = nodes.ask(from_totals, column="age", group="group")
     assert result == {
         "steps": 2,
         "n": len(everything),

@@ -32,19 +32,21 @@ FRAME = pd.DataFrame(
 )
 
 
-def judge_rounds(function: Any, folder: Path, *, k: int = 3, **arguments: object) -> list[Refusal]:
+def judge_rounds(
+    function: Any, folder: Path, *, k: int = 3, frame: pd.DataFrame = FRAME, **arguments: object
+) -> list[Refusal]:
     """Run a function at one node until it has a result, and judge the reply of each round."""
     info = RunInfo(task_id=1, node_id=1, organization_id=1, collaboration_id=1, temporary_folder=folder, variables={})
-    known = find_known(arguments, FRAME, function.collect_literals())
+    known = find_known(arguments, frame, function.collect_literals())
     policy = Policy(minimum_cell=k, minimum_rows=k)
     refusals: list[Refusal] = []
 
     def ask(history: History) -> list[NodeReply]:
         request = history.encode()
-        values = {"data": FRAME.copy(), **arguments, REQUEST: request, RUN: info}
+        values = {"data": frame.copy(), **arguments, REQUEST: request, RUN: info}
         data = encode_rich(perform_rpc(function.partial, values, k))
         content = read_content(data)
-        matches = find_matches(FRAME, list_numbers(content), list_texts(content))
+        matches = find_matches(frame, list_numbers(content), list_texts(content))
         refusals.extend(judge_reply(content, known, matches, policy, request))
         return [NodeReply("node", RoundReply.from_plain(decode_rich(data)))]
 
@@ -53,14 +55,19 @@ def judge_rounds(function: Any, folder: Path, *, k: int = 3, **arguments: object
 
 
 @federated
-def smallest(data: pd.DataFrame, total: Aggregator) -> float:
+def smallest_grade(data: pd.DataFrame, total: Aggregator) -> float:
     return total.minimum(data["grade"])
 
 
 @federated
-def few(data: pd.DataFrame, total: Aggregator, limit: float) -> int:
+def few_above(data: pd.DataFrame, total: Aggregator, limit: float) -> int:
     total.sum(data["age"])
     return total.sum(data["age"] > limit)
+
+
+@federated
+def number_of_events(data: pd.DataFrame, total: Aggregator) -> float:
+    return total.sum(data["event"])
 
 
 @federated
@@ -80,22 +87,22 @@ def list_groups(data: pd.DataFrame, total: Aggregator) -> list[str]:
 
 
 @federated
-def means(data: pd.DataFrame, total: Aggregator) -> pd.Series:
+def mean_ages(data: pd.DataFrame, total: Aggregator) -> pd.Series:
     return total.mean(data["age"], by=data["group"])
 
 
 @federated
-def moments(data: pd.DataFrame, total: Aggregator) -> list[float]:
+def moments_of_age(data: pd.DataFrame, total: Aggregator) -> list[float]:
     return total.moments(data["age"], 3)
 
 
 @federated
-def median(data: pd.DataFrame, total: Aggregator, edges: list[float] | None = None) -> float:
+def median_age(data: pd.DataFrame, total: Aggregator, edges: list[float] | None = None) -> float:
     return total.quantile(data["age"], 0.5, edges=edges)
 
 
 @federated
-def bins(data: pd.DataFrame, total: Aggregator, edges: list[float]) -> np.ndarray:
+def bins_of_age(data: pd.DataFrame, total: Aggregator, edges: list[float]) -> np.ndarray:
     return total.histogram(data["age"], edges)
 
 
@@ -104,17 +111,17 @@ def list_rules(refusals: list[Refusal]) -> list[str]:
 
 
 def test_a_refusal_names_the_total_and_its_way_out(tmp_path: Path) -> None:
-    [refusal] = judge_rounds(few, tmp_path, limit=78.0)
+    [refusal] = judge_rounds(few_above, tmp_path, limit=78.0)
     assert refusal.rule == "small"
-    assert refusal.path == f"the sum in line {few.__wrapped__.__code__.co_firstlineno + 3}"
-    [refusal] = judge_rounds(bins, tmp_path, edges=[0.0, 60.0, 78.0, 100.0])
+    assert refusal.path == f"the sum in line {few_above.__wrapped__.__code__.co_firstlineno + 3}"
+    [refusal] = judge_rounds(bins_of_age, tmp_path, edges=[0.0, 60.0, 78.0, 100.0])
     assert (refusal.rule, refusal.path[-3:]) == ("small", "[2]")
     assert "wider bins" in refusal.way_out
 
 
 def test_the_least_and_the_greatest_value_are_refused(tmp_path: Path) -> None:
     """Also if many records have the value: the aggregator does not know that they do."""
-    [refusal] = judge_rounds(smallest, tmp_path)
+    [refusal] = judge_rounds(smallest_grade, tmp_path)
     assert refusal.rule == "extreme"
     assert "range as an argument" in refusal.way_out
 
@@ -124,10 +131,19 @@ def test_the_contributions_of_a_round_are_no_list_of_counts(tmp_path: Path) -> N
 
 
 def test_an_argument_explains_no_count(tmp_path: Path) -> None:
-    assert list_rules(judge_rounds(few, tmp_path, limit=78.0)) == ["small"]
+    assert list_rules(judge_rounds(few_above, tmp_path, limit=78.0)) == ["small"]
     grid = [1.0, 2.0, 3.0]
-    [refusal] = judge_rounds(bins, tmp_path, edges=[*grid, 21.0, 23.0, 100.0])
+    [refusal] = judge_rounds(bins_of_age, tmp_path, edges=[*grid, 21.0, 23.0, 100.0])
     assert refusal.rule == "small"
+
+
+def test_a_single_whole_sum_is_a_count(tmp_path: Path) -> None:
+    """The aggregator adds up integers as floats, because their sum could overflow."""
+    frame = FRAME.assign(event=[1, 1, *[0] * 58])
+    [refusal] = judge_rounds(number_of_events, tmp_path, frame=frame)
+    assert refusal.rule == "small"
+    assert judge_rounds(number_of_events, tmp_path, frame=frame.assign(event=[1, 1, 1, *[0] * 57])) == []
+    assert judge_rounds(number_of_events, tmp_path, frame=frame.assign(event=[1.5, 0.75, *[0] * 58])) == []
 
 
 def test_levels_are_no_counts_and_have_the_minimum_of_records(tmp_path: Path) -> None:
@@ -137,19 +153,19 @@ def test_levels_are_no_counts_and_have_the_minimum_of_records(tmp_path: Path) ->
 
 
 def test_labels_of_few_records_are_refused(tmp_path: Path) -> None:
-    refusals = judge_rounds(means, tmp_path)[:2]
+    refusals = judge_rounds(mean_ages, tmp_path)[:2]
     assert list_rules(refusals) == ["text", "small"]
     assert "levels=" in refusals[0].way_out
 
 
 def test_moments_have_only_texts_of_the_aggregator(tmp_path: Path) -> None:
-    assert judge_rounds(moments, tmp_path) == []
+    assert judge_rounds(moments_of_age, tmp_path) == []
 
 
 def test_a_quantile_needs_bins_of_many_records(tmp_path: Path) -> None:
-    assert set(list_rules(judge_rounds(median, tmp_path))) == {"small"}
-    assert judge_rounds(median, tmp_path, edges=[0.0, 40.0, 60.0, 100.0], k=10) == []
-    [refusal] = judge_rounds(median, tmp_path, edges=[0.0, 40.0, 60.0, 78.5], k=3)  # one value is above the edges
+    assert set(list_rules(judge_rounds(median_age, tmp_path))) == {"small"}
+    assert judge_rounds(median_age, tmp_path, edges=[0.0, 40.0, 60.0, 100.0], k=10) == []
+    [refusal] = judge_rounds(median_age, tmp_path, edges=[0.0, 40.0, 60.0, 78.5], k=3)  # one value is above the edges
     assert refusal.rule == "small"
     assert "edges=" in refusal.way_out
 

@@ -19,18 +19,18 @@ from ..conftest import ALGORITHMS
 from ..runtime.pooled.peers import STATISTICS, assert_equal, import_statistics
 from .pooled_functions import (
     FUNCTIONS,
-    at_risk,
-    bins,
-    counts,
-    grades,
-    largest,
-    means,
-    median,
-    moments,
+    counts_in_bins,
+    counts_of_levels,
+    frequent_levels,
+    greatest_value,
+    least_value,
+    means_by_level,
+    median_of,
+    moments_above,
     number_above,
-    smallest,
+    numbers_at_risk,
     sums_of_levels,
-    variances,
+    variances_by_level,
 )
 from .pooled_tables import ARGUMENTS, CUTS, TABLES, cut
 
@@ -128,33 +128,37 @@ class Refused(NamedTuple):
 
 
 REFUSED = {
-    "the smallest value": Refused(smallest, {"column": "age"}, "extreme", "range"),
-    "the largest value": Refused(largest, {"column": "age"}, "extreme", "range"),
-    "the largest of few whole numbers": Refused(largest, {"column": "grade"}, "extreme", "range"),
-    "an exact median": Refused(median, {"column": "age"}, "small", "edges="),
+    "the smallest value": Refused(least_value, {"column": "age"}, "extreme", "range"),
+    "the largest value": Refused(greatest_value, {"column": "age"}, "extreme", "range"),
+    "the largest of few whole numbers": Refused(greatest_value, {"column": "grade"}, "extreme", "range"),
+    "an exact median": Refused(median_of, {"column": "age"}, "small", "edges="),
     "a median in narrow bins": Refused(
-        median, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"
+        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"
     ),
-    "values outside the edges": Refused(median, {"column": "age", "edges": [0.0, 50.0, 90.0]}, "small", "wider bins"),
-    "a bin of two records": Refused(bins, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"),
-    "a level of two records": Refused(counts, {"group": "level"}, "text", "levels="),
-    "a number of two records as a level": Refused(counts, {"group": "grade"}, "label", "levels="),
-    "means by a group of two": Refused(means, {"column": "age", "group": "level"}, "text", "levels="),
-    "variances by a group of two": Refused(variances, {"column": "age", "group": "grade"}, "label", "levels="),
-    "moments of two records": Refused(moments, {"column": "age", "limit": 90.0}, "echo", "over more records"),
+    "values outside the edges": Refused(
+        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0]}, "small", "wider bins"
+    ),
+    "a bin of two records": Refused(
+        counts_in_bins, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"
+    ),
+    "a level of two records": Refused(counts_of_levels, {"group": "level"}, "text", "levels="),
+    "a number of two records as a level": Refused(counts_of_levels, {"group": "grade"}, "label", "levels="),
+    "means by a group of two": Refused(means_by_level, {"column": "age", "group": "level"}, "text", "levels="),
+    "variances by a group of two": Refused(variances_by_level, {"column": "age", "group": "grade"}, "label", "levels="),
+    "moments of two records": Refused(moments_above, {"column": "age", "limit": 90.0}, "echo", "over more records"),
     "a count of two records": Refused(number_above, {"column": "age", "limit": 90.0}, "small", "merge small groups"),
     "two records at risk": Refused(
-        at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0, 4.0]}, "small", "merge small groups"
+        numbers_at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0, 4.0]}, "small", "merge small groups"
     ),
 }
 
 ALLOWED = {
-    "a median in wide bins": (median, {"column": "age", "edges": [0.0, 50.0, 100.0]}),
-    "wide bins": (bins, {"column": "age", "edges": [0.0, 50.0, 100.0]}),
-    "frequent levels that are numbers": (grades, {"group": "grade"}),
+    "a median in wide bins": (median_of, {"column": "age", "edges": [0.0, 50.0, 100.0]}),
+    "wide bins": (counts_in_bins, {"column": "age", "edges": [0.0, 50.0, 100.0]}),
+    "frequent levels that are numbers": (frequent_levels, {"group": "grade"}),
     "sums of frequent levels": (sums_of_levels, {"group": "level"}),
     "a count of many records": (number_above, {"column": "age", "limit": 50.0}),
-    "many at risk": (at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0]}),
+    "many at risk": (numbers_at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0]}),
 }
 
 
@@ -203,8 +207,17 @@ def test_levels_have_the_minimum_of_the_nodes_owner(minimum: int, levels: list[s
     with Federation(
         frames, algorithm=FUNCTIONS, policy=make_policy(minimum), listen=lambda _, line: lines.append(line)
     ) as nodes:
-        assert nodes.ask(grades, group="level") == levels
+        assert nodes.ask(frequent_levels, group="level") == levels
     # The line of algotools about its own omission is not withheld, as a line of the author would be.
     is_omitted = [line for line in lines if f"1 level is left out: fewer than {minimum} records at this node" in line]
     assert len(is_omitted) == (0 if len(levels) == 2 else 3)
     assert not [line for line in lines if "withheld" in line]
+
+
+def test_a_worker_of_its_own_reports_the_same_facts() -> None:
+    with Federation(RARE_NODES, algorithm=FUNCTIONS, policy=make_policy(3), runner="process") as nodes:
+        function, arguments = ALLOWED["a median in wide bins"]
+        expected = function(pd.concat(RARE_NODES), Pooled(), **arguments)
+        assert nodes.ask(function, **arguments) == pytest.approx(expected)
+        with pytest.raises(RunsFailed, match=r"the histogram in line \d+\[2\] may represent fewer than 3 records"):
+            nodes.ask(counts_in_bins, **REFUSED["a bin of two records"].arguments)
