@@ -48,6 +48,8 @@ class Gate:
     def __init__(self, policy: Policy, task: Task) -> None:
         self._policy = policy
         self._task = task
+        self._policies: dict[str, Policy] = {}
+        """Label of a database that the function reads -> the settings for it alone."""
         self._intent: Intent | None = None
         self._tables: tuple[TableFacts, ...] = ()
         self._matches: Matches | None = None
@@ -67,6 +69,7 @@ class Gate:
             Withheld: the policy forbids the function, a database, a column or a query. No data was read.
         """
         self._intent = intent
+        self._policies = {label: self._policy.select(self._task.method, [label]) for label in intent.databases}
         policy = self._policy.select(self._task.method, intent.databases).tighten(intent.minimum_rows)
         self._policy = policy
         if policy.is_off:
@@ -76,7 +79,10 @@ class Gate:
         for label in intent.databases:
             if not policy.allows_database(label):
                 raise self._refuse(f"database {label!r}", "databases", "request another database")
-        self._check_columns(intent.columns)
+        # A column that an argument names may belong to any of the tables. `add_tables` knows to which.
+        for column in intent.columns:
+            if intent.databases and not any(p.allows_column(column) for p in self._policies.values()):
+                raise self._refuse(f"column {column!r}", "columns", "use another column")
         if policy.queries == "forbid":
             for database in self._task.databases:
                 if database.query and database.query.strip() != "None":
@@ -99,7 +105,7 @@ class Gate:
         self._tables = tables
         if not self._policy.is_off:
             for table in tables:
-                self._check_columns(table.columns)
+                self._check_columns(table.columns, table.label)
 
     def add_matches(self, matches: Matches) -> None:
         """Add the facts about the result."""
@@ -153,13 +159,19 @@ class Gate:
     def _judges_messages(self) -> bool:
         return not self._policy.is_off and self._policy.messages == "constant"
 
-    def _check_columns(self, columns: Iterable[str]) -> None:
+    def _check_columns(self, columns: Iterable[str], label: str) -> None:
+        """Refuse a column of a database. The message names only columns that the task or the function names."""
+        policy = self._policies.get(label, self._policy)
+        named = self._intent.columns if self._intent is not None else ()
         for column in columns:
-            if not self._policy.allows_column(column):
-                raise self._refuse(f"column {column!r}", "columns", "name the columns that the function needs")
+            if not policy.allows_column(column):
+                part = f"column {column!r}" if column in named else "one of the columns that the function reads"
+                way_out = "name the columns that the function needs"
+                raise self._refuse(f"{part} of database {label!r}", "columns", way_out, f"the column is {column!r}")
 
-    def _refuse(self, part: str, setting: str, way_out: str) -> Withheld:
-        return Withheld(f"{self._task.method}: the node's policy does not allow {part} (setting {setting}); {way_out}")
+    def _refuse(self, part: str, setting: str, way_out: str, detail: str = "") -> Withheld:
+        message = f"{self._task.method}: the node's policy does not allow {part} (setting {setting}); {way_out}"
+        return Withheld(message, detail=detail)
 
     def _withhold(self, rule: str, reason: str, way_out: str) -> Withheld:
         return Withheld(

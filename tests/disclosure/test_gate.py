@@ -149,7 +149,7 @@ def test_a_column_of_persons_that_is_missing_is_an_error_of_the_owner(make: Make
         ({"databases": ["other"]}, "sums", {"column": "weight"}, "database 'default'"),
         ({"columns": ["age", "group"]}, "sums", {"column": "weight"}, "column 'weight'"),
         ({"forbidden_columns": ["wei*"]}, "sums", {"column": "weight"}, "column 'weight'"),
-        ({"forbidden_columns": ["name"]}, "whole_table", {}, "column 'name'"),
+        ({"forbidden_columns": ["name"]}, "whole_table", {}, "one of the columns that the function reads"),
     ],
 )
 def test_the_owner_lists_functions_databases_and_columns(
@@ -158,6 +158,16 @@ def test_the_owner_lists_functions_databases_and_columns(
     failure = fail(make(policy), function, **arguments)
     assert failure.exit_code == 54
     assert part in failure.message
+
+
+def test_a_list_of_columns_holds_for_its_own_database(make: Make) -> None:
+    frames = {"first": VISITS.rename(columns={"name": "kept"}), "second": VISITS}
+    policy = {"databases": {"second": {"forbidden_columns": ["age"]}}}
+    federation = make(policy, frames=[frames])
+    assert federation.run("sums", databases="first", column="age")
+    failure = fail(federation, "sums", databases="second", column="age")
+    assert "column 'age'" in failure.message
+    assert "name" in fail(make({"forbidden_columns": ["name"]}), "whole_table").detail
 
 
 def test_messages_of_the_source_pass_and_values_do_not(make: Make) -> None:
