@@ -178,7 +178,8 @@ class SandboxNode:
             output_file=Path(MINE, "output"),
             temporary_folder=Path("/mnt/tmp"),
             proxy=Proxy("http://127.0.0.1:1", Path(MINE, "token")),
-            variables={**OFF, "ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
+            policy_variables=OFF,
+            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(
             task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases=",".join(requested)
@@ -197,7 +198,8 @@ class SandboxNode:
             input_file=Path(WORK, "input"),
             output_file=Path(WORK, "output"),
             temporary_folder=Path(SESSION, v5.JOB_FOLDER),
-            variables={**OFF, "ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
+            policy_variables=OFF,
+            variables={"ALGOTOOLS_DEBUG": OWNERS_LOG, "ALGOTOOLS_TIMEOUT": "240", **variables},
         )
         identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1)
         contract = get_contract(self.contract)
