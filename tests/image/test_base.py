@@ -272,7 +272,7 @@ def endless_run(engine: docker.DockerClient, base_name: str) -> Iterator[Any]:
         output_file=Path("/mnt/task/output"),
         temporary_folder=Path("/tmp"),
         proxy=Proxy("http://127.0.0.1:1", Path("/mnt/task/token")),
-        variables=OFF,
+        policy_variables=OFF,
     )
     identity = Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1, image="image", databases="default")
     prepared = get_contract("v4").prepare(task, make_token(identity, b"k" * 32))
