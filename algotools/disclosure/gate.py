@@ -24,7 +24,7 @@ REASONS = {
     "text": "{path} has a text or key that is not in the algorithm's source, an argument, a column or a level of at "
     "least {minimum} records",
     "label": "{path} has a numeric key that is the value of fewer than {minimum} records",
-    "length": "{path} is as long as a table that was read",
+    "length": "{path} has about as many entries as a table that was read has records",
     "numbers": "it has too many numbers for the cells that were read",
     "echo": "{path} equals a value that fewer than {minimum} records have",
     "extreme": "{path} equals the smallest or the largest value of a column",
@@ -139,7 +139,9 @@ class Gate:
         if refusals:
             first = refusals[0]
             reason = REASONS[first.rule].format(
-                path=first.path, minimum=self._policy.minimum_cell, minimum_rows=self._policy.minimum_rows
+                path="the result" if first.path == "result" else first.path,
+                minimum=self._policy.minimum_cell,
+                minimum_rows=self._policy.minimum_rows,
             )
             raise self._withhold(first.rule, reason, first.way_out)
         if self._policy.digits:

@@ -26,8 +26,8 @@ FEWEST_NEARLY = 20
 """A list is nearly as long as a table if it has at least this share of the table's records, of at least so many."""
 
 WAYS_OUT = {
-    "rows": "the table has too few records for any result; use a node or a query with more records",
-    "unread": "the number of rows is unknown; request the data as a table, or ask the node's owner for UNREAD=allow",
+    "rows": "use a node or a query with more records",
+    "unread": "request the data as a table, or ask the node's owner for UNREAD=allow",
     "kind": "return numbers, texts, lists, dicts or tables, see docs/concepts/gate.md#kind",
     "bytes": "return fewer or rounder numbers",
     "text": "return texts of the source, arguments, columns or frequent levels, see docs/concepts/gate.md#text",
@@ -226,7 +226,11 @@ def _is_explained(axis: Axis, case: Case) -> bool:
         numbers = {*case.known.numbers, *case.known.lengths, *columns}
         if not numbers.isdisjoint(range(axis.length - 1, axis.length + 2)):
             return True
-    if axis.keys is None or isinstance(axis.keys, range) or hasattr(axis.keys, "dtype"):
+    if axis.keys is None:
+        columns_of_tables = {name for table in case.matches.tables for name in table.columns}
+        texts = next((block.values for block in case.content.texts if block.path == axis.path), ())
+        return len(set(texts)) == axis.length and columns_of_tables.issuperset(texts)  # a list of columns
+    if isinstance(axis.keys, range) or hasattr(axis.keys, "dtype"):
         return False
     return all(_is_known_key(key, case) for key in axis.keys)
 

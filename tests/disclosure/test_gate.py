@@ -226,3 +226,8 @@ def test_off_judges_nothing(make: Make) -> None:
     assert federation.run("rows", column="weight") == [VISITS["weight"].tolist()]
     assert json.loads(json.dumps(federation.run("heaviest", column="weight"))) == [91.5]
     assert all(run.log.startswith(line) for task in federation.tasks() for run in task.runs)
+
+
+def test_a_list_of_columns_may_be_as_long_as_the_table(make: Make) -> None:
+    frame = VISITS.head(5)
+    assert make(frames=[frame]).run("list_columns") == [list(frame)]

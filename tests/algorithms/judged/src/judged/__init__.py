@@ -122,3 +122,8 @@ def totals(client: AlgorithmClient, column: str) -> dict[str, float]:
 def own_rows(client: AlgorithmClient, data: pd.DataFrame) -> list[float]:
     assert client.organizations
     return data["weight"].tolist()
+
+
+@rpc
+def list_columns(data: pd.DataFrame) -> list[str]:
+    return list(data.columns)
