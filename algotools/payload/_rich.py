@@ -22,6 +22,7 @@ import msgspec
 from msgspec.msgpack import Ext
 
 from algotools.errors import NotSerializable
+from algotools.payload._hidden import clear_batch, clear_frame
 from algotools.payload._types import (
     STANDARD,
     ValueKind,
@@ -221,7 +222,7 @@ class _Packer:
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, value.schema) as writer:
             for batch in batches:
-                writer.write_batch(batch)
+                writer.write_batch(clear_batch(batch))
                 check_size(self._claimed + sink.tell(), rich=True)
         data = memoryview(sink.getvalue())
         self.claim(len(data))
@@ -247,7 +248,8 @@ class _Packer:
                 step = (*path, Key(name, position))
                 objects.append([position, name, self._pack_all(frame.to_series(position).to_list(), step)])
         buffer = io.BytesIO()
-        frame.drop([name for _, name, _ in objects]).write_ipc_stream(buffer, compat_level=pl.CompatLevel.newest())
+        frame = clear_frame(frame.drop([name for _, name, _ in objects]))
+        frame.write_ipc_stream(buffer, compat_level=pl.CompatLevel.newest())
         data = buffer.getbuffer()
         self.claim(len(data))
         return self._encode_extension(POLARS, [isinstance(value, pl.Series), self._add_blob(data), objects])
