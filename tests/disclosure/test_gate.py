@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from algotools import Federation, RunsFailed
+from algotools import Database, Federation, RunsFailed
 from algotools.errors import Failure
 
 from ..conftest import ALGORITHMS
@@ -158,6 +160,18 @@ def test_the_owner_lists_functions_databases_and_columns(
     failure = fail(make(policy), function, **arguments)
     assert failure.exit_code == 54
     assert part in failure.message
+
+
+def test_the_owner_forbids_queries(make: Make, tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "visits.sqlite")) as connection:
+        VISITS.to_sql("visits", connection, index=False)
+    source = f"sqlite:///{tmp_path / 'visits.sqlite'}"
+    chosen = Database("default", query="SELECT * FROM visits WHERE patient = 1")
+    everything = Database("default", query="SELECT * FROM visits")
+    assert "rule rows" in fail(make(frames=[source]), "whole_table", databases=[chosen]).message
+    assert make(frames=[source]).run("whole_table", databases=[everything]) == [{"count": 12}]
+    failure = fail(make({"queries": "forbid"}, frames=[source]), "whole_table", databases=[everything])
+    assert (failure.exit_code, "setting queries" in failure.message) == (54, True)
 
 
 def test_a_list_of_columns_holds_for_its_own_database(make: Make) -> None:
