@@ -147,10 +147,12 @@ def is_leak(claims: list[Claim], table: str) -> bool:
     return leaks(claims, read_table(table)) and not leaks(claims, read_other_table(table))
 
 
-def make_federation(cases: Sequence[Case]) -> Federation:
+def make_federation(cases: Sequence[Case], policy: str = "off") -> Federation:
     """Return a federation with a node for each table of the cases. Organizations have the names of the tables."""
     tables = sorted({table for case in cases for table in case.tables})
-    return Federation({table: read_table(table) for table in tables}, algorithm=[case.function for case in cases])
+    return Federation(
+        {table: read_table(table) for table in tables}, algorithm=[case.function for case in cases], policy=policy
+    )
 
 
 def call(function: RegisteredFunction, frame: pd.DataFrame, arguments: Arguments) -> object:

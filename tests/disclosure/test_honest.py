@@ -74,7 +74,7 @@ def test_a_function_returns_a_result_and_needs_its_exceptions(honest: Honest) ->
 
 
 def test_messages_reach_the_researcher() -> None:
-    with make_federation(MESSAGES) as federation:
+    with make_federation(MESSAGES, "standard") as federation:
         for case in MESSAGES:
             for table in case.tables:
                 *lines, last = case.read_log(federation, table).splitlines()
