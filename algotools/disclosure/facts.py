@@ -89,6 +89,8 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that contain texts of the result."""
     texts: tuple[str, ...] = ()
     """The texts in the source of the algorithm's package; only if the result has texts of unknown origin."""
+    notes: tuple[str, ...] = ()
+    """Lines for the log that name positions in the result, such as those of NaN. They leave only with the result."""
 
 
 class Known(msgspec.Struct, frozen=True, kw_only=True):

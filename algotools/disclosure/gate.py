@@ -150,6 +150,11 @@ class Gate:
             return _rounding.round_result(data, self._policy.digits)
         return data
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Lines for the log that name positions in the result; for a result that ``review`` has passed."""
+        return () if self._matches is None else self._matches.notes
+
     def check_line(self, text: str, matches: Matches) -> bool:
         """Return whether a text of the author's code may appear in the run's log."""
         if not self._judges_messages():

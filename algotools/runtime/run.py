@@ -117,6 +117,8 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
                 task.temporary_folder.mkdir(exist_ok=True)
         run = Run(task, contract, logs.RunLog(console).write, owner.write, _read_time_limit(task.variables), gate)
         output = contract.wrap_result(gate.review(call(run)))
+        for text in gate.notes:
+            run.console(logs.format_line("info", text))
         if task.step == "compute":  # the other steps return a table, which stays at the node
             check_size(len(output))
         output_file.write(output)

@@ -79,6 +79,15 @@ def test_the_default_policy_withholds_rows_and_lets_sums_pass(make: Make) -> Non
     assert not any(str(age) in raised.value.message for age in AGES)
 
 
+def test_the_log_names_missing_values_only_of_a_result_that_leaves(make: Make) -> None:
+    nodes = make()
+    with pytest.raises(RunsFailed, match="rule length"):
+        nodes.run("missing_above", column="age", limit=50)
+    assert not any("missing;" in run.log for run in nodes.task(1).runs)
+    assert nodes.run("missing_mean", column="age") == [{"mean": None}] * 2
+    assert all("result['mean'] is NaN, infinite or missing" in run.log for run in nodes.task(2).runs)
+
+
 def test_the_author_sees_the_limit_and_the_measured_numbers(make: Make) -> None:
     nodes = make(policy={"minimum_cell": 5, "minimum_rows": 3})
     with pytest.raises(RunsFailed, match="rule small") as raised:

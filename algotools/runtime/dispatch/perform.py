@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from algotools.data.reading import check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.federated import PooledFunction
@@ -169,15 +171,24 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
             for client in injected.values():
                 if isinstance(client, AlgorithmClient):
                     client.close()
-            data = attribute_errors(
+            data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
             )
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
-        if permission.is_judged and task.step == "compute" and (function.role == "rpc" or databases):
-            node.report_matches(match_result(data, tables, declaration.intent, list_texts))
+        is_judged = permission.is_judged and task.step == "compute" and (function.role == "rpc" or databases)
+        _report(node, match_result(data, tables, declaration.intent, list_texts) if is_judged else None, notes)
         return data
+
+
+def _report(node: NodeAccess, matches: Matches | None, notes: tuple[str, ...]) -> None:
+    """Report the facts about a result that is judged; *notes* on it are written only if it leaves the node."""
+    if matches is not None:
+        node.report_matches(msgspec.structs.replace(matches, notes=notes))
+    else:
+        for text in notes:
+            note(text)
 
 
 def _make_name_lookup(algorithm: Algorithm) -> FindNames:
@@ -257,18 +268,23 @@ def _call(
     return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
 
 
-def _encode(result: object, task: Task, function: RegisteredFunction) -> bytes:
-    """Encode the result as the task requests. A table that stays at the node is encoded as Parquet."""
+def _encode(result: object, task: Task, function: RegisteredFunction) -> tuple[bytes, tuple[str, ...]]:
+    """Encode the result as the task requests, and describe for the log which values the encoding has changed.
+
+    A table that stays at the node is encoded as Parquet.
+    """
     literals = function.collect_literals()
     if task.step != "compute":
         from algotools.data import parquet
 
-        return parquet.encode(result)
+        return parquet.encode(result), ()
     if task.encoding == "rich":
-        return encode_rich(result, literals)
+        return encode_rich(result, literals), ()
     plain = encode_plain(result, literals)
-    for path in plain.nulls[:_MOST_NULLS_LOGGED]:
-        note(f"{show_path(path, literals)} is NaN, infinite or missing; JSON has no such value, so the result has null")
+    notes = [
+        f"{show_path(path, literals)} is NaN, infinite or missing; JSON has no such value, so the result has null"
+        for path in plain.nulls[:_MOST_NULLS_LOGGED]
+    ]
     if (remaining := len(plain.nulls) - _MOST_NULLS_LOGGED) > 0:
-        note(f"{remaining} more {'value is' if remaining == 1 else 'values are'} null for the same reason")
-    return plain.data
+        notes.append(f"{remaining} more {'value is' if remaining == 1 else 'values are'} null for the same reason")
+    return plain.data, tuple(notes)

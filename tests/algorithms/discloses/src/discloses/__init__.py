@@ -20,6 +20,18 @@ def values(data: pd.DataFrame, column: Column) -> list[float]:
 
 
 @rpc
+def missing_above(data: pd.DataFrame, column: Column, limit: int) -> list[float]:
+    """Return a value for each row, which is missing if the row is above the limit."""
+    return data[column].where(data[column] <= limit, float("nan")).tolist()
+
+
+@rpc
+def missing_mean(data: pd.DataFrame, column: Column) -> dict[str, float]:
+    """Return the mean of no rows."""
+    return {"mean": data[column].head(0).mean()}
+
+
+@rpc
 def visible_settings(info: RunInfo) -> list[str]:
     """Return the names of the policy's variables that the function can see."""
     return [name for name in (*info.variables, *os.environ) if name.startswith("ALGOTOOLS_POLICY")]
