@@ -70,12 +70,17 @@ def _read_policy(element: Element, folder: Path) -> NodePolicy:
     source: PolicySource
     if element.is_mapping:
         source = {name: _read_setting(value, name) for name, value in element.read_mapping("setting").items()}
+    elif element.is_list:
+        raise element.make_error(
+            f"a policy is a preset, the path of a file or a mapping ({{minimum_cell: 5}}), not {element.describe()}"
+        )
     else:
         source = element.read_word("the policy")
     try:
         return load_policy(source, folder)
     except PolicyError as error:
-        raise PolicyError(element.make_error(error.message).message, detail=error.detail) from None
+        message = error.message.removeprefix("the policy: ")  # the element's error begins with "policy:"
+        raise PolicyError(element.make_error(message).message, detail=error.detail) from None
 
 
 def _read_setting(element: Element, name: str) -> object:

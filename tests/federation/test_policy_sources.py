@@ -87,8 +87,8 @@ def test_a_federation_file_has_settings_or_names_a_policy_file_beside_it(tmp_pat
     ("text", "message"),
     [
         ("policy: strickt\n", "line 3: policy: unknown policy 'strickt' (did you mean strict?)"),
-        ("policy: {minimum_cel: 5}\n", "line 3: policy: the policy: unknown key minimum_cel (did you mean"),
-        ("policy:\n  minimum_cell: '5'\n", "line 3: policy: the policy: minimum_cell must be an integer"),
+        ("policy: {minimum_cel: 5}\n", "line 3: policy: unknown key minimum_cel (did you mean"),
+        ("policy:\n  minimum_cell: '5'\n", "line 3: policy: minimum_cell must be an integer"),
         ("policy: missing.toml\n", "line 3: policy: the policy file cannot be read"),
     ],
 )
@@ -102,6 +102,11 @@ def test_a_malformed_policy_in_a_file_is_refused_with_its_line(tmp_path: Path, t
 def test_a_policy_of_another_structure_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises((FederationError, PolicyError), match="line 3: policy: "):
         Federation.from_file(write(tmp_path, text), algorithm=DISCLOSES)
+
+
+def test_a_list_is_refused_with_the_forms_of_a_policy(tmp_path: Path) -> None:
+    with pytest.raises(FederationError, match=r"the path of a file or a mapping .*, not a list"):
+        Federation.from_file(write(tmp_path, "policy: [strict]\n"), algorithm=DISCLOSES)
 
 
 def test_a_member_with_a_malformed_policy_of_its_own_is_named(tmp_path: Path) -> None:
