@@ -28,7 +28,7 @@ FEWEST_NEARLY = 20
 WAYS_OUT = {
     "rows": "use a node or a query with more records",
     "unread": "request the data as a table, or ask the node's owner for UNREAD=allow",
-    "kind": "return numbers, texts, lists, dicts or tables, see docs/concepts/gate.md#kind",
+    "kind": "return counts, sums or other numbers, see docs/concepts/gate.md#kind",
     "bytes": "return fewer or rounder numbers",
     "text": "return texts of the source, arguments, columns or frequent levels, see docs/concepts/gate.md#text",
     "label": "use keys that are arguments, or merge rare groups",

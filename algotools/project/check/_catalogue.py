@@ -308,7 +308,7 @@ RULES: dict[str, CheckRule] = {
     "returns-extremes": CheckRule(
         "A function returns a minimum, a maximum, a median or a quantile of the rows, or the row in which it is.",
         "A node withholds the result if fewer than 3 records have the value (exit code 54).",
-        "Count the rows in bins that are arguments; in a pooled function use `total.quantile`.",
+        "Count the rows in bins that are arguments; in a pooled function use `total.quantile` with `edges=`.",
         is_warning=True,
     ),
     "data-in-message": CheckRule(
