@@ -87,8 +87,19 @@ def test_a_log_discloses_fewer_than_three_persons(cheat: Cheat, federation: Fede
 
 
 OPEN = frozenset(
-    "log_index log_lines log_choice progress_percent progress_steps user_error_of_list system_exit failing_line "
-    "failure_kind path_of_null unserializable".split()  # noqa: SIM905 - a list of texts is longer
+    [
+        "log_index",
+        "log_lines",
+        "log_choice",
+        "progress_percent",
+        "progress_steps",
+        "user_error_of_list",
+        "system_exit",
+        "failing_line",
+        "failure_kind",
+        "path_of_null",
+        "unserializable",
+    ]
 )
 """The channels that the gate leaves open; docs/trust.md names them."""
 
