@@ -86,21 +86,10 @@ def test_a_log_discloses_fewer_than_three_persons(cheat: Cheat, federation: Fede
     assert any(leaks) is not bool(cheat.closed)
 
 
-OPEN = frozenset(
-    [
-        "log_index",
-        "log_lines",
-        "log_choice",
-        "progress_percent",
-        "progress_steps",
-        "user_error_of_list",
-        "system_exit",
-        "failing_line",
-        "failure_kind",
-        "path_of_null",
-        "unserializable",
-    ]
-)
+OPEN = {
+    "failing_line", "failure_kind", "log_choice", "log_index", "log_lines", "path_of_null", "progress_percent",
+    "progress_steps", "system_exit", "unserializable", "user_error_of_list",
+}  # fmt: skip
 """The channels that the gate leaves open; docs/trust.md names them."""
 
 
