@@ -86,7 +86,10 @@ class Case(NamedTuple):
 
     def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
         """Return the refusal of a part."""
-        return Refusal(rule, show_path(path, self.vocabulary.texts, self.root), WAYS_OUT[rule], detail)
+        shown = show_path(path, self.vocabulary.texts, self.root)
+        if path and " " in self.root:  # "['f'] of the count in line 11", not "the count in line 11['f']"
+            shown = f"{shown.removeprefix(self.root)} of {self.root}"
+        return Refusal(rule, shown, WAYS_OUT[rule], detail)
 
 
 Rule = Callable[[Case], Iterator[Refusal]]

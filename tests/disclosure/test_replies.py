@@ -115,7 +115,8 @@ def test_a_refusal_names_the_total_and_its_way_out(tmp_path: Path) -> None:
     assert refusal.rule == "small"
     assert refusal.path == f"the sum in line {few_above.__wrapped__.__code__.co_firstlineno + 3}"
     [refusal] = judge_rounds(bins_of_age, tmp_path, edges=[0.0, 60.0, 78.0, 100.0])
-    assert (refusal.rule, refusal.path[-3:]) == ("small", "[2]")
+    assert refusal.rule == "small"
+    assert refusal.path.startswith("[2] of the histogram in line ")
     assert "wider bins" in refusal.way_out
 
 

@@ -219,5 +219,5 @@ def test_a_worker_of_its_own_reports_the_same_facts() -> None:
         function, arguments = ALLOWED["a median in wide bins"]
         expected = function(pd.concat(RARE_NODES), Pooled(), **arguments)
         assert nodes.ask(function, **arguments) == pytest.approx(expected)
-        with pytest.raises(RunsFailed, match=r"the histogram in line \d+\[2\] may represent fewer than 3 records"):
+        with pytest.raises(RunsFailed, match=r"\[2\] of the histogram in line \d+ may represent fewer than 3 records"):
             nodes.ask(counts_in_bins, **REFUSED["a bin of two records"].arguments)
