@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from algotools.disclosure._line_index import FEWEST_SEARCHES, MOST_NUMBERS, NumberIndex, contains_any
+
 LARGEST_LEVEL_COUNT = 1000
 """A column with more distinct values has no levels; only the texts of the result are searched in it."""
 
@@ -32,6 +34,17 @@ class Cells:
     def __init__(self, table: Any, person: str | None = None) -> None:
         self._table = table
         self._person = person
+        self._search_count = 0
+        self._index: NumberIndex | None = None
+
+    def get_index(self, number_count: int) -> NumberIndex | None:
+        """Return the index of the numbers for a search of a few numbers; None for the first searches."""
+        if number_count > MOST_NUMBERS:
+            return None
+        self._search_count += 1
+        if self._index is None and self._search_count >= FEWEST_SEARCHES:
+            self._index = NumberIndex(self)
+        return self._index
 
     def get_value(self, *, drop_person: bool) -> Any:
         """Return the table for the function, without the column of persons if the function does not request it."""
@@ -49,8 +62,9 @@ class Cells:
         """Return the number of distinct persons; None without a column of persons."""
         return None
 
-    def read_numbers(self) -> Iterator[Any]:
-        """Yield the values of each column of numbers, as an array of float64."""
+    def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
+        """Yield the position and the values of each column of numbers that is not excluded, as an array of float64."""
+        del excluded
         return iter(())
 
     def read_persons(self) -> Any:
@@ -75,6 +89,8 @@ class PandasCells(Cells):
     def __init__(self, table: Any, person: str | None = None) -> None:
         super().__init__(table, person)
         self._frame = table.copy(deep=False)
+        self._levels: dict[int, tuple[str, int, Counts]] = {}
+        self._hashes: dict[int, Any] = {}
 
     def list_columns(self) -> list[tuple[str, str]]:
         """See ``Cells``."""
@@ -88,11 +104,11 @@ class PandasCells(Cells):
         """See ``Cells``."""
         return None if self._person is None else int(self._frame[self._person].nunique(dropna=False))
 
-    def read_numbers(self) -> Iterator[Any]:
+    def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
-        for column in self._read_columns():
-            if (numbers := _to_numbers(column)) is not None:
-                yield numbers
+        for position, column in enumerate(self._read_columns()):
+            if position not in excluded and (numbers := _to_numbers(column)) is not None:
+                yield position, numbers
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
@@ -104,10 +120,27 @@ class PandasCells(Cells):
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
-        persons = self.read_persons()
-        for column in self._read_columns():
-            if getattr(column.dtype, "kind", "O") not in "iufc":
-                yield from _count_texts_of_series(column, texts, persons)
+        import pandas as pd
+
+        wanted = np.array(list(map(hash, texts)), dtype=np.int64)
+        persons = None
+        for position, column in enumerate(self._read_columns()):
+            if getattr(column.dtype, "kind", "O") in "iufc":
+                continue
+            if position not in self._levels and position not in self._hashes:
+                words = [_to_text(value) for value in pd.factorize(column)[1]]
+                if len(words) > LARGEST_LEVEL_COUNT:
+                    self._hashes[position] = np.sort(np.array(list(map(hash, words)), dtype=np.int64))
+            if position in self._hashes and not contains_any(self._hashes[position], wanted):
+                continue
+            if position not in self._levels:
+                persons = self.read_persons() if persons is None else persons
+                for level in _count_texts_of_series(column, texts, persons):
+                    if position not in self._hashes:
+                        self._levels[position] = level
+                    yield level
+            else:
+                yield self._levels[position]
 
     def _read_columns(self) -> Iterator[Any]:
         for position in range(self._frame.shape[1]):
@@ -182,13 +215,13 @@ class PolarsCells(Cells):
         """See ``Cells``."""
         return None if self._person is None else int(self._table[self._person].n_unique())
 
-    def read_numbers(self) -> Iterator[Any]:
+    def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
         import polars as pl
 
-        for name, dtype in self._table.schema.items():
-            if dtype.is_numeric():
-                yield self._table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+        for position, (name, dtype) in enumerate(self._table.schema.items()):
+            if position not in excluded and dtype.is_numeric():
+                yield position, self._table[name].cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
@@ -208,7 +241,7 @@ def count_texts_of_polars(frame: Any, person: str | None, texts: Collection[str]
 
     measure = pl.len() if person is None else pl.col(person).n_unique()
     for name, dtype in frame.collect_schema().items():
-        if dtype.is_numeric() or dtype.is_nested():
+        if dtype.is_numeric() or dtype.is_nested() or dtype == pl.Duration:  # a duration has no text
             continue
         groups = frame.filter(pl.col(name).is_not_null()).group_by(pl.col(name).cast(pl.String).alias("level"))
         yield from _select_counts(name, groups.agg(measure.alias("records")).collect().rows(), texts)
@@ -238,17 +271,22 @@ class ArrowCells(Cells):
         """See ``Cells``."""
         return None if self._person is None else len(self._table.column(self._person).unique())
 
-    def read_numbers(self) -> Iterator[Any]:
+    def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
         import pyarrow as pa
         import pyarrow.compute
 
         compute: Any = pyarrow.compute
-        for column in self._table.columns:
+        for position, column in enumerate(self._table.columns):
+            if position in excluded:
+                continue
             kind = column.type
+            if pa.types.is_dictionary(kind):  # a category
+                kind = kind.value_type
+                column = compute.cast(column, kind)  # noqa: PLW2901
             if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
                 numbers = compute.cast(column, pa.float64(), safe=False)
-                yield compute.fill_null(numbers, float("nan")).to_numpy()
+                yield position, compute.fill_null(numbers, float("nan")).to_numpy()
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
@@ -301,7 +339,12 @@ def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, i
     persons = cells.read_persons()
     matches: dict[float, int] = {}
     extremes: dict[float, int] = {}
-    for column in cells.read_numbers():
+    index = cells.get_index(len(wanted))
+    for match in index.find(targets) if index is not None else ():
+        matches[match.number] = max(matches.get(match.number, 0), match.records)
+        if match.is_end:
+            extremes[match.number] = max(extremes.get(match.number, 0), match.records)
+    for _, column in cells.read_numbers(index.list_excluded(targets) if index is not None else ()):
         numbers = column + 0.0  # -0.0 and 0.0 have different bits
         # One pass over the cells: a table of marks is faster than a search, whatever the number of targets.
         candidates = np.flatnonzero(marks[_hash(numbers)])

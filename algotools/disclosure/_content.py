@@ -84,6 +84,8 @@ class Content(NamedTuple):
     """Why the encoding cannot be read, for the node's owner."""
     outline: object = None
     """The decoded result; a pooled function's reply has parts that are judged one by one."""
+    hidden: Sequence[Block] = ()
+    """Texts that only the encoding for a master has: categories without rows, and names of series and indexes."""
 
     @property
     def number_count(self) -> int:
@@ -95,7 +97,8 @@ def read_content(data: bytes) -> Content:
     """Read the content of a result, as ``encode_plain`` or ``encode_rich`` returns it. Invalid bytes are a problem."""
     reader = _Reader(len(data))
     try:
-        outline = read_outline(data)
+        hidden: list[object] = []
+        outline = read_outline(data, hidden)
         reader.read(outline, ())
     except ValueError as error:
         return reader.content._replace(problem=str(error))
@@ -103,7 +106,8 @@ def read_content(data: bytes) -> Content:
         return reader.content._replace(problem="the result is nested too deeply")
     except Exception as error:  # an encoding that only an attack creates
         return reader.content._replace(problem=f"the encoding is invalid ({type(error).__name__})")
-    return reader.content._replace(outline=outline)
+    labels = list(dict.fromkeys(_name(label) for label in hidden if label is not None))
+    return reader.content._replace(outline=outline, hidden=(Block((), labels, labels),) if labels else ())
 
 
 def read_value(outline: object) -> Content:
@@ -122,7 +126,7 @@ def list_numbers(content: Content) -> set[float]:
     numbers: set[float] = set()
     for block in (*content.numbers, *content.labels):
         numbers.update(_to_python(block.values))
-    for block in (*content.texts, *content.keys):
+    for block in (*content.texts, *content.keys, *content.hidden):
         for text in set(block.values):
             numbers.update(list_numbers_of_text(text))
     return {float(number) for number in numbers if abs(number) <= LARGEST_INTEGER or not isinstance(number, int)}
@@ -131,7 +135,7 @@ def list_numbers(content: Content) -> set[float]:
 def list_texts(content: Content) -> set[str]:
     """Return the texts of a result, and their parts, which may be cells."""
     texts: set[str] = set()
-    for block in (*content.texts, *content.keys):
+    for block in (*content.texts, *content.keys, *content.hidden):
         for text in set(block.values):
             texts.update(list_parts_of_text(text))
     for block in content.labels:

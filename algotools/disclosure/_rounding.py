@@ -20,6 +20,8 @@ def round_result(data: bytes, digits: int) -> bytes:
 def _round(value: Any, digits: int) -> Any:
     if isinstance(value, float):
         return _round_number(value, digits)
+    if isinstance(value, complex):
+        return complex(_round_number(value.real, digits), _round_number(value.imag, digits))
     if isinstance(value, dict):
         return {key: _round(item, digits) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -31,6 +33,14 @@ def _round(value: Any, digits: int) -> Any:
 
 def _round_number(number: float, digits: int) -> float:
     return float(f"{number:.{digits - 1}e}") if math.isfinite(number) else number
+
+
+def _round_column(column: Any, digits: int) -> Any:
+    """Round a column of pandas. Columns of other types than floats, categories and objects stay."""
+    if column.dtype.kind not in "fcO":
+        return column
+    rounded = column.map(lambda item: _round(item, digits), na_action="ignore")
+    return rounded.astype(column.dtype) if column.dtype.kind in "fc" else rounded
 
 
 def _round_table(value: Any, digits: int) -> Any:
@@ -51,7 +61,7 @@ def _round_table(value: Any, digits: int) -> Any:
         columns = [value] if value.ndim == 1 else [value.iloc[:, i] for i in range(value.shape[1])]
         import pandas as pd
 
-        rounded_columns = [c.map(lambda item: _round(item, digits), na_action="ignore") for c in columns]
+        rounded_columns = [_round_column(column, digits) for column in columns]
         if value.ndim == 1:
             return rounded_columns[0]
         table = pd.concat(rounded_columns, axis=1) if rounded_columns else value

@@ -28,7 +28,7 @@ _QUARTER = re.compile(r"q[1-4](?!\w)")
 LIBRARY_LABELS = frozenset({
     # pandas' describe, aggregations, margins and names of levels
     "count", "mean", "std", "min", "max", "sum", "median", "var", "sem", "prod", "size", "nunique", "unique", "top",
-    "freq", "first", "last", "all", "index", "level_0", "level_1",
+    "freq", "proportion", "first", "last", "all", "index", "level_0", "level_1",
     # the intercept of statsmodels
     "const", "intercept",
 })  # fmt: skip

@@ -86,6 +86,8 @@ def judge_reply(content: Content, known: Known, matches: Matches, policy: Policy
     largest = max(parts, key=lambda part: part.content.number_count, default=ReplyPart("result", "", "", content))
     everything = case._replace(content=_merge(content.size, parts), root=largest.name)
     refusals = list(apply(OF_REPLIES, everything))
+    nothing = _merge(content.size, [])
+    refusals += apply(OF_VALUES, case._replace(content=nothing._replace(hidden=content.hidden)))
     for part in parts:
         judge = _judge_result if part.is_result else _judge_contribution
         part_case = case._replace(content=part.content, root=part.name)
@@ -129,7 +131,7 @@ def select_parts(content: Content) -> Content:
         return content
     merged = _merge(content.size, parts)
     keys = [block for block in merged.keys if not _KEYS.issuperset(block.values)]
-    return merged._replace(keys=keys, problem=content.problem)
+    return merged._replace(keys=keys, problem=content.problem, hidden=content.hidden)
 
 
 def split_reply(content: Content) -> list[ReplyPart]:

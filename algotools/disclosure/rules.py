@@ -126,9 +126,15 @@ def _check_unread(case: Case) -> Iterator[Refusal]:
     if case.policy.unread == "allow":
         return
     labels = [table.label for table in case.matches.tables if table.rows is None]
-    blocks = case.content.numbers or case.content.labels or case.content.booleans
-    if labels and blocks:
-        yield case.refuse("unread", blocks[0].path, f"the rows of {', '.join(labels)} are unknown")
+    if not labels:
+        return
+    detail = f"the rows of {', '.join(labels)} are unknown"
+    if blocks := case.content.numbers or case.content.labels or case.content.booleans:
+        yield case.refuse("unread", blocks[0].path, detail)
+    for block in (*case.content.texts, *case.content.keys, *case.content.hidden):
+        for text in block.values:
+            if count_numbers(text) and not case.vocabulary.is_literal(text):
+                yield case.refuse("unread", block.find_path(text), f"{detail}, and a text has a number")
 
 
 def _check_kind(case: Case) -> Iterator[Refusal]:
@@ -167,7 +173,7 @@ def _check_text(case: Case) -> Iterator[Refusal]:
     """Refuse texts that the researcher does not know."""
     if case.policy.texts == "any":
         return
-    for kind, blocks in (("key", case.content.keys), ("text", case.content.texts)):
+    for kind, blocks in (("key", [*case.content.keys, *case.content.hidden]), ("text", case.content.texts)):
         for block in blocks:
             siblings = len(block.values)
             for text in dict.fromkeys(block.values):
@@ -250,7 +256,7 @@ def _check_small(case: Case) -> Iterator[Refusal]:
     numbers = {n for n in range(1, case.minimum) if n not in case.known.numbers}
     if not numbers or not case.has_records:
         return
-    for block, number in _find_counts(case.content, numbers):
+    for block, number in _find_counts(case, numbers):
         detail = f"a whole number from 1 to {case.minimum - 1} may be a number of records"
         yield case.refuse("small", block.find_path(number), detail)
 
@@ -258,21 +264,26 @@ def _check_small(case: Case) -> Iterator[Refusal]:
 def _check_zeros(case: Case) -> Iterator[Refusal]:
     if case.policy.zeros == "allow" or not case.has_records or 0 in case.known.numbers:
         return
-    for block, number in _find_counts(case.content, {0}):
+    for block, number in _find_counts(case, {0}):
         yield case.refuse("zeros", block.find_path(number), "a whole number is 0, which may be a number of records")
 
 
-def _find_counts(content: Content, numbers: set[int]) -> Iterator[tuple[Block, object]]:
+def _find_counts(case: Case, numbers: set[int]) -> Iterator[tuple[Block, object]]:
     """Yield the blocks in which one of the numbers may be a count, and the number."""
-    for block in content.numbers:
-        for number in _list_counts(block, numbers):
+    for block in case.content.numbers:
+        for number in _list_counts(block, numbers, is_list=block.is_list or _has_labels(block, case)):
             yield block, number
-    for block in content.texts:
+    for block in case.content.texts:
         for text in set(block.values) & {str(number) for number in numbers}:
             yield block, text
 
 
-def _list_counts(block: Block, numbers: set[int]) -> Iterable[object]:
+def _has_labels(block: Block, case: Case) -> bool:
+    """Whether the keys are labels of the data, such as levels: then all values have the same meaning, as in a list."""
+    return block.keys is not None and len(block.keys) > 1 and not any(_is_known_key(key, case) for key in block.keys)
+
+
+def _list_counts(block: Block, numbers: set[int], *, is_list: bool) -> Iterable[object]:
     """Return the numbers that a block contains as integers, or in a list of whole numbers."""
     values = block.values
     if hasattr(values, "dtype"):
@@ -283,7 +294,7 @@ def _list_counts(block: Block, numbers: set[int]) -> Iterable[object]:
     chosen = numbers.intersection(values)
     if not chosen:
         return ()
-    if block.is_list and _is_list_of_counts(values) and all(type(v) is int or v.is_integer() for v in values):
+    if is_list and _is_list_of_counts(values) and all(type(v) is int or v.is_integer() for v in values):
         return chosen
     return chosen & {value for value in values if type(value) is int}
 
@@ -296,7 +307,7 @@ def _is_list_of_counts(values: Any) -> bool:
 def _check_echo(case: Case) -> Iterator[Refusal]:
     """Refuse numbers with decimals that are cells of few records, and lists of such integers."""
     rare = {n for n in case.matches.numbers if case.vocabulary.is_rare_number(n)}
-    decimals = {number for number in rare if not float(number).is_integer()}
+    decimals = {sign * number for number in rare if not float(number).is_integer() for sign in (1, -1)}
     integers = {number for number in rare - decimals if abs(number) > case.row_count}
     if not rare:
         return

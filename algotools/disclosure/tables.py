@@ -93,7 +93,9 @@ class ReadTables:
         unknown_texts = _content.list_texts(content) - names - set(known_texts)
         source_texts = tuple(filter(is_valid, list_source_texts())) if unknown_texts else ()
         unknown_texts.difference_update(source_texts)
-        matches = self.match_numbers(_content.list_numbers(content), source_texts)
+        numbers = _content.list_numbers(content)
+        numbers |= {-number for number in numbers if number % 1}  # a negated cell, as the result of a minimization
+        matches = self.match_numbers(numbers, source_texts)
         matches = msgspec.structs.replace(matches, tables=tables)
         return msgspec.structs.replace(matches, levels=self._count_levels(unknown_texts, matches))
 

@@ -6,6 +6,7 @@ These values may be data that the function has removed, for example the means of
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -64,3 +65,22 @@ def _keep(series: Any, is_present: Any) -> Any:
     if is_present.all():
         return series
     return pl.select(pl.when(is_present).then(series)).to_series().rename(series.name)
+
+
+def list_unused_categories(value: Any) -> Iterator[object]:
+    """Yield the categories of a table or column of Arrow or Polars that no row has."""
+    library = type(value).__module__.partition(".")[0]
+    if library == "polars":
+        import polars as pl
+
+        for column in value.get_columns() if isinstance(value, pl.DataFrame) else [value]:
+            dtype: Any = column.dtype
+            if dtype == pl.Enum:
+                yield from set(dtype.categories) - set(column.unique())
+    elif library == "pyarrow":
+        import pyarrow as pa
+
+        for column in value.columns if isinstance(value, (pa.Table, pa.RecordBatch)) else [value]:
+            if isinstance(column, (pa.Array, pa.ChunkedArray)) and pa.types.is_dictionary(column.type):
+                for chunk in column.chunks if isinstance(column, pa.ChunkedArray) else [column]:
+                    yield from set(chunk.dictionary.to_pylist()) - set(chunk.to_pylist())

@@ -15,12 +15,13 @@ import datetime
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, Union
 
 import msgspec
 
 from algotools.payload._decode import Unpacker, split_blobs
+from algotools.payload._hidden import list_unused_categories
 from algotools.payload._plain import convert
 from algotools.payload._rich import (
     ARRAY,
@@ -71,8 +72,13 @@ class OutlineTight(NamedTuple):
     names: Sequence[object]
 
 
-def read_outline(data: bytes) -> object:
+def read_outline(data: bytes, hidden: list[object] | None = None) -> object:
     """Return the outline of a result: texts, numbers, lists, dicts, and the classes of this module.
+
+    Args:
+        data: the encoded result.
+        hidden: receives what the encoding contains beside the outline: categories that no row has, and names of series
+            and indexes.
 
     Raises:
         ValueError: the bytes are not a complete encoding.
@@ -81,7 +87,7 @@ def read_outline(data: bytes) -> object:
         if not data.startswith(RICH):
             return msgspec.json.decode(data)
         value, blobs = split_blobs(data)
-        return _Outliner(blobs).decode(value)
+        return _Outliner(blobs, [] if hidden is None else hidden).decode(value)
     except ImportError as error:
         raise ValueError(f"the library {error.name} of a table in the result is not installed") from None
     except Exception as error:  # numpy, pandas and Arrow raise many classes of errors for invalid bytes
@@ -105,6 +111,10 @@ def _remove_nan(value: Any) -> Any:
 
 class _Outliner(Unpacker):
     """Read the outline of a value from the tree and the blobs."""
+
+    def __init__(self, blobs: Any, hidden: list[object]) -> None:
+        super().__init__(blobs)
+        self._hidden = hidden
 
     def unpack(self, code: int, data: memoryview) -> object:
         """Return the outline of an extension."""
@@ -131,8 +141,12 @@ class _Outliner(Unpacker):
             content = self.decode(data)
             return None if content is None else _mask(*content[:2])
         if code == PANDAS:
-            return _read_pandas(self.decode(data))
-        return _to_plain(Unpacker(self.blobs).unpack(code, data))
+            content = self.decode(data)
+            self._hidden.extend(_list_hidden(content))
+            return _read_pandas(content)
+        value = Unpacker(self.blobs).unpack(code, data)
+        self._hidden.extend(list_unused_categories(value))
+        return _to_plain(value)
 
 
 def _to_plain(value: object) -> object:
@@ -223,6 +237,25 @@ def _read_pandas(content: list[Any]) -> object:
     if kind in ("NaT", "NA"):
         return None
     return _read_moment(kind, parts)
+
+
+def _list_hidden(content: list[Any]) -> Iterator[object]:
+    """Yield the categories that no row has, and the texts that are names of a series or an index."""
+    kind, *parts = content
+    if kind == "categorical":
+        used = set(_flatten(parts[0]))
+        categories = _read_labels(parts[1]).levels[0]
+        yield from (_get_item(categories, code) for code in range(len(categories)) if code not in used)
+    elif kind in ("series", "index", "range") and isinstance(parts[0], str):
+        yield parts[0]
+    inner = parts[:2] + parts[2] if kind == "frame" else parts[0] if kind == "levels" else parts
+    for part in inner if kind in _WITH_PARTS else ():
+        if isinstance(part, list):
+            yield from _list_hidden(part)
+
+
+_WITH_PARTS = {"frame", "series", "levels", "index", "array", "intervals", "categorical"}
+"""Kinds with parts that are lists for ``_frames`` again, not values."""
 
 
 class _Labels(NamedTuple):
