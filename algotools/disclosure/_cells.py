@@ -43,7 +43,7 @@ class Cells:
             return None
         self._search_count += 1
         if self._index is None and self._search_count >= FEWEST_SEARCHES:
-            self._index = NumberIndex(self)
+            self._index = NumberIndex(self.read_numbers(), self.read_persons())
         return self._index
 
     def get_value(self, *, drop_person: bool) -> Any:

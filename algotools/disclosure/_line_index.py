@@ -6,13 +6,10 @@ bits: it says that a number is not in the column, or that the column must be rea
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from algotools.disclosure._cells import Cells
 
 FEWEST_SEARCHES = 10
 """Searches for a few numbers after which the index is made: it takes as long as several searches."""
@@ -44,12 +41,12 @@ class NumberIndex:
     """The numbers of a table, for searches of few numbers.
 
     Args:
-        cells: the table.
+        columns: position and values of each column of numbers.
+        persons: the number of the person of each row; None without a column of persons.
     """
 
-    def __init__(self, cells: Cells) -> None:
-        persons = cells.read_persons()
-        self._columns = [_index_column(position, column, persons) for position, column in cells.read_numbers()]
+    def __init__(self, columns: Iterable[tuple[int, Any]], persons: Any) -> None:
+        self._columns = [_index_column(position, column, persons) for position, column in columns]
 
     def find(self, targets: Any) -> Iterator[Match]:
         """Yield the targets that are values of columns with few distinct values."""
