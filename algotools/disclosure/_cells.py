@@ -106,8 +106,8 @@ class PandasCells(Cells):
 
     def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
-        for position, column in enumerate(self._read_columns()):
-            if position not in excluded and (numbers := _to_numbers(column)) is not None:
+        for position in range(self._frame.shape[1]):
+            if position not in excluded and (numbers := _to_numbers(self._frame.iloc[:, position])) is not None:
                 yield position, numbers
 
     def read_persons(self) -> Any:
@@ -124,9 +124,10 @@ class PandasCells(Cells):
 
         wanted = np.array(list(map(hash, texts)), dtype=np.int64)
         persons = None
-        for position, column in enumerate(self._read_columns()):
-            if getattr(column.dtype, "kind", "O") in "iufc":
+        for position, dtype in enumerate(self._frame.dtypes):
+            if getattr(dtype, "kind", "O") in "iufc":
                 continue
+            column = self._frame.iloc[:, position]
             if position not in self._levels and position not in self._hashes:
                 words = [_to_text(value) for value in pd.factorize(column)[1]]
                 if len(words) > LARGEST_LEVEL_COUNT:
@@ -141,10 +142,6 @@ class PandasCells(Cells):
                     yield level
             else:
                 yield self._levels[position]
-
-    def _read_columns(self) -> Iterator[Any]:
-        for position in range(self._frame.shape[1]):
-            yield self._frame.iloc[:, position]
 
     def _drop_person(self) -> Any:
         return self._table.drop(columns=self._person)
