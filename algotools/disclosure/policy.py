@@ -229,6 +229,8 @@ def parse_policy(value: str | Path | Mapping[str, object]) -> tuple[dict[str, st
     Raises:
         PolicyError: see ``read_policy``; or a text is neither a preset nor a path.
     """
+    if not isinstance(value, (Mapping, str, Path)):
+        raise refuse("the policy must be a preset, the path of a .toml file, or a mapping of settings")
     if isinstance(value, Mapping):
         source, origin = parse_mapping(value, "the policy"), "the policy"
     elif isinstance(value, str) and value in PRESET.values:

@@ -327,3 +327,9 @@ def test_a_preset_a_mapping_and_a_path_become_variables(tmp_path):
 def test_a_policy_that_is_not_one_is_refused(value, part):
     with pytest.raises(PolicyError, match=re.escape(part)):
         parse_policy(value)
+
+
+@pytest.mark.parametrize("value", [5, [], None, True])
+def test_a_policy_of_another_type_is_refused(value: object) -> None:
+    with pytest.raises(PolicyError, match="must be a preset"):
+        parse_policy(value)  # type: ignore[arg-type]  # the mistake under test

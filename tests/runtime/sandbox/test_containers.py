@@ -348,7 +348,7 @@ def test_without_landlock_file_permissions_apply_and_a_line_is_logged(node: Sand
     outcome = node("identity", settings=settings)
     assert 0 not in node.decode(outcome)["uids"]
     assert outcome.log.startswith(f"{OFF_LINE}\ninfo > this node's kernel or container engine has no Landlock")
-    assert outcome.log.count("\n") == 2
+    assert outcome.log.count("\n") == 3
     assert "; not confined on this node: rules for files (Landlock), signals to processes of the same user" in (
         outcome.log
     )
