@@ -46,7 +46,6 @@ def rebuild_error(failure: RunFailure) -> AlgotoolsError:
     if failure.exit_code not in CODES:
         return make_misuse_error()
     # Some classes take other arguments than a message. So call the base class's __init__ directly.
-    kind = CODES[failure.exit_code]
-    rebuilt = kind.__new__(kind)  # `Exception.__new__` refuses a class that is also an OSError
+    rebuilt = AlgotoolsError.__new__(CODES[failure.exit_code])
     AlgotoolsError.__init__(rebuilt, failure.message, detail=failure.detail)
     return rebuilt

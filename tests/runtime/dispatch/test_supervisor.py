@@ -8,6 +8,12 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
+from algotools.errors import CODES
+from algotools.runtime.dispatch._worker_errors import rebuild_error
+from algotools.runtime.dispatch.messages import RunFailure
+
 from ...conftest import ManualNode
 from ...processes import LIMIT, wait_until
 
@@ -64,3 +70,9 @@ def test_a_worker_exits_when_its_supervisor_is_killed(by_hand: ManualNode, misbe
     process.communicate(timeout=LIMIT)
     stat = Path(f"/proc/{worker}/stat")
     wait_until(lambda: not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_each_error_of_the_worker_is_rebuilt(code: int) -> None:
+    error = rebuild_error(RunFailure(code, "message", "detail"))
+    assert (type(error), error.message, error.detail) == (CODES[code], "message", "detail")
