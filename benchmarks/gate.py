@@ -52,9 +52,10 @@ def measure(node: ManualNode, policy: str) -> Cost:
     """Run the function once in a process of its own."""
     content = json.dumps({"method": "average_partial", "master": False, "kwargs": {"column_name": "age"}}).encode()
     variables = node.environment(ALGORITHM, content, variables={"ALGOTOOLS_POLICY": policy})
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "-m", "algotools"], env={**os.environ, **variables}, stderr=subprocess.DEVNULL
+        [sys.executable, "-m", "algotools"], env={**environment, **variables}, stderr=subprocess.DEVNULL
     )
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
