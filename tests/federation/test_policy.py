@@ -36,6 +36,10 @@ def contract(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+with_policy_file = pytest.mark.parametrize("contract", ["v3", "v4"], indirect=True)
+"""v5 has no policy file; ``test_policy_sources`` tests its refusal."""
+
+
 @pytest.fixture
 def make(runner: str, contract: str) -> Iterator[Make]:
     """Make a federation of two nodes with four rows each; without ``policy=`` it has the default policy."""
@@ -134,9 +138,8 @@ def test_a_setting_forbids_a_function(make: Make) -> None:
         nodes.run("total", column="age")
 
 
-def test_settings_of_one_function_reach_v3_and_v4_as_a_file(make: Make, contract: str) -> None:
-    if contract == "v5":
-        pytest.skip("v5 has no policy file; test_policy_sources tests its refusal")
+@with_policy_file
+def test_settings_of_one_function_reach_v3_and_v4_as_a_file(make: Make) -> None:
     nodes = make(policy={"functions": {"total": {"minimum_rows": 10}}})
     with pytest.raises(RunsFailed, match="rule rows"):
         nodes.run("total", column="age")
@@ -160,9 +163,8 @@ def test_an_owner_has_a_policy_of_its_own(tmp_path: Path, make: Make) -> None:
     assert list(raised.value.failures) == [2]
 
 
-def test_an_owner_of_v3_and_v4_has_a_policy_file_of_its_own(tmp_path: Path, make: Make, contract: str) -> None:
-    if contract == "v5":
-        pytest.skip("v5 has no policy file; test_policy_sources tests its refusal")
+@with_policy_file
+def test_an_owner_of_v3_and_v4_has_a_policy_file_of_its_own(tmp_path: Path, make: Make) -> None:
     (tmp_path / "rules.toml").write_text("[functions.total]\nminimum_rows = 10\n", encoding="utf-8")
     write_federation(tmp_path, "")
     file = tmp_path / "federation.yaml"
