@@ -16,7 +16,7 @@ from algotools.runtime.contract.v5 import JOB_FOLDER, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
 OFF = {"ALGOTOOLS_POLICY": "off"}
-"""The node's variables: without the disclosure gate, which the peers do not have."""
+"""The owner's policy: without the disclosure gate, which the peers do not have."""
 
 
 def make_v4_task(parameters: dict[str, Any], folder: Path) -> Task:
@@ -32,7 +32,7 @@ def make_v4_task(parameters: dict[str, Any], folder: Path) -> Task:
         output_file=folder / "output",
         temporary_folder=folder,
         proxy=Proxy("http://127.0.0.1:9", folder / "token"),  # like at a node, but no server listens there
-        variables=OFF,
+        policy_variables=OFF,
     )
 
 
@@ -53,7 +53,7 @@ def make_v5_task(parameters: dict[str, Any], folder: Path) -> Task:
         temporary_folder=jobs,
         proxy=Proxy("http://127.0.0.1:9"),
         identity=Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1),
-        variables=OFF,
+        policy_variables=OFF,
     )
 
 

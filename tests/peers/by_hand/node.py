@@ -104,7 +104,8 @@ class WrapperNode:
             output_file=self.pair.folder / "output",
             temporary_folder=self.pair.folder / "tmp",
             proxy=Proxy("http://127.0.0.1:1", self.pair.folder / "token"),
-            variables={**OFF, **case.variables},
+            variables=case.variables,
+            policy_variables=OFF,
         )
         return {**self.pair.prepare(case.contract, task, posted, wrappers.IDENTITY), **case.image}
 
@@ -159,7 +160,8 @@ class NodeWithSession(WrapperNode):
             temporary_folder=self.session / JOB_FOLDER,
             proxy=Proxy("http://127.0.0.1:1", None, wrappers.TOKEN if case.role == "master" else ""),
             identity=Identity(task_id=7, node_id=5, organization_id=3, collaboration_id=1),
-            variables={**OFF, **case.variables},
+            variables=case.variables,
+            policy_variables=OFF,
         )
         posted = json.dumps(case.kwargs).encode() if case.posted is None else case.posted
         return {**self.pair.prepare(case.contract, task, posted, None), **case.image}
