@@ -174,4 +174,4 @@ def test_a_long_text_is_compared_quickly(text: str) -> None:
     start = time.process_time()
     list_parts_of_text(text)
     vocabulary.is_known(text)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 60  # a search of all pairs of positions would take hours

@@ -262,9 +262,18 @@ def list_descendants() -> set[str]:
 
 @pytest.fixture
 def has_nothing_left() -> Callable[[], bool]:
-    """Checks that no thread and no process has been added since the test began."""
+    """Checks that no thread and no process has been added since the test began. The last ones may be exiting still."""
     threads, processes = set(threading.enumerate()), list_descendants()
-    return lambda: set(threading.enumerate()) <= threads and list_descendants() <= processes
+
+    def check() -> bool:
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            if set(threading.enumerate()) <= threads and list_descendants() <= processes:
+                return True
+            time.sleep(0.01)
+        return False
+
+    return check
 
 
 def test_a_run_that_starts_while_the_federation_closes_leaves_no_server() -> None:
