@@ -289,7 +289,7 @@ def collect_source_texts(error: BaseException, folder: str | Path) -> frozenset[
     """Return all string constants in the source of the functions in a traceback, and of the algorithm's modules."""
     files = _list_source_files(folder)
     files |= {Path(frame.f_code.co_filename) for frame, _ in traceback.walk_tb(error.__traceback__)}
-    return frozenset().union(*(_read_texts(str(file)) for file in files))
+    return _select_texts(_parse(files))
 
 
 def list_source_texts(folder: str | None, functions: Iterable[RegisteredFunction]) -> frozenset[str]:
@@ -300,8 +300,8 @@ def list_source_texts(folder: str | None, functions: Iterable[RegisteredFunction
     files = {Path(inspect.unwrap(function.__wrapped__).__code__.co_filename) for function in functions}
     if folder is not None:
         files |= _list_source_files(folder)
-    texts = frozenset().union(*(_read_texts(str(file)) for file in files))
-    names = frozenset().union(*(_read_names(str(file)) for file in files))
+    nodes = list(_parse(files))
+    texts, names = _select_texts(nodes), _select_names(nodes)
     return texts | names | frozenset(part for text in texts if "{" in text or "%" in text for part in _divide(text))
 
 
@@ -323,25 +323,24 @@ def _list_source_files(folder: str | Path) -> set[Path]:
     return {Path(file) for file in near if _is_source_file(Path(file), Path(folder))}
 
 
-def _read_texts(file: str) -> frozenset[str]:
-    """Return the string constants in a file's source."""
-    constants = (node.value for node in _parse(file) if isinstance(node, ast.Constant))
+def _select_texts(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """Return the string constants in a source."""
+    constants = (node.value for node in nodes if isinstance(node, ast.Constant))
     return frozenset(value for value in constants if isinstance(value, str))
 
 
-def _read_names(file: str) -> frozenset[str]:
-    """Return the names in a file's source: variables, attributes, parameters, keywords, functions and classes."""
+def _select_names(nodes: Iterable[ast.AST]) -> frozenset[str]:
+    """Return the names in a source: variables, attributes, parameters, keywords, functions and classes."""
     fields = ("id", "attr", "arg", "name")
-    names = (getattr(node, field, None) for node in _parse(file) for field in fields)
+    names = (getattr(node, field, None) for node in nodes for field in fields)
     return frozenset(name for name in names if isinstance(name, str))
 
 
-def _parse(file: str) -> Iterator[ast.AST]:
-    """Return the nodes of a file's source; none if it cannot be parsed, such as a cell with a magic command."""
-    try:
-        return ast.walk(ast.parse("".join(linecache.getlines(file))))
-    except (SyntaxError, ValueError):
-        return iter(())
+def _parse(files: Iterable[Path]) -> Iterator[ast.AST]:
+    """Yield the nodes of files' sources; none of a file that cannot be parsed, such as a cell with a magic command."""
+    for file in files:
+        with contextlib.suppress(SyntaxError, ValueError):
+            yield from ast.walk(ast.parse("".join(linecache.getlines(str(file)))))
 
 
 def _is_source_file(file: Path, folder: Path) -> bool:
