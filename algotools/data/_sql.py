@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from algotools.data._sql_errors import escape_option, name_sql_errors
-from algotools.data.names import select_names
+from algotools.data.names import quote_name, select_names
 from algotools.data.reading import Unreadable, find_path
 from algotools.data.time_limit import COUNT, DEAD_PEER, IDLE, INTERVAL, call_within, keep_alive
 from algotools.errors import InputError
@@ -228,11 +228,6 @@ _STATEMENT_END = re.compile(r"(?:\s|;(?:\s*--[^\n'\"]*)?)+\Z")
 def select(query: str, expressions: Iterable[str] = ("*",), suffix: str = "") -> str:
     """Return a query that selects from another query. The newline ends a comment at the end of the inner query."""
     return f"SELECT {', '.join(expressions)} FROM (\n{query}\n) AS t{suffix}"  # noqa: S608  # the task's query, without the right to write
-
-
-def quote_name(name: str) -> str:
-    """Quote a name as in standard SQL and in all databases of ``WRAPPABLE``."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def choose_columns(names: Sequence[str], columns: Collection[str] | None) -> list[str]:

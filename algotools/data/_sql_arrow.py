@@ -27,7 +27,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from algotools.data import _sql
-from algotools.data._sql import check_unique, choose_columns, has_renamed_columns, quote_name, select
+from algotools.data._sql import check_unique, choose_columns, has_renamed_columns, select
 from algotools.data._sql_errors import name_sql_errors
 from algotools.data._sql_types import (
     TEXT,
@@ -38,6 +38,7 @@ from algotools.data._sql_types import (
     list_sqlite_types,
     name_postgresql_type,
 )
+from algotools.data.names import quote_name
 from algotools.data.reading import NeedsPandas, Unreadable, remember_errors
 from algotools.task import Database
 

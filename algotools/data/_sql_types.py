@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from algotools.data._sql import quote_name, select
+from algotools.data._sql import select
+from algotools.data.names import quote_name
 
 
 class SqlType(NamedTuple):

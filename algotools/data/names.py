@@ -31,6 +31,11 @@ def normalize(name: str) -> str:
     return " ".join(unicodedata.normalize("NFC", name.translate(_INVISIBLE)).split())
 
 
+def quote_name(name: str) -> str:
+    """Quote a name as in standard SQL, which all databases understand whose queries are wrapped."""
+    return '"' + name.replace('"', '""') + '"'
+
+
 class RequestedNames(Collection[str]):
     """The columns that a task requests.
 

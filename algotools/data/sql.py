@@ -18,12 +18,11 @@ from algotools.data._sql import (
     open_duckdb,
     parse_url,
     query_duckdb,
-    quote_name,
     select,
     select_duckdb,
 )
 from algotools.data._sql_errors import name_sql_errors
-from algotools.data.names import select_columns
+from algotools.data.names import quote_name, select_columns
 from algotools.data.reading import Loaded
 from algotools.task import Database
 

@@ -14,7 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from algotools.disclosure._line_index import FEWEST_SEARCHES, MOST_NUMBERS, NumberIndex, contains_any
+from algotools.disclosure._line_index import (
+    FEWEST_SEARCHES,
+    MOST_NUMBERS,
+    NumberIndex,
+    contains_any,
+    count_records,
+    find_positions,
+    hash_numbers,
+)
+
+_BITS = 16
+"""Bits of a hash in the table of marks."""
 
 LARGEST_LEVEL_COUNT = 1000
 """A column with more distinct values has no levels; only the texts of the result are searched in it."""
@@ -174,11 +185,8 @@ def _count_texts_of_series(column: Any, texts: Collection[str], persons: Any) ->
     words = [_to_text(value) for value in values]
     if all(word not in texts for word in words) and len(words) > LARGEST_LEVEL_COUNT:
         return
-    if persons is None:
-        records = np.bincount(codes[codes >= 0], minlength=len(words))
-    else:
-        pairs = np.unique(np.stack([codes, persons])[:, codes >= 0], axis=1)
-        records = np.bincount(pairs[0], minlength=len(words))
+    is_present = codes >= 0
+    records = count_records(codes[is_present], None if persons is None else persons[is_present], len(words))
     is_short = len(words) <= LARGEST_LEVEL_COUNT
     counts: Counts = {}
     for word, count in zip(words, records.tolist(), strict=True):
@@ -331,8 +339,8 @@ def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, i
     if not wanted:
         return {}, {}
     targets = np.unique(np.array(list(wanted), dtype=np.float64))
-    marks = np.zeros(1 << 16, dtype=bool)
-    marks[_hash(targets)] = True
+    marks = np.zeros(1 << _BITS, dtype=bool)
+    marks[hash_numbers(targets, _BITS)] = True
     persons = cells.read_persons()
     matches: dict[float, int] = {}
     extremes: dict[float, int] = {}
@@ -344,18 +352,12 @@ def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, i
     for _, column in cells.read_numbers(index.list_excluded(targets) if index is not None else ()):
         numbers = column + 0.0  # -0.0 and 0.0 have different bits
         # One pass over the cells: a table of marks is faster than a search, whatever the number of targets.
-        candidates = np.flatnonzero(marks[_hash(numbers)])
-        positions = np.searchsorted(targets, numbers[candidates])
-        positions[positions == len(targets)] = 0
-        is_match = targets[positions] == numbers[candidates]
+        candidates = np.flatnonzero(marks[hash_numbers(numbers, _BITS)])
+        positions, is_match = find_positions(targets, numbers[candidates])
         positions, rows = positions[is_match], candidates[is_match]
         if not len(rows):
             continue
-        if persons is None:
-            records = np.bincount(positions, minlength=len(targets))
-        else:
-            pairs = np.unique(np.stack([positions, persons[rows]]), axis=1)
-            records = np.bincount(pairs[0], minlength=len(targets))
+        records = count_records(positions, None if persons is None else persons[rows], len(targets))
         ends = {float(np.nanmin(numbers)), float(np.nanmax(numbers))}
         for position in np.flatnonzero(records):
             number, count = float(targets[position]), int(records[position])
@@ -363,9 +365,3 @@ def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, i
             if number in ends:
                 extremes[number] = max(extremes.get(number, 0), count)
     return matches, extremes
-
-
-def _hash(numbers: Any) -> Any:
-    """Return 16 bits for each number, which depend on all of its bits."""
-    bits: Any = np.ascontiguousarray(numbers).view(np.uint64)
-    return (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(48)

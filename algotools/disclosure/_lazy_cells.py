@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from algotools.data.names import quote_name
 from algotools.disclosure._cells import LARGEST_LEVEL_COUNT, Cells, Counts, count_texts_of_polars
 
 
@@ -55,15 +56,15 @@ class DuckDBCells(Cells):
         """See ``Cells``."""
         if self._person is None:
             return None
-        return int(self._table.aggregate(f"count(DISTINCT {_quote(self._person)})").fetchall()[0][0])
+        return int(self._table.aggregate(f"count(DISTINCT {quote_name(self._person)})").fetchall()[0][0])
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
-        measure = "count(*)" if self._person is None else f"count(DISTINCT {_quote(self._person)})"
+        measure = "count(*)" if self._person is None else f"count(DISTINCT {quote_name(self._person)})"
         for name, kind in self.list_columns():
             if kind != "VARCHAR" and not kind.startswith(("ENUM", "DATE", "BOOL", "UUID")):
                 continue
-            column = _quote(name)
+            column = quote_name(name)
             levels = self._table.filter(f"{column} IS NOT NULL").aggregate(
                 f"{column}::VARCHAR AS level, {measure} AS records", column
             )
@@ -75,13 +76,8 @@ class DuckDBCells(Cells):
                 yield name, level_count, counts
 
     def _drop_person(self) -> Any:
-        names = (_quote(name) for name in self._table.columns if name != self._person)
+        names = (quote_name(name) for name in self._table.columns if name != self._person)
         return self._table.project(", ".join(names))
-
-
-def _quote(name: str) -> str:
-    """Return a name of a column as an identifier of SQL."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 class IbisCells(Cells):

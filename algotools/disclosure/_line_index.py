@@ -51,12 +51,11 @@ class NumberIndex:
     def find(self, targets: Any) -> Iterator[Match]:
         """Yield the targets that are values of columns with few distinct values."""
         for column in self._columns:
-            if column.records is not None and len(column.values):
-                places = np.searchsorted(column.values, targets)
-                places[places == len(column.values)] = 0
-                for place in places[column.values[places] == targets].tolist():
-                    is_end = place in (0, len(column.values) - 1)
-                    yield Match(float(column.values[place]), int(column.records[place]), is_end)
+            if column.records is not None:
+                positions, is_match = find_positions(column.values, targets)
+                for position in positions[is_match].tolist():
+                    is_end = position in (0, len(column.values) - 1)
+                    yield Match(float(column.values[position]), int(column.records[position]), is_end)
 
     def list_excluded(self, targets: Any) -> set[int]:
         """Return the positions of the columns that need not be read, because they do not contain the targets."""
@@ -64,13 +63,31 @@ class NumberIndex:
         return {c.position for c in self._columns if c.records is not None or not contains_any(c.values, hashes)}
 
 
-def contains_any(values: Any, wanted: Any) -> bool:
-    """Return whether sorted values contain one of the wanted values."""
+def contains_any(values: Any, targets: Any) -> bool:
+    """Return whether sorted values contain one of the targets."""
+    return bool(find_positions(values, targets)[1].any())
+
+
+def find_positions(values: Any, targets: Any) -> tuple[Any, Any]:
+    """Return a position in the sorted values for each target, and whether the target is at this position."""
     if not len(values):
-        return False
-    places = np.searchsorted(values, wanted)
-    places[places == len(values)] = 0
-    return bool((values[places] == wanted).any())
+        return np.zeros(len(targets), dtype=np.intp), np.zeros(len(targets), dtype=bool)
+    positions = np.searchsorted(values, targets)
+    positions[positions == len(values)] = 0
+    return positions, values[positions] == targets
+
+
+def count_records(positions: Any, persons: Any, length: int) -> Any:
+    """Return the number of records for each position from 0 to *length*.
+
+    Args:
+        positions: a position for each row.
+        persons: the number of the person of each row; None if each row is a record.
+        length: the number of positions.
+    """
+    if persons is not None:
+        positions = np.unique(np.stack([positions, persons]), axis=1)[0]
+    return np.bincount(positions, minlength=length)
 
 
 def _index_column(position: int, column: Any, persons: Any) -> _Column:
@@ -81,13 +98,17 @@ def _index_column(position: int, column: Any, persons: Any) -> _Column:
     hashes = hashes[np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]]
     if len(hashes) > _MOST_VALUES:
         return _Column(position, hashes, None)
-    values, places = np.unique(present, return_inverse=True)
-    if persons is not None:
-        places = np.unique(np.stack([places, persons[is_present]]), axis=1)[0]
-    return _Column(position, values, np.bincount(places, minlength=len(values)))
+    values, positions = np.unique(present, return_inverse=True)
+    records = count_records(positions, None if persons is None else persons[is_present], len(values))
+    return _Column(position, values, records)
+
+
+def hash_numbers(numbers: Any, bit_count: int) -> Any:
+    """Return a hash of at most 64 bits for each number, which depends on all of the number's bits."""
+    bits: Any = np.ascontiguousarray(numbers).view(np.uint64)
+    return (bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bit_count)
 
 
 def _hash(numbers: Any) -> Any:
-    """Return 32 bits for each number, which depend on all of its bits."""
-    bits: Any = np.ascontiguousarray(numbers).view(np.uint64)
-    return ((bits * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)).astype(np.uint32)
+    """Return the hashes of the index, which need half of the memory of numbers."""
+    return hash_numbers(numbers, 32).astype(np.uint32)

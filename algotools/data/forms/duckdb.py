@@ -17,9 +17,9 @@ from weakref import WeakKeyDictionary
 import duckdb
 
 from algotools.data._csv_head import FALSE, LATE, TRUE, Kind
-from algotools.data._sql import SAME_NAMES, quote_name
+from algotools.data._sql import SAME_NAMES
 from algotools.data.forms import Delimited, find_uniform_parts, inspect_csv
-from algotools.data.names import parse_index_names, select_names
+from algotools.data.names import parse_index_names, quote_name, select_names
 from algotools.data.reading import (
     Loaded,
     NeedsPandas,

@@ -21,6 +21,7 @@ from algotools.data import _sql
 from algotools.data._sql_errors import name_sql_errors
 from algotools.data._sql_types import list_sqlite_types
 from algotools.data.forms import duckdb
+from algotools.data.names import quote_name
 from algotools.data.reading import Loaded, NeedsPandas
 from algotools.task import Database
 
@@ -97,7 +98,7 @@ def _query_duckdb(database: Database, stack: ExitStack) -> Any:
     relation = _sql.query_duckdb(database, connection)
     backend = ibis.duckdb.from_connection(connection)
     schema = _make_schema(backend, relation.columns, map(str, relation.types))
-    return backend.sql(_sql.choose_query(database, _sql.quote_name), schema=schema)
+    return backend.sql(_sql.choose_query(database, quote_name), schema=schema)
 
 
 def _query_postgresql(url: URL, query: str, _columns: Collection[str] | None, stack: ExitStack) -> Any:
@@ -124,7 +125,7 @@ def _query_postgresql(url: URL, query: str, _columns: Collection[str] | None, st
         if types[position] == "numeric" and column.precision is not None:
             types[position], casts[position] = f"numeric({column.precision}, {column.scale or 0})", ""
     if any(casts):
-        columns = zip(map(_sql.quote_name, names), casts, strict=True)
+        columns = zip(map(quote_name, names), casts, strict=True)
         query = _sql.select(query, (f"{name}::{cast} AS {name}" if cast else name for name, cast in columns))
         types = [cast or kind for kind, cast in zip(types, casts, strict=True)]
     return backend.sql(query, schema=_make_schema(backend, names, types))
@@ -170,7 +171,7 @@ def _query_sqlite(url: URL, query: str, columns: Collection[str] | None, stack: 
 
 def _detect_rounding(name: str) -> str:
     """Return an expression: whether Ibis would round an integer, because it reads missing integers as floats."""
-    column = _sql.quote_name(name)
+    column = quote_name(name)
     integer = f"CASE typeof({column}) WHEN 'integer' THEN {column} END"
     return f"count({column}) < count(*) AND (max({integer}) >= {2**53} OR min({integer}) <= -{2**53})"
 
