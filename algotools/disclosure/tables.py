@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -17,6 +17,23 @@ def _select_valid(counts: dict[str, int]) -> dict[str, int]:
     return {text: records for text, records in counts.items() if is_valid(text)}
 
 
+def _list_names(tables: Iterable[TableFacts]) -> set[str]:
+    """Return the names of the columns and of their types."""
+    return {name for table in tables for name in (*table.columns, *table.dtypes)}
+
+
+class _ReadTable(NamedTuple):
+    cells: Cells
+    is_lazy: bool
+    facts: TableFacts
+    """The facts before the call of the function. The rows of a lazy table are counted afterwards."""
+
+
+def _count(cells: Cells, facts: TableFacts) -> TableFacts:
+    """Return the facts with the number of rows and persons."""
+    return msgspec.structs.replace(facts, rows=cells.count_rows(), persons=cells.count_persons())
+
+
 def _find_lazy_class(form: str) -> Callable[[object, str | None], Cells]:
     from algotools.disclosure import _lazy_cells
 
@@ -27,7 +44,7 @@ class ReadTables:
     """The tables of one run."""
 
     def __init__(self) -> None:
-        self._cells: list[tuple[str, Cells, bool]] = []
+        self._tables: list[_ReadTable] = []
 
     def add(
         self, label: str, form: str, value: object, person: str | None = None, *, keeps_person: bool = True
@@ -45,24 +62,21 @@ class ReadTables:
 
         make = _cells.MAKE_CELLS.get(form)
         cells = (make or _find_lazy_class(form))(value, person)
-        self._cells.append((label, cells, make is None))
+        columns = cells.list_columns()
+        facts = TableFacts(
+            label=label,
+            columns=tuple(name for name, _ in columns if is_valid(name)),
+            dtypes=tuple(dict.fromkeys(dtype for _, dtype in columns)),
+        )
+        is_lazy = make is None
+        self._tables.append(_ReadTable(cells, is_lazy, facts if is_lazy else _count(cells, facts)))
         return cells.get_value(drop_person=not keeps_person)
 
     def describe(self, *, with_lazy: bool) -> tuple[TableFacts, ...]:
         """Return the facts about the tables. The rows of lazy tables are counted only with *with_lazy*."""
-        tables = []
-        for label, cells, is_lazy in self._cells:
-            columns = cells.list_columns()
-            is_counted = with_lazy or not is_lazy
-            facts = TableFacts(
-                label=label,
-                rows=cells.count_rows() if is_counted else None,
-                persons=cells.count_persons() if is_counted else None,
-                columns=tuple(name for name, _ in columns if is_valid(name)),
-                dtypes=tuple(dict.fromkeys(dtype for _, dtype in columns)),
-            )
-            tables.append(facts)
-        return tuple(tables)
+        return tuple(
+            _count(table.cells, table.facts) if with_lazy and table.is_lazy else table.facts for table in self._tables
+        )
 
     def match_result(
         self,
@@ -89,14 +103,11 @@ class ReadTables:
 
             content = select_parts(content)
         tables = self.describe(with_lazy=True)
-        names = {name for table in tables for name in (*table.columns, *table.dtypes)}
-        unknown_texts = _content.list_texts(content) - names - set(known_texts)
-        source_texts = tuple(filter(is_valid, list_source_texts())) if unknown_texts else ()
-        unknown_texts.difference_update(source_texts)
+        unknown_texts = _content.list_texts(content) - _list_names(tables) - set(known_texts)
+        source_texts = list_source_texts() if unknown_texts else ()
         numbers = _content.list_numbers(content)
         numbers |= {-number for number in numbers if number % 1}  # a negated cell, as the result of a minimization
-        matches = self.match_numbers(numbers, source_texts)
-        matches = msgspec.structs.replace(matches, tables=tables)
+        matches = msgspec.structs.replace(self.match_numbers(numbers, source_texts), tables=tables)
         return msgspec.structs.replace(matches, levels=self._count_levels(unknown_texts, matches))
 
     def match_line(self, line: str, source_texts: Collection[str]) -> Matches:
@@ -113,24 +124,23 @@ class ReadTables:
 
     def _count_levels(self, texts: Collection[str], matches: Matches) -> tuple[LevelFacts, ...]:
         """Return the columns that contain texts of unknown origin."""
-        names = {name for table in matches.tables for name in (*table.columns, *table.dtypes)}
-        unknown_texts = set(texts) - names - set(matches.texts)
+        unknown_texts = set(texts) - _list_names(matches.tables) - set(matches.texts)
         if not unknown_texts:
             return ()
         return tuple(
-            LevelFacts(column=name, level_count=level_count, row_count=table.rows or 0, records=_select_valid(counts))
-            for (_, cells, _), table in zip(self._cells, matches.tables, strict=True)
-            for name, level_count, counts in cells.count_texts(unknown_texts)
+            LevelFacts(column=name, level_count=level_count, row_count=facts.rows or 0, records=_select_valid(counts))
+            for table, facts in zip(self._tables, matches.tables, strict=True)
+            for name, level_count, counts in table.cells.count_texts(unknown_texts)
         )
 
     def match_numbers(self, numbers: Collection[float], source_texts: Iterable[str] = ()) -> Matches:
         """Return the numbers that are cells. The rows of lazy tables are not counted."""
         matches: dict[float, int] = {}
         extremes: dict[float, int] = {}
-        for _, cells, _ in self._cells if numbers else ():
+        for table in self._tables if numbers else ():
             from algotools.disclosure import _cells
 
-            own_matches, own_extremes = _cells.find_matches(cells, numbers)
+            own_matches, own_extremes = _cells.find_matches(table.cells, numbers)
             for merged, own in ((matches, own_matches), (extremes, own_extremes)):
                 for number, records in own.items():
                     merged[number] = max(merged.get(number, 0), records)

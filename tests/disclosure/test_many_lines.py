@@ -45,7 +45,7 @@ def test_the_index_finds_what_a_pass_over_all_cells_finds(
         once.add("default", form, table, person)
         line = f"value {number} of Person {number}, male"
         assert many.match_line(line, ()) == once.match_line(line, ())
-    assert many._cells[0][1].get_index(1) is not None
+    assert many._tables[0].cells.get_index(1) is not None
 
 
 @pytest.mark.parametrize("form", ["pandas", "polars", "arrow"])
