@@ -6,7 +6,7 @@ The gate belongs to the supervisor, which the author's code cannot change. The f
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from algotools.disclosure.facts import Intent, Known, Matches, Permission, TableFacts
 from algotools.disclosure.policy import Policy
@@ -37,6 +37,17 @@ _REQUEST = "_request"
 """The argument with the totals of earlier rounds of a pooled function. The researcher does not choose it."""
 
 
+class Decision(NamedTuple):
+    """The reason why the policy withholds a result, or refuses to read the data."""
+
+    rule: str
+    """The rule, or the setting that lists what a task may use."""
+    reason: str
+    way_out: str
+    path: str = ""
+    """The path to the part of the result; empty before the function is called."""
+
+
 class Gate:
     """Judges one run.
 
@@ -53,8 +64,10 @@ class Gate:
         self._intent: Intent | None = None
         self._tables: tuple[TableFacts, ...] = ()
         self._matches: Matches | None = None
-        self.details: list[str] = []
-        """Lines for the node's owner: rules, limits and measured numbers."""
+        self._arguments: Known | None = None
+        """The values in the arguments, for all lines of the log and the result; None before the function is known."""
+        self.decision: Decision | None = None
+        """The reason for the error that the gate has raised; None if it has raised none."""
 
     def describe(self) -> str:
         """Return a line for the log of a run that is not judged; empty for other runs."""
@@ -74,6 +87,7 @@ class Gate:
         self._policy = policy
         if policy.is_off:
             return Permission()
+        self._arguments = self._read_arguments()
         if not policy.allows_function(self._task.method):
             raise self._refuse("the function", "functions", "ask the node's owner to allow it")
         for label in intent.databases:
@@ -120,12 +134,13 @@ class Gate:
         if self._policy.is_off or self._task.step != "compute":
             return data
         intent = self._intent
-        if intent is not None and (intent.step != "compute" or (intent.role == "master" and not intent.databases)):
+        if intent is not None and intent.role == "master" and not intent.databases:
             return data
         from algotools.disclosure import _content, rules
 
         if intent is None or self._matches is None:
-            raise self._withhold("rows", "the worker has not reported the tables that it read", "report this as a bug")
+            reason = "the worker has not reported the tables that it read"
+            raise self._withhold(Decision("rows", reason, "report this as a bug"))
         content = _content.read_content(data)
         known = self._collect_known(_content.list_numbers(content))
         if intent.is_pooled:
@@ -135,7 +150,6 @@ class Gate:
             refusals = replies.judge_reply(content, known, self._matches, self._policy, request)
         else:
             refusals = rules.judge(content, known, self._matches, self._policy)
-        self.details += [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
         if refusals:
             first = refusals[0]
             reason = REASONS[first.rule].format(
@@ -143,7 +157,8 @@ class Gate:
                 minimum=self._policy.minimum_cell,
                 minimum_rows=self._policy.minimum_rows,
             )
-            raise self._withhold(first.rule, reason, first.way_out)
+            details = [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
+            raise self._withhold(Decision(first.rule, reason, first.way_out, first.path or "the result"), *details)
         if self._policy.digits:
             from algotools.disclosure import _rounding
 
@@ -177,19 +192,32 @@ class Gate:
                 raise self._refuse(f"{part} of database {label!r}", "columns", way_out, f"the column is {column!r}")
 
     def _refuse(self, part: str, setting: str, way_out: str, detail: str = "") -> Withheld:
-        message = f"{self._task.method}: the node's policy does not allow {part} (setting {setting}); {way_out}"
+        """Return the error for a task that the policy does not allow, before any data is read."""
+        self.decision = Decision(setting, f"the node's policy does not allow {part}", way_out)
+        message = f"{self._task.method}: {self.decision.reason} (setting {setting}); {way_out}"
         return Withheld(message, detail=detail)
 
-    def _withhold(self, rule: str, reason: str, way_out: str) -> Withheld:
-        return Withheld(
-            f"{self._task.method}: result withheld: {reason} (rule {rule}); {way_out}", detail="\n".join(self.details)
-        )
+    def _withhold(self, decision: Decision, *details: str) -> Withheld:
+        """Return the error for a result that may not leave; the details are for the node's owner."""
+        self.decision = decision
+        message = f"{self._task.method}: result withheld: {decision.reason} (rule {decision.rule}); {decision.way_out}"
+        return Withheld(message, detail="\n".join(details))
 
     def _collect_known(self, numbers: Iterable[float]) -> Known:
         """Return what the researcher knows already. Of the numbers, only those in *numbers* are needed."""
-        wanted = frozenset(numbers)
+        arguments = self._arguments or self._read_arguments()
+        texts = set(arguments.texts)
+        tables = self._matches.tables if self._matches is not None else self._tables
+        for table in (*tables, *self._tables):
+            texts.update(table.columns, table.dtypes)
+        texts.update(self._intent.texts if self._intent is not None else ())
+        texts.update(self._matches.texts if self._matches is not None else ())
+        return Known(texts=frozenset(texts), numbers=arguments.numbers.intersection(numbers), lengths=arguments.lengths)
+
+    def _read_arguments(self) -> Known:
+        """Return the values in the task's arguments."""
         texts: set[str] = set()
-        found_numbers: set[float] = set()
+        numbers: set[float] = set()
         lengths: set[int] = set()
         is_pooled = self._intent is not None and self._intent.is_pooled
         keywords = {name: value for name, value in self._task.kwargs.items() if not is_pooled or name != _REQUEST}
@@ -197,16 +225,10 @@ class Gate:
             if isinstance(value, str):
                 texts.add(value)
             elif isinstance(value, (int, float)) and not isinstance(value, bool):
-                if value in wanted:
-                    found_numbers.add(value)
+                numbers.add(value)
             elif isinstance(value, (list, tuple)):
                 lengths.add(len(value))
-        tables = self._matches.tables if self._matches is not None else self._tables
-        for table in (*tables, *self._tables):
-            texts.update(table.columns, table.dtypes)
-        texts.update(self._intent.texts if self._intent is not None else ())
-        texts.update(self._matches.texts if self._matches is not None else ())
-        return Known(texts=frozenset(texts), numbers=frozenset(found_numbers), lengths=frozenset(lengths))
+        return Known(texts=frozenset(texts), numbers=frozenset(numbers), lengths=frozenset(lengths))
 
 
 def _walk(value: Any) -> Iterator[Any]:

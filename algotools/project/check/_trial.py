@@ -20,7 +20,7 @@ from algotools.declare.annotations import Column
 from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
-from algotools.disclosure.gate import Gate
+from algotools.disclosure.gate import Decision, Gate
 from algotools.errors import (
     AlgotoolsError,
     ArgumentsError,
@@ -211,12 +211,6 @@ def plan_trial(function: RegisteredFunction, member: Member | None, table: Trial
 IDENTITY = Identity(task_id=1, node_id=1, organization_id=2, collaboration_id=1, image="image")
 
 
-_REFUSAL = re.compile(
-    r"(?:result withheld: )?(?P<reason>.*) \((?:rule|setting) (?P<rule>\w+)\); (?P<way_out>.*)", re.DOTALL
-)
-"""The message of the gate, after the name of the method."""
-
-
 def try_function(
     algorithm: Algorithm,
     trial: Trial,
@@ -255,7 +249,7 @@ def try_function(
         except NotSerializable as error:
             return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
         except Withheld as error:
-            verdict = _describe_refusal(trial.name, error, run.gate.details)
+            verdict = _describe_decision(trial.name, error, run.gate.decision)
             judge(verdict)
             return Finding.of("withheld", path, line, f"{prefix}{verdict.reason}", verdict.way_out)
         except FunctionRaised as error:
@@ -267,17 +261,12 @@ def try_function(
     return None
 
 
-def _describe_refusal(method: str, error: Withheld, details: Sequence[str]) -> Verdict:
-    """Return the decision in the message of the gate; *details* are its lines for the owner."""
-    text = error.message.removeprefix(f"{method}: ")
-    match = _REFUSAL.fullmatch(text)
-    path = re.match(r"rule \w+ at (.*?): ", details[0]) if details else None
-    if match is None:
-        return Verdict(method=method, rule="policy", reason=text)
-    reason = f"{match['reason']} (rule {match['rule']})"
-    return Verdict(
-        method=method, rule=match["rule"], path=path[1] if path else "", reason=reason, way_out=match["way_out"]
-    )
+def _describe_decision(method: str, error: Withheld, decision: Decision | None) -> Verdict:
+    """Return the decision of the gate that has raised an error."""
+    if decision is None:
+        return Verdict(method=method, rule="policy", reason=error.message.removeprefix(f"{method}: "))
+    reason = f"{decision.reason} (rule {decision.rule})"
+    return Verdict(method=method, rule=decision.rule, path=decision.path, reason=reason, way_out=decision.way_out)
 
 
 def _ignore(_text: str | bytes) -> None:
