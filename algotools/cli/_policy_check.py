@@ -10,8 +10,7 @@ import typer
 from rich.console import Console
 
 from algotools.cli._describe import ALGORITHM_HELP, make_printable, print_json
-from algotools.cli._project import WaitView
-from algotools.cli._run import parse_timeout
+from algotools.cli._project import TrialTimeout, WaitView
 from algotools.errors import CheckFailed, Withheld
 from algotools.federation.policy import load_policy
 from algotools.runtime.logs import format_count
@@ -53,15 +52,7 @@ def check(
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object; see below.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Time limit of the import and of each call of a function, in seconds. Default: 60.",
-            metavar="SECONDS",
-            parser=parse_timeout,
-            show_default=False,
-        ),
-    ] = None,
+    timeout: TrialTimeout = None,
 ) -> None:
     """Show which results of an algorithm the policy of a node's owner would withhold.
 

@@ -137,18 +137,22 @@ arguments)
 """
 
 
+TrialTimeout = Annotated[
+    float | None,
+    typer.Option(
+        help="Time limit of the import and of each call of a function, in seconds. Default: 60.",
+        metavar="SECONDS",
+        parser=parse_timeout,
+        show_default=False,
+    ),
+]
+"""The option of the commands that call the project's functions."""
+
+
 def check(
     target: Annotated[str, typer.Argument(help=ALGORITHM_HELP, metavar="ALGORITHM", show_default=False)] = ".",
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object; see below.")] = False,
-    timeout: Annotated[
-        float | None,
-        typer.Option(
-            help="Time limit of the import and of each call of a function, in seconds. Default: 60.",
-            metavar="SECONDS",
-            parser=parse_timeout,
-            show_default=False,
-        ),
-    ] = None,
+    timeout: TrialTimeout = None,
     no_trial: Annotated[
         bool, typer.Option("--no-trial", help="Do not call any function. The module is still imported.")
     ] = False,
