@@ -133,17 +133,17 @@ class PandasCells(Cells):
         """See ``Cells``."""
         import pandas as pd
 
-        wanted = np.array(list(map(hash, texts)), dtype=np.int64)
+        target_hashes = np.array(list(map(hash, texts)), dtype=np.int64)
         persons = None
         for position, dtype in enumerate(self._frame.dtypes):
             if getattr(dtype, "kind", "O") in "iufc":
                 continue
             column = self._frame.iloc[:, position]
             if position not in self._levels and position not in self._hashes:
-                words = [_to_text(value) for value in pd.factorize(column)[1]]
-                if len(words) > LARGEST_LEVEL_COUNT:
-                    self._hashes[position] = np.sort(np.array(list(map(hash, words)), dtype=np.int64))
-            if position in self._hashes and not contains_any(self._hashes[position], wanted):
+                level_texts = [_to_text(value) for value in pd.factorize(column)[1]]
+                if len(level_texts) > LARGEST_LEVEL_COUNT:
+                    self._hashes[position] = np.sort(np.array(list(map(hash, level_texts)), dtype=np.int64))
+            if position in self._hashes and not contains_any(self._hashes[position], target_hashes):
                 continue
             if position not in self._levels:
                 persons = self.read_persons() if persons is None else persons
@@ -182,17 +182,17 @@ def _count_texts_of_series(column: Any, texts: Collection[str], persons: Any) ->
     import pandas as pd
 
     codes, values = pd.factorize(column)
-    words = [_to_text(value) for value in values]
-    if all(word not in texts for word in words) and len(words) > LARGEST_LEVEL_COUNT:
+    level_texts = [_to_text(value) for value in values]
+    if all(level_text not in texts for level_text in level_texts) and len(level_texts) > LARGEST_LEVEL_COUNT:
         return
     is_present = codes >= 0
-    records = count_records(codes[is_present], None if persons is None else persons[is_present], len(words))
-    is_short = len(words) <= LARGEST_LEVEL_COUNT
+    records = count_records(codes[is_present], None if persons is None else persons[is_present], len(level_texts))
+    is_short = len(level_texts) <= LARGEST_LEVEL_COUNT
     counts: Counts = {}
-    for word, count in zip(words, records.tolist(), strict=True):
-        if is_short or word in texts:
-            counts[word] = counts.get(word, 0) + count
-    yield str(column.name), len(words), counts
+    for level_text, count in zip(level_texts, records.tolist(), strict=True):
+        if is_short or level_text in texts:
+            counts[level_text] = counts.get(level_text, 0) + count
+    yield str(column.name), len(level_texts), counts
 
 
 def _to_text(value: Any) -> str:
@@ -331,20 +331,20 @@ MAKE_CELLS: dict[str, Callable[[Any, str | None], Cells]] = {
 """Form of data that is not lazy -> the class of its cells."""
 
 
-def find_matches(cells: Cells, wanted: Collection[float]) -> tuple[dict[float, int], dict[float, int]]:
+def find_matches(cells: Cells, target_numbers: Collection[float]) -> tuple[dict[float, int], dict[float, int]]:
     """Return the records of the numbers that are cells, and of those that are an extreme of their column.
 
     A number that several columns have gets the largest number of records of a column.
     """
-    if not wanted:
+    if not target_numbers:
         return {}, {}
-    targets = np.unique(np.array(list(wanted), dtype=np.float64))
+    targets = np.unique(np.array(list(target_numbers), dtype=np.float64))
     marks = np.zeros(1 << _BITS, dtype=bool)
     marks[hash_numbers(targets, _BITS)] = True
     persons = cells.read_persons()
     matches: dict[float, int] = {}
     extremes: dict[float, int] = {}
-    index = cells.get_index(len(wanted))
+    index = cells.get_index(len(target_numbers))
     for match in index.find(targets) if index is not None else ():
         matches[match.number] = max(matches.get(match.number, 0), match.records)
         if match.is_end:

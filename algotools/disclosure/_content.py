@@ -181,8 +181,8 @@ class _Reader:
             return
         self._add_axis(path, len(values))
         if set(map(type, values)) == {dict}:
-            (keys, *others) = set(map(tuple, values))
-            if not others and keys != TIGHT_KEYS:
+            (keys, *other_keys) = set(map(tuple, values))
+            if not other_keys and keys != TIGHT_KEYS:
                 self._read_records(values, path)
                 return
         self._read_values(values, path, None)

@@ -38,7 +38,11 @@ def intersect(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...
         raise ValueError(f"more than {MOST_STARS} * in two patterns")
     patterns = sorted({text for a in first for b in second for text in _intersect(a, b)}, key=lambda p: (len(p), p))
     # Drop a pattern whose names another pattern includes: the text of the pattern then matches the other pattern.
-    return tuple(p for p in patterns if not any(is_match(p, (other,)) for other in patterns if other != p))
+    return tuple(
+        p
+        for p in patterns
+        if not any(is_match(p, (other_pattern,)) for other_pattern in patterns if other_pattern != p)
+    )
 
 
 @lru_cache(maxsize=10_000)
@@ -47,13 +51,13 @@ def _intersect(first: str, second: str) -> frozenset[str]:
     if not first or not second:
         return frozenset() if (first + second).strip("*") else frozenset([""])
     if first[0] == "*" and second[0] == "*":
-        rests = _intersect(first[1:], second) | _intersect(first, second[1:])
-        return frozenset(normalize(f"*{rest}") for rest in rests)
+        remainders = _intersect(first[1:], second) | _intersect(first, second[1:])
+        return frozenset(normalize(f"*{remainder}") for remainder in remainders)
     if second[0] == "*":
         first, second = second, first
     if first[0] == "*":
-        extended = {second[0] + rest for rest in _intersect(first, second[1:])}
+        extended = {second[0] + remainder for remainder in _intersect(first, second[1:])}
         return _intersect(first[1:], second) | extended
     if first[0] != second[0]:
         return frozenset()
-    return frozenset(first[0] + rest for rest in _intersect(first[1:], second[1:]))
+    return frozenset(first[0] + remainder for remainder in _intersect(first[1:], second[1:]))

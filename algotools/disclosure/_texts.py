@@ -73,11 +73,11 @@ def iterate_parts(text: str) -> Iterator[tuple[int, int]]:
         start, end = match.start() + len(field) - len(field.lstrip()), match.start() + len(field.rstrip())
         if start < end:
             yield start, end
-        words = [word.span() for word in _WORD.finditer(text, start, end)]
-        if len(words) > MOST_PARTS:
-            yield from words
+        word_spans = [word.span() for word in _WORD.finditer(text, start, end)]
+        if len(word_spans) > MOST_PARTS:
+            yield from word_spans
             continue
-        for first, last in itertools.combinations_with_replacement(words, 2):
+        for first, last in itertools.combinations_with_replacement(word_spans, 2):
             yield first[0], last[1]
 
 

@@ -58,14 +58,14 @@ class Vocabulary:
     """The known texts of one result or one message.
 
     Args:
-        known: the values that the researcher knows before the task.
+        known_values: the values that the researcher knows before the task.
         matches: facts about the tables, the numbers and the parts of texts.
         policy: the limits of the node's owner.
     """
 
-    def __init__(self, known: Known, matches: Matches, policy: Policy) -> None:
-        self._exact = known.texts.union(matches.texts) if matches.texts else known.texts
-        self._numbers = known.numbers
+    def __init__(self, known_values: Known, matches: Matches, policy: Policy) -> None:
+        self._exact = known_values.texts.union(matches.texts) if matches.texts else known_values.texts
+        self._numbers = known_values.numbers
         self._matches = matches
         self._minimum = policy.minimum_cell
         self._levels: set[str] = set()

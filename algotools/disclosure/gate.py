@@ -142,14 +142,14 @@ class Gate:
             reason = "the worker has not reported the tables that it read"
             raise self._withhold(Decision("rows", reason, "report this as a bug"))
         content = _content.read_content(data)
-        known = self._collect_known(_content.list_numbers(content))
+        known_values = self._collect_known(_content.list_numbers(content))
         if intent.is_pooled:
             from algotools.disclosure import replies
 
             request = str(self._task.kwargs.get(_REQUEST, ""))
-            refusals = replies.judge_reply(content, known, self._matches, self._policy, request)
+            refusals = replies.judge_reply(content, known_values, self._matches, self._policy, request)
         else:
-            refusals = rules.judge(content, known, self._matches, self._policy)
+            refusals = rules.judge(content, known_values, self._matches, self._policy)
         if refusals:
             first = refusals[0]
             reason = REASONS[first.rule].format(
@@ -184,10 +184,10 @@ class Gate:
     def _check_columns(self, columns: Iterable[str], label: str) -> None:
         """Refuse a column of a database. The message names only columns that the task or the function names."""
         policy = self._policies.get(label, self._policy)
-        named = self._intent.columns if self._intent is not None else ()
+        named_columns = self._intent.columns if self._intent is not None else ()
         for column in columns:
             if not policy.allows_column(column):
-                part = f"column {column!r}" if column in named else "one of the columns that the function reads"
+                part = f"column {column!r}" if column in named_columns else "one of the columns that the function reads"
                 way_out = "name the columns that the function needs"
                 raise self._refuse(f"{part} of database {label!r}", "columns", way_out, f"the column is {column!r}")
 

@@ -24,12 +24,12 @@ def list_line_texts(text: str) -> set[str]:
     return list_parts_of_text(text)
 
 
-def is_public_line(text: str, known: Known, matches: Matches, policy: Policy) -> bool:
+def is_public_line(text: str, known_values: Known, matches: Matches, policy: Policy) -> bool:
     """Whether a message may reach the researcher.
 
     Args:
         text: the message.
-        known: the values that the researcher knows before the task.
+        known_values: the values that the researcher knows before the task.
         matches: facts about the tables, and about the numbers and parts of the message. Numbers without a fact are not
             cells.
         policy: the limits of the node's owner.
@@ -38,10 +38,10 @@ def is_public_line(text: str, known: Known, matches: Matches, policy: Policy) ->
         return True
     counts = [table.records or 0 for table in matches.tables]
     rows = {float(count) for count in counts if count >= policy.minimum_cell}
-    known = msgspec.structs.replace(known, numbers=known.numbers | rows)
+    known_values = msgspec.structs.replace(known_values, numbers=known_values.numbers | rows)
     # Values of the data are parts that cannot be divided, however many records have them.
     levels = tuple(
         LevelFacts(column=facts.column, level_count=1, row_count=1, records=dict.fromkeys(facts.records, 0))
         for facts in matches.levels
     )
-    return Vocabulary(known, msgspec.structs.replace(matches, levels=levels), policy).is_known(text)
+    return Vocabulary(known_values, msgspec.structs.replace(matches, levels=levels), policy).is_known(text)

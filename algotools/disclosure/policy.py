@@ -125,8 +125,8 @@ class Policy:
             setting = SETTINGS[name]
             candidates = []
             for applicable in sections:
-                own = [section.settings[name] for section in applicable if name in section.settings]
-                candidates += own if own and not setting.adds_up else [*own, getattr(self, name)]
+                own_values = [section.settings[name] for section in applicable if name in section.settings]
+                candidates += own_values if own_values and not setting.adds_up else [*own_values, getattr(self, name)]
             values[name] = candidates[0]
             for candidate in candidates[1:]:
                 values[name] = _get_stricter(setting, values[name], candidate)
@@ -162,10 +162,10 @@ class Policy:
             return {name: text for name, text in names.items() if text is not None}, source
         # A section replaces the value at the top level, unless the value is in a variable. So all values are in the
         # file, except a list whose key is the name of the file's sections.
-        taken = {section.kind for section in self.sections} | ({"columns"} if self.public_levels else set())
+        section_names = {section.kind for section in self.sections} | ({"columns"} if self.public_levels else set())
         source.preset = preset
-        source.values = {name: value for name, value in changes.items() if name not in taken}
-        return {SETTINGS[name].variable: str(texts[name]) for name in changes if name in taken}, source
+        source.values = {name: value for name, value in changes.items() if name not in section_names}
+        return {SETTINGS[name].variable: str(texts[name]) for name in changes if name in section_names}, source
 
     def list_sections(self) -> list[str]:
         """Return the text of each section, as a policy file has it."""
@@ -311,11 +311,11 @@ def _merge(file: SettingSource, variables: SettingSource) -> SettingSource:
     return merged
 
 
-def _tighten(values: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+def _tighten(values: Mapping[str, Any], other_values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the stricter value of each setting that both mappings contain."""
     stricter = {}
-    for name in values.keys() & others.keys():
-        stricter[name] = _get_stricter(SETTINGS[name], values[name], others[name])
+    for name in values.keys() & other_values.keys():
+        stricter[name] = _get_stricter(SETTINGS[name], values[name], other_values[name])
         if stricter[name] == () and SETTINGS[name].weakest != ():
             raise refuse(f"{FILE} and {SETTINGS[name].variable} have no {name} in common, so no task could run")
     return stricter

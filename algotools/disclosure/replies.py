@@ -66,19 +66,21 @@ class ReplyPart(NamedTuple):
         return refusal
 
 
-def judge_reply(content: Content, known: Known, matches: Matches, policy: Policy, request: str = "") -> list[Refusal]:
+def judge_reply(
+    content: Content, known_values: Known, matches: Matches, policy: Policy, request: str = ""
+) -> list[Refusal]:
     """Return the reasons why a reply may not leave; at most one for each rule.
 
     Args:
         content: the content of the encoded reply.
-        known: the values that the researcher knows before the task.
+        known_values: the values that the researcher knows before the task.
         matches: facts about the tables and the reply.
         policy: the limits of the node's owner.
         request: the text with the totals of earlier rounds, which the researcher knows, too.
     """
-    known = msgspec.structs.replace(known, texts=known.texts | _KEYS)
-    vocabulary = Vocabulary(known, matches, policy)
-    case = Case(content, known, matches, policy, vocabulary)
+    known_values = msgspec.structs.replace(known_values, texts=known_values.texts | _KEYS)
+    vocabulary = Vocabulary(known_values, matches, policy)
+    case = Case(content, known_values, matches, policy, vocabulary)
     try:
         parts = split_reply(content)
     except ValueError as error:
@@ -103,8 +105,8 @@ def _judge_contribution(case: Case, way: str, _: str) -> Iterator[Refusal]:
     yield from apply(OF_VALUES, case)
     if way != LEVELS and way not in EXTREMES:
         # A contribution can equal an argument by chance, and event times are 1, 2, 3: they explain no count.
-        known = msgspec.structs.replace(case.known, numbers=frozenset())
-        yield from apply(OF_COUNTS, case._replace(known=known, content=_read_single_count(case.content)))
+        known_values = msgspec.structs.replace(case.known_values, numbers=frozenset())
+        yield from apply(OF_COUNTS, case._replace(known_values=known_values, content=_read_single_count(case.content)))
 
 
 def _read_single_count(content: Content) -> Content:
@@ -118,9 +120,9 @@ def _read_single_count(content: Content) -> Content:
 
 def _judge_result(case: Case, _: str, request: str) -> Iterator[Refusal]:
     """Judge a result, which is computed from totals: small numbers, such as a number of iterations, are not counts."""
-    known = read_totals(request, case.known)
-    vocabulary = Vocabulary(known, case.matches, case.policy)
-    yield from apply(OF_VALUES, case._replace(known=known, vocabulary=vocabulary))
+    known_values = read_totals(request, case.known_values)
+    vocabulary = Vocabulary(known_values, case.matches, case.policy)
+    yield from apply(OF_VALUES, case._replace(known_values=known_values, vocabulary=vocabulary))
 
 
 def select_parts(content: Content) -> Content:
@@ -168,16 +170,16 @@ def _merge(size: int, parts: Sequence[ReplyPart]) -> Content:
     return Content(size, *lists)
 
 
-def read_totals(request: str, known: Known) -> Known:
+def read_totals(request: str, known_values: Known) -> Known:
     """Return known values with the totals in a request."""
     try:
         outline: Any = read_content(base64.b64decode(request, validate=True)).outline
         totals = read_value(outline["values"])
     except (ValueError, KeyError, TypeError):
-        return known
+        return known_values
     return msgspec.structs.replace(
-        known,
-        texts=known.texts | list_texts(totals),
-        numbers=known.numbers | list_numbers(totals),
-        lengths=known.lengths | {axis.length for axis in totals.axes},
+        known_values,
+        texts=known_values.texts | list_texts(totals),
+        numbers=known_values.numbers | list_numbers(totals),
+        lengths=known_values.lengths | {axis.length for axis in totals.axes},
     )

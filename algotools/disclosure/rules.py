@@ -57,7 +57,7 @@ class Case(NamedTuple):
     """What a rule compares."""
 
     content: Content
-    known: Known
+    known_values: Known
     matches: Matches
     policy: Policy
     vocabulary: Vocabulary
@@ -86,25 +86,25 @@ class Case(NamedTuple):
 
     def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
         """Return the refusal of a part."""
-        shown = show_path(path, self.vocabulary.texts, self.root)
+        path_text = show_path(path, self.vocabulary.texts, self.root)
         if path and " " in self.root:  # "['f'] of the count in line 11", not "the count in line 11['f']"
-            shown = f"{shown.removeprefix(self.root)} of {self.root}"
-        return Refusal(rule, shown, WAYS_OUT[rule], detail)
+            path_text = f"{path_text.removeprefix(self.root)} of {self.root}"
+        return Refusal(rule, path_text, WAYS_OUT[rule], detail)
 
 
 Rule = Callable[[Case], Iterator[Refusal]]
 
 
-def judge(content: Content, known: Known, matches: Matches, policy: Policy) -> list[Refusal]:
+def judge(content: Content, known_values: Known, matches: Matches, policy: Policy) -> list[Refusal]:
     """Return the reasons why a result may not leave; none if it may.
 
     Args:
         content: the content of the encoded result.
-        known: the values that the researcher knows before the task.
+        known_values: the values that the researcher knows before the task.
         matches: facts about the tables and the result.
         policy: the limits of the node's owner.
     """
-    return list(apply(RULES, Case(content, known, matches, policy, Vocabulary(known, matches, policy))))
+    return list(apply(RULES, Case(content, known_values, matches, policy, Vocabulary(known_values, matches, policy))))
 
 
 def apply(rules: Iterable[Rule], case: Case) -> Iterator[Refusal]:
@@ -146,7 +146,7 @@ def _check_kind(case: Case) -> Iterator[Refusal]:
         yield case.refuse("kind", path, "binary values may contain any data")
     for block in (*content.numbers, *content.labels):
         for number in _find_large(block.values):
-            if number not in case.known.numbers:
+            if number not in case.known_values.numbers:
                 yield case.refuse("kind", block.find_path(number), "an integer is greater than 2**53")
     count = sum(len(block.values) for block in content.booleans)
     if count > MOST_BOOLEANS:
@@ -228,11 +228,11 @@ def _is_as_long(length: int, records: int) -> bool:
 
 def _is_explained(axis: Axis, case: Case) -> bool:
     """Whether the length of an axis is known without the data: that of an argument, or of keys of the source."""
-    if axis.length in case.known.lengths and axis.length <= case.policy.levels:
+    if axis.length in case.known_values.lengths and axis.length <= case.policy.levels:
         return True
     if axis.length not in case.record_counts:  # nearly as long as a table, which also happens by chance
         columns = {len(table.columns) for table in case.matches.tables}
-        numbers = {*case.known.numbers, *case.known.lengths, *columns}
+        numbers = {*case.known_values.numbers, *case.known_values.lengths, *columns}
         if not numbers.isdisjoint(range(axis.length - 1, axis.length + 2)):
             return True
     if axis.keys is None:
@@ -246,14 +246,14 @@ def _is_explained(axis: Axis, case: Case) -> bool:
 
 def _is_known_key(key: Any, case: Case) -> bool:
     number = read_number(key) if isinstance(key, str) else key if isinstance(key, (int, float)) else None
-    if number is not None and number in case.known.numbers:
+    if number is not None and number in case.known_values.numbers:
         return True
     return isinstance(key, str) and case.vocabulary.is_literal(key)
 
 
 def _check_small(case: Case) -> Iterator[Refusal]:
     """Refuse counts of few records: the integers from 1 to the minimum, and such numbers in lists of whole numbers."""
-    numbers = {n for n in range(1, case.minimum) if n not in case.known.numbers}
+    numbers = {n for n in range(1, case.minimum) if n not in case.known_values.numbers}
     if not numbers or not case.has_records:
         return
     for block, number in _find_counts(case, numbers):
@@ -262,7 +262,7 @@ def _check_small(case: Case) -> Iterator[Refusal]:
 
 
 def _check_zeros(case: Case) -> Iterator[Refusal]:
-    if case.policy.zeros == "allow" or not case.has_records or 0 in case.known.numbers:
+    if case.policy.zeros == "allow" or not case.has_records or 0 in case.known_values.numbers:
         return
     for block, number in _find_counts(case, {0}):
         yield case.refuse("zeros", block.find_path(number), "a whole number is 0, which may be a number of records")
@@ -332,7 +332,7 @@ def _check_extreme(case: Case) -> Iterator[Refusal]:
         for number, records in case.matches.extremes.items()
         if records < case.minimum
         and abs(number) > case.row_count
-        and number not in case.known.numbers
+        and number not in case.known_values.numbers
         and float(number).is_integer()
     }
     for block in case.content.numbers if rare else ():

@@ -141,8 +141,8 @@ class ReadTables:
             from algotools.disclosure import _cells
 
             own_matches, own_extremes = _cells.find_matches(table.cells, numbers)
-            for merged, own in ((matches, own_matches), (extremes, own_extremes)):
-                for number, records in own.items():
+            for merged, own_counts in ((matches, own_matches), (extremes, own_extremes)):
+                for number, records in own_counts.items():
                     merged[number] = max(merged.get(number, 0), records)
         return Matches(
             tables=self.describe(with_lazy=False),

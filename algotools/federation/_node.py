@@ -239,10 +239,10 @@ def _find_policy(context: NodeContext, member: Member) -> NodePolicy:
     Raises:
         PolicyError: the owner's own policy is malformed, or the generation cannot express it.
     """
-    own = member.read_policy()
-    if own is not None:
-        check_generation(own, context.contract.name, has_files=not context.contract.has_sessions)
-    return own or context.policy
+    own_policy = member.read_policy()
+    if own_policy is not None:
+        check_generation(own_policy, context.contract.name, has_files=not context.contract.has_sessions)
+    return own_policy or context.policy
 
 
 def _start_failure_status(error: AlgotoolsError, task: TaskRecord) -> str:

@@ -69,10 +69,10 @@ def get_own_policy(variables: Mapping[str, str], rules: str | None) -> NodePolic
     Raises:
         PolicyError: the policy is malformed, or the file cannot be read.
     """
-    own = {name: value for name, value in variables.items() if is_policy_variable(name)}
-    if not own and rules is None:
+    own_variables = {name: value for name, value in variables.items() if is_policy_variable(name)}
+    if not own_variables and rules is None:
         return None
-    policy = NodePolicy(own, None if rules is None else read_file(Path(rules.removeprefix("file://"))))
+    policy = NodePolicy(own_variables, None if rules is None else read_file(Path(rules.removeprefix("file://"))))
     policy.parse()
     return policy
 

@@ -243,9 +243,9 @@ def _list_hidden(content: list[Any]) -> Iterator[object]:
     """Yield the categories that no row has, and the texts that are names of a series or an index."""
     kind, *parts = content
     if kind == "categorical":
-        used = set(_flatten(parts[0]))
+        used_codes = set(_flatten(parts[0]))
         categories = _read_labels(parts[1]).levels[0]
-        yield from (_get_item(categories, code) for code in range(len(categories)) if code not in used)
+        yield from (_get_item(categories, code) for code in range(len(categories)) if code not in used_codes)
     elif kind in ("series", "index", "range") and isinstance(parts[0], str):
         yield parts[0]
     inner = parts[:2] + parts[2] if kind == "frame" else parts[0] if kind == "levels" else parts

@@ -134,9 +134,9 @@ class _FlowReader(ExpressionReader):
             case ast.AnnAssign(target=target, value=ast.expr() as value):
                 self._assign(target, value)
             case ast.AugAssign(target=ast.Name(id=name), value=value):
-                added = self.evaluate(value)
-                if added is not None and added.kind != "element":  # a loop that adds up the values of rows has a sum
-                    self._values[name] = join([self._values.get(name), added])
+                addend = self.evaluate(value)
+                if addend is not None and addend.kind != "element":  # a loop that adds up the values of rows has a sum
+                    self._values[name] = join([self._values.get(name), addend])
             case ast.Expr(value=value) | ast.Raise(exc=ast.expr() as value):
                 self.evaluate(value)
             case ast.For(target=target, iter=iterated, body=body, orelse=orelse):
