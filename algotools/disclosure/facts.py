@@ -5,11 +5,14 @@ The supervisor has no data. The worker has no policy, so each fact is independen
 
 from __future__ import annotations
 
-from typing import Union
+from typing import Literal, Union
 
 import msgspec
 
 from algotools.task import Role, Step
+
+SmallCells = Literal["suppress", "round", "refuse"]
+"""What happens to cells of few records: they are hidden, rounded, or the result is refused."""
 
 
 def is_valid(text: str) -> bool:
@@ -63,6 +66,56 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     """The records that a level needs to be listed by ``Aggregator.levels``."""
     is_judged: bool = False
     """Whether the result and the messages are judged, so that the worker must report facts."""
+    small_cells: SmallCells = "suppress"
+    """What a reduction does with the cells of a table that represent fewer records."""
+    round_base: int = 5
+    """The base to which cells are rounded, with ``small_cells="round"``."""
+    sketch_key: bytes = b""
+    """The key of the sketches of row sets: that of the ledger, or one of this run alone."""
+    probe_groups: int = 0
+    """The random groups of rows for probing; 0 if the function is not probed."""
+    probe_cells: int = 1_000_000
+    """The most cells of the tables that are read for probing."""
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Facts about the records behind numbers of a result. A reduction of ``aggregate`` or a total collects them."""
+
+    operation: str
+    """The reduction, as the author calls it: ``aggregate.sum``, ``total.count``."""
+    records: int
+    """Number of records behind each of the numbers."""
+    parameters: int = 0
+    """Numbers of a model that are fitted to the records together, such as columns; 0 for other reductions."""
+    largest_share: Union[float, None] = None
+    """The largest share that one record has in the sum of the absolute values; None for other reductions."""
+    two_largest_share: Union[float, None] = None
+    """The largest share that two records have together."""
+    columns: tuple[str, ...] = ()
+    """The columns that are reduced. Only row sets of the same columns are compared."""
+    row_set: Union[int, None] = None
+    """Position in ``Matches.row_sets``; None if the rows are unknown, as for an array without an index."""
+    is_stated: bool = False
+    """Whether the author has stated the records, and no reduction has counted them."""
+
+
+class NumbersWithEvidence(msgspec.Struct, frozen=True, kw_only=True):
+    """Numbers of the result that have the same evidence."""
+
+    evidence: Evidence
+    numbers: bytes
+    """The numbers as float64 in little-endian order."""
+
+
+class HiddenCells(msgspec.Struct, frozen=True, kw_only=True):
+    """The hidden cells of a row, a column or the whole of a table. A total over the same rows would reveal them."""
+
+    row_set: int
+    """The rows of all cells, hidden or not; the position in ``Matches.row_sets``."""
+    cells: int
+    """Number of hidden cells."""
+    records: int
+    """Number of records in the hidden cells together."""
 
 
 class LevelFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +142,15 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that contain texts of the result."""
     texts: tuple[str, ...] = ()
     """The texts in the source of the algorithm's package; only if the result has texts of unknown origin."""
+    evidence: tuple[NumbersWithEvidence, ...] = ()
+    """The numbers of the result that a reduction has returned. A number can occur several times."""
+    row_sets: tuple[bytes, ...] = ()
+    """The sketches of the sets of rows behind the numbers, each once."""
+    texts_with_evidence: dict[str, int] = {}
+    """Text of the result that a reduction has returned as a level or label -> number of its records."""
+    hidden_cells: tuple[HiddenCells, ...] = ()
+    withheld: int = 0
+    """Number of cells that reductions have hidden or rounded, because they have few records."""
     notes: tuple[str, ...] = ()
     """Lines for the log that name positions in the result, such as those of NaN. They leave only with the result."""
 

@@ -37,6 +37,7 @@ from algotools.disclosure._policy_file import (
     show_value,
 )
 from algotools.disclosure._settings import OURS, PRESET, PRESETS, SETTINGS, Setting, suggest
+from algotools.disclosure.facts import SmallCells
 
 __all__ = [
     "DEFAULTS", "OURS", "PREFIX", "SETTINGS", "Policy", "Section", "SettingState", "is_policy_variable",
@@ -53,7 +54,7 @@ class Policy:
     preset: Preset = "standard"
     minimum_rows: int = 3
     minimum_cell: int = 3
-    small_cells: Literal["suppress", "round", "refuse"] = "suppress"
+    small_cells: SmallCells = "suppress"
     round_base: int = 5
     zeros: Literal["allow", "refuse"] = "allow"
     dominance: float = 0.90

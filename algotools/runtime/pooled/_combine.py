@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from algotools.runtime.pooled._labels import sort_labels, unify_nan
+from algotools.disclosure.reductions.labels import sort_labels, unify_nan
 
 
 class ShapesDiffer(ValueError):
@@ -111,7 +111,7 @@ def _take_maximum(arrays: Sequence[Any]) -> Any:
 
 
 def _stack_powers(contribution: Mapping[str, Any]) -> Any:
-    """Return the counts and powers of ``_rows.sum_powers`` as one array or table, with the counts in the first row."""
+    """Return the counts and powers of ``rows.sum_powers`` as one array or table, with the counts in the first row."""
     count, powers = contribution["count"], contribution["powers"]
     rows = np.concatenate([np.asarray(count, dtype=float)[None], np.asarray(powers)])
     return pd.DataFrame(rows, columns=powers.columns) if isinstance(powers, pd.DataFrame) else rows

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from algotools.disclosure.reductions.bits import to_floats
 from algotools.errors import TotalRefused
-from algotools.runtime.pooled._bits import to_floats
 
 _BITS = 11
 """Binary digits of a quantile that one round finds."""
@@ -23,7 +23,7 @@ _BITS = 11
 _ROUNDS = -(-64 // _BITS)
 
 CountParts = Callable[[Any, Any], Any]
-"""Returns the number of values in each part of each interval, for ``_rows.count_parts``."""
+"""Returns the number of values in each part of each interval, for ``rows.count_parts``."""
 
 
 class _Position(NamedTuple):

@@ -53,7 +53,7 @@ class TotalRequest(NamedTuple):
     operation: str
     """The name of the aggregator's method."""
     reduce: Callable[[Any], Any]
-    """Computes this node's contribution with the module ``_rows``."""
+    """Computes this node's contribution with the module ``disclosure.reductions.rows``."""
     combine: str = "add"
     """How contributions are combined; see ``combine``."""
     finish: Finish = keep
@@ -285,11 +285,11 @@ class Aggregator(Injected, kind="total"):
         Raises:
             TotalRefused: the author's value cannot be reduced.
         """
-        from algotools.runtime.pooled import _rows
-        from algotools.runtime.pooled._conversion import RowsRefused
+        from algotools.disclosure.reductions import rows
+        from algotools.disclosure.reductions.conversion import RowsRefused
 
         try:
-            return request.reduce(_rows)
+            return request.reduce(rows)
         except RowsRefused as refused:
             self._refuse(request.operation, str(refused))
 

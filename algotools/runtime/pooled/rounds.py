@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from algotools.declare.federated import CLIENT, ORGANIZATIONS, REQUEST, RUN, PooledFunction
+from algotools.disclosure.reductions.conversion import to_rows
 from algotools.errors import CODES, NodesDisagree, RoundsDisagree, TotalRefused
 from algotools.runtime.client import AlgorithmClient
 from algotools.runtime.logs import format_count, note
 from algotools.runtime.pooled._call_site import CallSite
 from algotools.runtime.pooled._checksum import ContributionMemory, compute_checksum, is_same
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
-from algotools.runtime.pooled._conversion import to_rows
 from algotools.runtime.pooled._difference import find_difference
 from algotools.runtime.pooled._history import History, KnownTotal, RoundReply
 from algotools.runtime.pooled._replay import NodeRun, find_total, run_at_node, run_author, run_without_rows

@@ -20,9 +20,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from algotools import Pooled
+from algotools.disclosure.reductions import rows
 from algotools.errors import TotalRefused
 from algotools.payload import decode_rich, encode_rich
-from algotools.runtime.pooled import _rows
 from algotools.runtime.pooled._combine import ShapesDiffer, combine
 from algotools.runtime.pooled.aggregator import Aggregator, TotalRequest
 
@@ -129,7 +129,7 @@ def test_quantiles_equal_those_of_numpy_to_the_last_bit(values: list[float], cut
             counts = []
             for part in cut(array, cuts).parts:
                 bounds = request.reduce(Recorder())
-                counts.append(_rows.count_parts(part, *bounds))
+                counts.append(rows.count_parts(part, *bounds))
             return combine("add", counts)
 
     class Recorder:

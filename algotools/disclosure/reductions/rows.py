@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from algotools.runtime.pooled._bits import to_ordered_integers
-from algotools.runtime.pooled._conversion import (
+from algotools.disclosure.reductions.bits import to_ordered_integers
+from algotools.disclosure.reductions.conversion import (
     RowsRefused,
     drop_missing,
     name_type,
@@ -25,7 +25,7 @@ from algotools.runtime.pooled._conversion import (
     to_numbers,
     to_rows,
 )
-from algotools.runtime.pooled._labels import sort_labels
+from algotools.disclosure.reductions.labels import sort_labels
 
 
 def sum_rows(values: Any, by: Any = None, levels: Any = None) -> Any:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from algotools.runtime.pooled._unknown import Unknown
 
 _NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
 """Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
@@ -53,8 +52,8 @@ def name_type(value: object) -> str:
 
 
 def pause_if_unknown(value: Any) -> None:
-    """Pause the run if a value is a total that is not known yet."""
-    if isinstance(value, Unknown):
+    """Pause the run if a value is a total that is not known yet: any use of it does, see ``runtime.pooled``."""
+    with contextlib.suppress(Exception):  # the pause is not an ``Exception``
         bool(value)
 
 
@@ -69,6 +68,7 @@ def to_column(values: Any) -> Any:
 
 
 def drop_missing(values: Any) -> Any:
+    """Return the values of a column that are not missing, as an array of float64."""
     column = to_numbers(to_column(values))
     array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
     return array[~np.isnan(array)]
@@ -112,6 +112,7 @@ def to_floats(rows: Any) -> Any:
 
 
 def to_matrix(value: Any) -> Any:
+    """Return rows as an array of numbers of at least 64 bits, with NaN for missing values."""
     rows = to_numbers(to_rows(value))
     array = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
     array = np.asarray(array, dtype=np.result_type(array.dtype, np.float64))
