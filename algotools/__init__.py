@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from algotools import aggregate
     from algotools.declare.annotations import Argument, Column, Columns, Organization
     from algotools.declare.federated import federated
     from algotools.declare.functions import master, rpc
@@ -48,6 +49,7 @@ _MODULES = {
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which an author needs them
+    "aggregate",
     "federated",
     "master",
     "rpc",
@@ -71,10 +73,12 @@ __all__ = [  # noqa: RUF022 - in the order in which an author needs them
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'algotools' has no attribute {name!r}")
     import importlib
 
+    if name == "aggregate":  # `import algotools` is enough for `algotools.aggregate.sum(…)`
+        return importlib.import_module("algotools.aggregate")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'algotools' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"algotools.{_MODULES[name]}"), name)
     globals()[name] = value
     return value

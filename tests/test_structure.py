@@ -24,6 +24,7 @@ ORDER = (
 
 PUBLIC = {
     "__main__": "runtime",
+    "aggregate": "disclosure",
     "describe": "declare",
     "extraction": "runtime",
     "packaging": "runtime",

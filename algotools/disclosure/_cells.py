@@ -42,6 +42,9 @@ class Cells:
         person: the column with the person of a row; None if each row is a record.
     """
 
+    is_stream = False
+    """Whether the rows can be read only once, by the function itself."""
+
     def __init__(self, table: Any, person: str | None = None) -> None:
         self._table = table
         self._person = person
@@ -72,6 +75,20 @@ class Cells:
     def count_persons(self) -> int | None:
         """Return the number of distinct persons; None without a column of persons."""
         return None
+
+    def count_rows_per_person(self) -> Any:
+        """Return the number of rows of each person, as an array; None without a column of persons."""
+        persons = self.read_persons()
+        return None if persons is None else np.unique(persons, return_counts=True)[1]
+
+    def get_index_of_rows(self) -> Any:
+        """Return the index of a table of pandas; None for other tables."""
+        return None
+
+    def take(self, name: str, positions: Any) -> list[Any]:
+        """Return the values of a column in some rows."""
+        del name, positions
+        return []
 
     def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """Yield the position and the values of each column of numbers that is not excluded, as an array of float64."""
@@ -128,6 +145,14 @@ class PandasCells(Cells):
         import pandas as pd
 
         return pd.factorize(self._frame[self._person])[0]
+
+    def get_index_of_rows(self) -> Any:
+        """See ``Cells``."""
+        return self._frame.index
+
+    def take(self, name: str, positions: Any) -> list[Any]:
+        """See ``Cells``."""
+        return list(self._frame.iloc[positions, list(map(str, self._frame.columns)).index(name)])
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
@@ -232,6 +257,10 @@ class PolarsCells(Cells):
         """See ``Cells``."""
         return None if self._person is None else self._table[self._person].rank("dense").fill_null(0).to_numpy()
 
+    def take(self, name: str, positions: Any) -> list[Any]:
+        """See ``Cells``."""
+        return list(self._table[name].gather(positions))
+
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
         yield from count_texts_of_polars(self._table.lazy(), self._person, texts)
@@ -298,6 +327,10 @@ class ArrowCells(Cells):
         if self._person is None:
             return None
         return self._table.column(self._person).combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+
+    def take(self, name: str, positions: Any) -> list[Any]:
+        """See ``Cells``."""
+        return list(self._table.column(name).take(positions).to_pylist())
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""

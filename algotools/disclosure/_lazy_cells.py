@@ -118,6 +118,8 @@ class IbisCells(Cells):
 class BatchCells(Cells):
     """The rows of a stream of batches, counted while the function reads them."""
 
+    is_stream = True
+
     def __init__(self, table: Any, person: str | None = None) -> None:
         super().__init__(table, person)
         self._row_count = 0

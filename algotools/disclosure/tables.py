@@ -11,6 +11,7 @@ from algotools.disclosure.facts import LevelFacts, Matches, TableFacts, is_valid
 
 if TYPE_CHECKING:
     from algotools.disclosure._cells import Cells
+    from algotools.disclosure.register import Register
 
 
 def _select_valid(counts: dict[str, int]) -> dict[str, int]:
@@ -72,6 +73,10 @@ class ReadTables:
         self._tables.append(_ReadTable(cells, is_lazy, facts if is_lazy else _count(cells, facts)))
         return cells.get_value(drop_person=not keeps_person)
 
+    def list_cells(self) -> list[Cells]:
+        """Return the cells of each table."""
+        return [table.cells for table in self._tables]
+
     def describe(self, *, with_lazy: bool) -> tuple[TableFacts, ...]:
         """Return the facts about the tables. The rows of lazy tables are counted only with *with_lazy*."""
         return tuple(
@@ -83,6 +88,7 @@ class ReadTables:
         data: bytes,
         known_texts: Collection[str],
         list_source_texts: Callable[[], Iterable[str]],
+        register: Register | None = None,
         *,
         is_pooled: bool = False,
     ) -> Matches:
@@ -93,6 +99,7 @@ class ReadTables:
             known_texts: texts that the researcher knows; they are not searched.
             list_source_texts: returns the texts in the source of the algorithm's package. Called only for unknown
                 texts.
+            register: the numbers and texts that reductions have returned; by default, none.
             is_pooled: whether the result is the reply of a pooled function, of which only some parts are judged.
         """
         from algotools.disclosure import _content
@@ -106,9 +113,18 @@ class ReadTables:
         unknown_texts = _content.list_texts(content) - _list_names(tables) - set(known_texts)
         source_texts = list_source_texts() if unknown_texts else ()
         numbers = _content.list_numbers(content)
+        evidence = Matches() if register is None else register.collect(numbers, _content.list_texts(content))
         numbers |= {-number for number in numbers if number % 1}  # a negated cell, as the result of a minimization
         matches = msgspec.structs.replace(self.match_numbers(numbers, source_texts), tables=tables)
-        return msgspec.structs.replace(matches, levels=self._count_levels(unknown_texts, matches))
+        return msgspec.structs.replace(
+            matches,
+            levels=self._count_levels(unknown_texts, matches),
+            evidence=evidence.evidence,
+            row_sets=evidence.row_sets,
+            texts_with_evidence=evidence.texts_with_evidence,
+            hidden_cells=evidence.hidden_cells,
+            withheld=evidence.withheld,
+        )
 
     def match_line(self, line: str, source_texts: Collection[str]) -> Matches:
         """Return the numbers and texts of a message that are cells. The rows of lazy tables are not counted.

@@ -12,10 +12,15 @@ _NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-intege
 """Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
 
 _ADD = "total.add adds up values that are already reduced"
+_DECLARE = "aggregate.declare declares values that are already reduced"
 
 
 class RowsRefused(ValueError):
     """The value cannot be reduced. The text follows the words "the value of total.sum in line 5"."""
+
+    def explain_without_total(self) -> str:
+        """Return the text for a reduction of ``aggregate``."""
+        return str(self).replace(_ADD, _DECLARE).replace("total.", "aggregate.")
 
 
 def to_rows(value: Any) -> Any:

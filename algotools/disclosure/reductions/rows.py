@@ -133,7 +133,7 @@ def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> dict[s
     array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
     counts, sums = count_rows(array, by), sum_rows(array, by)
     means = (sums / counts).where(counts > 0, 0.0)
-    labels, numbers = _number_groups(_to_keys(by))
+    labels, numbers = number_groups(to_keys(by))
     mean_by_label = dict(zip(means.index.tolist(), means.tolist(), strict=True))
     means_of_rows = np.array([*(mean_by_label[label] for label in labels), np.nan])[numbers]  # -1: without a group
     with np.errstate(invalid="ignore"):  # infinities have no deviation
@@ -141,7 +141,7 @@ def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> dict[s
     powers = [sum_rows(deviations**k, by).where(np.isfinite(means)) for k in range(2, order + 1)]
     table = pd.DataFrame(np.stack([means, *powers]), columns=means.index)
     if levels is not None:
-        index = _make_levels(levels, _to_keys(by))
+        index = _make_levels(levels, to_keys(by))
         counts, table = counts.reindex(index, fill_value=0), table.reindex(columns=index, fill_value=0.0)
     return {"count": counts, "powers": table}
 
@@ -179,7 +179,7 @@ def count_parts(values: Any, starts: Any, ends: Any) -> Any:
 def _group(rows: Any, by: Any, levels: Any) -> Any:
     """Return the sum by group: a Series, or a DataFrame for a table. Rows without a group are left out."""
     # Each node reduces all totals of all earlier rounds again, and `DataFrame.groupby` takes ten times longer.
-    keys = _to_keys(by)
+    keys = to_keys(by)
     if any(len(key) != len(rows) for key in keys):
         raise RowsRefused("has another number of rows than by=")
     values = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
@@ -187,7 +187,7 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
         raise RowsRefused("contains complex numbers, which cannot be summed by group")
     if values.ndim > 2:
         raise RowsRefused("has more than two dimensions")
-    labels, numbers = _number_groups(keys)
+    labels, numbers = number_groups(keys)
     is_counted = numbers >= 0
     if not is_counted.all():
         values, numbers = values[is_counted], numbers[is_counted]
@@ -206,7 +206,7 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
     return pd.DataFrame(sums, index=index, columns=getattr(rows, "columns", None))
 
 
-def _number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
+def number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
     """Return the groups, and the number of the group of each row; -1 for a row without a group."""
     numbers, first = pd.factorize(keys[0])
     if len(keys) == 1:
@@ -227,14 +227,16 @@ def _number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
     return labels, numbers
 
 
-def _to_keys(by: Any) -> list[pd.Series]:
+def to_keys(by: Any) -> list[pd.Series]:
+    """Return the columns with the groups of the rows."""
     columns = by if isinstance(by, (list, tuple)) else [by]
     if any(isinstance(column, str) for column in columns):
         raise RowsRefused("has a text in by=; by= needs a column, such as data['sex']")
-    return [_to_key(column) for column in columns]
+    return [to_key(column) for column in columns]
 
 
-def _to_key(values: Any) -> pd.Series:
+def to_key(values: Any) -> pd.Series:
+    """Return the column with the group of each row, without the order of a category."""
     key = to_column(values)
     series = key if isinstance(key, pd.Series) else pd.Series(key)
     return series.astype(object) if isinstance(series.dtype, pd.CategoricalDtype) else series
@@ -259,7 +261,7 @@ def _make_levels(levels: Any, groups: Sequence[pd.Series]) -> pd.Index:
 
 def count_levels(a: Any, b: Any = None) -> pd.Series:
     """Return the number of rows of each level of one column, or of each pair of levels of two columns."""
-    keys = [_to_key(a)] if b is None else [_to_key(a), _to_key(b)]
+    keys = [to_key(a)] if b is None else [to_key(a), to_key(b)]
     counts: pd.Series = count_rows(np.ones(len(keys[0])), by=keys)
     return counts.rename(None)
 
@@ -324,3 +326,14 @@ def _check_labels(value: Any) -> None:
         )
     if not index.is_unique:
         raise RowsRefused("has a label twice")
+
+
+def divide(numerator: Any, denominator: Any) -> Any:
+    """Return a quotient; NaN where the denominator is not positive."""
+    if isinstance(denominator, (int, float)):
+        return numerator / denominator if denominator > 0 else float("nan")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        quotient = numerator / denominator
+    return (
+        quotient.where(denominator > 0) if hasattr(quotient, "where") else np.where(denominator > 0, quotient, np.nan)
+    )

@@ -9,6 +9,7 @@ from algotools.data.reading import is_memory_error
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import RegisteredFunction
 from algotools.disclosure.facts import Intent, Matches, is_valid
+from algotools.disclosure.register import Register
 from algotools.disclosure.tables import ReadTables
 from algotools.errors import DatabaseUnreadable
 from algotools.task import Database
@@ -28,20 +29,23 @@ def make_intent(function: RegisteredFunction, databases: Mapping[str, Database],
     )
 
 
-def match_result(data: bytes, tables: ReadTables, intent: Intent, list_texts: Callable[[], frozenset[str]]) -> Matches:
-    """Return the values of an encoded result that are cells.
+def match_result(
+    data: bytes, tables: ReadTables, intent: Intent, list_texts: Callable[[], frozenset[str]], register: Register
+) -> Matches:
+    """Return the values of an encoded result that are cells, and the evidence of its numbers.
 
     Args:
         data: the encoded result.
         tables: the tables that the function has read.
         intent: the function.
         list_texts: returns the texts in the source of the algorithm.
+        register: the numbers that reductions have returned.
 
     Raises:
         DatabaseUnreadable: the engine of a lazy table fails to count its rows.
     """
     try:
-        return tables.match_result(data, intent.texts, list_texts, is_pooled=intent.is_pooled)
+        return tables.match_result(data, intent.texts, list_texts, register, is_pooled=intent.is_pooled)
     except Exception as error:  # engines raise any class of error
         if is_memory_error(error):
             raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.federated import PooledFunction
 from algotools.declare.locate import list_source_texts
 from algotools.disclosure.facts import Matches, Permission, TableFacts
+from algotools.disclosure.register import Register, use_register
 from algotools.disclosure.tables import ReadTables
 from algotools.errors import (
     AlgotoolsError,
@@ -137,7 +138,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         labels=tuple(p.label for p in specification.data if p.label is not None),
     )
     permission = node.declare(declaration)
-    tables = ReadTables()
+    register = Register(permission, tables := ReadTables())
     list_texts = functools.cache(lambda: list_source_texts(algorithm.folder, [function, *algorithm.functions.values()]))
     if permission.is_judged:
         node.judge_lines(lambda line: tables.match_line(line, list_texts()))
@@ -167,10 +168,10 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         only_columns = [] if reads_all_columns or not specification.data else columns
         sources = [task.args, task.kwargs, *(p.columns.names for p in specification.data)]
         try:
-            result = _call(function, {**arguments, **injected}, folder, only_columns, _find_texts(sources), permission)
-            for client in injected.values():
-                if isinstance(client, AlgorithmClient):
-                    client.close()
+            result = _call(
+                function, {**arguments, **injected}, folder, only_columns, _find_texts(sources), permission, register
+            )
+            _close_clients(injected.values())
             data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
             )
@@ -178,8 +179,15 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
         is_judged = permission.is_judged and task.step == "compute" and (function.role == "rpc" or databases)
-        _report(node, match_result(data, tables, declaration.intent, list_texts) if is_judged else None, notes)
+        matches = match_result(data, tables, declaration.intent, list_texts, register) if is_judged else None
+        _report(node, matches, notes)
         return data
+
+
+def _close_clients(injected: Iterable[object]) -> None:
+    for client in injected:
+        if isinstance(client, AlgorithmClient):
+            client.close()
 
 
 def _report(node: NodeAccess, matches: Matches | None, notes: tuple[str, ...]) -> None:
@@ -246,6 +254,7 @@ def _call(
     only_columns: list[str],
     task_texts: Iterator[str],
     permission: Permission,
+    register: Register,
 ) -> object:
     """Call the author's function. An error names the exception and its line, but not its text, which may quote data.
 
@@ -265,7 +274,8 @@ def _call(
             return rounds.call(function, values, permission.minimum_records)
         return function(*positional, **keywords)
 
-    return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
+    with use_register(register):
+        return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> tuple[bytes, tuple[str, ...]]:

@@ -337,12 +337,6 @@ def _list_rows(powers: Any) -> list[Any]:
 
 def _divide(numerator: Any, denominator: Any) -> Any:
     """Return a quotient; NaN where the denominator is not positive."""
-    if isinstance(denominator, (int, float)):
-        return numerator / denominator if denominator > 0 else float("nan")
-    import numpy as np
+    from algotools.disclosure.reductions.rows import divide
 
-    with np.errstate(divide="ignore", invalid="ignore"):
-        quotient = numerator / denominator
-    return (
-        quotient.where(denominator > 0) if hasattr(quotient, "where") else np.where(denominator > 0, quotient, np.nan)
-    )
+    return divide(numerator, denominator)

@@ -1,0 +1,161 @@
+"""The evidence of reductions: the records behind each number, and the largest shares of single records.
+
+The reductions of ``aggregate`` and the totals of a pooled function add it to the register of the run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from algotools.disclosure.reductions.records import Records, compute_shares, find_records
+from algotools.disclosure.register import Reduced, Register
+
+Weigh = Callable[[Any], Any]
+"""Returns what each value contributes to a number, as an array of numbers that are not negative."""
+
+
+class ColumnValues(NamedTuple):
+    """The values of a column as numbers."""
+
+    name: tuple[str, ...]
+    """The column's name; empty if the column has no name."""
+    array: Any
+    """An array; values that are missing are NaN."""
+    is_present: Any
+    """Which values are not missing; None if all values are present."""
+
+    @property
+    def has_numbers(self) -> bool:
+        """Whether the values are numbers or booleans."""
+        return bool(self.array.dtype.kind in "biufc")
+
+
+def split_columns(rows: Any) -> list[ColumnValues]:
+    """Return the columns of a Series, a DataFrame or an array."""
+    if isinstance(rows, pd.DataFrame):
+        return [_read_series(rows.iloc[:, i]) for i in range(rows.shape[1])]
+    if isinstance(rows, pd.Series):
+        return [_read_series(rows)]
+    columns = [rows] if rows.ndim == 1 else list(rows.reshape(len(rows), -1).T)
+    return [ColumnValues((), column, _find_present(pd.isna(column))) for column in columns]
+
+
+def _read_series(column: Any) -> ColumnValues:
+    name = () if column.name is None else (str(column.name),)
+    is_missing = column.isna().to_numpy()
+    if pd.api.types.is_bool_dtype(column.dtype) and not is_missing.any():
+        values = column.to_numpy(dtype=bool)
+    elif pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+        values = column.to_numpy(dtype=float, na_value=np.nan)
+    else:
+        values = column.to_numpy()
+    return ColumnValues(name, values, _find_present(is_missing))
+
+
+def _find_present(is_missing: Any) -> Any:
+    return ~is_missing if is_missing.any() else None
+
+
+class Measure(NamedTuple):
+    """The records behind the number that a column is reduced to."""
+
+    columns: tuple[str, ...]
+    records: Records
+    record_count: int
+    largest_share: float | None = None
+    two_largest_share: float | None = None
+
+
+def measure_count(column: ColumnValues, records: Records) -> Measure:
+    """Return the measure of the number of values that are not missing."""
+    present = records.select(column.is_present)
+    return Measure(column.name, present, present.count_records())
+
+
+def measure_sum(column: ColumnValues, records: Records, weigh: Weigh = np.abs) -> Measure:
+    """Return the measure of a sum, or of another number to which each value contributes a weight.
+
+    A sum of ones and zeros is a count, so its records are those with a one.
+    """
+    present = records.select(column.is_present)
+    values = column.array if column.is_present is None else column.array[column.is_present]
+    weights = present.sum_weights(weigh(values.astype(float) if values.dtype.kind == "b" else values))
+    shares = compute_shares(weights)
+    count = count_ones(values, present) if is_indicator(values) else present.count_records()
+    return Measure(column.name, present, count, *shares)
+
+
+def is_indicator(values: Any) -> bool:
+    """Return whether all values are 0 or 1, or booleans. Their sum is a count."""
+    if values.dtype.kind == "b":
+        return True
+    head = values[:100]  # most columns are recognized by their first values
+    return bool(len(values) and ((head == 0) | (head == 1)).all() and ((values == 0) | (values == 1)).all())
+
+
+def count_ones(values: Any, records: Records) -> int:
+    """Return the number of records with a one."""
+    return records.select(values != 0).count_records()
+
+
+def add_measures(
+    register: Register,
+    operation: str,
+    numbers: Any,
+    measures: Sequence[Measure],
+    parameters: int = 0,
+) -> None:
+    """Add numbers to the register.
+
+    Args:
+        register: the register of the run.
+        operation: the reduction, as the author calls it.
+        numbers: an array, whose last dimension has a number for each measure.
+        measures: the records behind the numbers.
+        parameters: see ``Evidence``.
+    """
+    sets: list[Any] = [None] * len(measures)
+
+    def find_set(position: int) -> Any:
+        # A column without a name is not comparable: another column can have other missing values.
+        if sets[position] is None and measures[position].columns:
+            sets[position] = measures[position].records.make_set()
+        return sets[position]
+
+    register.add(
+        Reduced(
+            operation=operation,
+            numbers=np.asarray(numbers, dtype=float),
+            records=np.array([measure.record_count for measure in measures]),
+            parameters=parameters,
+            largest_share=np.array([measure.largest_share for measure in measures], dtype=float),
+            two_largest_share=np.array([measure.two_largest_share for measure in measures], dtype=float),
+            columns=[measure.columns for measure in measures],
+            find_record_set=find_set,
+        )
+    )
+
+
+def add_sum(register: Register, operation: str, rows: Any, sums: Any) -> None:
+    """Add the sums of the columns of rows, and their means: an author can divide a sum by a count."""
+    if not register.collects:
+        return
+    records = find_records(register, rows)
+    columns = split_columns(rows)
+    measures = [measure_sum(column, records) for column in columns]
+    counts = np.array([measure.records.row_count for measure in measures], dtype=float)
+    totals = np.asarray(sums, dtype=float).ravel()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        add_measures(register, operation, np.stack([totals, totals / counts]), measures)
+
+
+def add_count(register: Register, operation: str, rows: Any, counts: Any) -> None:
+    """Add the numbers of values that are not missing."""
+    if register.collects:
+        records = find_records(register, rows)
+        measures = [measure_count(column, records) for column in split_columns(rows)]
+        add_measures(register, operation, np.asarray(counts).ravel(), measures)

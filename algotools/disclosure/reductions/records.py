@@ -1,0 +1,200 @@
+"""The records behind the rows that are reduced: distinct rows of a table that was read, or its distinct persons.
+
+A record is identified by the position of its row in the table as it was read, which the index of pandas keeps. Rows
+without such an index, as those of an array, are counted, but their set is unknown.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from algotools.disclosure.register import Register
+from algotools.disclosure.sketch import make_sketch
+
+_SAMPLE = 64
+"""Rows that are compared with the table, to recognize an index that is numbered anew."""
+
+_TABLE_BITS = 40
+"""Bits of a record's id for its number in one table."""
+
+
+class TableRecords:
+    """The records of one table of the run.
+
+    Args:
+        cells: the cells of the table.
+        number: the position of the table among the tables of the run.
+    """
+
+    def __init__(self, cells: Any, number: int) -> None:
+        self._cells = cells
+        self._number = number
+        self.names = {name for name, _ in cells.list_columns()}
+        self.row_count: int | None = None if cells.is_stream else cells.count_rows()
+        self.persons: Any = cells.read_persons()
+        """The number of the person of each row; None if each row is a record."""
+        if self.persons is not None:
+            self.persons = np.asarray(self.persons, dtype=np.int64) - min(0, int(np.min(self.persons, initial=0)))
+        counts = cells.count_rows_per_person()
+        self._most_rows: Any = None if counts is None else np.cumsum(np.sort(counts)[::-1])
+        """For 1, 2, … persons, the most rows that they have together; None if each row is a record."""
+        self.size = self.row_count or 0
+        if self.persons is not None:
+            self.size = int(np.max(self.persons, initial=-1)) + 1
+        self.all = SetOfRecords(None, self.size, number)
+        self._sets: dict[bytes, SetOfRecords] = {}
+        """Bits of a set -> the set, so that its sketch is computed once for all reductions of the same rows."""
+
+    def locate(self, index: pd.Index, sample: pd.Series | None) -> Any:
+        """Return the position in the table of each row of an index; None if the positions are unknown."""
+        count = self.row_count
+        if count is None:
+            return None
+        own_index = self._cells.get_index_of_rows()
+        if own_index is not None and not _is_numbering(own_index):
+            positions = own_index.get_indexer(index) if own_index.is_unique else np.array([-1])
+            return None if (positions < 0).any() else positions
+        if index.dtype.kind not in "iu":
+            return None
+        positions = index.to_numpy()
+        if len(positions) and not 0 <= positions.min() <= positions.max() < count:
+            return None
+        if _is_numbering(index) and not self._has_same_values(sample, whole=len(index) == count):
+            return None
+        return positions
+
+    def _has_same_values(self, sample: pd.Series | None, *, whole: bool) -> bool:
+        """Return whether rows with the numbers 0, 1, 2, … are those of the table, and are not numbered anew."""
+        if sample is None or str(sample.name) not in self.names:
+            return whole
+        places = np.unique(np.linspace(0, len(sample) - 1, min(_SAMPLE, len(sample))).astype(int))
+        values, own_values = sample.iloc[places], self._cells.take(str(sample.name), places)
+        is_same = all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True))
+        return is_same or (whole and self.persons is None)  # a changed column still has all rows
+
+    def count_least_persons(self, rows: Any) -> Any:
+        """Return the fewest records that may be behind a number of unknown rows."""
+        return rows if self._most_rows is None else np.searchsorted(self._most_rows, rows) + (np.asarray(rows) > 0)
+
+    def make_set(self, numbers: Any) -> SetOfRecords:
+        """Return the set of records with the given numbers."""
+        mask = np.zeros(self.size, dtype=bool)
+        mask[numbers] = True
+        if mask.all():
+            return self.all
+        bits = np.packbits(mask)
+        return self._sets.setdefault(bits.tobytes(), SetOfRecords(bits, self.size, self._number))
+
+
+class SetOfRecords:
+    """A set of records of one table.
+
+    Args:
+        bits: one bit for each record of the table, packed; None for all records.
+        size: the number of records of the table.
+        table: the position of the table among those of the run.
+    """
+
+    def __init__(self, bits: Any, size: int, table: int) -> None:
+        self._size = size
+        self._table = table
+        self._bits = bits
+        self.count = size if bits is None else int(np.unpackbits(bits, count=size).sum())
+
+    def make_sketch(self, key: bytes) -> bytes:
+        """See ``register.RecordSet``."""
+        ids = (
+            np.arange(self._size) if self._bits is None else np.flatnonzero(np.unpackbits(self._bits, count=self._size))
+        )
+        return make_sketch(ids.astype(np.int64) + (self._table << _TABLE_BITS), key)
+
+
+class Records(NamedTuple):
+    """The records of rows."""
+
+    table: TableRecords | None
+    """None without tables, as in a unit test, or if the table is unknown."""
+    numbers: Any
+    """The number of the record of each row; None if it is unknown."""
+    row_count: int
+    is_whole: bool = False
+    """Whether the rows are those of the table, in their order."""
+
+    def select(self, is_present: Any) -> Records:
+        """Return the records of the rows with a value."""
+        if is_present is None or is_present.all():
+            return self
+        numbers = None if self.numbers is None else self.numbers[is_present]
+        return Records(self.table, numbers, int(is_present.sum()))
+
+    def make_set(self) -> SetOfRecords | None:
+        """Return the set of the records; None if it is unknown."""
+        if self.table is None or self.numbers is None:
+            return None
+        return self.table.all if self.is_whole else self.table.make_set(self.numbers)
+
+    def count_records(self) -> int:
+        """Return the number of records, or the fewest records that the rows can have."""
+        record_set = self.make_set()
+        if record_set is not None:
+            return record_set.count
+        return self.row_count if self.table is None else int(self.table.count_least_persons(self.row_count))
+
+    def sum_weights(self, weights: Any) -> Any:
+        """Return the sums of weights by record, for the shares of single records."""
+        if self.numbers is None or self.table is None or (self.is_whole and self.table.persons is None):
+            return weights
+        return np.bincount(self.numbers, weights, self.table.size)
+
+
+def find_records(register: Register, rows: Any) -> Records:
+    """Return the records of rows: a Series, a DataFrame or an array."""
+    tables = _list_tables(register)
+    count = len(rows)
+    if not tables or not register.collects:
+        return Records(None, None, count)
+    index = rows.index if isinstance(rows, (pd.Series, pd.DataFrame)) else None
+    sample = rows.iloc[:, 0] if isinstance(rows, pd.DataFrame) and rows.shape[1] else rows
+    sample = sample if isinstance(sample, pd.Series) else None
+    name = None if sample is None else str(sample.name)
+    named = [table for table in tables if name in table.names]
+    for table in named or tables:
+        positions = None if index is None else table.locate(index, sample)
+        if positions is not None:
+            numbers = positions if table.persons is None else table.persons[positions]
+            is_whole = table.row_count == count and _is_numbering(index)
+            return Records(table, numbers, count, is_whole)
+    candidates = named or tables
+    # The fewest persons that some table allows: it is unknown which table the rows belong to.
+    return Records(min(candidates, key=lambda table: int(table.count_least_persons(count))), None, count)
+
+
+def _list_tables(register: Register) -> Sequence[TableRecords]:
+    if register.tables is None:
+        return ()
+    key = "tables"
+    if key not in register.cache:
+        register.cache[key] = [TableRecords(*pair) for pair in zip(register.tables.list_cells(), itertools.count())]
+    tables: Sequence[TableRecords] = register.cache[key]
+    return tables
+
+
+def _is_numbering(index: Any) -> bool:
+    """Return whether an index is 0, 1, 2, …, as pandas numbers rows."""
+    return isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)
+
+
+def compute_shares(weights: Any) -> tuple[float | None, float | None]:
+    """Return the largest share of one record, and of two records, in the sum of weights that are not negative."""
+    total = float(weights.sum())
+    if not np.isfinite(total) or total <= 0:
+        return None, None
+    if len(weights) < 2:
+        return 1.0, 1.0
+    first, second = np.partition(weights, len(weights) - 2)[-2:][::-1].tolist()
+    return first / total, (first + second) / total

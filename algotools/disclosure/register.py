@@ -1,0 +1,231 @@
+"""The register of a run: the evidence of each number and text that a reduction has returned, by value.
+
+A result has plain numbers, so their evidence is found by their values: also in a dict, an array, JSON, or as the
+quotient of a sum and a count. A number that is equal to several registered numbers has the evidence of each of them,
+and the gate uses the weakest.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import secrets
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from algotools.disclosure.facts import Evidence, HiddenCells, Matches, NumbersWithEvidence, Permission, is_valid
+
+
+class RecordSet(Protocol):
+    """A set of records of a table."""
+
+    def make_sketch(self, key: bytes) -> bytes:
+        """Return the sketch of the set."""
+
+
+class TablesOfRun(Protocol):
+    """The tables that a function reads; see ``tables.ReadTables``."""
+
+    def list_cells(self) -> Sequence[Any]:
+        """Return the cells of each table."""
+
+
+class Reduced(NamedTuple):
+    """Numbers that a reduction has returned, with their evidence: of all numbers together, or of each number."""
+
+    operation: str
+    numbers: Any
+    """An array. The number at position i has the i-th evidence, and further numbers begin with the first again."""
+    records: Any
+    """Number of records: one for all numbers, or an array."""
+    parameters: int = 0
+    largest_share: Any = None
+    two_largest_share: Any = None
+    columns: Sequence[tuple[str, ...]] = ((),)
+    """The columns that are reduced: one entry for all numbers, or an entry for each number."""
+    find_record_set: Callable[[int], RecordSet | None] | None = None
+    """Returns the records behind the number at a position."""
+    is_stated: bool = False
+
+
+class _HiddenPart(NamedTuple):
+    """A row, a column or the whole of a table with hidden cells."""
+
+    record_set: RecordSet
+    cells: int
+    records: int
+
+
+class Register:
+    """The evidence of one run.
+
+    Args:
+        permission: the limits of the node's owner. If a result is not judged, nothing is collected or hidden.
+        tables: the tables that the function reads; by default, each value that is reduced is a record.
+        collects: whether evidence is collected, if the result is judged.
+    """
+
+    def __init__(self, permission: Permission, tables: TablesOfRun | None = None, *, collects: bool = True) -> None:
+        self.collects = permission.is_judged and collects
+        self.minimum = permission.minimum_records if permission.is_judged else 1
+        """The fewest records of a number."""
+        self.small_cells = permission.small_cells
+        self.round_base = permission.round_base
+        self.tables = tables
+        self.cache: dict[object, Any] = {}
+        """Facts about the tables and about sets of their records, for ``reductions.records``."""
+        self._key = permission.sketch_key or secrets.token_bytes(32)
+        self._lock = threading.Lock()
+        self._reduced: list[Reduced] = []
+        self._texts: dict[str, int] = {}
+        self._hidden: list[_HiddenPart] = []
+        self._withheld = 0
+
+    @property
+    def hides_cells(self) -> bool:
+        """Whether a table leaves out the cells of few records, or rounds them."""
+        return self.minimum > 1 and self.small_cells != "refuse"
+
+    def add(self, reduced: Reduced) -> None:
+        """Add numbers that a reduction returns."""
+        if self.collects:
+            with self._lock:
+                self._reduced.append(reduced)
+
+    def add_text(self, text: str, records: int) -> None:
+        """Add a text that a reduction returns as a level or as a label."""
+        if self.collects and is_valid(text):
+            with self._lock:
+                self._texts[text] = min(records, self._texts.get(text, records))
+
+    def add_hidden(self, record_set: RecordSet | None, cells: int, records: int) -> None:
+        """Add the hidden cells of a part of a table, which the total of that part would reveal."""
+        if self.collects and cells and record_set is not None:
+            with self._lock:
+                self._hidden.append(_HiddenPart(record_set, cells, records))
+
+    def count_withheld(self, cells: int) -> None:
+        """Count cells that a reduction has hidden or rounded."""
+        if self.collects:
+            with self._lock:
+                self._withheld += cells
+
+    def find_evidence(self, value: float) -> list[Evidence]:
+        """Return each evidence of a number, without its records' set."""
+        return [part.evidence for part in self.collect([value]).evidence]
+
+    def collect(self, numbers: Collection[float], texts: Collection[str] = ()) -> Matches:
+        """Return the evidence of the numbers and texts of a result, as a part of its ``Matches``."""
+        with self._lock:
+            reduced, hidden, withheld = list(self._reduced), list(self._hidden), self._withheld
+            records = {text: self._texts[text] for text in self._texts.keys() & set(texts)}
+        if not reduced and not hidden:
+            return Matches(texts_with_evidence=records, withheld=withheld)
+        sketches = _Sketches(self._key)
+        return Matches(
+            evidence=_match_numbers(numbers, reduced, sketches) if numbers else (),
+            hidden_cells=tuple(
+                HiddenCells(row_set=sketches.find(part.record_set), cells=part.cells, records=part.records)
+                for part in hidden
+            ),
+            row_sets=tuple(sketches.list()),
+            texts_with_evidence=records,
+            withheld=withheld,
+        )
+
+
+class _Sketches:
+    """The sketches of a result's sets of records, each once."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._positions: dict[bytes, int] = {}
+        self._by_set: dict[int, tuple[RecordSet, int]] = {}
+        """Identity of a set -> the set, so that no other has its identity, and the position of its sketch."""
+
+    def find(self, record_set: RecordSet) -> int:
+        """Return the position of the sketch of a set."""
+        if id(record_set) not in self._by_set:
+            sketch = record_set.make_sketch(self._key)
+            position = self._positions.setdefault(sketch, len(self._positions))
+            self._by_set[id(record_set)] = (record_set, position)
+        return self._by_set[id(record_set)][1]
+
+    def list(self) -> Iterator[bytes]:
+        """Return the sketches in the order of their positions."""
+        return iter(self._positions)
+
+
+def _match_numbers(
+    numbers: Collection[float], reduced: Sequence[Reduced], sketches: _Sketches
+) -> tuple[NumbersWithEvidence, ...]:
+    """Return the evidence of numbers; -0.5 has the evidence of 0.5, as in the negative of a log likelihood."""
+    import numpy as np  # here, because numpy takes long to import
+
+    targets: Any = np.fromiter(numbers, dtype=np.float64, count=len(numbers))
+    targets = np.unique(np.concatenate([targets, -targets[targets % 1 != 0]]) + 0.0)
+    given = frozenset(float(number) for number in numbers)
+    matches: dict[Evidence, set[float]] = {}
+    for part in reduced:
+        registered = np.ravel(np.asarray(part.numbers, dtype=np.float64)) + 0.0
+        places = np.minimum(np.searchsorted(targets, registered), len(targets) - 1)
+        positions = np.flatnonzero(targets[places] == registered)
+        has_one_evidence = np.ndim(part.records) == 0 and part.find_record_set is None
+        count = 1 if has_one_evidence else max(np.size(part.records), len(part.columns))
+        by_evidence: dict[int, set[float]] = {}
+        for position, number in zip(positions.tolist(), registered[positions].tolist(), strict=True):
+            own = by_evidence.setdefault(position % count, set())
+            own.update({number, -number} & given)
+        for position, own_numbers in by_evidence.items():
+            matches.setdefault(_make_evidence(part, position, sketches), set()).update(own_numbers)
+    return tuple(
+        NumbersWithEvidence(evidence=evidence, numbers=np.array(sorted(values), dtype="<f8").tobytes())
+        for evidence, values in matches.items()
+    )
+
+
+def _make_evidence(part: Reduced, position: int, sketches: _Sketches) -> Evidence:
+    record_set = None if part.find_record_set is None else part.find_record_set(position)
+    largest, two_largest = _select(part.largest_share, position), _select(part.two_largest_share, position)
+    return Evidence(
+        operation=part.operation,
+        records=int(_select(part.records, position)),
+        parameters=part.parameters,
+        largest_share=None if largest is None or largest != largest else float(largest),  # noqa: PLR0124 - NaN
+        two_largest_share=None if two_largest is None or two_largest != two_largest else float(two_largest),  # noqa: PLR0124
+        columns=tuple(filter(is_valid, part.columns[min(position, len(part.columns) - 1)])),
+        row_set=None if record_set is None else sketches.find(record_set),
+        is_stated=part.is_stated,
+    )
+
+
+def _select(values: Any, position: int) -> Any:
+    return values[position] if getattr(values, "ndim", 0) else values
+
+
+_DEFAULT = Register(Permission(is_judged=True), collects=False)
+"""Outside of a run, as in a unit test, reductions hide the cells that a node hides by default."""
+
+_current: contextvars.ContextVar[Register | None] = contextvars.ContextVar("register", default=None)
+_active: list[Register] = []
+
+
+@contextlib.contextmanager
+def use_register(register: Register) -> Iterator[Register]:
+    """Use a register for the reductions that this thread calls."""
+    token = _current.set(register)
+    _active.append(register)
+    try:
+        yield register
+    finally:
+        _active.remove(register)
+        _current.reset(token)
+
+
+def get_register() -> Register:
+    """Return the register of the run, also in a thread that the author's code has started."""
+    register = _current.get()
+    if register is None and len(_active) == 1:  # a process with several runs cannot know which of them started a thread
+        return _active[0]
+    return register or _DEFAULT

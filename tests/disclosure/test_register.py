@@ -1,0 +1,153 @@
+"""The evidence of a result's numbers reaches the supervisor, whatever the author does with them in between."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from algotools import aggregate
+from algotools.disclosure.facts import Evidence, Matches, Permission
+from algotools.disclosure.register import Register, get_register, use_register
+from algotools.disclosure.sketch import estimate_difference
+from algotools.disclosure.tables import ReadTables
+from algotools.payload import encode_plain, encode_rich
+
+ROWS = 50
+
+
+def make_table() -> pd.DataFrame:
+    rng = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(200, 900, ROWS) / 10,
+            "weight": np.where(np.arange(ROWS) == 7, np.nan, rng.normal(70, 10, ROWS)),
+            "dead": np.arange(ROWS) % 10 == 0,
+            "sex": np.where(np.arange(ROWS) % 3, "F", "M"),
+            "patient": np.arange(ROWS) // 5,
+        }
+    )
+
+
+DATA = make_table()
+
+
+def run(
+    function: Callable[[pd.DataFrame], object], data: pd.DataFrame = DATA, person: str | None = None, **limits: Any
+) -> Matches:
+    """Return the facts about the result of a function, as the worker reports them."""
+    tables = ReadTables()
+    tables.add("default", "pandas", data, person)
+    register = Register(Permission(is_judged=True, **limits), tables)
+    with use_register(register):
+        result = function(data)
+    return tables.match_result(encode_plain(result).data, (), tuple, register)
+
+
+def find(matches: Matches, number: float) -> list[Evidence]:
+    """Return each evidence of a number."""
+    return [part.evidence for part in matches.evidence if number in np.frombuffer(part.numbers, "<f8")]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        float,
+        lambda number: np.array([number])[0],
+        lambda number: pd.Series([number]).iloc[0],
+        lambda number: json.loads(json.dumps(number)),
+        lambda number: {"nested": [{"a": number}]},
+        lambda number: np.array([[number, number]]),
+        lambda number: pd.DataFrame({"a": [number]}),
+        lambda number: -number,
+    ],
+)
+@pytest.mark.parametrize("encode", [lambda result: encode_plain(result).data, encode_rich])
+def test_a_number_keeps_its_evidence(change: Callable[[float], object], encode: Callable[[object], bytes]) -> None:
+    tables = ReadTables()
+    tables.add("default", "pandas", DATA)
+    register = Register(Permission(is_judged=True), tables)
+    with use_register(register):
+        result = change(aggregate.mean(DATA["age"]))
+    matches = tables.match_result(encode(result), (), tuple, register)
+    [part] = matches.evidence
+    assert (part.evidence.operation, part.evidence.records) == ("aggregate.mean", ROWS)
+    assert part.evidence.columns == ("age",)
+
+
+def test_the_quotient_of_a_sum_and_a_count_is_recognized() -> None:
+    matches = run(lambda data: aggregate.sum(data["weight"]) / aggregate.count(data["weight"]))
+    [evidence] = find(matches, DATA["weight"].sum() / DATA["weight"].count())
+    assert evidence.records == ROWS - 1
+
+
+def test_a_number_that_no_reduction_has_returned_has_no_evidence() -> None:
+    assert run(lambda data: [round(aggregate.mean(data["age"]), 2), data["age"].sum() + 1]).evidence == ()
+
+
+def test_a_number_with_several_origins_has_each_evidence() -> None:
+    matches = run(lambda data: [aggregate.count(data["age"].head(5)), aggregate.sum(data["dead"])])
+    assert {evidence.operation for evidence in find(matches, 5)} == {"aggregate.count", "aggregate.sum"}
+
+
+def test_shares_of_single_records() -> None:
+    values = pd.Series([1.0, 2.0, -7.0], name="x")
+    [evidence] = find(run(lambda data: aggregate.sum(data["x"]), pd.DataFrame({"x": values})), -4)
+    assert evidence.largest_share == pytest.approx(0.7)
+    assert evidence.two_largest_share == pytest.approx(0.9)
+
+
+def test_the_sum_of_zeros_and_ones_is_a_count_of_ones() -> None:
+    for change in (lambda dead: dead, lambda dead: dead.astype(int), lambda dead: dead.astype(float)):
+        [evidence] = find(run(lambda data, change=change: aggregate.sum(change(data["dead"]))), 5)
+        assert evidence.records == 5
+
+
+def test_two_sets_of_rows_are_compared() -> None:
+    matches = run(lambda data: [aggregate.mean(data["age"]), aggregate.mean(data[data["age"] < 80]["age"])])
+    first, second = (part.evidence for part in matches.evidence)
+    assert first.row_set is not None
+    assert second.row_set is not None
+    difference = estimate_difference(matches.row_sets[first.row_set], matches.row_sets[second.row_set])
+    assert difference == (DATA["age"] >= 80).sum()
+
+
+def test_equal_sets_of_rows_have_one_sketch() -> None:
+    matches = run(lambda data: [aggregate.mean(data["age"]), aggregate.sum(data["age"]), aggregate.count(data["age"])])
+    assert len(matches.row_sets) == 1
+
+
+def test_rows_that_are_numbered_anew_have_no_set() -> None:
+    matches = run(lambda data: aggregate.mean(data[data["age"] < 60]["age"].reset_index(drop=True)))
+    assert [part.evidence.row_set for part in matches.evidence] == [None]
+
+
+def test_repeated_rows_are_one_record() -> None:
+    matches = run(lambda data: aggregate.mean(pd.concat([data.iloc[[3]]] * 20)["age"]))
+    assert [part.evidence.records for part in matches.evidence] == [1]
+    assert [part.evidence.largest_share for part in matches.evidence] == [1]
+
+
+def test_records_are_persons() -> None:
+    matches = run(lambda data: [aggregate.sum(data["age"]), aggregate.mean(data["age"].head(12))], person="patient")
+    assert sorted(part.evidence.records for part in matches.evidence) == [3, 10]
+
+
+def test_persons_of_unknown_rows_are_at_least_those_with_the_most_rows() -> None:
+    matches = run(lambda data: aggregate.mean(data["age"].to_numpy()[:12]), person="patient")
+    assert [part.evidence.records for part in matches.evidence] == [3]
+
+
+def test_a_call_outside_of_a_run_hides_cells_and_collects_nothing() -> None:
+    table = aggregate.count(DATA["age"], by=DATA["age"] > DATA["age"].nlargest(3).iloc[-1])
+    assert table.index.tolist() == [False]
+    assert get_register().collect([ROWS]) == Matches()
+
+
+def test_no_cell_is_hidden_without_a_policy() -> None:
+    with use_register(Register(Permission())):
+        assert len(aggregate.count(DATA["age"], by=DATA.index)) == ROWS
