@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-rest test-waits base-image lint benchmark clean
+.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
 
 # Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -30,41 +30,45 @@ docs: $(VENV)/package
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 	@echo "the site is in site/index.html"
 
-# The parts of the tests run in parallel, the longest part first. The first three parts mostly wait, for the engine or for a time
-# limit, so they start at once and do not queue for a job slot. WITHOUT names folders and files to leave out.
-PARTS ?= test-engine test-images test-waits test-data test-rest test-tools test-peers
-WITHOUT ?=
-PYTEST = $(BIN)/python -m pytest -q $(WITHOUT:%=--ignore=%)
+# The parts of the tests run in parallel, the longest part first: at the end a processor is idle only for a short time. Parts
+# with containers mostly wait for the engine, so more parts run than there are processors.
+PARTS ?= test-engine test-rest test-tools test-images lint test-disclosure test-data test-peers test-waits
+JOBS ?= 5
+PYTEST = $(BIN)/python -m pytest -q
 
 IMAGES := tests/runtime/sandbox tests/image
 DATA := tests/contract tests/data tests/payload
+DISCLOSURE := tests/adversary tests/disclosure
 TOOLS := tests/cli tests/docs tests/project
 PEERS := tests/peers tests/docs/test_from_vantage6.py
 WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
+ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | grep -vE '^tests/(image|runtime/sandbox)/' | sed 's/conftest\.py$$//' | sort)
 
 test: $(VENV)/installed
-	$(MAKE) -j 2 lint $(if $(filter test-engine test-images,$(PARTS)),base-image)
-	$(MAKE) -j 4 $(PARTS)
+	$(MAKE) -j $(JOBS) $(PARTS)
 
 # Tests that need a container engine are skipped without an engine. Tests of runs in containers count all containers of
 # federations, so they are in one part. Tests of images and of the sandbox check only their own containers.
-test-engine: $(VENV)/installed
-	$(PYTEST) -m docker $(IMAGES:%=--ignore=%)
+test-engine: base-image
+	$(PYTEST) -m docker $(ENGINE)
 
-test-images: $(VENV)/installed
-	$(PYTEST) -m docker $(filter-out $(WITHOUT),$(IMAGES))
+test-images: base-image
+	$(PYTEST) -m docker $(IMAGES)
 
-# Both parts above use the base image, so `make test` builds the base image first.
 base-image: $(VENV)/installed
 	$(BIN)/algotools build --base >/dev/null 2>&1 || true
 
 # Reading and writing values and databases.
 test-data: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(DATA)) $(WAITS:%=--ignore=%)
+	$(PYTEST) -m 'not docker' $(DATA) $(WAITS:%=--ignore=%)
+
+# The gate with its corpus of functions, and the adversary.
+test-disclosure: $(VENV)/installed
+	$(PYTEST) -m 'not docker' $(DISCLOSURE)
 
 # The tools that an author uses on the laptop. Most of these tests start separate processes.
 test-tools: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(TOOLS)) $(PEERS:%=--ignore=%)
+	$(PYTEST) -m 'not docker' $(TOOLS) $(PEERS:%=--ignore=%)
 	$(BIN)/python -m pytest -q examples/average
 
 # The first run installs the peers' packages in .peers, which takes about a minute.
@@ -72,11 +76,22 @@ test-peers: $(VENV)/installed
 	$(PYTEST) -m 'not docker' $(PEERS)
 
 test-rest: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(DATA:%=--ignore=%) $(TOOLS:%=--ignore=%) $(PEERS:%=--ignore=%) $(WAITS:%=--ignore=%)
+	$(PYTEST) -m 'not docker' $(foreach part,$(DATA) $(DISCLOSURE) $(TOOLS) $(PEERS) $(WAITS),--ignore=$(part))
 
 # Tests of peers that do not answer.
 test-waits: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(filter-out $(WITHOUT),$(WAITS))
+	$(PYTEST) -m 'not docker' $(WAITS)
+
+# Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
+# about tables, processes and messages of Python itself. The other tests would repeat what the first version has shown:
+# containers and peers use their own Python, and federation, tools and documents run the same code of ours.
+# Property tests have fewer examples, which find the same kinds of faults.
+ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors tests/runtime tests/project/check \
+	tests/project/pytest_plugin/test_fixture.py tests/project/pytest_plugin/test_plugin.py tests/cli/test_run.py \
+	$(filter-out %_corpus.py %/test_cheats.py %/test_honest.py %/test_statistics.py,$(wildcard tests/disclosure/test_*.py))
+test-python: export ALGOTOOLS_TEST_FEW_EXAMPLES := 1
+test-python: $(VENV)/installed
+	$(PYTEST) -m 'not docker' $(ON_EACH_PYTHON) $(foreach file,$(WAITS) tests/contract/test_round_trip.py tests/data/test_corpus.py,--ignore=$(file))
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -9,7 +9,11 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from ..conftest import AVERAGE, COMMAND
+
+pytestmark = pytest.mark.docker  # without Docker, `.ci/run` has no image to load into Podman
 
 HOST = os.environ.get("ALGOTOOLS_TEST_PODMAN", "")
 PYTHON_IMAGE = os.environ.get("ALGOTOOLS_TEST_PODMAN_PYTHON_IMAGE", "python:3.13-slim")
