@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
 import pytest
@@ -151,3 +152,17 @@ def test_a_call_outside_of_a_run_hides_cells_and_collects_nothing() -> None:
 def test_no_cell_is_hidden_without_a_policy() -> None:
     with use_register(Register(Permission())):
         assert len(aggregate.count(DATA["age"], by=DATA.index)) == ROWS
+
+
+def test_the_rows_of_a_lazy_table_are_counted() -> None:
+    """A lazy table gives no values of single rows, so a part of it is a set of unknown rows."""
+    relation = duckdb.connect().from_df(DATA[["age"]])
+    tables = ReadTables()
+    tables.add("default", "duckdb", relation)
+    register = Register(Permission(is_judged=True), tables)
+    with use_register(register):
+        counts = [aggregate.count(relation)["age"], aggregate.count(relation.limit(4))["age"]]
+    matches = tables.match_result(encode_plain(counts).data, (), tuple, register)
+    (whole,), (part,) = (find(matches, count) for count in counts)
+    assert (whole.records, part.records, part.row_set) == (ROWS, 4, None)
+    assert whole.row_set is not None

@@ -74,7 +74,10 @@ class TableRecords:
             return whole
         places = np.unique(np.linspace(0, len(sample) - 1, min(_SAMPLE, len(sample))).astype(int))
         values, own_values = sample.iloc[places], self._cells.take(str(sample.name), places)
-        is_same = all(a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True))
+        # A lazy table gives no values of single rows.
+        is_same = len(own_values) == len(places) and all(
+            a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True)
+        )
         return is_same or (whole and self.persons is None)  # a changed column still has all rows
 
     def count_least_persons(self, rows: Any) -> Any:
