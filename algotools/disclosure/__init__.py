@@ -9,6 +9,12 @@ from __future__ import annotations
 POLICY_PREFIX = "ALGOTOOLS_POLICY"
 """The variable with the preset of a policy, and the prefix of the variables with single settings."""
 
+LEDGER = "ALGOTOOLS_LEDGER"
+"""The variable with the folder of a project's ledger on a laptop, which a local federation sets."""
+
+FEDERATION = "ALGOTOOLS_FEDERATION"
+"""The variable with the random name of a local federation, whose ids begin at 1 again."""
+
 
 def is_policy_variable(name: str) -> bool:
     """Return whether a variable belongs to the policy. In lower case it does as well, and is then unknown."""

@@ -178,10 +178,11 @@ class Persons(SettingKind):
 
 
 class Text(SettingKind):
-    """A text of a minimal length. ``show`` does not reveal a secret."""
+    """A text of a minimal length, with a prefix. ``show`` does not reveal a secret."""
 
-    def __init__(self, allowed: str, minimum: int = 1, *, is_secret: bool = False) -> None:
+    def __init__(self, allowed: str, minimum: int = 1, *, prefix: str = "", is_secret: bool = False) -> None:
         self.allowed = allowed
+        self._prefix = prefix
         self._minimum = minimum
         self._is_secret = is_secret
 
@@ -192,7 +193,7 @@ class Text(SettingKind):
     def convert(self, value: object) -> str:
         """See ``SettingKind.convert``."""
         text = _check_text(value)
-        if len(text) < self._minimum:
+        if len(text) < self._minimum or not text.startswith(self._prefix):
             raise ValueError(value)
         return text
 
@@ -352,15 +353,14 @@ _ALL = (
     ),
     Setting(
         "ledger",
-        Text("a folder"),
+        Text("the absolute path of a folder", prefix="/"),
         "folder of the ledger",
         OURS,
         _require_equal,
         "",
-        is_available=False,
         is_for_sections=False,
     ),
-    Setting("repeats", Integer(1), "most repetitions of a task", OURS, min, None, **LATER),
+    Setting("repeats", Integer(1), "most repetitions of a task; requires `ledger`", OURS, min, None),
     Setting("digits", Integer(0, 17), "significant digits of numbers that leave; 0: all", "OpenSAFELY rounds", min, 0),
     Setting("bytes", Integer(1), "most bytes of a result", OURS, min, None),
 )

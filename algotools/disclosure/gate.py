@@ -5,13 +5,17 @@ The gate belongs to the supervisor, which the author's code cannot change. The f
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.disclosure.facts import Intent, Known, Matches, Permission, TableFacts
 from algotools.disclosure.policy import Policy
 from algotools.errors import Withheld
 from algotools.task import Task
+
+if TYPE_CHECKING:
+    from algotools.disclosure._content import Content
 
 WITHHELD_LINE = "(log line withheld: its text is not in the algorithm's source)"
 WITHHELD_MESSAGE = "an error of the function, whose message is withheld: it is not in the algorithm's source"
@@ -48,15 +52,30 @@ class Decision(NamedTuple):
     """The path to the part of the result; empty before the function is called."""
 
 
+class RunFacts(NamedTuple):
+    """What the gate knows about a run, for the ledger."""
+
+    policy: Policy
+    """The settings for the function and its databases."""
+    intent: Intent
+    tables: tuple[TableFacts, ...]
+    matches: Matches | None
+    content: Content | None
+    """The content of the result; None if no result was judged."""
+    known_texts: frozenset[str]
+    """The texts that a path may show."""
+
+
 class Gate:
     """Judges one run.
 
     Args:
         policy: the policy of the node's owner.
         task: the task of the run.
+        sketch_key: the key of the ledger, which the sketches of row sets have; empty without a ledger.
     """
 
-    def __init__(self, policy: Policy, task: Task) -> None:
+    def __init__(self, policy: Policy, task: Task, sketch_key: bytes = b"") -> None:
         self._policy = policy
         self._task = task
         self._policies: dict[str, Policy] = {}
@@ -64,6 +83,8 @@ class Gate:
         self._intent: Intent | None = None
         self._tables: tuple[TableFacts, ...] = ()
         self._matches: Matches | None = None
+        self._sketch_key = sketch_key
+        self._content: Content | None = None
         self._arguments: Known | None = None
         """The values in the arguments, for all lines of the log and the result; None before the function is known."""
         self.decision: Decision | None = None
@@ -103,7 +124,12 @@ class Gate:
                     raise self._refuse(
                         f"a query for database {database.label!r}", "queries", "request the database without a query"
                     )
-        return Permission(persons=dict(policy.persons), minimum_records=policy.minimum_cell, is_judged=True)
+        return Permission(
+            persons=dict(policy.persons),
+            minimum_records=policy.minimum_cell,
+            is_judged=True,
+            sketch_key=self._sketch_key or os.urandom(16),
+        )
 
     def preload(self) -> None:
         """Import the rules now, while the worker imports its libraries and reads its data."""
@@ -140,8 +166,8 @@ class Gate:
 
         if intent is None or self._matches is None:
             reason = "the worker has not reported the tables that it read"
-            raise self._withhold(Decision("rows", reason, "report this as a bug"))
-        content = _content.read_content(data)
+            raise self.withhold(Decision("rows", reason, "report this as a bug"))
+        self._content = content = _content.read_content(data)
         known_values = self._collect_known(_content.list_numbers(content))
         if intent.is_pooled:
             from algotools.disclosure import replies
@@ -158,12 +184,25 @@ class Gate:
                 minimum_rows=self._policy.minimum_rows,
             )
             details = [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
-            raise self._withhold(Decision(first.rule, reason, first.way_out, first.path or "the result"), *details)
+            raise self.withhold(Decision(first.rule, reason, first.way_out, first.path or "the result"), *details)
         if self._policy.digits:
             from algotools.disclosure import _rounding
 
             return _rounding.round_result(data, self._policy.digits)
         return data
+
+    @property
+    def policy(self) -> Policy:
+        """The settings for the function and its databases; before ``permit``, those of the node."""
+        return self._policy
+
+    @property
+    def facts(self) -> RunFacts | None:
+        """The facts about the run; None if no function was found, or nothing is judged."""
+        if self._intent is None or self._policy.is_off:
+            return None
+        known_texts = self._collect_known(()).texts
+        return RunFacts(self._policy, self._intent, self._tables, self._matches, self._content, known_texts)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -197,7 +236,7 @@ class Gate:
         message = f"{self._task.method}: {self.decision.reason} (setting {setting}); {way_out}"
         return Withheld(message, detail=detail)
 
-    def _withhold(self, decision: Decision, *details: str) -> Withheld:
+    def withhold(self, decision: Decision, *details: str) -> Withheld:
         """Return the error for a result that may not leave; the details are for the node's owner."""
         self.decision = decision
         message = f"{self._task.method}: result withheld: {decision.reason} (rule {decision.rule}); {decision.way_out}"

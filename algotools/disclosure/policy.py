@@ -335,5 +335,16 @@ def _get_stricter(setting: Setting, first: Any, second: Any) -> Any:
 
 
 def _make_policy(source: SettingSource) -> Policy:
+    """Return the policy of a source.
+
+    Raises:
+        PolicyError: a setting requires another one.
+    """
+    repeats = [values.get("repeats") for values in (source.values, *(s.settings for s in source.sections))]
+    if any(limit is not None for limit in repeats) and not source.values.get("ledger"):
+        raise refuse(
+            f"{SETTINGS['repeats'].variable}: repetitions can only be counted in a ledger; set "
+            f"{SETTINGS['ledger'].variable}, too"
+        )
     preset: Any = source.preset or "standard"
     return Policy(preset=preset, sections=source.sections, public_levels=source.public_levels, **source.values)

@@ -13,19 +13,24 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from algotools.disclosure import LEDGER
 from algotools.disclosure.gate import Gate
 from algotools.disclosure.policy import Policy, read_file, read_policy
-from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped
+from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped, TokenError
 from algotools.payload import check_size
 from algotools.runtime import logs
 from algotools.runtime._output import OutputFile
 from algotools.runtime.contract import Contract, detect
+from algotools.runtime.contract.environment import read_run_token, read_token
 from algotools.runtime.dispatch.supervisor import Run, supervise
 from algotools.runtime.logs import Console
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Task
+
+if TYPE_CHECKING:
+    from algotools.disclosure.ledger import Ledger
 
 TIMEOUT = "ALGOTOOLS_TIMEOUT"
 """A node's variable with the limit for every run, in seconds."""
@@ -109,18 +114,28 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
         for name in task.ignored_policy_variables:
             text = f"{ascii(name)[1:-1]} is set by the image, not by the node's owner; it is ignored"
             console(logs.format_line("info", text))
-        gate = Gate(_read_policy(task), task)
+        policy = _read_policy(task)
+        ledger = _open_ledger(policy, task, console)
+        gate = Gate(policy, task, ledger.key if ledger else b"")
         if text := gate.describe():
             console(logs.format_line("info", text))
         if task.temporary_folder is not None:
             with contextlib.suppress(OSError, ValueError):  # v5's nodes do not create the job's folder
                 task.temporary_folder.mkdir(exist_ok=True)
         run = Run(task, contract, logs.RunLog(console).write, owner.write, _read_time_limit(task.variables), gate)
-        output = contract.wrap_result(gate.review(call(run)))
+        try:
+            output = contract.wrap_result(gate.review(call(run)))
+            if task.step == "compute":  # the other steps return a table, which stays at the node
+                check_size(len(output))
+            if ledger is not None:
+                ledger.record_result(gate, output)
+        except Exception as error:
+            if ledger is not None:
+                known_error = error if isinstance(error, AlgotoolsError) else convert_unexpected(error)
+                ledger.record_failure(gate, known_error.failure())
+            raise
         for text in gate.notes:
             run.console(logs.format_line("info", text))
-        if task.step == "compute":  # the other steps return a table, which stays at the node
-            check_size(len(output))
         output_file.write(output)
     except AlgotoolsError as error:
         failure = error.failure()
@@ -148,6 +163,23 @@ def _read_policy(task: Task) -> Policy:
         PolicyError: a setting is unknown or has a wrong value, or the policy file cannot be read.
     """
     return read_policy(task.policy_variables, read_file(task.policy_file) if task.policy_file else None)
+
+
+def _open_ledger(policy: Policy, task: Task, console: Console) -> Ledger | None:
+    """Return the ledger that records the run; None if the policy and the local federation name none.
+
+    Raises:
+        PolicyError: the policy names a ledger that cannot be used.
+    """
+    if policy.is_off or not (policy.ledger or task.variables.get(LEDGER)):
+        return None
+    from algotools.disclosure.ledger import open_ledger  # here, because most nodes have no ledger
+
+    identity = task.identity
+    if identity is None:
+        with contextlib.suppress(TokenError):
+            identity = read_token(read_run_token(task))
+    return open_ledger(policy, task, identity, lambda text: console(logs.format_line("info", text)))
 
 
 def _read_time_limit(variables: Mapping[str, str]) -> float | None:

@@ -35,8 +35,6 @@ NOT_AVAILABLE = {
     "parent": "require",
     "secure": "require",
     "key": "k" * 32,
-    "ledger": "/mnt/algotools_ledger",
-    "repeats": "3",
 }
 """Settings that this version knows, and another value than the default."""
 
@@ -58,12 +56,19 @@ VALUES = {
     "persons": ("other=id,default=patient_id", (("default", "patient_id"), ("other", "id"))),
     "digits": ("10", 10),
     "bytes": ("1000000", 1_000_000),
+    "ledger": ("/mnt/algotools_ledger", "/mnt/algotools_ledger"),
+    "repeats": ("3", 3),
 }
 """Settings that have an effect: text of the variable and value."""
 
 
 def set_variable(name: str, text: str) -> dict[str, str]:
     return {f"{PREFIX}_{name.upper()}": text}
+
+
+LEDGER = set_variable("ledger", "/mnt/algotools_ledger")
+REQUIRED = {"repeats": LEDGER}
+"""The variables without which a setting has no effect."""
 
 
 def refuse(variables: dict[str, str], file: str | None = None) -> PolicyError:
@@ -89,7 +94,10 @@ def test_each_field_of_the_policy_is_a_setting_with_a_valid_default():
 @pytest.mark.parametrize("name", VALUES)
 def test_a_variable_sets_one_setting(name):
     text, value = VALUES[name]
-    assert read_policy(set_variable(name, text)) == dataclasses.replace(Policy(), **{name: value})
+    required = REQUIRED.get(name, {})
+    assert read_policy({**required, **set_variable(name, text)}) == dataclasses.replace(
+        read_policy(required), **{name: value}
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, default in DEFAULTS.items() if default not in (None, "", ())])
@@ -102,6 +110,19 @@ def test_a_setting_of_a_later_version_is_refused_and_not_ignored(name):
     message = refuse(set_variable(name, NOT_AVAILABLE[name])).message
     assert message.startswith(f"{PREFIX}_{name.upper()}: only the default (")
     assert "is available in this version" in message
+
+
+@pytest.mark.parametrize("file", [None, "repeats = 3\n", "[functions.fit]\nrepeats = 3\n"])
+def test_repetitions_without_a_ledger_cannot_be_counted(file):
+    variables = set_variable("repeats", "3") if file is None else {}
+    message = refuse(variables, file).message
+    assert "repetitions can only be counted in a ledger; set ALGOTOOLS_POLICY_LEDGER" in message
+    assert read_policy({**variables, **LEDGER}, file).ledger == "/mnt/algotools_ledger"
+
+
+@pytest.mark.parametrize("text", ["ledger", "./ledger", "~/ledger"])
+def test_the_folder_of_the_ledger_is_an_absolute_path(text):
+    assert "must be the absolute path of a folder" in refuse(set_variable("ledger", text)).message
 
 
 def test_strict_is_refused_because_it_contains_settings_of_a_later_version():

@@ -1,0 +1,142 @@
+"""The rules that compare a run with earlier entries of the ledger: differencing over tasks, and repetitions."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from algotools.disclosure._ledger_entry import LedgerEntry, decode_entry
+from algotools.disclosure.sketch import SKETCH_BYTES, estimate_difference
+
+MOST_ENTRIES = 1_000
+"""Earlier entries of the same databases with which a run is compared."""
+
+MOST_BYTES = 16_000_000
+"""Bytes at the end of a ledger in which earlier entries are searched: about 15,000 entries."""
+
+_SUMS = SKETCH_BYTES // 3
+"""Position of the sums of hashes in a sketch, after the counts."""
+
+_CELLS = 64
+
+
+class Conflict(NamedTuple):
+    """An earlier entry because of which a result may not leave."""
+
+    rule: str
+    number: int
+    """Number of the earlier entry."""
+    detail: str
+    """For the node's owner."""
+
+
+class RowSet(NamedTuple):
+    """The rows behind numbers of a result. Only row sets of the same columns are compared."""
+
+    columns: tuple[str, ...]
+    sketch: bytes
+
+
+def collect_row_sets(entry: LedgerEntry) -> set[RowSet]:
+    """Return the row sets of an entry, each once."""
+    return {
+        RowSet(numbers.columns, entry.row_sets[numbers.row_set])
+        for numbers in entry.numbers
+        if numbers.row_set is not None and numbers.row_set < len(entry.row_sets)
+    }
+
+
+def select_earlier(lines: Iterable[bytes], entry: LedgerEntry) -> Iterator[LedgerEntry]:
+    """Yield the earlier entries whose results left, of the databases of an entry, from the last to the first."""
+    mark = f'"scope":"{entry.scope}"'.encode()
+    count = 0
+    for line in lines:
+        if mark in line:
+            try:
+                earlier = decode_entry(line)
+            except ValueError:  # `ledger verify` reports a damaged line
+                continue
+            if earlier.scope == entry.scope and (earlier.verdict == "left"):
+                yield earlier
+                count += 1
+                if count == MOST_ENTRIES:
+                    return
+
+
+def find_close_rows(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntry], minimum: int) -> Conflict | None:
+    """Return the conflict with the last earlier entry that has nearly the same rows; None if there is none.
+
+    Two sums of nearly the same rows differ by the values of the few rows that only one of them has.
+    """
+    search = _Search(collect_row_sets(entry), minimum)
+    if search.is_empty:
+        return None
+    for earlier in earlier_entries:
+        for row_set in collect_row_sets(earlier):
+            if difference := search.find_difference(row_set):
+                columns = ", ".join(row_set.columns) or "all columns"
+                detail = f"a row set of {columns} differs by {difference} records from entry {earlier.number}"
+                return Conflict("ledger", earlier.number, f"{detail} (task {earlier.task}, {earlier.method})")
+    return None
+
+
+class _Search:
+    """Finds row sets that differ by few records, without comparing each pair.
+
+    Two sketches that differ in fewer than k cells have a part in common if all cells are divided into k parts. So a
+    part of a sketch is the key of an index.
+    """
+
+    def __init__(self, row_sets: Iterable[RowSet], minimum: int) -> None:
+        self._minimum = minimum
+        bounds = [_SUMS + 8 * (_CELLS * i // minimum) for i in range(minimum + 1)]
+        self._parts = [slice(*pair) for pair in itertools.pairwise(bounds)] if 1 <= minimum <= _CELLS else []
+        self._index: dict[tuple[tuple[str, ...], int, bytes], list[bytes]] = {}
+        for row_set in row_sets:
+            for key in self._make_keys(row_set):
+                self._index.setdefault(key, []).append(row_set.sketch)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no earlier row set can be close."""
+        return not self._index or self._minimum < 2
+
+    def find_difference(self, earlier: RowSet) -> int:
+        """Return the number of records between an earlier row set and a close one of the run; 0 if none is close."""
+        compared = {earlier.sketch}
+        for key in self._make_keys(earlier):
+            for sketch in self._index.get(key, ()):
+                if sketch not in compared:
+                    compared.add(sketch)
+                    if (difference := estimate_difference(sketch, earlier.sketch)) < self._minimum:
+                        return difference
+        return 0
+
+    def _make_keys(self, row_set: RowSet) -> Iterator[tuple[tuple[str, ...], int, bytes]]:
+        if not self._parts:  # a minimum that is larger than the number of cells: compare all pairs
+            yield row_set.columns, 0, b""
+        for number, part in enumerate(self._parts):
+            yield row_set.columns, number, row_set.sketch[part]
+
+
+def count_repetitions(lines: Iterable[bytes], entry: LedgerEntry) -> tuple[int, int]:
+    """Return how many earlier tasks with the same call returned a result, and the number of the last entry of them.
+
+    A node that starts a run of the same task again does not repeat the task.
+    """
+    mark = f'"arguments":"{entry.arguments}"'.encode()
+    tasks, last = set(), 0
+    for line in lines:
+        if mark in line:
+            try:
+                earlier = decode_entry(line)
+            except ValueError:
+                continue
+            is_same_call = (earlier.scope, earlier.arguments) == (entry.scope, entry.arguments)
+            identity = (earlier.federation, earlier.task, earlier.number if earlier.task is None else 0)
+            is_resent = earlier.task is not None and identity[:2] == (entry.federation, entry.task)
+            if is_same_call and earlier.verdict == "left" and not is_resent:
+                last = last or earlier.number
+                tasks.add(identity)
+    return len(tasks), last
