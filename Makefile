@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-engine test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
+.PHONY: demo docs test test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
 
 # Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
@@ -32,7 +32,7 @@ docs: $(VENV)/package
 
 # The parts of the tests run in parallel, the longest part first: at the end a processor is idle only for a short time. Parts
 # with containers mostly wait for the engine, so more parts run than there are processors.
-PARTS ?= test-engine test-rest test-tools test-images lint test-disclosure test-data test-peers test-waits
+PARTS ?= test-engine test-rest test-tools test-images test-containers lint test-disclosure test-data test-peers test-waits
 JOBS ?= 5
 PYTEST = $(BIN)/python -m pytest -q
 
@@ -42,15 +42,18 @@ DISCLOSURE := tests/adversary tests/disclosure
 TOOLS := tests/cli tests/docs tests/project
 PEERS := tests/peers tests/docs/test_from_vantage6.py
 WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
-ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | grep -vE '^tests/(image|runtime/sandbox)/' | sed 's/conftest\.py$$//' | sort)
+ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | sed 's/conftest\.py$$//' | sort)
+CONTAINERS := $(filter tests/adversary/% tests/federation/%,$(ENGINE))
 
 test: $(VENV)/installed
 	$(MAKE) -j $(JOBS) $(PARTS)
 
-# Tests that need a container engine are skipped without an engine. Tests of runs in containers count all containers of
-# federations, so they are in one part. Tests of images and of the sandbox check only their own containers.
+# Tests that need a container engine are skipped without an engine. Each part checks only its own containers.
 test-engine: base-image
-	$(PYTEST) -m docker $(ENGINE)
+	$(PYTEST) -m docker $(filter-out $(CONTAINERS) $(IMAGES:%=%/%),$(ENGINE))
+
+test-containers: base-image
+	$(PYTEST) -m docker $(CONTAINERS)
 
 test-images: base-image
 	$(PYTEST) -m docker $(IMAGES)

@@ -59,8 +59,8 @@ def test_from_a_project_to_the_result(engine: docker.DockerClient, registry: Reg
     inspected = subprocess.run([*COMMAND, "inspect", digest], capture_output=True, text=True, check=False)
     assert "average_partial" in inspected.stdout, inspected.stderr
     try:
-        ways = [("container", name) for name in ("v3", "v4", "v5")] + [("as-node", name) for name in ("v3", "v4")]
-        for runner, contract in ways:
+        # `tests/conformance` runs a master with each runner on each generation, so here each runner has one generation.
+        for runner, contract in (("container", "v5"), ("as-node", "v3")):
             assert run_manual(digest, runner, contract) == [{"average": 53.25}] * 2
     finally:
         engine.images.remove(digest, force=True)

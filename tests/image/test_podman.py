@@ -32,7 +32,7 @@ if HOST:
         tag = "localhost/average-on-podman:1.0.0"
         assert algotools("build", str(AVERAGE), "--tag", tag).startswith(tag)
         assert json.loads(algotools("inspect", tag, "--json"))["kind"] == "algorithm"
-        for way in (["--runner", "container"], ["--as-node", "--contract", "v3"], ["--as-node", "--contract", "v4"]):
+        for way in (["--runner", "container"], ["--as-node", "--contract", "v3"]):
             output = algotools(
                 "run", "master", "column_name=age", "--algorithm", tag, "--organizations", "2,3", "--json", *way,
                 "--federation", str(AVERAGE / "federation.yaml"),
