@@ -38,11 +38,17 @@ class Block(NamedTuple):
 
     def find_path(self, value: object) -> Path:
         """Return the path to the first occurrence of a value."""
-        index = _to_python(self.values).index(value)
-        return self.get_path(index if self.positions is None else self.positions[index])
+        return self.get_path(_to_python(self.values).index(value))
 
-    def get_path(self, position: int) -> Path:
-        """Return the path to a position of the container."""
+    def select(self, indexes: Sequence[int]) -> Block:
+        """Return a block with some of the values."""
+        values = self.values[indexes] if hasattr(self.values, "dtype") else [self.values[index] for index in indexes]
+        positions = indexes if self.positions is None else [self.positions[index] for index in indexes]
+        return self._replace(values=values, positions=positions)
+
+    def get_path(self, index: int) -> Path:
+        """Return the path to a value of the block."""
+        position = index if self.positions is None else self.positions[index]
         if self.step is not None:
             return (*self.path, position, self.step)
         if self.keys is not None:
@@ -278,19 +284,17 @@ class _Reader:
             elif kind == "boolean":
                 self.content.booleans.append(part)
             elif kind == "bytes":
-                self.content.bytes.extend(map(part.get_path, positions))
+                self.content.bytes.extend(map(part.get_path, range(len(positions))))
             elif kind == "other":
-                for position, value in zip(positions, part.values, strict=True):
+                for index, value in enumerate(part.values):
                     if type(value) not in _CONTAINERS:
                         raise ValueError("a value of the encoding has an unknown type")
-                    self.read(value, part.get_path(position))
+                    self.read(value, part.get_path(index))
 
     def _add_numbers(self, block: Block) -> None:
         total = sum(block.values)
         if isinstance(total, float) and not math.isfinite(total):
-            finite = [position for position, value in enumerate(block.values) if math.isfinite(value)]
-            positions = finite if block.positions is None else [block.positions[i] for i in finite]
-            block = block._replace(values=[block.values[i] for i in finite], positions=positions)
+            block = block.select([index for index, value in enumerate(block.values) if math.isfinite(value)])
         if len(block.values) > 0:
             self.content.numbers.append(block)
 
@@ -303,7 +307,7 @@ class _Reader:
 
             finite = np.isfinite(block.values)
             if not finite.all():
-                block = block._replace(values=block.values[finite], positions=np.flatnonzero(finite).tolist())
+                block = block.select(np.flatnonzero(finite).tolist())
         self.content.numbers.append(block)
 
 

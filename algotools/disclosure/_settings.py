@@ -248,6 +248,8 @@ class Setting(NamedTuple):
     """The value that sets no limit; None, 0, "" or ()."""
     is_available: bool = True
     """Whether this version accepts another value than the default."""
+    later_values: tuple[object, ...] = ()
+    """The values that only a later version accepts."""
     is_for_sections: bool = True
     """Whether a section of a policy file may contain the setting."""
     adds_up: bool = False
@@ -295,21 +297,19 @@ _ALL = (
         "DataSHIELD nfilter.tab 3; OHDSI 5; OpenSAFELY 8; ACRO 10",
         max,
     ),
-    _choose("small_cells", "round suppress refuse", "cells of few records in tables of `aggregate`", **LATER),
-    Setting("round_base", Integer(1), "base to which small cells are rounded", "ACRO, OpenSAFELY", max, **LATER),
+    _choose("small_cells", "round suppress refuse", "cells of few records in tables of `aggregate`"),
+    Setting("round_base", Integer(1), "base to which cells are rounded", "ACRO, OpenSAFELY", max),
     _choose("zeros", "allow refuse", "cells of 0 records", "DataSHIELD allows; ACRO and v6-crosstab refuse"),
-    Setting("dominance", Fraction(), "largest share of the two largest records", "ACRO", min, **LATER),
-    Setting("p_ratio", Fraction(), "smallest share of the other records (p-ratio rule)", "ACRO", max, **LATER),
-    Setting(
-        "parameters", Fraction(), "most parameters per record", "DataSHIELD nfilter.glm; v6-glm 0.10", min, **LATER
-    ),
+    Setting("dominance", Fraction(), "largest share of the two largest records", "ACRO", min),
+    Setting("p_ratio", Fraction(), "smallest ratio of the other records to the largest", "ACRO", max),
+    Setting("parameters", Fraction(), "most parameters per record", "DataSHIELD nfilter.glm; v6-glm 0.10", min),
     Setting(
         "numbers", Fraction(), "most numbers in a result per cell read", "DataSHIELD nfilter.glm, generalized", min
     ),
     Setting("levels", Integer(0), "most levels of a column", "DataSHIELD nfilter.levels.max", min),
     Setting("levels_density", Fraction(), "most levels per row", "DataSHIELD nfilter.levels.density", min),
     _choose("texts", "any known", "texts in a result: any, or only texts that the researcher can know"),
-    _choose("undeclared", "structure probe refuse", "treatment of numbers without evidence", **LATER),
+    _choose("undeclared", "structure probe refuse", "treatment of numbers without evidence", later_values=("probe",)),
     Setting(
         "probe_groups", Integer(1), "groups of rows for probing, at least 5 times minimum_cell", OURS, max, **LATER
     ),

@@ -94,6 +94,11 @@ def read_number(text: str) -> float | None:
         return None
 
 
+def list_number_texts(number: float) -> set[str]:
+    """Return the texts of a number that is a label: with decimals, and without if it is whole."""
+    return {str(number), str(int(number))} if float(number).is_integer() else {str(number)}
+
+
 def read_numbers(texts: Sequence[str]) -> list[float] | None:
     """Return the numbers of many texts; None if one of them is not a number. JSON is the fastest parser."""
     if read_number(texts[0]) is None:

@@ -19,7 +19,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from algotools.disclosure._texts import ATOM, CONSTANTS, iterate_parts, read_atom
+from algotools.disclosure._texts import ATOM, CONSTANTS, iterate_parts, list_number_texts, read_atom
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
 
@@ -74,6 +74,7 @@ class Vocabulary:
             is_category = facts.level_count <= min(policy.levels, policy.levels_density * facts.row_count)
             for text, records in facts.records.items():
                 (self._levels if is_category and records >= self._minimum else self._rare).add(text)
+        self._levels.update(text for text, records in matches.texts_with_evidence.items() if records >= self._minimum)
         self._rare -= self._levels
 
     @property
@@ -84,6 +85,10 @@ class Vocabulary:
     def is_literal(self, text: str) -> bool:
         """Whether the text is known without the data, unchanged or as a chain of known texts and punctuation."""
         return text in self._exact or text.lower() in LIBRARY_LABELS or self._is_chain(text, is_literal=True)
+
+    def is_level(self, text: str) -> bool:
+        """Whether the text is a level of enough records."""
+        return text in self._levels
 
     def is_known(self, text: str, siblings: int = 0) -> bool:
         """Whether the text consists of known texts.
@@ -109,8 +114,9 @@ class Vocabulary:
 
     def is_rare_label(self, number: float) -> bool:
         """Whether a number is the text of a value of few records, and not an argument."""
-        texts = {str(number), str(int(number))} if float(number).is_integer() else {str(number)}
-        return bool(self._rare) and number not in self._numbers and bool(texts & self._rare - self._exact)
+        if not self._rare or number in self._numbers:
+            return False
+        return bool(list_number_texts(number) & self._rare - self._exact)
 
     def _is_chain(self, text: str, *, siblings: int = 0, is_literal: bool = False) -> bool:
         atoms = list(self._find_atoms(text, siblings, is_literal=is_literal))

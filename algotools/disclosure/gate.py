@@ -25,6 +25,12 @@ REASONS = {
     "unread": "{path} comes from data whose number of rows is unknown",
     "kind": "{path} may contain any data",
     "bytes": "it has more bytes than the policy allows",
+    "threshold": "{path} represents fewer than {minimum} records",
+    "dominance": "one or two records make up most of {path}",
+    "parameters": "{path} has too many parameters for its records",
+    "difference": "{path} differ by fewer than {minimum} records",
+    "margin": "{path} has the same records as a table with hidden cells, and reveals one of them",
+    "undeclared": "{path} has a number without evidence, which this node requires",
     "text": "{path} has a text or key that is not in the algorithm's source, an argument, a column or a level of at "
     "least {minimum} records",
     "label": "{path} has a numeric key that is the value of fewer than {minimum} records",
@@ -128,6 +134,8 @@ class Gate:
             persons=dict(policy.persons),
             minimum_records=policy.minimum_cell,
             is_judged=True,
+            small_cells=policy.small_cells,
+            round_base=policy.round_base,
             sketch_key=self._sketch_key or os.urandom(16),
         )
 

@@ -281,6 +281,8 @@ def _parse_source(source: SettingSource, origin: str) -> SettingSource:
         if groups not in (None, DEFAULTS["probe_groups"]) and groups < 5 * cell:
             raise refuse(f"{origin}: probe_groups must be at least 5 times minimum_cell, which is {5 * cell}")
         for name, value in values.items():
+            if value in SETTINGS[name].later_values:
+                raise refuse(f"{SETTINGS[name].variable}: {value} is not available in this version of algotools")
             if not SETTINGS[name].is_available and value != DEFAULTS[name]:
                 default = SETTINGS[name].kind.show(DEFAULTS[name])
                 raise refuse(

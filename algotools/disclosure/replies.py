@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algotools.disclosure._case import Case, Refusal, apply
 from algotools.disclosure._content import Content, list_numbers, list_texts, read_content, read_value
 from algotools.disclosure._vocabulary import Vocabulary
+from algotools.disclosure.evidence_rules import check_undeclared, judge_evidence
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
-from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_SIZES, OF_VALUES, Case, Refusal, apply
+from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_SIZES, OF_VALUES
 
 EXTREMES = frozenset({"minimum", "maximum"})
 """Ways of combining contributions that are the value of one record."""
@@ -79,20 +81,24 @@ def judge_reply(
         request: the text with the totals of earlier rounds, which the researcher knows, too.
     """
     known_values = msgspec.structs.replace(known_values, texts=known_values.texts | _KEYS)
-    vocabulary = Vocabulary(known_values, matches, policy)
-    case = Case(content, known_values, matches, policy, vocabulary)
+    case = Case.of(content, known_values, matches, policy)
     try:
         parts = split_reply(content)
     except ValueError as error:
         return [case.refuse("kind", (), content.problem or str(error))]
     largest = max(parts, key=lambda part: part.content.number_count, default=ReplyPart("result", "", "", content))
-    everything = case._replace(content=_merge(content.size, parts), root=largest.name)
+    everything = case.select(_merge(content.size, parts), largest.name)
     refusals = list(apply(OF_REPLIES, everything))
-    nothing = _merge(content.size, [])
-    refusals += apply(OF_VALUES, case._replace(content=nothing._replace(hidden=content.hidden)))
-    for part in parts:
+    refusals += apply(OF_VALUES, case.select(_merge(content.size, [])._replace(hidden=content.hidden)))
+    cases = [case.select(part.content, part.name) for part in parts]
+    refusals += judge_evidence(
+        [
+            _drop_totals(part_case, request) if part.is_result else part_case
+            for part_case, part in zip(cases, parts, strict=True)
+        ]
+    )
+    for part, part_case in zip(parts, cases, strict=True):
         judge = _judge_result if part.is_result else _judge_contribution
-        part_case = case._replace(content=part.content, root=part.name)
         refusals += [part.explain(refusal) for refusal in judge(part_case, part.way, request)]
     refusals += [largest.explain(refusal) for refusal in apply(OF_SIZES, everything)]
     first = {refusal.rule: refusal for refusal in reversed(refusals)}
@@ -103,10 +109,13 @@ def _judge_contribution(case: Case, way: str, _: str) -> Iterator[Refusal]:
     if way in EXTREMES and case.has_records:  # also an integer that may equal a count
         yield case.refuse("extreme", (), "the least or the greatest value is that of one record")
     yield from apply(OF_VALUES, case)
-    if way != LEVELS and way not in EXTREMES:
-        # A contribution can equal an argument by chance, and event times are 1, 2, 3: they explain no count.
-        known_values = msgspec.structs.replace(case.known_values, numbers=frozenset())
-        yield from apply(OF_COUNTS, case._replace(known_values=known_values, content=_read_single_count(case.content)))
+    if way in EXTREMES:
+        return
+    # A contribution can equal an argument by chance, and event times are 1, 2, 3: they explain no number.
+    case = case._replace(known_values=msgspec.structs.replace(case.known_values, numbers=frozenset()))
+    yield from apply((check_undeclared,), case)
+    if way != LEVELS:
+        yield from apply(OF_COUNTS, case._replace(content=_read_single_count(case.content)))
 
 
 def _read_single_count(content: Content) -> Content:
@@ -122,7 +131,21 @@ def _judge_result(case: Case, _: str, request: str) -> Iterator[Refusal]:
     """Judge a result, which is computed from totals: small numbers, such as a number of iterations, are not counts."""
     known_values = read_totals(request, case.known_values)
     vocabulary = Vocabulary(known_values, case.matches, case.policy)
-    yield from apply(OF_VALUES, case._replace(known_values=known_values, vocabulary=vocabulary))
+    case = case._replace(known_values=known_values, vocabulary=vocabulary)
+    yield from apply((*OF_VALUES, check_undeclared), case.select(case.whole))
+
+
+def _drop_totals(case: Case, request: str) -> Case:
+    """Return the case without the numbers that are totals. Evidence of this node equals them only by chance."""
+    if case.evidence.is_empty:
+        return case
+    totals = read_totals(request, Known()).numbers
+    blocks = [
+        block.select(indexes)
+        for block in case.whole.numbers
+        if (indexes := [index for index, value in enumerate(block.values) if value not in totals])
+    ]
+    return case._replace(whole=case.whole._replace(numbers=blocks))
 
 
 def select_parts(content: Content) -> Content:

@@ -5,16 +5,20 @@ The author of the function declares nothing. Each rule returns at most one refus
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any
 
+from algotools.disclosure._case import WAYS_OUT, Case, Refusal, Rule, apply
 from algotools.disclosure._content import LARGEST_INTEGER, Axis, Block, Content
 from algotools.disclosure._texts import count_numbers, read_number
-from algotools.disclosure._vocabulary import Vocabulary
+from algotools.disclosure.evidence_rules import check_undeclared, judge_evidence
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
-from algotools.payload import Path, show_path
+
+__all__ = [
+    "FIRST_RULES", "LAST_RULES", "OF_COUNTS", "OF_REPLIES", "OF_SIZES", "OF_VALUES", "WAYS_OUT", "Case", "Refusal",
+    "Rule", "apply", "judge",
+]  # fmt: skip
 
 FEWEST_NUMBERS = 3
 """Numbers that a result may have for every table."""
@@ -24,75 +28,6 @@ MOST_BOOLEANS = 10
 NEARLY = 0.9
 FEWEST_NEARLY = 20
 """A list is nearly as long as a table if it has at least this share of the table's records, of at least so many."""
-
-WAYS_OUT = {
-    "rows": "use a node or a query with more records",
-    "unread": "request the data as a table, or ask the node's owner for UNREAD=allow",
-    "kind": "return counts, sums or other numbers, see docs/concepts/gate.md#kind",
-    "bytes": "return fewer or rounder numbers",
-    "text": "return texts of the source, arguments, columns or frequent levels, see docs/concepts/gate.md#text",
-    "label": "use keys that are arguments, or merge rare groups",
-    "length": "return sums, see docs/concepts/gate.md#length",
-    "numbers": "return fewer numbers, see docs/concepts/gate.md#numbers",
-    "echo": "return a sum or a mean over more records, see docs/concepts/gate.md#echo",
-    "extreme": "return a count below a limit that is an argument, see docs/concepts/gate.md#extreme",
-    "small": "merge small groups, or leave them out",
-    "zeros": "leave empty groups out",
-}
-"""Rule -> what the author can do, in one line."""
-
-
-class Refusal(NamedTuple):
-    """The reason why a result may not leave."""
-
-    rule: str
-    path: str
-    """The path to the part of the result. It shows no key that could be a value."""
-    way_out: str
-    detail: str
-    """The limit and the measured numbers, for the node's owner."""
-
-
-class Case(NamedTuple):
-    """What a rule compares."""
-
-    content: Content
-    known_values: Known
-    matches: Matches
-    policy: Policy
-    vocabulary: Vocabulary
-    root: str = "result"
-    """The name of the judged value in messages."""
-
-    @property
-    def minimum(self) -> int:
-        """The fewest records of a number."""
-        return self.policy.minimum_cell
-
-    @property
-    def row_count(self) -> int:
-        """The most rows of a table."""
-        return max((table.rows or 0 for table in self.matches.tables), default=0)
-
-    @property
-    def record_counts(self) -> set[int]:
-        """The numbers of rows and persons of the tables, without 0."""
-        return {count for table in self.matches.tables for count in (table.rows, table.persons) if count}
-
-    @property
-    def has_records(self) -> bool:
-        """Whether a table has rows, or may have rows. The result of an empty table concerns no person."""
-        return any(table.rows != 0 for table in self.matches.tables)
-
-    def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
-        """Return the refusal of a part."""
-        path_text = show_path(path, self.vocabulary.texts, self.root)
-        if path and " " in self.root:  # "['f'] of the count in line 11", not "the count in line 11['f']"
-            path_text = f"{path_text.removeprefix(self.root)} of {self.root}"
-        return Refusal(rule, path_text, WAYS_OUT[rule], detail)
-
-
-Rule = Callable[[Case], Iterator[Refusal]]
 
 
 def judge(content: Content, known_values: Known, matches: Matches, policy: Policy) -> list[Refusal]:
@@ -104,13 +39,8 @@ def judge(content: Content, known_values: Known, matches: Matches, policy: Polic
         matches: facts about the tables and the result.
         policy: the limits of the node's owner.
     """
-    return list(apply(RULES, Case(content, known_values, matches, policy, Vocabulary(known_values, matches, policy))))
-
-
-def apply(rules: Iterable[Rule], case: Case) -> Iterator[Refusal]:
-    """Yield the first refusal of each rule."""
-    for rule in rules:
-        yield from itertools.islice(rule(case), 1)
+    case = Case.of(content, known_values, matches, policy)
+    return [*apply(FIRST_RULES, case), *judge_evidence([case]), *apply(LAST_RULES, case)]
 
 
 def _check_rows(case: Case) -> Iterator[Refusal]:
@@ -139,7 +69,7 @@ def _check_unread(case: Case) -> Iterator[Refusal]:
 
 def _check_kind(case: Case) -> Iterator[Refusal]:
     """Refuse what can contain anything: binary values, integers with many digits, many booleans, unknown values."""
-    content = case.content
+    content = case.whole
     if content.problem:
         yield case.refuse("kind", (), content.problem)
     for path in content.bytes:
@@ -165,8 +95,8 @@ def _find_large(values: Any) -> Iterable[int]:
 
 
 def _check_bytes(case: Case) -> Iterator[Refusal]:
-    if case.policy.bytes is not None and case.content.size > case.policy.bytes:
-        yield case.refuse("bytes", (), f"the result has {case.content.size} bytes, the limit is {case.policy.bytes}")
+    if case.policy.bytes is not None and case.whole.size > case.policy.bytes:
+        yield case.refuse("bytes", (), f"the result has {case.whole.size} bytes, the limit is {case.policy.bytes}")
 
 
 def _check_text(case: Case) -> Iterator[Refusal]:
@@ -364,21 +294,12 @@ def _count_zeros(block: Block) -> int:
     return int((values == 0).sum()) if hasattr(values, "dtype") else list(values).count(0)
 
 
-RULES: tuple[Rule, ...] = (
-    _check_rows,
-    _check_unread,
-    _check_kind,
-    _check_bytes,
-    _check_text,
-    _check_label,
-    _check_length,
-    _check_small,
-    _check_zeros,
-    _check_echo,
-    _check_extreme,
-    _check_numbers,
-)
-"""The rules, in the order in which a message names them."""
+FIRST_RULES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_kind, _check_bytes)
+LAST_RULES: tuple[Rule, ...] = (
+    _check_text, _check_label, check_undeclared, _check_length, _check_small, _check_zeros, _check_echo,
+    _check_extreme, _check_numbers,
+)  # fmt: skip
+"""The rules before and after those of evidence, in the order in which a message names them."""
 
 OF_VALUES: tuple[Rule, ...] = (_check_kind, _check_text, _check_label, _check_length, _check_echo, _check_extreme)
 OF_COUNTS: tuple[Rule, ...] = (_check_small, _check_zeros)

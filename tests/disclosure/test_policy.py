@@ -23,12 +23,6 @@ from algotools.disclosure.policy import (
 from algotools.errors import PolicyError
 
 NOT_AVAILABLE = {
-    "small_cells": "round",
-    "round_base": "10",
-    "dominance": "0.8",
-    "p_ratio": "0.2",
-    "parameters": "0.1",
-    "undeclared": "refuse",
     "probe_groups": "32",
     "probe_cells": "1000",
     "organizations": "3",
@@ -42,6 +36,12 @@ VALUES = {
     "minimum_rows": ("10", 10),
     "minimum_cell": ("1", 1),
     "zeros": ("refuse", "refuse"),
+    "small_cells": ("round", "round"),
+    "round_base": ("10", 10),
+    "dominance": ("0.8", 0.8),
+    "p_ratio": ("0.2", 0.2),
+    "parameters": ("0.1", 0.1),
+    "undeclared": ("refuse", "refuse"),
     "numbers": ("0.5", 0.5),
     "levels": ("0", 0),
     "levels_density": ("1", 1.0),
@@ -128,7 +128,13 @@ def test_the_folder_of_the_ledger_is_an_absolute_path(text):
 def test_strict_is_refused_because_it_contains_settings_of_a_later_version():
     message = refuse({PREFIX: "strict"}).message
     assert "the preset strict is not available" in message
-    assert "parameters, undeclared, parent" in message
+    assert "(it sets parent)" in message
+
+
+def test_probing_is_refused_and_not_ignored():
+    assert refuse(set_variable("undeclared", "probe")).message.startswith(
+        f"{PREFIX}_UNDECLARED: probe is not available in this version"
+    )
 
 
 def test_strict_is_stricter_than_standard_in_each_of_its_settings():
