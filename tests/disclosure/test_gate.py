@@ -33,12 +33,24 @@ VISITS = pd.DataFrame(
 Make = Callable[..., Federation]
 
 
-@pytest.fixture(params=["inline", "process"])
-def make(request: pytest.FixtureRequest) -> Iterator[Make]:
+@pytest.fixture(scope="module", params=["inline", "process"])
+def standard(request: pytest.FixtureRequest) -> Iterator[Federation]:
+    """A federation of one node with the policy ``standard``, with each runner."""
+    algorithm = ALGORITHMS / "judged"
+    with Federation([VISITS], algorithm=algorithm, policy="standard", runner=request.param) as federation:
+        yield federation
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Return a function that makes a federation with another policy or other tables.
+
+    Its runner is ``inline``: `tests/federation/test_policy.py` checks that policies and facts reach other runners.
+    """
     opened: list[Federation] = []
 
     def create(policy: Any = "standard", frames: Any = (VISITS,)) -> Federation:
-        opened.append(Federation(list(frames), algorithm=ALGORITHMS / "judged", policy=policy, runner=request.param))
+        opened.append(Federation(list(frames), algorithm=ALGORITHMS / "judged", policy=policy, runner="inline"))
         return opened[-1]
 
     yield create
@@ -54,12 +66,12 @@ def fail(federation: Federation, function: Any, **arguments: Any) -> Failure:
     return next(iter(caught.value.failures.values()))
 
 
-def test_sums_and_counts_leave(make: Make) -> None:
-    assert make().run("sums", column="weight") == [{"sum": VISITS["weight"].sum(), "count": 12}]
+def test_sums_and_counts_leave(standard: Federation) -> None:
+    assert standard.run("sums", column="weight") == [{"sum": VISITS["weight"].sum(), "count": 12}]
 
 
-def test_levels_with_enough_records_are_keys(make: Make) -> None:
-    assert list(make().run("sums_by_group", column="weight", by="group")[0]) == ["a", "b"]
+def test_levels_with_enough_records_are_keys(standard: Federation) -> None:
+    assert list(standard.run("sums_by_group", column="weight", by="group")[0]) == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +85,10 @@ def test_levels_with_enough_records_are_keys(make: Make) -> None:
         ("count_above", {"column": "weight", "limit": 90.5}, "small"),
     ],
 )
-def test_a_result_of_few_records_is_withheld(make: Make, function: Any, arguments: dict[str, Any], rule: str) -> None:
-    failure = fail(make(), function, **arguments)
+def test_a_result_of_few_records_is_withheld(
+    standard: Federation, function: Any, arguments: dict[str, Any], rule: str
+) -> None:
+    failure = fail(standard, function, **arguments)
     assert failure.exit_code == 54
     assert f"(rule {rule})" in failure.message
     assert not any(str(value) in failure.message for value in [*VISITS["weight"], *VISITS["name"]])
@@ -92,12 +106,12 @@ def test_a_master_without_a_table_is_not_judged(make: Make) -> None:
     assert make(frames=[VISITS, VISITS]).ask("totals", column="weight")["nodes"] == 2
 
 
-def test_a_master_that_reads_a_table_is_judged(make: Make) -> None:
-    assert "rule length" in fail(make(), "own_rows").message
+def test_a_master_that_reads_a_table_is_judged(standard: Federation) -> None:
+    assert "rule length" in fail(standard, "own_rows").message
 
 
-def test_an_argument_may_come_back(make: Make) -> None:
-    assert make().run("count_above", column="weight", limit=70.25) == [{"above": 5, "limit": 70.25}]
+def test_an_argument_may_come_back(standard: Federation) -> None:
+    assert standard.run("count_above", column="weight", limit=70.25) == [{"above": 5, "limit": 70.25}]
 
 
 def test_a_table_of_few_rows_gives_no_result_and_an_empty_one_does(make: Make) -> None:
@@ -105,16 +119,16 @@ def test_a_table_of_few_rows_gives_no_result_and_an_empty_one_does(make: Make) -
     assert make(frames=[VISITS.head(0)]).run("whole_table") == [{"count": 0}]
 
 
-def test_the_author_makes_the_policy_stricter(make: Make) -> None:
-    assert "fewer than 20 records" in fail(make(), "strict_sum", column="weight").message
+def test_the_author_makes_the_policy_stricter(standard: Federation) -> None:
+    assert "fewer than 20 records" in fail(standard, "strict_sum", column="weight").message
 
 
 @pytest.mark.parametrize("function", ["lazy_sum", "duckdb_sums", "streamed_count"])
-def test_the_rows_of_lazy_forms_are_counted(make: Make, function: Any) -> None:
+def test_the_rows_of_lazy_forms_are_counted(standard: Federation, make: Make, function: Any) -> None:
     arguments: dict[str, Any] = {"column": "weight"} if function != "streamed_count" else {}
     if function == "duckdb_sums":
         arguments["by"] = "group"
-    assert make().run(function, **arguments)
+    assert standard.run(function, **arguments)
     assert "rule rows" in fail(make(frames=[VISITS.head(2)]), function, **arguments).message
 
 
@@ -184,10 +198,9 @@ def test_a_list_of_columns_holds_for_its_own_database(make: Make) -> None:
     assert "name" in fail(make({"forbidden_columns": ["name"]}), "whole_table").detail
 
 
-def test_messages_of_the_source_pass_and_values_do_not(make: Make) -> None:
-    federation = make()
-    federation.run("talkative", column="weight")
-    assert federation.tasks()[-1].runs[0].log.splitlines() == [
+def test_messages_of_the_source_pass_and_values_do_not(standard: Federation) -> None:
+    standard.run("talkative", column="weight")
+    assert standard.tasks()[-1].runs[0].log.splitlines() == [
         "info > sum of weight over 12 rows",
         "info > (log line withheld: its text is not in the algorithm's source)",
         "info > no names",
@@ -202,13 +215,13 @@ def test_the_owner_may_let_all_messages_pass(make: Make) -> None:
     assert f"the first value is {VISITS['weight'][0]}" in federation.tasks()[-1].runs[0].log
 
 
-def test_the_fields_of_an_error_are_judged(make: Make) -> None:
-    failure = fail(make(), "complains", column="weight")
+def test_the_fields_of_an_error_are_judged(standard: Federation, make: Make) -> None:
+    failure = fail(standard, "complains", column="weight")
     oldest = VISITS["weight"].max()
     assert str(oldest) not in failure.message
     assert failure.exit_code == 40
     message = f"the oldest in weight is {oldest}"
-    assert fail(make(), "complains_of_column", column="weight", age=oldest).message == message
+    assert fail(standard, "complains_of_column", column="weight", age=oldest).message == message
     assert fail(make("off"), "complains", column="weight").message == message
 
 
