@@ -44,6 +44,7 @@ class Cells:
 
     is_stream = False
     """Whether the rows can be read only once, by the function itself."""
+    has_positions = True  # an engine may return the rows in another order each time
 
     def __init__(self, table: Any, person: str | None = None) -> None:
         self._table = table
@@ -77,9 +78,8 @@ class Cells:
         return None
 
     def count_rows_per_person(self) -> Any:
-        """Return the number of rows of each person, as an array; None without a column of persons."""
-        persons = self.read_persons()
-        return None if persons is None else np.unique(persons, return_counts=True)[1]
+        """Return the number of rows of each person of a lazy table, as an array; None for others."""
+        return None
 
     def get_index_of_rows(self) -> Any:
         """Return the index of a table of pandas; None for other tables."""

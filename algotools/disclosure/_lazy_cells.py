@@ -12,7 +12,13 @@ from algotools.data.names import quote_name
 from algotools.disclosure._cells import LARGEST_LEVEL_COUNT, Cells, Counts, count_texts_of_polars
 
 
-class LazyFrameCells(Cells):
+class LazyCells(Cells):
+    """The rows of a table of an engine, which need no order."""
+
+    has_positions = False
+
+
+class LazyFrameCells(LazyCells):
     """The rows of a LazyFrame."""
 
     def list_columns(self) -> list[tuple[str, str]]:
@@ -33,6 +39,14 @@ class LazyFrameCells(Cells):
             return None
         return int(self._table.select(pl.col(self._person).n_unique()).collect().item())
 
+    def count_rows_per_person(self) -> Any:
+        """See ``Cells``."""
+        import polars as pl
+
+        if self._person is None:
+            return None
+        return self._table.group_by(self._person).agg(pl.len().alias("rows")).collect()["rows"].to_numpy()
+
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
         return count_texts_of_polars(self._table, self._person, texts)
@@ -41,7 +55,7 @@ class LazyFrameCells(Cells):
         return self._table.drop(self._person)
 
 
-class DuckDBCells(Cells):
+class DuckDBCells(LazyCells):
     """The rows of a relation of DuckDB."""
 
     def list_columns(self) -> list[tuple[str, str]]:
@@ -57,6 +71,12 @@ class DuckDBCells(Cells):
         if self._person is None:
             return None
         return int(self._table.aggregate(f"count(DISTINCT {quote_name(self._person)})").fetchall()[0][0])
+
+    def count_rows_per_person(self) -> Any:
+        """See ``Cells``."""
+        if self._person is None:
+            return None
+        return self._table.aggregate("count(*) AS rows", quote_name(self._person)).fetchnumpy()["rows"]
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
@@ -80,7 +100,7 @@ class DuckDBCells(Cells):
         return self._table.project(", ".join(names))
 
 
-class IbisCells(Cells):
+class IbisCells(LazyCells):
     """The rows of an Ibis table. The database counts them."""
 
     def list_columns(self) -> list[tuple[str, str]]:
@@ -94,6 +114,13 @@ class IbisCells(Cells):
     def count_persons(self) -> int | None:
         """See ``Cells``."""
         return None if self._person is None else int(self._table[self._person].nunique().to_pyarrow().as_py())
+
+    def count_rows_per_person(self) -> Any:
+        """See ``Cells``."""
+        if self._person is None:
+            return None
+        groups = self._table.group_by(self._person).aggregate(algotools_rows=self._table.count()).to_pyarrow()
+        return groups.column("algotools_rows").to_numpy()
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
@@ -115,7 +142,7 @@ class IbisCells(Cells):
         return self._table.drop(self._person)
 
 
-class BatchCells(Cells):
+class BatchCells(LazyCells):
     """The rows of a stream of batches, counted while the function reads them."""
 
     is_stream = True

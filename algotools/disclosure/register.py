@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import math
 import secrets
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -47,6 +48,17 @@ class Reduced(NamedTuple):
     find_record_set: Callable[[int], RecordSet | None] | None = None
     """Returns the records behind the number at a position."""
     is_stated: bool = False
+
+
+class Origin(NamedTuple):
+    """The evidence of one number; see ``Evidence``."""
+
+    records: int
+    parameters: int
+    largest_share: float | None
+    two_largest_share: float | None
+    columns: tuple[str, ...]
+    record_set: RecordSet | None
 
 
 class _HiddenPart(NamedTuple):
@@ -111,9 +123,18 @@ class Register:
             with self._lock:
                 self._withheld += cells
 
-    def find_evidence(self, value: float) -> list[Evidence]:
-        """Return each evidence of a number, without its records' set."""
-        return [part.evidence for part in self.collect([value]).evidence]
+    def find_origins(self, numbers: Collection[float]) -> list[Origin]:
+        """Return the evidence of each of the numbers, the weakest of each; none if a number has no evidence."""
+        origins: dict[float, Origin] = {}
+        with self._lock:
+            reduced = list(self._reduced)
+        for part in reduced if numbers else ():
+            for position, matches in _find_positions(part, _make_targets(numbers)).items():
+                origin = _make_origin(part, position)
+                for number in matches:
+                    if number not in origins or origin.records < origins[number].records:
+                        origins[number] = origin
+        return list(origins.values()) if set(numbers) <= origins.keys() else []
 
     def collect(self, numbers: Collection[float], texts: Collection[str] = ()) -> Matches:
         """Return the evidence of the numbers and texts of a result, as a part of its ``Matches``."""
@@ -163,39 +184,62 @@ def _match_numbers(
     """Return the evidence of numbers; -0.5 has the evidence of 0.5, as in the negative of a log likelihood."""
     import numpy as np  # here, because numpy takes long to import
 
-    targets: Any = np.fromiter(numbers, dtype=np.float64, count=len(numbers))
-    targets = np.unique(np.concatenate([targets, -targets[targets % 1 != 0]]) + 0.0)
-    given = frozenset(float(number) for number in numbers)
+    targets, given = _make_targets(numbers), set(numbers)
     matches: dict[Evidence, set[float]] = {}
     for part in reduced:
-        registered = np.ravel(np.asarray(part.numbers, dtype=np.float64)) + 0.0
-        places = np.minimum(np.searchsorted(targets, registered), len(targets) - 1)
-        positions = np.flatnonzero(targets[places] == registered)
-        has_one_evidence = np.ndim(part.records) == 0 and part.find_record_set is None
-        count = 1 if has_one_evidence else max(np.size(part.records), len(part.columns))
-        by_evidence: dict[int, set[float]] = {}
-        for position, number in zip(positions.tolist(), registered[positions].tolist(), strict=True):
-            own = by_evidence.setdefault(position % count, set())
-            own.update({number, -number} & given)
-        for position, own_numbers in by_evidence.items():
-            matches.setdefault(_make_evidence(part, position, sketches), set()).update(own_numbers)
+        for position, values in _find_positions(part, targets).items():
+            matches.setdefault(_make_evidence(part, position, sketches), set()).update(values & given)
     return tuple(
         NumbersWithEvidence(evidence=evidence, numbers=np.array(sorted(values), dtype="<f8").tobytes())
         for evidence, values in matches.items()
     )
 
 
-def _make_evidence(part: Reduced, position: int, sketches: _Sketches) -> Evidence:
-    record_set = None if part.find_record_set is None else part.find_record_set(position)
+def _make_targets(numbers: Collection[float]) -> Any:
+    """Return the numbers of a result, sorted, and the opposites of those that are not whole."""
+    import numpy as np
+
+    targets: Any = np.fromiter(numbers, dtype=np.float64, count=len(numbers))
+    return np.unique(np.concatenate([targets, -targets[targets % 1 != 0]]) + 0.0)
+
+
+def _find_positions(part: Reduced, targets: Any) -> dict[int, set[float]]:
+    """Return the numbers of a reduction that are targets, by the position of their evidence."""
+    import numpy as np
+
+    registered = np.ravel(np.asarray(part.numbers, dtype=np.float64)) + 0.0
+    places = np.minimum(np.searchsorted(targets, registered), len(targets) - 1)
+    positions = np.flatnonzero(targets[places] == registered)
+    has_one_evidence = np.ndim(part.records) == 0
+    count = 1 if has_one_evidence else max(np.size(part.records), len(part.columns))
+    matches: dict[int, set[float]] = {}
+    for position, number in zip(positions.tolist(), registered[positions].tolist(), strict=True):
+        matches.setdefault(position % count, set()).update([number] if number % 1 == 0 else [number, -number])
+    return matches
+
+
+def _make_origin(part: Reduced, position: int) -> Origin:
     largest, two_largest = _select(part.largest_share, position), _select(part.two_largest_share, position)
-    return Evidence(
-        operation=part.operation,
+    return Origin(
         records=int(_select(part.records, position)),
         parameters=part.parameters,
-        largest_share=None if largest is None or largest != largest else float(largest),  # noqa: PLR0124 - NaN
-        two_largest_share=None if two_largest is None or two_largest != two_largest else float(two_largest),  # noqa: PLR0124
-        columns=tuple(filter(is_valid, part.columns[min(position, len(part.columns) - 1)])),
-        row_set=None if record_set is None else sketches.find(record_set),
+        largest_share=None if largest is None or math.isnan(largest) else float(largest),
+        two_largest_share=None if two_largest is None or math.isnan(two_largest) else float(two_largest),
+        columns=part.columns[min(position, len(part.columns) - 1)],
+        record_set=None if part.find_record_set is None else part.find_record_set(position),
+    )
+
+
+def _make_evidence(part: Reduced, position: int, sketches: _Sketches) -> Evidence:
+    origin = _make_origin(part, position)
+    return Evidence(
+        operation=part.operation,
+        records=origin.records,
+        parameters=origin.parameters,
+        largest_share=origin.largest_share,
+        two_largest_share=origin.two_largest_share,
+        columns=tuple(filter(is_valid, origin.columns)),
+        row_set=None if origin.record_set is None else sketches.find(origin.record_set),
         is_stated=part.is_stated,
     )
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from algotools.disclosure.reductions import rows as reductions
 from algotools.disclosure.reductions.calls import explain_refusals
-from algotools.disclosure.reductions.conversion import to_numbers, to_rows
-from algotools.disclosure.reductions.evidence import add_count, add_sum
+from algotools.disclosure.reductions.conversion import RowsRefused, to_column, to_numbers, to_rows
+from algotools.disclosure.reductions.evidence import add_counts, add_powers, add_sums
 from algotools.disclosure.reductions.groups import Groups, TableKind, finish_table
 from algotools.disclosure.register import get_register
 
@@ -49,7 +49,7 @@ def sum(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> 
     sums = reductions.sum_rows(rows, by, levels)
     if by is not None:
         return _finish("sum", rows, by, levels, sums)
-    add_sum(get_register(), "aggregate.sum", to_numbers(rows), sums)
+    add_sums(get_register(), "aggregate.sum", to_numbers(rows), sums)
     return sums
 
 
@@ -64,7 +64,7 @@ def count(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -
     counts = reductions.count_rows(rows, by, levels)
     if by is not None:
         return _finish("count", rows, by, levels, counts)
-    add_count(get_register(), "aggregate.count", rows, counts)
+    add_counts(get_register(), "aggregate.count", rows, counts)
     return counts
 
 
@@ -76,14 +76,47 @@ def mean(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) ->
     means = reductions.divide(sums, reductions.count_rows(rows, by, levels))
     if by is not None:
         return _finish("mean", rows, by, levels, means)
-    add_sum(get_register(), "aggregate.mean", to_numbers(rows), means)
+    add_sums(get_register(), "aggregate.mean", to_numbers(rows), means)
     return means
+
+
+@explain_refusals
+def variance(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None, *, ddof: int = 1) -> Any:
+    """Return the variance of the values that are not missing: the squared deviations divided by n - ddof.
+
+    The arguments are those of ``sum``, but with ``by`` the rows are one column.
+    """
+    rows = to_numbers(to_rows(values))
+    if by is not None:
+        count, _, squares = reductions.list_powers(reductions.sum_powers_by_group(rows, 2, by, levels))
+        return _finish("variance", to_column(rows), by, levels, reductions.divide(squares, count - ddof))
+    count, _, squares = reductions.list_powers(reductions.sum_powers(rows, 2))
+    variances = reductions.divide(squares, count - ddof)
+    numbers = [variances, np.sqrt(variances)]  # an author returns a standard deviation
+    add_powers(get_register(), "aggregate.variance", rows, numbers, 2)
+    return variances
+
+
+@explain_refusals
+def moments(values: Any, order: int, /) -> list[Any]:
+    """Return the mean, and the central moments 2 to *order*, each divided by n (as ``scipy.stats.moment``)."""
+    if isinstance(order, bool) or not hasattr(order, "__index__") or order < 1:
+        raise RowsRefused("has an order that is not a whole number of at least 1")
+    rows = to_numbers(to_rows(values))
+    count, mean, *sums = reductions.list_powers(reductions.sum_powers(rows, order))
+    result = [reductions.divide(mean * count, count), *(reductions.divide(power, count) for power in sums)]
+    for power, moment in enumerate(result, start=1):
+        add_powers(get_register(), "aggregate.moments", rows, [moment], power, parameters=int(order))
+    return result
+
+
+_POWERS = {"count": 0, "variance": 2}
+"""Reduction -> ``TableKind.power``."""
 
 
 def _finish(operation: str, rows: Any, by: Any, levels: Sequence[Any] | None, table: Any) -> Any:
     """Return a table of groups without the cells of few records."""
     register = get_register()
-    has_weights = operation != "count"
-    kind = TableKind(f"aggregate.{operation}", has_weights=has_weights, has_levels=levels is not None)
-    rows = to_numbers(rows) if has_weights else rows
+    kind = TableKind(f"aggregate.{operation}", _POWERS.get(operation, 1), has_levels=levels is not None)
+    rows = to_numbers(rows) if kind.power else rows
     return finish_table(register, kind, rows, Groups(register, rows, by), table)

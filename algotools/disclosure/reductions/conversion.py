@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from algotools.data.names import quote_name
 
 _NUMBERS = frozenset({"boolean", "decimal", "floating", "integer", "mixed-integer-float"})
 """Kinds of objects that ``infer_dtype`` of pandas distinguishes."""
@@ -48,6 +51,21 @@ def to_rows(value: Any) -> Any:
     if value.ndim == 0:
         raise RowsRefused(f"is a single number, not rows; {_ADD}")
     return value
+
+
+def select_columns(table: Any, names: Sequence[str]) -> Any:
+    """Return a table with some of its columns. A lazy table remains lazy, so that only these columns are read.
+
+    Raises:
+        KeyError: the table of pandas or Arrow does not have a column.
+    """
+    library = type(table).__module__.partition(".")[0]
+    distinct = list(dict.fromkeys(names))
+    if library in {"polars", "pyarrow", "ibis"} and hasattr(table, "select"):
+        return table.select(distinct)
+    if library in {"duckdb", "_duckdb"}:
+        return table.project(", ".join(map(quote_name, distinct)))
+    return table[distinct] if isinstance(table, pd.DataFrame) else table
 
 
 def name_type(value: object) -> str:

@@ -140,20 +140,37 @@ def add_measures(
     )
 
 
-def add_sum(register: Register, operation: str, rows: Any, sums: Any) -> None:
+def add_sums(register: Register, operation: str, rows: Any, sums: Any) -> None:
     """Add the sums of the columns of rows, and their means: an author can divide a sum by a count."""
-    if not register.collects:
-        return
-    records = find_records(register, rows)
-    columns = split_columns(rows)
-    measures = [measure_sum(column, records) for column in columns]
-    counts = np.array([measure.records.row_count for measure in measures], dtype=float)
-    totals = np.asarray(sums, dtype=float).ravel()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        add_measures(register, operation, np.stack([totals, totals / counts]), measures)
+    if register.collects:
+        records = find_records(register, rows)
+        measures = [measure_sum(column, records) for column in split_columns(rows)]
+        counts = np.array([measure.records.row_count for measure in measures], dtype=float)
+        totals = np.asarray(sums, dtype=float).ravel()
+        with np.errstate(divide="ignore", invalid="ignore"):
+            add_measures(register, operation, np.stack([totals, totals / counts]), measures)
 
 
-def add_count(register: Register, operation: str, rows: Any, counts: Any) -> None:
+def add_powers(
+    register: Register, operation: str, rows: Any, numbers: Sequence[Any], power: int, parameters: int = 0
+) -> None:
+    """Add numbers to which each value contributes a power of its deviation from the mean, such as variances."""
+    if register.collects:
+        records = find_records(register, rows)
+        measures = [
+            measure_sum(column, records, lambda v: _raise_deviations(v, power)) for column in split_columns(rows)
+        ]
+        add_measures(register, operation, np.stack([np.ravel(number) for number in numbers]), measures, parameters)
+
+
+def _raise_deviations(values: Any, power: int) -> Any:
+    if power < 2 or not len(values):
+        return np.abs(values)
+    with np.errstate(invalid="ignore"):  # infinities have no deviation
+        return np.abs(values - values.mean()) ** power
+
+
+def add_counts(register: Register, operation: str, rows: Any, counts: Any) -> None:
     """Add the numbers of values that are not missing."""
     if register.collects:
         records = find_records(register, rows)

@@ -43,10 +43,10 @@ class Groups:
         self.label_records = self._count(self._is_grouped)
         """Number of records of each group."""
 
-    def measure(self, column: ColumnValues, *, has_weights: bool) -> CellMeasures:
-        """Return the records behind the values of a column. Without weights, only the values are counted."""
+    def measure(self, column: ColumnValues, power: int) -> CellMeasures:
+        """Return the records behind the values of a column; see ``TableKind.power``."""
         is_used = self._select(column)
-        if not has_weights:
+        if not power:
             none = np.full(len(self.labels), np.nan)
             return CellMeasures(self._count(is_used), none, none)
         values = column.array[is_used].astype(float)
@@ -54,6 +54,10 @@ class Groups:
         if is_indicator(values):
             is_counted = is_used.copy()
             is_counted[is_used] = values != 0
+        if power > 1:
+            numbers = self.numbers[is_used]
+            means = np.bincount(numbers, values) / np.maximum(np.bincount(numbers), 1)
+            values = (values - means[numbers]) ** power
         return CellMeasures(self._count(is_counted), *self._compute_shares(is_used, np.abs(values)))
 
     def select_cell(self, column: ColumnValues | None, group: int) -> Records:
@@ -114,10 +118,12 @@ class TableKind(NamedTuple):
 
     operation: str
     """The reduction, as the author calls it."""
-    has_weights: bool
-    """Whether a cell is a sum of values; otherwise it is a count of rows."""
+    power: int
+    """1 if a cell is a sum of values, 2 if it is a sum of squared deviations; 0 if it is a count of rows."""
     has_levels: bool
     """Whether the author has named the groups."""
+    has_labels: bool = True
+    """Whether the table shows the labels of the groups."""
     may_hide: bool = True
     """Whether cells of few records are hidden; those of a total are not, because the total would be wrong."""
     parameters: int = 0
@@ -137,7 +143,7 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
     if not may_hide and not register.collects:
         return table
     columns = split_columns(rows)
-    measures = [groups.measure(column, has_weights=kind.has_weights) for column in columns]
+    measures = [groups.measure(column, kind.power) for column in columns]
     positions = _find_positions(groups.labels, table.index)
     records = np.stack([np.append(measure.records, 0)[positions] for measure in measures], axis=1)
     label_records = np.append(groups.label_records, 0)[positions]
@@ -145,7 +151,7 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
     is_shown = np.ones(len(positions), dtype=bool)
     is_rounded = False
     if may_hide:
-        is_rounded = register.small_cells == "round" and not kind.has_weights
+        is_rounded = register.small_cells == "round" and not kind.power
         is_hidden = is_small & (not is_rounded)
         if not kind.has_levels:
             is_shown = ~((label_records > 0) & (label_records < register.minimum))
@@ -154,12 +160,13 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
         if not is_rounded:
             is_visible = ~is_hidden & is_shown[:, None]
             for column, measure, visible in zip(columns, measures, is_visible.T, strict=True):
-                _add_margins(register, groups, column, measure, set(positions[visible].tolist()))
+                add_margins(register, groups, column, measure.records, set(positions[visible].tolist()))
     if register.collects:
         reported = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
         measures = [m._replace(records=r) for m, r in zip(measures, reported, strict=True)] if is_rounded else measures
         _add_cells(register, kind, groups, columns, measures, positions[is_shown], table)
-        _add_labels(register, kind.operation, groups, rows, table.index.tolist())
+        if kind.has_labels:
+            _add_labels(register, kind.operation, groups, rows, table.index.tolist())
     return table
 
 
@@ -186,17 +193,23 @@ def _hide(table: Any, is_hidden: Any, is_shown: Any, base: int) -> Any:
     return table if is_shown.all() else table[is_shown]
 
 
-def _add_margins(
-    register: Register, groups: Groups, column: ColumnValues, measure: CellMeasures, shown: set[int]
-) -> None:
-    """Add the hidden cells of the table, and of each level of a table by several columns."""
+def add_margins(register: Register, groups: Groups, column: ColumnValues | None, records: Any, shown: set[int]) -> None:
+    """Add the hidden cells of the table, and of each level of a table by several columns.
+
+    Args:
+        register: the register of the run.
+        groups: the groups of the table's rows.
+        column: the column that is reduced; None if all rows with a group count.
+        records: the records of each group.
+        shown: the positions of the groups that are not hidden.
+    """
     if not register.collects:
         return
-    is_hidden = np.array([i not in shown for i in range(len(groups.labels))], dtype=bool) & (measure.records > 0)
+    is_hidden = np.array([i not in shown for i in range(len(groups.labels))], dtype=bool) & (records > 0)
     if not is_hidden.any():
         return
     for is_part in _list_parts(groups.labels, len(groups.keys)):
-        hidden = measure.records[is_part & is_hidden]
+        hidden = records[is_part & is_hidden]
         # A cell that the author has not requested and that has many records hides the others.
         if len(hidden) and hidden.max() < register.minimum:
             record_set = groups.select_groups(column, is_part).make_set()
@@ -225,9 +238,12 @@ def _add_cells(
     cells = np.asarray(table, dtype=float).reshape(len(positions), len(columns)).T
     numbers = [cells.ravel()]
     if kind.operation.endswith(".sum"):  # an author can divide a sum by a count
-        counts = [groups.measure(column, has_weights=False).records for column in columns]
+        counts = [groups.measure(column, 0).records for column in columns]
         with np.errstate(divide="ignore", invalid="ignore"):
             numbers.append((cells / np.stack([np.append(c, 0)[positions] for c in counts])).ravel())
+    if kind.power == 2:  # an author returns a standard deviation
+        with np.errstate(invalid="ignore"):
+            numbers.append(np.sqrt(cells).ravel())
 
     def spread(name: str, filler: float) -> Any:
         return np.concatenate([np.append(getattr(measure, name), filler)[positions] for measure in measures])

@@ -36,11 +36,15 @@ class TableRecords:
         self._number = number
         self.names = {name for name, _ in cells.list_columns()}
         self.row_count: int | None = None if cells.is_stream else cells.count_rows()
+        self.has_positions: bool = cells.has_positions
+        """Whether the rows have an order, which no engine changes."""
         self.persons: Any = cells.read_persons()
         """The number of the person of each row; None if each row is a record."""
         if self.persons is not None:
-            self.persons = np.asarray(self.persons, dtype=np.int64) - min(0, int(np.min(self.persons, initial=0)))
-        counts = cells.count_rows_per_person()
+            self.persons = np.unique(self.persons, return_inverse=True)[1]
+        counts = None if cells.is_stream else cells.count_rows_per_person()
+        if self.persons is not None:
+            counts = np.bincount(self.persons)
         self._most_rows: Any = None if counts is None else np.cumsum(np.sort(counts)[::-1])
         """For 1, 2, … persons, the most rows that they have together; None if each row is a record."""
         self.size = self.row_count or 0
@@ -73,12 +77,11 @@ class TableRecords:
         if sample is None or str(sample.name) not in self.names:
             return whole
         places = np.unique(np.linspace(0, len(sample) - 1, min(_SAMPLE, len(sample))).astype(int))
-        values, own_values = sample.iloc[places], self._cells.take(str(sample.name), places)
-        # A lazy table gives no values of single rows.
-        is_same = len(own_values) == len(places) and all(
+        values, own_values = sample.iloc[places].tolist(), self._cells.take(str(sample.name), places)
+        is_same = len(values) == len(own_values) and all(
             a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True)
         )
-        return is_same or (whole and self.persons is None)  # a changed column still has all rows
+        return is_same or (whole and self._most_rows is None)  # a changed column still has all rows
 
     def count_least_persons(self, rows: Any) -> Any:
         """Return the fewest records that may be behind a number of unknown rows."""
@@ -135,11 +138,15 @@ class Records(NamedTuple):
         numbers = None if self.numbers is None else self.numbers[is_present]
         return Records(self.table, numbers, int(is_present.sum()))
 
+    def take(self, positions: Any) -> Records:
+        """Return the records of the rows at some positions."""
+        return Records(self.table, None if self.numbers is None else self.numbers[positions], len(positions))
+
     def make_set(self) -> SetOfRecords | None:
         """Return the set of the records; None if it is unknown."""
-        if self.table is None or self.numbers is None:
-            return None
-        return self.table.all if self.is_whole else self.table.make_set(self.numbers)
+        if self.table is not None and self.is_whole:
+            return self.table.all
+        return None if self.table is None or self.numbers is None else self.table.make_set(self.numbers)
 
     def count_records(self) -> int:
         """Return the number of records, or the fewest records that the rows can have."""
@@ -169,8 +176,10 @@ def find_records(register: Register, rows: Any) -> Records:
     for table in named or tables:
         positions = None if index is None else table.locate(index, sample)
         if positions is not None:
-            numbers = positions if table.persons is None else table.persons[positions]
             is_whole = table.row_count == count and _is_numbering(index)
+            numbers = positions if table.has_positions else None
+            if numbers is not None and table.persons is not None:
+                numbers = table.persons[positions]
             return Records(table, numbers, count, is_whole)
     candidates = named or tables
     # The fewest persons that some table allows: it is unknown which table the rows belong to.

@@ -146,6 +146,13 @@ def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> dict[s
     return {"count": counts, "powers": table}
 
 
+def list_powers(powers: dict[str, Any]) -> list[Any]:
+    """Return the count, the mean and the sums of ``sum_powers``: numbers, arrays, or Series by column or group."""
+    count, table = powers["count"], powers["powers"]
+    parts = [table.iloc[i] for i in range(len(table))] if isinstance(table, pd.DataFrame) else list(table)
+    return [count, *(part.item() if not np.ndim(part) else part for part in parts)]
+
+
 def count_bins(values: Any, edges: Any, *, has_open_bins: bool = False) -> Any:
     """Return the number of values in each bin, as ``numpy.histogram`` counts them.
 
