@@ -71,6 +71,10 @@ class Task(Struct, frozen=True, kw_only=True):
     kwargs: Mapping[str, object] = {}
     encoding: Encoding = "plain"
     """``rich`` between a master and an rpc that both use algotools."""
+    signature: str = ""
+    """The signature by the supervisor of the master that has created the task; empty without one."""
+    input_hash: str = ""
+    """The hash of the input without the signature; empty without a signature."""
     databases: tuple[Database, ...] = ()
     """The databases that the task requests, in the order of the task."""
     configured: tuple[Database, ...] = ()

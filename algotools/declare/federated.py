@@ -20,9 +20,9 @@ from algotools.declare.functions import (
     RegisteredFunction,
     add_to_registry,
     check_function,
-    explain_minimum_rows,
     remove_from_registry,
 )
+from algotools.declare.options import DEFAULTS, Options, explain_minimum_rows
 from algotools.errors import DeclarationError
 from algotools.task import Role, RunInfo
 
@@ -60,8 +60,10 @@ class PooledFunction(RegisteredFunction):
         pooling: Pooling,
         derived_from: str | None = None,
     ) -> None:
-        # The master reads no table.
-        super().__init__(function, role, name, minimum_rows=pooling.minimum_rows if role == "rpc" else None)
+        # The master reads no table. The rpc runs only under its master.
+        is_rpc = role == "rpc"
+        options = Options(minimum_rows=pooling.minimum_rows, standalone=False) if is_rpc else DEFAULTS
+        super().__init__(function, role, name, options)
         self._self_pooling = pooling
         self._self_partial: PooledFunction | None = None
         self._self_declared: Specification | None = None

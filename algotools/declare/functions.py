@@ -14,6 +14,7 @@ from typing import Any, NoReturn, TypeVar, cast, overload
 import wrapt
 
 from algotools.declare.arguments import Declared, Specification, check_declaration, specify
+from algotools.declare.options import DEFAULTS, STEPS, Options, explain_options
 from algotools.errors import DeclarationError, UnknownMethod, WrongRole
 from algotools.task import Role, Step
 
@@ -23,19 +24,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wrapt 1 has no type hints
     """A proxy of the author's function that adds its method name, role and specification."""
 
-    def __init__(
-        self,
-        function: Callable[..., object],
-        role: Role,
-        name: str,
-        step: Step = "compute",
-        minimum_rows: int | None = None,
-    ) -> None:
+    def __init__(self, function: Callable[..., object], role: Role, name: str, options: Options = DEFAULTS) -> None:
         super().__init__(function)
         self._self_role: Role = role
-        self._self_step: Step = step
         self._self_name: str = name
-        self._self_minimum_rows: int | None = minimum_rows
+        self._self_options = options
         self._self_specification: Specification | None = None
 
     @property
@@ -51,12 +44,17 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
     @property
     def step(self) -> Step:
         """``compute``, or the step of a v5 session that the function performs."""
-        return self._self_step
+        return self._self_options.step
 
     @property
     def minimum_rows(self) -> int | None:
         """The fewest rows of a table that the function reads, if the author requires more than the node's policy."""
-        return self._self_minimum_rows
+        return self._self_options.minimum_rows
+
+    @property
+    def standalone(self) -> bool:
+        """Whether a researcher may call the function; otherwise only a master of the same image."""
+        return self._self_options.standalone
 
     @property
     def specification(self) -> Specification:
@@ -119,11 +117,6 @@ def _collect_literals(code: Any) -> Iterable[str]:
 
 
 _ROLES: dict[Role, str] = {"master": "a master", "rpc": "an rpc"}
-_STEPS: dict[Step, str] = {
-    "compute": "computes a result",
-    "data_extraction": "extracts a table from a database (data_extraction)",
-    "preprocessing": "prepares a table (preprocessing)",
-}
 
 _ACTIONS: dict[Role, str] = {"master": "central_compute", "rpc": "federated_compute"}
 """Role of a function that computes a result -> v5's action."""
@@ -138,7 +131,9 @@ _registry: dict[str, dict[str, RegisteredFunction]] = {}
 @overload
 def rpc(function: F, /) -> F: ...
 @overload
-def rpc(*, name: str | None = None, step: Step = "compute", minimum_rows: int | None = None) -> Callable[[F], F]: ...
+def rpc(
+    *, name: str | None = None, step: Step = "compute", minimum_rows: int | None = None, standalone: bool = True
+) -> Callable[[F], F]: ...
 def rpc(
     function: Callable[..., Any] | None = None,
     /,
@@ -146,6 +141,7 @@ def rpc(
     name: str | None = None,
     step: Step = "compute",
     minimum_rows: int | None = None,
+    standalone: bool = True,
 ) -> object:
     """Register a function that runs on the data of one node and sends its result to the caller.
 
@@ -157,11 +153,14 @@ def rpc(
     ``minimum_rows`` makes the policy of the node's owner stricter for this function: a node withholds the result if a
     table that the function reads has fewer rows. It never makes the policy looser: the larger number holds.
 
+    ``standalone=False`` is for the part of a master that runs at each node: a node refuses the task of a researcher
+    that calls the function directly, and runs it only for a master of this image.
+
     >>> @rpc
     ... def count(data: Database) -> int:
     ...     return 1
     """
-    return _make_decorator("rpc", function, name, step, minimum_rows)
+    return _make_decorator("rpc", function, name, Options(step, minimum_rows, standalone))
 
 
 @overload
@@ -180,14 +179,13 @@ def _make_decorator(
     role: Role,
     function: Callable[..., Any] | None,
     name: str | None,
-    step: Step = "compute",
-    minimum_rows: int | None = None,
+    options: Options = DEFAULTS,
 ) -> object:
-    if step not in _STEPS:
-        raise DeclarationError(f"unknown step {step!r} (choose from {', '.join(_STEPS)})")
+    if options.step not in STEPS:
+        raise DeclarationError(f"unknown step {options.step!r} (choose from {', '.join(STEPS)})")
 
     def decorate(function: Callable[..., Any]) -> RegisteredFunction:
-        return register(function, role, name, step, minimum_rows)
+        return register(function, role, name, options)
 
     if function is None:
         return decorate
@@ -197,11 +195,7 @@ def _make_decorator(
 
 
 def register(
-    function: Callable[..., Any],
-    role: Role,
-    name: str | None = None,
-    step: Step = "compute",
-    minimum_rows: int | None = None,
+    function: Callable[..., Any], role: Role, name: str | None = None, options: Options = DEFAULTS
 ) -> RegisteredFunction:
     """Register a function, so that tasks can call it. A function with the same module and qualified name is replaced.
 
@@ -209,21 +203,9 @@ def register(
         DeclarationError: the declaration is wrong, or another function has the same method name.
     """
     check_function(function, role)
-    fault = explain_minimum_rows(minimum_rows)
-    if not fault and minimum_rows is not None and step != "compute":
-        fault = f"minimum_rows has no effect with step={step!r}, because the table stays at the node; remove it"
-    if fault:
+    if fault := explain_options(options):
         raise DeclarationError(f"{function.__qualname__}: {fault}")
-    return add_to_registry(RegisteredFunction(function, role, name or function.__name__, step, minimum_rows))
-
-
-def explain_minimum_rows(minimum_rows: object) -> str:
-    """Return the fault of a ``minimum_rows``; empty if it has none. The annotation does not check the value."""
-    if minimum_rows is None or (
-        isinstance(minimum_rows, int) and not isinstance(minimum_rows, bool) and minimum_rows >= 1
-    ):
-        return ""
-    return f"minimum_rows must be a whole number of at least 1, not {minimum_rows!r}"
+    return add_to_registry(RegisteredFunction(function, role, name or function.__name__, options))
 
 
 def check_function(function: Callable[..., Any], role: Declared) -> None:
@@ -345,8 +327,8 @@ class Algorithm:
             is_compute = has_action and function.step == "compute"
             hint = action if is_compute else "only tasks of a v5 session create tables"
             raise WrongRole(
-                f"method {method!r} {_STEPS[function.step]}, but the task requests a function that "
-                f"{_STEPS[step]}; {hint} (methods: {self._list_methods(method)})"
+                f"method {method!r} {STEPS[function.step]}, but the task requests a function that "
+                f"{STEPS[step]}; {hint} (methods: {self._list_methods(method)})"
             )
         if role is not None and function.role != role:
             is_master = "true" if function.role == "master" else "false"

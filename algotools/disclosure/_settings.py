@@ -329,8 +329,8 @@ _ALL = (
         adds_up=True,
     ),
     _choose("queries", "allow forbid", "SQL in a task"),
-    Setting("organizations", Integer(1), "fewest organizations of a task", "v6-glm, v6-kaplan-meier 3", max, **LATER),
-    _choose("parent", "verify require", "a partial function whose master cannot be verified", **LATER),
+    Setting("organizations", Integer(1), "fewest organizations of a task", "v6-glm, v6-kaplan-meier 3", max),
+    _choose("parent", "verify require", "a function with standalone=False whose master the node cannot know"),
     Setting(
         "persons",
         Persons(),
@@ -348,7 +348,6 @@ _ALL = (
         OURS,
         _require_equal,
         "",
-        is_available=False,
         is_for_sections=False,
     ),
     Setting(

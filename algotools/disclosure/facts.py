@@ -47,6 +47,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     step: Step = "compute"
     is_pooled: bool = False
     """Whether the result is a node's reply in a round of a pooled function."""
+    standalone: bool = True
+    """Whether a researcher may call the function; otherwise only a master of the same image."""
+    masters: tuple[str, ...] = ()
+    """The methods of the masters that run a function that is not standalone."""
     minimum_rows: Union[int, None] = None
     """The fewest rows that the author requires; never looser than the policy."""
     databases: tuple[str, ...] = ()
@@ -66,6 +70,8 @@ class Permission(msgspec.Struct, frozen=True, kw_only=True):
     """The records that a level needs to be listed by ``Aggregator.levels``."""
     is_judged: bool = False
     """Whether the result and the messages are judged, so that the worker must report facts."""
+    signs_subtasks: bool = False
+    """Whether the supervisor signs the subtasks of a master."""
     small_cells: SmallCells = "suppress"
     """What a reduction does with the cells of a table that represent fewer records."""
     round_base: int = 5

@@ -6,10 +6,11 @@ The gate belongs to the supervisor, which the author's code cannot change. The f
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.disclosure.facts import Intent, Known, Matches, Permission, TableFacts
+from algotools.disclosure.parent import REQUEST, OriginCheck
 from algotools.disclosure.policy import Policy
 from algotools.errors import Withheld
 from algotools.task import Task
@@ -42,9 +43,6 @@ REASONS = {
     "zeros": "{path} may represent a group without records",
 }
 """Rule -> the reason in a message. It contains no value of the result."""
-
-_REQUEST = "_request"
-"""The argument with the totals of earlier rounds of a pooled function. The researcher does not choose it."""
 
 
 class Decision(NamedTuple):
@@ -79,11 +77,13 @@ class Gate:
         policy: the policy of the node's owner.
         task: the task of the run.
         sketch_key: the key of the ledger, which the sketches of row sets have; empty without a ledger.
+        origin: checks which task has created this one; None for a trial call, which no server knows.
     """
 
-    def __init__(self, policy: Policy, task: Task, sketch_key: bytes = b"") -> None:
+    def __init__(self, policy: Policy, task: Task, sketch_key: bytes = b"", origin: OriginCheck | None = None) -> None:
         self._policy = policy
         self._task = task
+        self._origin = origin
         self._policies: dict[str, Policy] = {}
         """Label of a database that the function reads -> the settings for it alone."""
         self._intent: Intent | None = None
@@ -130,6 +130,9 @@ class Gate:
                     raise self._refuse(
                         f"a query for database {database.label!r}", "queries", "request the database without a query"
                     )
+        if self._origin is not None and (refusal := self._origin.find_refusal(intent, policy)):
+            self.decision = Decision(*refusal)
+            raise Withheld(f"{self._task.method}: {refusal.reason} (setting {refusal.setting}); {refusal.way_out}")
         return Permission(
             persons=dict(policy.persons),
             minimum_records=policy.minimum_cell,
@@ -137,7 +140,12 @@ class Gate:
             small_cells=policy.small_cells,
             round_base=policy.round_base,
             sketch_key=self._sketch_key or os.urandom(16),
+            signs_subtasks=self._origin is not None and bool(policy.key),
         )
+
+    def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:
+        """Return the signature of a subtask; empty if the policy has no key."""
+        return "" if self._origin is None else self._origin.sign(method, input_hash, organizations)
 
     def preload(self) -> None:
         """Import the rules now, while the worker imports its libraries and reads its data."""
@@ -180,7 +188,7 @@ class Gate:
         if intent.is_pooled:
             from algotools.disclosure import replies
 
-            request = str(self._task.kwargs.get(_REQUEST, ""))
+            request = str(self._task.kwargs.get(REQUEST, ""))
             refusals = replies.judge_reply(content, known_values, self._matches, self._policy, request)
         else:
             refusals = rules.judge(content, known_values, self._matches, self._policy)
@@ -267,7 +275,7 @@ class Gate:
         numbers: set[float] = set()
         lengths: set[int] = set()
         is_pooled = self._intent is not None and self._intent.is_pooled
-        keywords = {name: value for name, value in self._task.kwargs.items() if not is_pooled or name != _REQUEST}
+        keywords = {name: value for name, value in self._task.kwargs.items() if not is_pooled or name != REQUEST}
         for value in _walk([list(self._task.args), keywords]):
             if isinstance(value, str):
                 texts.add(value)

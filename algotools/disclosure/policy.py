@@ -268,14 +268,6 @@ def _parse_source(source: SettingSource, origin: str) -> SettingSource:
     """Return a source with the values of its preset, after a check of the values together."""
     if source.preset == "off" and source != SettingSource("off"):
         raise refuse(f"{origin}: the preset off and other settings exclude each other; remove one of the two")
-    unavailable = [
-        name
-        for name, value in PRESETS[source.preset or "standard"].items()
-        if not SETTINGS[name].is_available and value != DEFAULTS[name]
-    ]
-    if unavailable:
-        names = ", ".join(unavailable)
-        raise refuse(f"the preset {source.preset} is not available in this version of algotools (it sets {names})")
     for values in (source.values, *(section.settings for section in source.sections)):
         groups, cell = values.get("probe_groups"), values.get("minimum_cell", source.values.get("minimum_cell", 3))
         if groups not in (None, DEFAULTS["probe_groups"]) and groups < 5 * cell:

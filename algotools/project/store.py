@@ -6,11 +6,9 @@ The result is the body of the store's ``POST /algorithm``. v3 has no store. ``do
 from __future__ import annotations
 
 import enum
-import inspect
 import itertools
 import json
 import re
-import types
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from importlib.metadata import Distribution, entry_points
@@ -24,6 +22,7 @@ import msgspec
 from algotools.declare.description import add_default_policy, describe
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.locate import GROUP, Location, get_table, read_toml
+from algotools.declare.masters import find_masters, find_named_rpcs
 from algotools.errors import ImageNotFound, MetadataError
 from algotools.image.names import make_version_tag, parse_reference
 from algotools.task import Role
@@ -95,13 +94,12 @@ def _describe_function(
 ) -> dict[str, Any]:
     key, steps = _STEPS[generation]
     schema = described["arguments"]
-    masters = [candidate for candidate in algorithm.functions.values() if candidate.role == "master"]
     return {
         "name": function.method,
         "display_name": _humanize(function.method),
         "description": described["description"],
         key: steps[function.role] if function.step == "compute" else function.step,
-        "standalone": not any(function.origin == rpc.origin for master in masters for rpc in _find_named_rpcs(master)),
+        "standalone": function.standalone and not find_masters(function, algorithm),
         "databases": _list_databases(function, algorithm, generation),
         "arguments": [
             _describe_argument(
@@ -140,29 +138,8 @@ def _find_readers(function: RegisteredFunction, algorithm: Algorithm) -> list[Re
         return []
     functions = algorithm.functions.values()
     rpcs = [candidate for candidate in functions if candidate.role == "rpc" and candidate.step == "compute"]
-    origins = {rpc.origin for rpc in _find_named_rpcs(function)}
+    origins = {rpc.origin for rpc in find_named_rpcs(function)}
     return [rpc for rpc in rpcs if rpc.origin in origins] or rpcs
-
-
-def _find_named_rpcs(master: RegisteredFunction) -> Iterator[RegisteredFunction]:
-    """Return the rpcs that the code of a master names: ``partial``, or ``module.partial``.
-
-    The rpc of a pooled function is derived from the function itself.
-    """
-    yield from master.parts[1:]
-    function = inspect.unwrap(master.__wrapped__)
-    names = set(_read_code_names(function.__code__))
-    values = [function.__globals__[name] for name in names if name in function.__globals__]
-    modules = [vars(value) for value in values if isinstance(value, types.ModuleType)]
-    values += [module[name] for module in modules for name in names if name in module]
-    yield from (value for value in values if isinstance(value, RegisteredFunction) and value.role == "rpc")
-
-
-def _read_code_names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _read_code_names(constant)
 
 
 def _describe_argument(

@@ -12,6 +12,7 @@ import msgspec
 
 from algotools import data
 from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.declare.options import Options
 from algotools.task import Database
 
 # The functions return a DataFrame. The annotation is ``Any``, because ``DataFrame`` would load pandas whenever an image
@@ -58,9 +59,8 @@ def read_sparql_database(source: Database, query: str) -> Any:
 
 def add_readers(algorithm: Algorithm) -> Algorithm:
     """Return the algorithm with these functions added; its own functions take precedence."""
-    readers = {
-        name: RegisteredFunction(function, "rpc", name, "data_extraction") for name, function in list_readers().items()
-    }
+    options = Options(step="data_extraction")
+    readers = {name: RegisteredFunction(f, "rpc", name, options) for name, f in list_readers().items()}
     return Algorithm(algorithm.name, {**readers, **algorithm.functions}, algorithm.folder)
 
 

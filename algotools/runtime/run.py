@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from algotools.disclosure import LEDGER
 from algotools.disclosure.gate import Gate
+from algotools.disclosure.parent import OriginCheck
 from algotools.disclosure.policy import Policy, read_file, read_policy
 from algotools.errors import AlgotoolsError, ContractError, Failure, OutputError, Stopped, TokenError
 from algotools.payload import check_size
@@ -24,6 +25,7 @@ from algotools.runtime import logs
 from algotools.runtime._output import OutputFile
 from algotools.runtime.contract import Contract, detect
 from algotools.runtime.contract.environment import read_run_token, read_token
+from algotools.runtime.contract.origin import NodeOrigin
 from algotools.runtime.dispatch.supervisor import Run, supervise
 from algotools.runtime.logs import Console
 from algotools.runtime.unexpected import convert_unexpected
@@ -116,7 +118,7 @@ def run_task(read: Read, call: Callable[[Run], bytes], console: Console) -> int:
             console(logs.format_line("info", text))
         policy = _read_policy(task)
         ledger = _open_ledger(policy, task, console)
-        gate = Gate(policy, task, ledger.key if ledger else b"")
+        gate = Gate(policy, task, ledger.key if ledger else b"", OriginCheck(task, NodeOrigin(task, contract, console)))
         if text := gate.describe():
             console(logs.format_line("info", text))
         if task.temporary_folder is not None:

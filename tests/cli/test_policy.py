@@ -117,7 +117,7 @@ def test_off_is_shown_clearly(tmp_path):
     ("arguments", "variables", "message"),
     [
         (["--policy", "strickt"], {}, "unknown policy 'strickt' (did you mean strict?)"),
-        (["--policy", "strict"], {}, "the preset strict is not available in this version"),
+        ([], {"ALGOTOOLS_POLICY_SECURE": "require"}, "only the default (allow) is available in this version"),
         (["--policy", "missing.toml"], {}, "the policy file cannot be read (FileNotFoundError)"),
         ([], {"ALGOTOOLS_POLICY_MINIMUM_CEL": "5"}, "(did you mean ALGOTOOLS_POLICY_MINIMUM_CELL?)"),
     ],

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from algotools.errors import Failure
 from algotools.federation.contract import v5
 from algotools.federation.contract.rest import DataframeRecord, SessionRecord, make_token
-from algotools.runtime.contract import _proxy
+from algotools.runtime.contract import _run_fields
 from algotools.runtime.contract.environment import read_token
 from algotools.runtime.logs import read_failure
 from algotools.task import Identity
@@ -174,7 +174,7 @@ def test_a_failure_is_read_from_the_log_as_a_node_stores_it(server, log):
 
 @given(st.text())
 def test_any_log_can_be_cleaned(text):
-    assert isinstance(_proxy.clean_log(text), str)
+    assert isinstance(_run_fields.clean_log(text), str)
 
 
 def test_a_token_contains_only_its_identity():
@@ -236,4 +236,4 @@ def test_a_master_reads_how_long_runs_of_other_masters_took(server):
     ],
 )
 def test_the_duration_of_a_run_is_known_if_its_times_are(start, end, seconds):
-    assert _proxy.measure_duration({"started_at": start, "finished_at": end}) == seconds
+    assert _run_fields.measure_duration({"started_at": start, "finished_at": end}) == seconds

@@ -25,10 +25,7 @@ from algotools.errors import PolicyError
 NOT_AVAILABLE = {
     "probe_groups": "32",
     "probe_cells": "1000",
-    "organizations": "3",
-    "parent": "require",
     "secure": "require",
-    "key": "k" * 32,
 }
 """Settings that this version knows, and another value than the default."""
 
@@ -58,6 +55,9 @@ VALUES = {
     "bytes": ("1000000", 1_000_000),
     "ledger": ("/mnt/algotools_ledger", "/mnt/algotools_ledger"),
     "repeats": ("3", 3),
+    "organizations": ("3", 3),
+    "parent": ("require", "require"),
+    "key": ("k" * 32, "k" * 32),
 }
 """Settings that have an effect: text of the variable and value."""
 
@@ -125,10 +125,9 @@ def test_the_folder_of_the_ledger_is_an_absolute_path(text):
     assert "must be the absolute path of a folder" in refuse(set_variable("ledger", text)).message
 
 
-def test_strict_is_refused_because_it_contains_settings_of_a_later_version():
-    message = refuse({PREFIX: "strict"}).message
-    assert "the preset strict is not available" in message
-    assert "(it sets parent)" in message
+def test_strict_has_the_values_of_its_preset():
+    policy = read_policy({PREFIX: "strict"})
+    assert {name: getattr(policy, name) for name in PRESETS["strict"]} == PRESETS["strict"]
 
 
 def test_probing_is_refused_and_not_ignored():
@@ -341,7 +340,6 @@ def test_a_preset_a_mapping_and_a_path_become_variables(tmp_path):
     ("value", "part"),
     [
         ("strct", "unknown policy 'strct' (did you mean strict?)"),
-        ("strict", "the preset strict is not available"),
         ("missing.toml", "the policy file cannot be read (FileNotFoundError)"),
         ({"minimum_cel": 5}, "the policy: unknown key minimum_cel (did you mean minimum_cell?)"),
         ({"minimum_cell": "5"}, "the policy: minimum_cell must be an integer"),

@@ -48,7 +48,7 @@ def test_the_tables_of_the_page_are_those_of_the_settings() -> None:
 
 
 def test_the_preset_strict_has_the_values_on_the_page() -> None:
-    [row] = re.findall(r"(?m)^\| `strict` \| (.*?)\. \*\*Not available", PAGE.read_text(encoding="utf-8"))
+    [row] = re.findall(r"(?m)^\| `strict` \| (.*?) \|$", PAGE.read_text(encoding="utf-8"))
     values = {name.lower(): value for name, value in re.findall(r"`(\w+)` ([\w.]+)", row)}
     assert values == {name: f"{value:.2f}" if isinstance(value, float) else str(value)
                       for name, value in PRESETS["strict"].items()}  # fmt: skip

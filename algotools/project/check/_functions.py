@@ -26,6 +26,7 @@ import msgspec
 from algotools.declare import federated, functions, locate
 from algotools.declare.federated import PooledFunction, Pooling
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
+from algotools.declare.options import DEFAULTS, Options
 from algotools.errors import PACKAGE, AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, DeclarationError
 from algotools.federation.imports import SourceFile, list_files
 from algotools.project.check import _confinement
@@ -41,7 +42,7 @@ from algotools.project.check._source import find_decorated, locate_definition
 from algotools.project.check._trial import Outcome, check_trial_table
 from algotools.project.trial import TrialTable
 from algotools.runtime.sandbox.local import HINT, NO_SANDBOX, describe_missing, is_denial
-from algotools.task import Role, Step
+from algotools.task import Role
 
 
 class _Examination:
@@ -220,11 +221,10 @@ class _Examination:
             function: Callable[..., Any],
             role: Role,
             name: str | None = None,
-            step: Step = "compute",
-            minimum_rows: int | None = None,
+            options: Options = DEFAULTS,
         ) -> Any:
             try:
-                return register(function, role, name, step, minimum_rows)
+                return register(function, role, name, options)
             except DeclarationError as error:
                 self._refuse(error, function, name)
                 return function

@@ -164,7 +164,8 @@ class Subtasks:
         def send_again(organization: int) -> int:
             repetition = {organization: arguments[organization]}
             self._pace.count_request(time.monotonic())
-            return int(self.connection.create_task(method, repetition, name, description)["id"])
+            task = self.connection.create_task(method, repetition, name, description, recipients=tuple(arguments))
+            return int(task["id"])
 
         task = self.connection.create_task(method, arguments, name, description)
         self._pace.count_request(time.monotonic())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
+from algotools.disclosure.parent import Origin
 from algotools.task import Identity
 
 Item: TypeAlias = dict[str, Any]
@@ -14,6 +15,10 @@ Item: TypeAlias = dict[str, Any]
 
 Progress: TypeAlias = Literal["active", "completed", "unclear"]
 """The progress of a subtask. ``active``: no run has failed, and some are unfinished; ``completed``: all runs are."""
+
+
+Sign: TypeAlias = Callable[[str, str, Sequence[int]], str]
+"""A function: an rpc's method, the hash of its input and the organizations -> the signature; empty without a key."""
 
 
 class RunState(Struct, frozen=True, kw_only=True):
@@ -42,6 +47,9 @@ class Connection(Protocol):
     def may_lose_results(self) -> bool:
         """Whether a node loses a result if two of its runs finish within the same second (v5)."""
 
+    def use_signatures(self, sign: Sign) -> None:
+        """Sign the input of each subtask from now on."""
+
     def list_organizations(self) -> dict[int, str]:
         """Return id and name of each organization of the collaboration."""
 
@@ -49,9 +57,18 @@ class Connection(Protocol):
         """Return the ids of the organizations that the master's own task was sent to."""
 
     def create_task(
-        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+        self,
+        method: str,
+        arguments: Mapping[int, Mapping[str, object]],
+        name: str = "",
+        description: str = "",
+        *,
+        recipients: Collection[int] | None = None,
     ) -> Item:
-        """Create a subtask for an rpc, with arguments for each organization id; return the subtask."""
+        """Create a subtask for an rpc, with arguments for each organization id; return the subtask.
+
+        *recipients* are the organizations of the task that this one repeats; default: those of this task.
+        """
 
     def read_progress(self, task_id: int) -> Progress:
         """Return the progress of a subtask. The response is small; in case of doubt, it is ``unclear``."""
@@ -73,6 +90,9 @@ class Connection(Protocol):
 
     def read_outputs(self, task_id: int) -> Mapping[int, bytes]:
         """Return run id and output of each run of a subtask that has an output."""
+
+    def read_origin(self, *, with_organizations: bool) -> Origin:
+        """Return the facts about the run's own task; the number of organizations is 0 unless it is requested."""
 
     def list_databases(self) -> list[Item]:
         """Return the databases that the master's own task requests, each with its ``label``."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -18,6 +18,7 @@ import msgspec
 from algotools.errors import ContractError
 from algotools.payload import RICH, encode_arguments
 from algotools.runtime.contract.environment import decode
+from algotools.runtime.contract.files import sign_input
 from algotools.task import Task
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Contract(ABC):
     """Bytes before the JSON of inputs and outputs (v3)."""
     has_sessions = False
     """Whether a task uses the tables of a session instead of the node's databases."""
+    knows_origin = True
+    """Whether the run of an rpc can ask the server which task has created its own (v3, v4)."""
 
     @abstractmethod
     def read(self, environ: Mapping[str, str]) -> Task:
@@ -91,6 +94,10 @@ class Contract(ABC):
             ContractError: the generation cannot express the input.
         """
         return self.prefix + encode_arguments(content, str(content.get("method", "")), depth=1)
+
+    def sign_input(self, data: bytes, sign: Callable[[str], str]) -> bytes:
+        """Add a signature to the encoded input of a subtask; *sign* returns the signature for the hash of an input."""
+        return self.prefix + sign_input(data.removeprefix(self.prefix), sign)
 
     def wrap_result(self, data: bytes) -> bytes:
         """Return the content of the output file for an encoded result.

@@ -18,7 +18,7 @@ from __future__ import annotations
 import itertools
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Optional, cast
@@ -26,11 +26,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+from algotools.disclosure.parent import Origin
 from algotools.errors import AlgotoolsError, ProxyError, TokenError
-from algotools.runtime.client.connection import Item, Progress, RunState
+from algotools.runtime.client.connection import Item, Progress, RunState, Sign
 from algotools.runtime.client.http import RETRY_TIME, Http
 from algotools.runtime.contract import FINAL_STATUSES, Contract
-from algotools.runtime.contract._run_fields import clean_log, find_hint, measure_duration
+from algotools.runtime.contract._run_fields import find_hint, measure_duration
 from algotools.runtime.contract.environment import read_token
 from algotools.runtime.contract.files import RICH_FORMAT
 from algotools.task import Task
@@ -52,9 +53,6 @@ PAGE_SIZE = 100
 
 FAR_PAGE = 1_000_000
 """A page after the last one. The response has no items, but its links show how many pages there are."""
-
-NEWEST_SUBTASKS = 3
-"""Number of other masters' subtasks whose runs are compared with a run that may be lost."""
 
 
 @contextmanager
@@ -87,6 +85,11 @@ class BaseConnection(ABC):
         self._http = Http(task.proxy.url, text)
         self._contract = contract
         self._created: set[int] = set()
+        self._sign: Sign | None = None
+
+    def use_signatures(self, sign: Sign) -> None:
+        """See ``Connection``."""
+        self._sign = sign
 
     @abstractmethod
     def read_run_states(self, task_id: int) -> list[RunState]:
@@ -136,7 +139,13 @@ class BaseConnection(ABC):
 
     @convert_format_errors()
     def create_task(
-        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+        self,
+        method: str,
+        arguments: Mapping[int, Mapping[str, object]],
+        name: str = "",
+        description: str = "",
+        *,
+        recipients: Collection[int] | None = None,
     ) -> Item:
         """See ``Connection``. The input is JSON, never a pickle."""
         request = {"master": False, "output_format": RICH_FORMAT}
@@ -146,6 +155,12 @@ class BaseConnection(ABC):
             key: self._contract.encode_input({"method": method, "kwargs": kwargs, **request})
             for key, kwargs in distinct.items()
         }
+        if (sign := self._sign) is not None:
+            signed_ids = tuple(arguments if recipients is None else recipients)
+            encoded = {
+                key: self._contract.sign_input(data, lambda input_hash: sign(method, input_hash, signed_ids))
+                for key, data in encoded.items()
+            }
         body = {
             "name": name or "subtask",
             "image": self.identity.image,
@@ -198,6 +213,24 @@ class BaseConnection(ABC):
         return self._convert_collaboration(
             self._fetch_item("collaboration", self.identity.collaboration_id, RETRY_TIME)
         )
+
+    @convert_format_errors()
+    def read_origin(self, *, with_organizations: bool) -> Origin:
+        """Return the facts about the run's own task; see ``Origin``. The server runs a subtask with its parent's image.
+
+        *with_organizations* requests the number of organizations, too.
+        """
+        own_id = self.identity.task_id
+        parent = self._fetch_item("task", own_id, RETRY_TIME)["parent"]
+        return Origin(
+            parent=None if parent is None else int(parent["id"]),
+            has_same_image=parent is not None,
+            organizations=self._count_runs(own_id) if with_organizations else 0,
+        )
+
+    @abstractmethod
+    def _count_runs(self, task_id: int) -> int:
+        """Return the number of runs of a task."""
 
     def close(self) -> None:
         """See ``Connection``."""
@@ -303,11 +336,11 @@ class V4Connection(BaseConnection):
     @convert_format_errors()
     def count_finished(self, task_id: int, run_count: int) -> int | None:
         """See ``Connection``. v4 can select the runs without a finishing time."""
-        return run_count - self._count_runs(task_id, "open")
+        return run_count - self._count_runs(task_id, state="open")
 
-    def _count_runs(self, task_id: int, state: str) -> int:
-        """Return the number of runs of a task in a state, which is the number of pages of one run."""
-        selection = {"task_id": task_id, "state": state, "page": FAR_PAGE, "per_page": 1}
+    def _count_runs(self, task_id: int, **state: str) -> int:
+        """Return the number of runs of a task, in a state if one is given: the number of pages of one run."""
+        selection = {"task_id": task_id, **state, "page": FAR_PAGE, "per_page": 1}
         links = cast("Item", self._http.get("run", self._select_retry_time(task_id), TASK_HINT, **selection))["links"]
         return int(parse_qs(urlsplit(links["last"]).query)["page"][0]) if "last" in links else 0
 
@@ -343,52 +376,3 @@ class V4Connection(BaseConnection):
             if "next" not in page["links"]:
                 break
         return items
-
-
-class V5Connection(V4Connection):
-    """Connection to v5's proxy, which has v4's endpoints."""
-
-    input_key = "arguments"
-    may_lose_results = True
-
-    def read_durations(self, method: str) -> list[float]:
-        """See ``Connection``. The other masters' subtasks have the same parent; read the newest few."""
-        tasks = self._fetch_optional_list(f"task?parent_id={self.identity.task_id}")  # sorted, the newest first
-        siblings = [task for task in tasks if task.get("method") == method and task.get("id") not in self._created]
-        newest = sorted(siblings, key=lambda task: int(task["id"]))[-NEWEST_SUBTASKS:]
-        runs = itertools.chain.from_iterable(self._fetch_optional_list(f"run?task_id={task['id']}") for task in newest)
-        durations = (measure_duration(run) for run in runs if run.get("status") == "completed")
-        return [duration for duration in durations if duration is not None]
-
-    def _fetch_optional_list(self, path: str) -> list[Item]:
-        """Fetch the first page of a list that the server may refuse; an empty list then."""
-        response = self._http.get_optional(f"{path}&page=1&per_page={PAGE_SIZE}")
-        items = response.get("data") if isinstance(response, dict) else None
-        return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
-
-    @convert_format_errors()
-    def count_finished(self, task_id: int, run_count: int) -> int | None:
-        """See ``Connection``. v5 selects open runs by their whole task, but finished runs one by one."""
-        del run_count
-        return self._count_runs(task_id, "finished")
-
-    def list_databases(self) -> list[Item]:
-        """See ``Connection``. v5 groups tables by argument; return one list of all tables."""
-        return list(itertools.chain.from_iterable(cast("list[list[Item]]", self.identity.databases or [])))
-
-    def _make_subtask_fields(self, method: str) -> Item:
-        """See ``BaseConnection``. A subtask uses the tables of the master's own task, in the same session."""
-        fields = {name: getattr(self.identity, name) for name in ("databases", "session_id")}
-        return {**fields, "method": method, "action": "federated_compute"}
-
-    def _convert_task(self, item: Item) -> Item:
-        """Return a task with a status of v4, whose readers would take ``awaiting`` for the end of the task."""
-        return {**item, "status": "pending" if item["status"] == "awaiting" else item["status"]}
-
-    def _convert_run(self, item: Item) -> Item:
-        """Return a run with v4's fields for its input and its node."""
-        run = {**item, "input": item.get("arguments"), "ports": [], "log": clean_log(item.get("log") or "") or None}
-        run.pop("arguments", None)
-        if item.get("node"):
-            run["node"] = {"ip": None, **item["node"]}
-        return run

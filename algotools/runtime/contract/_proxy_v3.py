@@ -11,7 +11,9 @@ from typing import Any, cast
 
 import msgspec
 
+from algotools.disclosure.parent import Origin
 from algotools.runtime.client.connection import Item, Progress, RunState
+from algotools.runtime.client.http import RETRY_TIME
 from algotools.runtime.contract._proxy import (
     TASK_HINT,
     UNDER_WAY,
@@ -60,7 +62,7 @@ class V3Connection(BaseConnection):
         return [
             RunState(
                 run_id=item["id"],
-                organization_id=_read_organization_id(item["organization"]),
+                organization_id=_read_id(item["organization"]),
                 status=item.get("status") or "pending",
                 is_finished=bool(item.get("finished_at")),
                 log=item.get("log") or "",
@@ -77,6 +79,19 @@ class V3Connection(BaseConnection):
         self._finished_runs = {}
         encoded = {item["id"]: item["result"] for item in items if item.get("result")}
         return {id_: self._contract.unwrap_result(_decode_base64(text)) for id_, text in encoded.items()}
+
+    @convert_format_errors()
+    def read_origin(self, *, with_organizations: bool) -> Origin:
+        """See ``BaseConnection``. The server runs any image whose name ends with that of the parent's image."""
+        del with_organizations  # the response contains the number
+        task = self._fetch_item("task", self.identity.task_id, RETRY_TIME)
+        parent = None if task["parent"] is None else _read_id(task["parent"])
+        image = None if parent is None else self._fetch_item("task", parent, RETRY_TIME)["image"]
+        is_same = parent is not None and image == task["image"] == self.identity.image
+        return Origin(parent=parent, has_same_image=is_same, organizations=len(task["results"]))
+
+    def _count_runs(self, task_id: int) -> int:
+        return len(self._fetch_runs(task_id))
 
     def list_databases(self) -> list[Item]:
         """See ``Connection``."""
@@ -146,8 +161,8 @@ def _convert_organization(item: Item) -> Item:
     return {**links, **{name: item.get(name) for name in texts}, "id": item["id"], "name": item["name"]}
 
 
-def _read_organization_id(reference: Any) -> int:
-    """Return the id in v3's reference to an organization: a number, or an object with an id."""
+def _read_id(reference: Any) -> int:
+    """Return the id in v3's reference to another item: a number, or an object with an id."""
     return int(reference["id"] if isinstance(reference, dict) else reference)
 
 

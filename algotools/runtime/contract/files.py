@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -95,17 +96,54 @@ def _parse_json(data: bytes) -> object:
         return json.loads(data.decode())  # which accepts NaN, Infinity and lone surrogates
 
 
-class Call(TypedDict):
-    """Method, arguments and encoding in an input: fields of ``Task``."""
+class OutputFormat(TypedDict):
+    """The encoding of the result, and the signature of the input: fields of ``Task``."""
+
+    encoding: Encoding
+    signature: str
+    input_hash: str
+
+
+_END = b'"%s"}' % RICH_FORMAT.encode()
+"""The end of an input that requests the rich encoding. A signature extends the text."""
+
+
+def sign_input(data: bytes, sign: Callable[[str], str]) -> bytes:
+    """Add a signature to an encoded input; *sign* returns the signature for a hash, or an empty text."""
+    signature = sign(hashlib.sha256(data).hexdigest())
+    return data[:-2] + f':{signature}"}}'.encode() if signature and data.endswith(_END) else data
+
+
+def read_output_format(text: object, data: bytes) -> OutputFormat | None:
+    """Return the output format that an input requests; None if *text* is not that of algotools.
+
+    *data* is the encoded input. Its hash is that of the bytes without the signature, so a change of any byte shows.
+    """
+    if not isinstance(text, str) or text.partition(":")[0] != RICH_FORMAT:
+        return None
+    signature = text.partition(":")[2]
+    end = f':{signature}"}}'.encode(errors="replace")
+    input_hash = ""
+    if signature and data.endswith(end):
+        digest = hashlib.sha256(memoryview(data)[: -len(end)])
+        digest.update(b'"}')
+        input_hash = digest.hexdigest()
+    return {"encoding": "rich", "signature": signature, "input_hash": input_hash}
+
+
+PLAIN: OutputFormat = {"encoding": "plain", "signature": "", "input_hash": ""}
+
+
+class Call(OutputFormat):
+    """Method, arguments and output format in an input: fields of ``Task``."""
 
     method: str
     args: tuple[object, ...]
     kwargs: dict[str, object]
-    encoding: Encoding
 
 
-def read_call(content: Mapping[str, Any]) -> Call:
-    """Return the call that a parsed input of v3 or v4 describes.
+def read_call(content: Mapping[str, Any], data: bytes) -> Call:
+    """Return the call that an input of v3 or v4 describes; *content* is the parsed input, and *data* the encoded one.
 
     Raises:
         InputError: the input has the wrong shape; the message lists all problems.
@@ -120,5 +158,5 @@ def read_call(content: Mapping[str, Any]) -> Call:
         problems.append("`kwargs` must be an object")
     if problems:
         raise InputError(f"the task's input has the wrong shape: {', '.join(problems)}")
-    encoding: Encoding = "rich" if content.get("output_format") == RICH_FORMAT else "plain"
-    return {"method": str(method), "args": tuple(args), "kwargs": kwargs, "encoding": encoding}
+    output_format = read_output_format(content.get("output_format"), data) or PLAIN
+    return {"method": str(method), "args": tuple(args), "kwargs": kwargs, **output_format}

@@ -54,8 +54,9 @@ class V3(Contract):
     def read(self, environ: Mapping[str, str]) -> Task:
         """See ``Contract.read``."""
         locations = read_locations(read_variables(environ, VARIABLES, REQUIRED, encoded=False))
-        content = parse_object(read_input(locations["input_file"], self.prefix))
-        call = read_call(content)
+        data = read_input(locations["input_file"], self.prefix)
+        content = parse_object(data)
+        call = read_call(content, data)
         labels = _read_labels(environ)
         visible_labels = _list_visible_labels(environ)
         names = list_variables(visible_labels)

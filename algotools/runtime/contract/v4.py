@@ -55,7 +55,8 @@ class V4(Contract):
         names = list_variables([*labels, *requested], environ)
         values |= read_variables(environ, names.difference(VARIABLES), encoded=encoded)
         locations = read_locations(values)
-        content = parse_object(read_input(locations["input_file"]))
+        data = read_input(locations["input_file"])
+        content = parse_object(data)
         master = content.get("master")
         return Task(
             role=None if master is None else "master" if master else "rpc",
@@ -66,7 +67,7 @@ class V4(Contract):
             variables=read_node_variables(environ, names, encoded=encoded),
             policy_file=find_policy_file(values, labels),
             **read_policy_variables(environ, names, encoded=encoded),
-            **read_call(content),
+            **read_call(content, data),
             **locations,
         )
 

@@ -25,8 +25,15 @@ from algotools.runtime.contract.environment import (
     read_policy_variables,
     read_variables,
 )
-from algotools.runtime.contract.files import RICH_FORMAT, parse_object, read_input
-from algotools.task import Database, Encoding, Identity, Role, Step, Task
+from algotools.runtime.contract.files import (
+    PLAIN,
+    RICH_FORMAT,
+    OutputFormat,
+    parse_object,
+    read_input,
+    read_output_format,
+)
+from algotools.task import Database, Identity, Role, Step, Task
 
 if TYPE_CHECKING:
     from algotools.runtime.client import Connection
@@ -80,6 +87,7 @@ class V5(Contract):
 
     name = "v5"
     has_sessions = True
+    knows_origin = False
 
     def read(self, environ: Mapping[str, str]) -> Task:
         """See ``Contract.read``."""
@@ -92,19 +100,19 @@ class V5(Contract):
         # A v5 node sets no temporary folder, so the run gets its own folder in the session's folder.
         values["TEMPORARY_FOLDER"] = str(session / JOB_FOLDER)
         locations = read_locations(values, environ.get(TOKEN, ""))
-        kwargs, encoding = _read_arguments(locations["input_file"])
+        kwargs, output_format = _read_arguments(locations["input_file"])
         return Task(
             method=values["ALGORITHM_METHOD"],
             role=role,
             step=step,
             kwargs=kwargs,
-            encoding=encoding,
             databases=_read_source(values, environ)
             if step == "data_extraction"
             else read_tables(values.get("USER_REQUESTED_DATAFRAMES", ""), session),
             identity=_read_identity(values),
             variables=read_node_variables(environ, list_variables(environ)),
             **read_policy_variables(environ, list_variables(environ)),
+            **output_format,
             **locations,
         )
 
@@ -124,7 +132,7 @@ class V5(Contract):
 
     def connect(self, task: Task, token: str) -> Connection:
         """See ``Contract.connect``."""
-        from algotools.runtime.contract._proxy import V5Connection
+        from algotools.runtime.contract._proxy_v5 import V5Connection
 
         return V5Connection(task, token, self)
 
@@ -147,16 +155,17 @@ def locate_table(name: str, session: Path, group: int | None) -> Database:
     return Database(name, str(session / f"{name}{TABLE}"), "parquet", group=group)
 
 
-def _read_arguments(path: Path) -> tuple[dict[str, object], Encoding]:
-    """Return the arguments in the input file, which may be null, and the encoding of the result."""
+def _read_arguments(path: Path) -> tuple[dict[str, object], OutputFormat]:
+    """Return the arguments in the input file, which may be null, and the format of the result."""
     data = read_input(path)
     kwargs: dict[str, object] = (
         {} if data.strip() == b"null" else parse_object(data, "an object with the arguments by name")
     )
-    output_format = kwargs.pop(OUTPUT_FORMAT, None)
-    if output_format not in (None, RICH_FORMAT):
+    text = kwargs.pop(OUTPUT_FORMAT, None)
+    output_format = PLAIN if text is None else read_output_format(text, data)
+    if output_format is None:
         raise InputError(f"the task's input has the wrong shape: `{OUTPUT_FORMAT}` is reserved for algotools")
-    return kwargs, "rich" if output_format else "plain"
+    return kwargs, output_format
 
 
 def _read_source(values: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Database]:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from algotools.data.reading import is_memory_error
 from algotools.declare.federated import PooledFunction
-from algotools.declare.functions import RegisteredFunction
+from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.declare.masters import find_masters
 from algotools.disclosure.facts import Intent, Matches, is_valid
 from algotools.disclosure.register import Register
 from algotools.disclosure.tables import ReadTables
@@ -15,13 +16,17 @@ from algotools.errors import DatabaseUnreadable
 from algotools.task import Database
 
 
-def make_intent(function: RegisteredFunction, databases: Mapping[str, Database], columns: list[str]) -> Intent:
+def make_intent(
+    function: RegisteredFunction, databases: Mapping[str, Database], columns: list[str], algorithm: Algorithm
+) -> Intent:
     """Return the description of a function that the policy of the node's owner judges before any data is read."""
     named_columns = [*columns, *(name for p in function.specification.data for name in p.columns.names or ())]
     return Intent(
         role=function.role,
         step=function.step,
         is_pooled=isinstance(function, PooledFunction) and function.role == "rpc",
+        standalone=function.standalone,
+        masters=() if function.standalone else tuple(find_masters(function, algorithm)),
         minimum_rows=function.minimum_rows,
         databases=tuple(dict.fromkeys(database.label for database in databases.values())),
         columns=tuple(dict.fromkeys(named_columns)),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from algotools.disclosure.facts import Matches, Permission, TableFacts
 from algotools.disclosure.gate import WITHHELD_MESSAGE
 from algotools.errors import FunctionRaised, UserError
@@ -38,6 +40,10 @@ class GatedAccess(NodeAccess):
     def declare(self, declaration: Declaration) -> Permission:
         """See ``NodeAccess``."""
         return self._run.gate.permit(declaration.intent)
+
+    def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:
+        """See ``NodeAccess``."""
+        return self._run.gate.sign(method, input_hash, organizations)
 
     def report_tables(self, tables: tuple[TableFacts, ...]) -> None:
         """See ``NodeAccess``."""

@@ -82,6 +82,14 @@ class IdentityRequest(msgspec.Struct, tag=True):
     """From the worker: the function needs the run's ids, which only the token contains (v3, v4)."""
 
 
+class SignatureRequest(msgspec.Struct, tag=True):
+    """From the worker of a master: sign the input of a subtask."""
+
+    method: str
+    input_hash: str
+    organizations: tuple[int, ...]
+
+
 class ConfiguredRequest(msgspec.Struct, tag=True):
     """From the worker: the function reads a database of the node that the task did not request."""
 
@@ -120,6 +128,12 @@ class IdentityReply(Reply, tag=True):
     identity: Union[Identity, None] = None
 
 
+class SignatureReply(Reply, tag=True):
+    """The signature of a subtask."""
+
+    signature: str = ""
+
+
 class ConfiguredReply(Reply, tag=True):
     """A database of the node, with its URI and options; None after a failure."""
 
@@ -150,7 +164,7 @@ class RunFailure(msgspec.Struct, tag=True):
     """Values of these fields that are cells of the tables; None for a message of algotools itself."""
 
 
-Request = Union[TokenRequest, IdentityRequest, ConfiguredRequest, DatabaseRequest]
+Request = Union[TokenRequest, IdentityRequest, SignatureRequest, ConfiguredRequest, DatabaseRequest]
 FromWorker = Union[Declaration, Listener, TablesRead, ResultMatches, LogLine, Request, RunResult, RunFailure]
 Message = TypeVar("Message", bound=msgspec.Struct)
 End = TypeVar("End", bound="socket.socket | int")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -79,14 +79,22 @@ class NodeAccess:
     def judge_lines(self, match: MatchLine) -> None:
         """Judge the author's log lines and messages from now on; *match* finds values of a line that are cells."""
 
-    def connect(self) -> Connection:
-        """Connect a master to the node's proxy."""
-        return self._connect()
+    def connect(self, *, with_signatures: bool = False) -> Connection:
+        """Connect a master to the node's proxy; the supervisor signs its subtasks if the policy has a key."""
+        connection = self._connect()
+        if with_signatures:
+            connection.use_signatures(self.sign)
+        return connection
 
     def read_identity(self) -> Identity:
         """Return the run's ids, which v3 and v4 name only in the token."""
         with contextlib.closing(self.connect()) as connection:
             return connection.identity
+
+    def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:
+        """Return the supervisor's signature of a subtask; empty without a key."""
+        del method, input_hash, organizations
+        return ""
 
     def open_database(self, database: Database) -> Database:
         """Return a database that this process can open: the given one, or a copy of it."""
@@ -132,7 +140,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
     columns = specification.find_marked(arguments, COLUMN)
     databases = assign_databases(specification.data, task)
     declaration = Declaration(
-        intent=make_intent(function, databases, columns),
+        intent=make_intent(function, databases, columns, algorithm),
         token=needs_client,
         identity=needs_ids,
         labels=tuple(p.label for p in specification.data if p.label is not None),
@@ -146,7 +154,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         injected: dict[str, object] = {}
         identity = task.identity
         if needs_client:
-            connection = node.connect()
+            connection = node.connect(with_signatures=permission.signs_subtasks)
             stack.callback(connection.close)
             _check_organizations(specification.find_marked(arguments, ORGANIZATION), connection)
             clients = [p.name for p in specification.parameters if p.kind == "client"]

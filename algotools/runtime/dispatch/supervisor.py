@@ -58,6 +58,8 @@ from algotools.runtime.dispatch.messages import (
     ResultMatches,
     RunFailure,
     RunResult,
+    SignatureReply,
+    SignatureRequest,
     Start,
     TablesRead,
     TokenReply,
@@ -305,18 +307,20 @@ class _Worker:
         if isinstance(request, ConfiguredRequest):
             return self._provide_database(request.label, declaration)
         try:
-            if isinstance(request, TokenRequest):
+            if isinstance(request, (TokenRequest, SignatureRequest)):
                 # Only a master has a client. The local federation does not tell masters and rpcs apart in its task.
                 is_rpc = self._may_request_copies and self._run.task.role == "rpc"
                 if not declaration.token or is_rpc:
                     raise TokenError("the function has no parameter for a client, so it does not get the node's token")
+                if isinstance(request, SignatureRequest):
+                    return SignatureReply(signature=self._run.gate.sign(*msgspec.structs.astuple(request)))
                 return TokenReply(token=read_run_token(self._run.task))
             if not declaration.identity:
                 raise TokenError("the function has no parameter for the run's ids, so it does not get them")
             return IdentityReply(identity=read_token(read_run_token(self._run.task)))
         except AlgotoolsError as error:
-            kind = TokenReply if isinstance(request, TokenRequest) else IdentityReply
-            return kind(**error.failure()._asdict())
+            kinds: dict[type, type[Reply]] = {TokenRequest: TokenReply, SignatureRequest: SignatureReply}
+            return kinds.get(type(request), IdentityReply)(**error.failure()._asdict())
 
     def _provide_database(self, label: str, declaration: Declaration) -> Reply:
         """Reply with a database that the signature names and the task did not request."""

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, TypeVar, cast
 
 import msgspec
@@ -45,6 +46,8 @@ from algotools.runtime.dispatch.messages import (
     ResultMatches,
     RunFailure,
     RunResult,
+    SignatureReply,
+    SignatureRequest,
     Start,
     TablesRead,
     TokenReply,
@@ -189,6 +192,8 @@ class _SupervisedAccess(NodeAccess):
         self._may_request_copies = may_request_copies
         self._match: MatchLine | None = None
         self._waiting_lines: list[str] = []
+        self._lock = threading.RLock()
+        """Held while a message is sent and its reply awaited."""
 
     def declare(self, declaration: Declaration) -> Permission:
         """See ``NodeAccess``."""
@@ -237,6 +242,11 @@ class _SupervisedAccess(NodeAccess):
         """See ``NodeAccess``."""
         return cast("Identity", self._request(IdentityRequest(), IdentityReply, TokenError).identity)
 
+    def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:
+        """See ``NodeAccess``."""
+        request = SignatureRequest(method, input_hash, tuple(organizations))
+        return self._request(request, SignatureReply, TokenError).signature
+
     def open_database(self, database: Database) -> Database:
         """See ``NodeAccess``."""
         if database not in self._task.databases and not database.uri:
@@ -254,8 +264,9 @@ class _SupervisedAccess(NodeAccess):
 
     def _request(self, request: Request | Declaration, kind: type[Answer], error: type[AlgotoolsError]) -> Answer:
         """Send a request and return the reply; raise the supervisor's error, which has class *error* by default."""
-        send(self._channel, request)
-        reply = receive(self._channel, kind)
+        with self._lock:  # an author may send subtasks in several threads
+            send(self._channel, request)
+            reply = receive(self._channel, kind)
         if reply.exit_code:
             raise CODES.get(reply.exit_code, error)(reply.message, detail=reply.detail)
         return reply

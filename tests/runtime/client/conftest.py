@@ -1,7 +1,7 @@
 """A collaboration in memory, with a clock that jumps instead of waiting."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -59,6 +59,7 @@ class Nodes:
     answers: dict[int, Answer] = field(default_factory=dict)
     created: list[tuple[str, dict[int, dict[str, object]], float]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
+    recipients_of_repetitions: list[tuple[int, ...]] = field(default_factory=list)
     """Name and description of each created task."""
     checks: list[float] = field(default_factory=list)
     """The times at which the state of each run was read."""
@@ -108,9 +109,16 @@ class Nodes:
         return self.recipients
 
     def create_task(
-        self, method: str, arguments: Mapping[int, Mapping[str, object]], name: str = "", description: str = ""
+        self,
+        method: str,
+        arguments: Mapping[int, Mapping[str, object]],
+        name: str = "",
+        description: str = "",
+        *,
+        recipients: Collection[int] | None = None,
     ) -> Item:
         self._count_request()
+        self.recipients_of_repetitions += [] if recipients is None else [tuple(recipients)]
         sent = {organization: dict(kwargs) for organization, kwargs in arguments.items()}
         self.created.append((method, sent, self.clock.now))
         self.texts.append((name, description))

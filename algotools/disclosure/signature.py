@@ -1,0 +1,71 @@
+"""The signature of a subtask: an HMAC by the supervisor of the master that has created the subtask.
+
+The key is ``ALGOTOOLS_POLICY_KEY``, which the owners of a collaboration's nodes share. A valid signature proves that
+the supervisor of a master at one of these nodes has signed the call while the master's task ran. It does not prove
+which master this was, because the worker requests signatures, and the worker runs the author's code.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from typing import NamedTuple
+
+_PURPOSE = "algotools subtask 1"
+"""Part of each HMAC, so that no other use of the key creates a valid signature."""
+
+_FORMAT = re.compile(r"(\d{1,18})\.(\d{1,18})\.(\d{1,18}(?:-\d{1,18})*)\.([0-9a-f]{32})\.([0-9a-f]{64})", re.ASCII)
+
+
+class Signature(NamedTuple):
+    """The facts that a signature proves, beside the method and the hash of the input."""
+
+    task: int
+    """The id of the master's task."""
+    round: int
+    """1 for the master's first subtask with this method, then one more for each; the round of a pooled function."""
+    organizations: tuple[int, ...]
+    """The ids of the organizations that the master has sent the subtask to."""
+    nonce: str
+    """A random number, so that the signatures of two equal calls differ."""
+    code: str
+    """The HMAC, in hexadecimal."""
+
+    @classmethod
+    def parse(cls, text: str) -> Signature | None:
+        """Return the signature in a text; None if the text is not a signature."""
+        match = _FORMAT.fullmatch(text)
+        if match is None:
+            return None
+        task, number, organizations, nonce, code = match.groups()
+        return cls(int(task), int(number), tuple(map(int, organizations.split("-"))), nonce, code)
+
+    def __str__(self) -> str:
+        return f"{self.task}.{self.round}.{'-'.join(map(str, self.organizations))}.{self.nonce}.{self.code}"
+
+    def is_valid(self, key: str, method: str, input_hash: str) -> bool:
+        """Return whether the owner of the key has signed a call of a method with an input."""
+        return hmac.compare_digest(self.code, self.compute_code(key, method, input_hash))
+
+    def compute_code(self, key: str, method: str, input_hash: str) -> str:
+        """Return the HMAC of a call of a method with an input."""
+        content = [_PURPOSE, method, input_hash, self.task, self.round, self.organizations, self.nonce]
+        return hmac.digest(key.encode(), json.dumps(content).encode(), "sha256").hex()
+
+
+def sign(key: str, method: str, input_hash: str, task: int, number: int, organizations: Sequence[int]) -> Signature:
+    """Return the signature of a call.
+
+    Args:
+        key: the collaboration's secret.
+        method: the name of the rpc.
+        input_hash: the hash of the subtask's input without its signature.
+        task: the id of the master's task.
+        number: see ``Signature.round``.
+        organizations: the ids of the organizations that the subtask is sent to.
+    """
+    unsigned = Signature(task, number, tuple(organizations), secrets.token_hex(16), "")
+    return unsigned._replace(code=unsigned.compute_code(key, method, input_hash))
