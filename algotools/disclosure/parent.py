@@ -21,7 +21,7 @@ REQUEST = "_request"
 """The argument with the totals of earlier rounds of a pooled function. The researcher does not choose it."""
 
 
-class Origin(Struct, frozen=True, kw_only=True):
+class TaskOrigin(Struct, frozen=True, kw_only=True):
     """Facts about a task that its server reports."""
 
     parent: int | None
@@ -42,7 +42,7 @@ class OriginSource(Protocol):
             TokenError: the node gives no ids.
         """
 
-    def read_origin(self, *, with_organizations: bool) -> Origin | None:
+    def read_origin(self, *, with_organizations: bool) -> TaskOrigin | None:
         """Return the facts that the server reports; None if a node of this generation cannot request them (v5).
 
         Raises:
@@ -119,7 +119,7 @@ class OriginCheck:
         task = self._source.read_identity().task_id
         return str(sign(self._key, method, input_hash, task, next(self._rounds[method]), organizations))
 
-    def _find_fault(self, signature: Signature | None, intent: Intent, origin: Origin | None) -> str:
+    def _find_fault(self, signature: Signature | None, intent: Intent, origin: TaskOrigin | None) -> str:
         """Return the fault of a signature; empty if it is valid for this task."""
         if not self._task.signature:
             return "the task has no signature of a master's node"
@@ -136,7 +136,7 @@ class OriginCheck:
         return ""
 
     def _check_organizations(
-        self, policy: Policy, origin: Origin | None, signature: Signature | None
+        self, policy: Policy, origin: TaskOrigin | None, signature: Signature | None
     ) -> TaskRefusal | None:
         """Return the refusal of a task with too few organizations."""
         least = policy.organizations

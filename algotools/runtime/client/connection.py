@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from algotools.disclosure.parent import Origin
+from algotools.disclosure.parent import TaskOrigin
 from algotools.task import Identity
 
 Item: TypeAlias = dict[str, Any]
@@ -91,7 +91,7 @@ class Connection(Protocol):
     def read_outputs(self, task_id: int) -> Mapping[int, bytes]:
         """Return run id and output of each run of a subtask that has an output."""
 
-    def read_origin(self, *, with_organizations: bool) -> Origin:
+    def read_origin(self, *, with_organizations: bool) -> TaskOrigin:
         """Return the facts about the run's own task; the number of organizations is 0 unless it is requested."""
 
     def list_databases(self) -> list[Item]:

@@ -26,7 +26,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from algotools.disclosure.parent import Origin
+from algotools.disclosure.parent import TaskOrigin
 from algotools.errors import AlgotoolsError, ProxyError, TokenError
 from algotools.runtime.client.connection import Item, Progress, RunState, Sign
 from algotools.runtime.client.http import RETRY_TIME, Http
@@ -215,14 +215,14 @@ class BaseConnection(ABC):
         )
 
     @convert_format_errors()
-    def read_origin(self, *, with_organizations: bool) -> Origin:
-        """Return the facts about the run's own task; see ``Origin``. The server runs a subtask with its parent's image.
+    def read_origin(self, *, with_organizations: bool) -> TaskOrigin:
+        """Return the facts about the run's own task; see ``TaskOrigin``. The server runs a subtask with its parent's image.
 
         *with_organizations* requests the number of organizations, too.
         """
         own_id = self.identity.task_id
         parent = self._fetch_item("task", own_id, RETRY_TIME)["parent"]
-        return Origin(
+        return TaskOrigin(
             parent=None if parent is None else int(parent["id"]),
             has_same_image=parent is not None,
             organizations=self._count_runs(own_id) if with_organizations else 0,

@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from algotools.disclosure.parent import Origin
+from algotools.disclosure.parent import TaskOrigin
 from algotools.runtime.client.connection import Item, Progress, RunState
 from algotools.runtime.client.http import RETRY_TIME
 from algotools.runtime.contract._proxy import (
@@ -81,14 +81,14 @@ class V3Connection(BaseConnection):
         return {id_: self._contract.unwrap_result(_decode_base64(text)) for id_, text in encoded.items()}
 
     @convert_format_errors()
-    def read_origin(self, *, with_organizations: bool) -> Origin:
+    def read_origin(self, *, with_organizations: bool) -> TaskOrigin:
         """See ``BaseConnection``. The server runs any image whose name ends with that of the parent's image."""
         del with_organizations  # the response contains the number
         task = self._fetch_item("task", self.identity.task_id, RETRY_TIME)
         parent = None if task["parent"] is None else _read_id(task["parent"])
         image = None if parent is None else self._fetch_item("task", parent, RETRY_TIME)["image"]
         is_same = parent is not None and image == task["image"] == self.identity.image
-        return Origin(parent=parent, has_same_image=is_same, organizations=len(task["results"]))
+        return TaskOrigin(parent=parent, has_same_image=is_same, organizations=len(task["results"]))
 
     def _count_runs(self, task_id: int) -> int:
         return len(self._fetch_runs(task_id))

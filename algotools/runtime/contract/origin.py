@@ -6,7 +6,7 @@ import contextlib
 import fcntl
 from pathlib import Path
 
-from algotools.disclosure.parent import Origin
+from algotools.disclosure.parent import TaskOrigin
 from algotools.runtime.contract import Contract
 from algotools.runtime.contract.environment import read_run_token, read_token
 from algotools.runtime.logs import Console, format_line
@@ -28,7 +28,7 @@ class NodeOrigin:
         """See ``OriginSource``."""
         return self._task.identity or read_token(read_run_token(self._task))
 
-    def read_origin(self, *, with_organizations: bool) -> Origin | None:
+    def read_origin(self, *, with_organizations: bool) -> TaskOrigin | None:
         """See ``OriginSource``."""
         if not self._contract.knows_origin:
             return None
