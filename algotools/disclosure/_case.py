@@ -32,6 +32,11 @@ WAYS_OUT = {
     "extreme": "return a count below a limit that is an argument, see docs/concepts/gate.md#extreme",
     "small": "merge small groups, or leave them out",
     "zeros": "leave empty groups out",
+    "few": "reduce more records, or use algotools.aggregate, see docs/concepts/probing.md#few",
+    "order": "make the result independent of the order of rows, see docs/concepts/probing.md#order",
+    "pair": "return only one of the numbers, see docs/concepts/probing.md#pair",
+    "large": "return fewer numbers, or reduce the records with algotools.aggregate",
+    "unprobed": "reduce the records with algotools.aggregate, see docs/concepts/probing.md#unprobed",
 }
 """Rule -> what the author can do, in one line."""
 

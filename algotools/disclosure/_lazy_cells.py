@@ -151,6 +151,18 @@ class BatchCells(LazyCells):
         super().__init__(table, person)
         self._row_count = 0
         self._persons: set[Any] | None = None if person is None else set()
+        self._kept_batches: list[Any] = []
+        self._most_kept_cells = 0
+
+    def keep_rows(self, most_cells: int) -> None:
+        """Keep the rows while the function reads them, up to a number of cells."""
+        self._most_kept_cells = most_cells
+
+    def read_kept_rows(self) -> Any:
+        """Return the rows that were kept, as an Arrow table."""
+        import pyarrow as pa
+
+        return pa.Table.from_batches(self._kept_batches, self._table.schema)
 
     def get_value(self, *, drop_person: bool) -> Any:
         """See ``Cells``."""
@@ -165,6 +177,8 @@ class BatchCells(LazyCells):
     def _count(self, dropped: str | None) -> Iterator[Any]:
         for batch in self._table:
             self._row_count += len(batch)
+            if self._row_count * batch.num_columns <= self._most_kept_cells:
+                self._kept_batches.append(batch)
             if self._persons is not None:
                 self._persons.update(batch.column(self._person).unique().to_pylist())
             yield batch if dropped is None else batch.drop_columns([dropped])

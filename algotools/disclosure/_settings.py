@@ -248,8 +248,6 @@ class Setting(NamedTuple):
     """The value that sets no limit; None, 0, "" or ()."""
     is_available: bool = True
     """Whether this version accepts another value than the default."""
-    later_values: tuple[object, ...] = ()
-    """The values that only a later version accepts."""
     is_for_sections: bool = True
     """Whether a section of a policy file may contain the setting."""
     adds_up: bool = False
@@ -309,11 +307,9 @@ _ALL = (
     Setting("levels", Integer(0), "most levels of a column", "DataSHIELD nfilter.levels.max", min),
     Setting("levels_density", Fraction(), "most levels per row", "DataSHIELD nfilter.levels.density", min),
     _choose("texts", "any known", "texts in a result: any, or only texts that the researcher can know"),
-    _choose("undeclared", "structure probe refuse", "treatment of numbers without evidence", later_values=("probe",)),
-    Setting(
-        "probe_groups", Integer(1), "groups of rows for probing, at least 5 times minimum_cell", OURS, max, **LATER
-    ),
-    Setting("probe_cells", Integer(1), "most cells read for which numbers are probed", OURS, min, **LATER),
+    _choose("undeclared", "structure probe refuse", "treatment of numbers without evidence"),
+    Setting("probe_groups", Integer(1), "groups of rows for probing, at least 5 times minimum_cell", OURS, max),
+    Setting("probe_cells", Integer(1), "most cells read for which numbers are probed", OURS, min),
     _choose("unread", "allow refuse", "numbers without evidence from a `Path` or a `Database`"),
     _choose("messages", "any constant", "log lines and messages: any, or only constant texts"),
     Setting("functions", Names(), "functions that may run", "vantage6 #1592, Apheris", intersect),

@@ -136,6 +136,34 @@ class LevelFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Text -> number of records that have the text in the column."""
 
 
+class ProbedValue(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """How a value of the result changes if the function runs again."""
+
+    groups: int = 0
+    """Number of groups of records without which the value is different."""
+    share: float = 0.0
+    """The share that the two strongest groups have in all changes; 0 for a text or a boolean."""
+    changes_with_order: bool = False
+    """Whether the value depends on the order of rows."""
+    pair: int = 0
+    """The fewest groups by which the changes differ from those of another number; 0 if no number changes alike."""
+
+
+class ProbeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs of the function on other rows, and the changes of its result."""
+
+    obstacle: Literal["", "cells", "values", "client"] = ""
+    """Why there were no runs: too many cells, too many values in the result, or a client, which creates tasks."""
+    size: int = 0
+    """The number of cells or values in this case."""
+    groups: int = 0
+    """Number of groups of records that were left out, each in one run."""
+    usable_groups: int = 0
+    """Number of these runs that returned a result."""
+    values: tuple[ProbedValue, ...] = ()
+    """The values in the order of ``probes.list_blocks``."""
+
+
 class Matches(msgspec.Struct, frozen=True, kw_only=True):
     """Facts about a result, which the worker collects after the function has returned."""
 
@@ -157,6 +185,8 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     hidden_cells: tuple[HiddenCells, ...] = ()
     withheld: int = 0
     """Number of cells that reductions have hidden or rounded, because they have few records."""
+    probes: Union[ProbeFacts, None] = None
+    """The changes of the result in further runs; None if the function was not probed."""
     notes: tuple[str, ...] = ()
     """Lines for the log that name positions in the result, such as those of NaN. They leave only with the result."""
 

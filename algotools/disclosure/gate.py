@@ -41,6 +41,11 @@ REASONS = {
     "extreme": "{path} equals the smallest or the largest value of a column",
     "small": "{path} may represent fewer than {minimum} records",
     "zeros": "{path} may represent a group without records",
+    "few": "{path} changes only without fewer than {minimum} groups of records",
+    "order": "{path} changes with the order of rows",
+    "pair": "{path} and another number differ only by fewer than {minimum} groups of records",
+    "large": "it has too many numbers without evidence to probe them",
+    "unprobed": "numbers without evidence could not be probed",
 }
 """Rule -> the reason in a message. It contains no value of the result."""
 
@@ -141,6 +146,8 @@ class Gate:
             round_base=policy.round_base,
             sketch_key=self._sketch_key or os.urandom(16),
             signs_subtasks=self._origin is not None and bool(policy.key),
+            probe_groups=policy.count_probe_groups() if policy.undeclared == "probe" else 0,
+            probe_cells=policy.probe_cells,
         )
 
     def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:
@@ -192,6 +199,12 @@ class Gate:
             refusals = replies.judge_reply(content, known_values, self._matches, self._policy, request)
         else:
             refusals = rules.judge(content, known_values, self._matches, self._policy)
+        if self._policy.undeclared == "probe":
+            from algotools.disclosure import probe_rules
+
+            refusals += probe_rules.judge_probes(
+                content, known_values, self._matches, self._policy, is_pooled=intent.is_pooled
+            )
         if refusals:
             first = refusals[0]
             reason = REASONS[first.rule].format(

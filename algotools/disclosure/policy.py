@@ -47,6 +47,10 @@ __all__ = [
 Preset = Literal["standard", "strict", "off"]
 
 
+GROUPS_PER_RECORD = 5
+"""The fewest groups for probing, for each of the fewest records of a number."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Policy:
     """The settings that hold for a run."""
@@ -109,6 +113,10 @@ class Policy:
     def find_person_column(self, label: str) -> str | None:
         """Return the column of a database that identifies a person; None if each row is a person."""
         return dict(self.persons).get(label)
+
+    def count_probe_groups(self) -> int:
+        """Return the number of groups for probing. Few groups would often contain all records of a large number."""
+        return max(self.probe_groups, GROUPS_PER_RECORD * self.minimum_cell)
 
     def select(self, method: str, labels: Sequence[str]) -> Policy:
         """Return the settings for a function and the databases that it reads, without sections.
@@ -270,11 +278,11 @@ def _parse_source(source: SettingSource, origin: str) -> SettingSource:
         raise refuse(f"{origin}: the preset off and other settings exclude each other; remove one of the two")
     for values in (source.values, *(section.settings for section in source.sections)):
         groups, cell = values.get("probe_groups"), values.get("minimum_cell", source.values.get("minimum_cell", 3))
-        if groups not in (None, DEFAULTS["probe_groups"]) and groups < 5 * cell:
-            raise refuse(f"{origin}: probe_groups must be at least 5 times minimum_cell, which is {5 * cell}")
+        if groups not in (None, DEFAULTS["probe_groups"]) and groups < (least := GROUPS_PER_RECORD * cell):
+            raise refuse(
+                f"{origin}: probe_groups must be at least {GROUPS_PER_RECORD} times minimum_cell, which is {least}"
+            )
         for name, value in values.items():
-            if value in SETTINGS[name].later_values:
-                raise refuse(f"{SETTINGS[name].variable}: {value} is not available in this version of algotools")
             if not SETTINGS[name].is_available and value != DEFAULTS[name]:
                 default = SETTINGS[name].kind.show(DEFAULTS[name])
                 raise refuse(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -12,6 +13,7 @@ from algotools.disclosure.facts import LevelFacts, Matches, TableFacts, is_valid
 if TYPE_CHECKING:
     from algotools.disclosure._cells import Cells
     from algotools.disclosure.register import Register
+    from algotools.disclosure.row_samples import RowSamples
 
 
 def _select_valid(counts: dict[str, int]) -> dict[str, int]:
@@ -25,6 +27,10 @@ def _list_names(tables: Iterable[TableFacts]) -> set[str]:
 
 class _ReadTable(NamedTuple):
     cells: Cells
+    form: str
+    value: object
+    person: str | None
+    keeps_person: bool
     is_lazy: bool
     facts: TableFacts
     """The facts before the call of the function. The rows of a lazy table are counted afterwards."""
@@ -70,12 +76,25 @@ class ReadTables:
             dtypes=tuple(dict.fromkeys(dtype for _, dtype in columns)),
         )
         is_lazy = make is None
-        self._tables.append(_ReadTable(cells, is_lazy, facts if is_lazy else _count(cells, facts)))
+        facts = facts if is_lazy else _count(cells, facts)
+        self._tables.append(_ReadTable(cells, form, value, person, keeps_person, is_lazy, facts))
         return cells.get_value(drop_person=not keeps_person)
 
     def list_cells(self) -> list[Cells]:
         """Return the cells of each table."""
         return [table.cells for table in self._tables]
+
+    def make_samples(self, names: Sequence[str], most_cells: int, stack: ExitStack) -> RowSamples[ReadTables]:
+        """Return the tables for runs on other rows; *names* are the parameters. See ``RowSamples``."""
+        from algotools.disclosure.row_samples import RowSamples, SampledTable
+
+        tables = [
+            SampledTable(
+                name, table.facts.label, table.form, table.value, table.cells, table.person, table.keeps_person
+            )
+            for name, table in zip(names, self._tables, strict=True)
+        ]
+        return RowSamples(tables, most_cells, stack, ReadTables)
 
     def describe(self, *, with_lazy: bool) -> tuple[TableFacts, ...]:
         """Return the facts about the tables. The rows of lazy tables are counted only with *with_lazy*."""

@@ -23,8 +23,6 @@ from algotools.disclosure.policy import (
 from algotools.errors import PolicyError
 
 NOT_AVAILABLE = {
-    "probe_groups": "32",
-    "probe_cells": "1000",
     "secure": "require",
 }
 """Settings that this version knows, and another value than the default."""
@@ -43,6 +41,8 @@ VALUES = {
     "levels": ("0", 0),
     "levels_density": ("1", 1.0),
     "texts": ("any", "any"),
+    "probe_groups": ("32", 32),
+    "probe_cells": ("1000", 1000),
     "unread": ("allow", "allow"),
     "messages": ("any", "any"),
     "functions": ("fit_*,mean", ("fit_*", "mean")),
@@ -128,12 +128,6 @@ def test_the_folder_of_the_ledger_is_an_absolute_path(text):
 def test_strict_has_the_values_of_its_preset():
     policy = read_policy({PREFIX: "strict"})
     assert {name: getattr(policy, name) for name in PRESETS["strict"]} == PRESETS["strict"]
-
-
-def test_probing_is_refused_and_not_ignored():
-    assert refuse(set_variable("undeclared", "probe")).message.startswith(
-        f"{PREFIX}_UNDECLARED: probe is not available in this version"
-    )
 
 
 def test_strict_is_stricter_than_standard_in_each_of_its_settings():

@@ -172,6 +172,11 @@ def convert_frame_with(connection: Any, frame: pd.DataFrame) -> Any:
     return connection.from_df(frame if frame.shape[1] else frame.assign(row=range(len(frame))))
 
 
+def convert_arrow(table: Any, stack: ExitStack) -> Any:
+    """Use an Arrow table as a table of the run's connection."""
+    return connect(stack).from_arrow(table)
+
+
 def rename_columns(relation: Any, renames: Mapping[str, str]) -> Any:
     """Return the relation with other names of columns: old name -> new name."""
     expressions = [f"{quote_name(name)} AS {quote_name(renames.get(name, name))}" for name in relation.columns]

@@ -50,6 +50,11 @@ def convert_frame(frame: pd.DataFrame, stack: ExitStack) -> Any:
     return _make_expression(Loaded(duckdb.convert_frame_with(connection, frame), None), connection, stack).value
 
 
+def convert_arrow(table: Any, stack: ExitStack) -> Any:
+    """Use an Arrow table as a table of the run's DuckDB."""
+    return _make_expression(Loaded(duckdb.convert_arrow(table, stack), None), duckdb.connect(stack), stack).value
+
+
 def rename_columns(table: Any, renames: Mapping[str, str]) -> Any:
     """Return the table with other names of columns: old name -> new name."""
     return table.rename({new: old for old, new in renames.items() if old in table.columns})

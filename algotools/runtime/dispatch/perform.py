@@ -41,6 +41,7 @@ from algotools.task import Database, Identity, RunInfo, Task
 
 if TYPE_CHECKING:
     from algotools.declare.functions import Algorithm, RegisteredFunction
+    from algotools.runtime.dispatch.probing import Prober
 
 Load = Callable[[], "Algorithm"]
 """Imports the algorithm."""
@@ -151,21 +152,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
     if permission.is_judged:
         node.judge_lines(lambda line: tables.match_line(line, list_texts()))
     with ExitStack() as stack:
-        injected: dict[str, object] = {}
-        identity = task.identity
-        if needs_client:
-            connection = node.connect(with_signatures=permission.signs_subtasks)
-            stack.callback(connection.close)
-            _check_organizations(specification.find_marked(arguments, ORGANIZATION), connection)
-            clients = [p.name for p in specification.parameters if p.kind == "client"]
-            lookups = _make_name_lookup(algorithm), _make_packing(algorithm)
-            injected = {name: AlgorithmClient(connection, *lookups) for name in clients}
-            identity = identity or connection.identity
-        elif needs_ids:
-            identity = node.read_identity()
-        if identity:
-            info = _build_run_info(task, identity)
-            injected |= {p.name: info for p in specification.parameters if p.kind == "run_info"}
+        injected = _connect(algorithm, function, task, arguments, node, permission, stack)
         databases = {name: node.open_database(database) for name, database in databases.items()}
         reads_all_columns = task.step != "compute"  # a table made from another table keeps all of its columns
         injected |= load_data(
@@ -175,10 +162,11 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
             node.report_tables(tables.describe(with_lazy=False))
         only_columns = [] if reads_all_columns or not specification.data else columns
         sources = [task.args, task.kwargs, *(p.columns.names for p in specification.data)]
+        is_judged = permission.is_judged and task.step == "compute" and bool(function.role == "rpc" or databases)
+        values = {**arguments, **injected}
+        prober = _make_prober(function, task, values, tables, permission, stack) if is_judged else None
         try:
-            result = _call(
-                function, {**arguments, **injected}, folder, only_columns, _find_texts(sources), permission, register
-            )
+            result = _call(function, values, folder, only_columns, _find_texts(sources), permission, register)
             _close_clients(injected.values())
             data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
@@ -186,9 +174,8 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
-        is_judged = permission.is_judged and task.step == "compute" and (function.role == "rpc" or databases)
         matches = match_result(data, tables, declaration.intent, list_texts, register) if is_judged else None
-        _report(node, matches, notes)
+        _report(node, prober.add_changes(matches, data) if prober and matches else matches, notes)
         return data
 
 
@@ -196,6 +183,57 @@ def _close_clients(injected: Iterable[object]) -> None:
     for client in injected:
         if isinstance(client, AlgorithmClient):
             client.close()
+
+
+def _connect(
+    algorithm: Algorithm,
+    function: RegisteredFunction,
+    task: Task,
+    arguments: dict[str, object],
+    node: NodeAccess,
+    permission: Permission,
+    stack: ExitStack,
+) -> dict[str, object]:
+    """Return the client and the information about the run that the function's parameters request."""
+    specification = function.specification
+    injected: dict[str, object] = {}
+    identity = task.identity
+    if specification.injects("client"):
+        connection = node.connect(with_signatures=permission.signs_subtasks)
+        stack.callback(connection.close)
+        _check_organizations(specification.find_marked(arguments, ORGANIZATION), connection)
+        clients = [p.name for p in specification.parameters if p.kind == "client"]
+        lookups = _make_name_lookup(algorithm), _make_packing(algorithm)
+        injected = {name: AlgorithmClient(connection, *lookups) for name in clients}
+        identity = identity or connection.identity
+    elif specification.injects("run_info") and not identity:
+        identity = node.read_identity()
+    if identity:
+        info = _build_run_info(task, identity)
+        injected |= {p.name: info for p in specification.parameters if p.kind == "run_info"}
+    return injected
+
+
+def _make_prober(
+    function: RegisteredFunction,
+    task: Task,
+    values: Mapping[str, object],
+    tables: ReadTables,
+    permission: Permission,
+    stack: ExitStack,
+) -> Prober | None:
+    """Return the object that calls the function on other rows; None if the policy does not require it."""
+    if not permission.probe_groups:
+        return None
+    from algotools.runtime.dispatch.probing import Prober  # here, because few nodes probe
+
+    def call(other_values: Mapping[str, object], other_tables: ReadTables) -> bytes:
+        with use_register(Register(permission, other_tables, collects=False)):
+            return _encode(_call_function(function, other_values, permission), task, function)[0]
+
+    data_names = [p.name for p in function.specification.data]
+    samples = tables.make_samples(data_names, permission.probe_cells, stack)
+    return Prober(call, values, samples, permission.probe_groups, is_pooled=isinstance(function, PooledFunction))
 
 
 def _report(node: NodeAccess, matches: Matches | None, notes: tuple[str, ...]) -> None:
@@ -268,22 +306,25 @@ def _call(
 
     *task_texts* is read only for a ``UserError``, because the arguments of a task may have millions of items.
     """
-    positional = [values.get(p.name, p.default) for p in function.specification.parameters if p.positional_only]
-    keywords = {
-        p.name: values[p.name] for p in function.specification.parameters if not p.positional_only and p.name in values
-    }
     columns = ", ".join(only_columns)
     hint = f"only these columns were read: {columns}; to read more, annotate the DataFrame with Columns.of(…)"
 
     def call() -> object:
-        if isinstance(function, PooledFunction):
-            from algotools.runtime.pooled import rounds  # here, because it imports pandas
-
-            return rounds.call(function, values, permission.minimum_records)
-        return function(*positional, **keywords)
+        return _call_function(function, values, permission)
 
     with use_register(register):
         return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
+
+
+def _call_function(function: RegisteredFunction, values: Mapping[str, Any], permission: Permission) -> object:
+    if isinstance(function, PooledFunction):
+        from algotools.runtime.pooled import rounds  # here, because it imports pandas
+
+        return rounds.call(function, values, permission.minimum_records)
+    parameters = function.specification.parameters
+    positional = [values.get(p.name, p.default) for p in parameters if p.positional_only]
+    keywords = {p.name: values[p.name] for p in parameters if not p.positional_only and p.name in values}
+    return function(*positional, **keywords)
 
 
 def _encode(result: object, task: Task, function: RegisteredFunction) -> tuple[bytes, tuple[str, ...]]:
