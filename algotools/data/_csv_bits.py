@@ -17,6 +17,9 @@ from algotools.data._csv_format import Dialect
 WORD = 64
 """Bits of a word, and so bytes of the file."""
 
+_PART = 1 << 18
+"""Bytes that are compared at once; they fit into the processor's cache."""
+
 _ONE, _LAST = np.uint64(1), np.uint64(WORD - 1)
 
 
@@ -40,7 +43,11 @@ class MarkFinder:
         self._separator = ord(dialect.sep)
         self._quote = dialect.quotechar.encode()
         self._bytes: Any = np.frombuffer(buffer, np.uint8)[start:]
-        self._is_mark = np.empty(len(self._bytes), bool)
+        self._is_mark = np.empty(_PART, bool)
+
+    def is_plain(self, size: int) -> bool:
+        """Whether all bytes of a block are ASCII and not null. As signed numbers, these bytes are positive."""
+        return bool(self._bytes[:size].view(np.int8).min() > 0)
 
     def find(self, size: int) -> Marks:
         """Return the marks of a block, which begins at the start of the buffer's content."""
@@ -56,9 +63,13 @@ class MarkFinder:
         )
 
     def _find(self, byte: int, size: int) -> Any:
-        is_mark = np.equal(self._bytes[:size], byte, out=self._is_mark[:size])
-        packed = np.packbits(is_mark, bitorder="little").view(np.uint64)
-        return packed if sys.byteorder == "little" else packed.byteswap()
+        packed = np.empty(size // 8, np.uint8)
+        for start in range(0, size, _PART):
+            part = self._bytes[start : min(start + _PART, size)]
+            is_mark = np.equal(part, byte, out=self._is_mark[: len(part)])
+            packed[start // 8 : (start + _PART) // 8] = np.packbits(is_mark, bitorder="little")
+        words = packed.view(np.uint64)
+        return words if sys.byteorder == "little" else words.byteswap()
 
 
 class Structure:
@@ -79,102 +90,124 @@ class Structure:
         self.has_lone_returns = False
         self.is_open = False
         """Whether the block ends within quotes."""
-        self._after_end = _Shift(carry=True)  # the file begins as if a newline were before it
-        self._after_closing = _Shift()
-        self._after_return = _Shift()
+        self._ends_with_end = True  # the file begins as if a newline were before it
+        self._ends_with_closing = False
+        self._ends_with_return = False
 
     def check(self, marks: Marks) -> None:
-        """Inspect a block. An irregular file is not inspected further."""
+        """Inspect a block, and remove the marks within quotes. An irregular file is not inspected further."""
         self._check_line_ends(marks)
         if self.has_irregular_quotes or self.has_lone_returns:
             return
-        separators, newlines, quotes = marks.separators, marks.newlines, marks.quotes
-        if quotes is not None or self.is_open or self._after_closing.carry:
-            outside = ~self._check_quotes(marks)
-            separators, newlines = separators & outside, newlines & outside
-        else:
-            ends = (packed for packed in (separators, newlines, marks.returns) if packed is not None)
-            self._after_end.carry = any(_has_last(packed, marks.size) for packed in ends)
+        if marks.quotes is not None or self.is_open or self._ends_with_closing:
+            self._check_quotes(marks)
+        self._ends_with_end = _has_last(_find_ends(marks, -1), marks.size)
         if self.rows is not None:
-            self.rows.check(separators, newlines)
+            self.rows.check(marks.separators, marks.newlines)
 
     def finish(self, *, ends_with_newline: bool) -> None:
         """Inspect the end of the file."""
         self.has_irregular_quotes = self.has_irregular_quotes or self.is_open
-        self.has_lone_returns = self.has_lone_returns or self._after_return.carry
+        self.has_lone_returns = self.has_lone_returns or self._ends_with_return
         if self.rows is not None:
             self.rows.finish(has_unfinished_row=not ends_with_newline)
 
     def _check_line_ends(self, marks: Marks) -> None:
         newlines = marks.newlines
-        if marks.returns is None and not self._after_return.carry:
-            self.has_newlines = self.has_newlines or bool(newlines.any())
+        if marks.returns is None and not self._ends_with_return:
+            self.has_newlines = self.has_newlines or _has_any(newlines)
             return
         returns = np.zeros_like(newlines) if marks.returns is None else marks.returns
-        after_return = self._after_return(returns, marks.size)
-        self.has_lone_returns = self.has_lone_returns or bool((after_return & ~newlines).any())
-        self.has_pairs = self.has_pairs or bool(after_return.any())
-        self.has_newlines = self.has_newlines or bool((newlines & ~after_return).any())
+        after_return = returns << _ONE
+        after_return[1:] |= returns[:-1] >> _LAST
+        after_return[0] |= np.uint64(self._ends_with_return)
+        if marks.size % WORD:
+            after_return[-1] &= np.uint64((1 << marks.size % WORD) - 1)
+        self._ends_with_return = _has_last(returns[-1], marks.size)
+        self.has_lone_returns = self.has_lone_returns or _has_any(after_return & ~newlines)
+        self.has_pairs = self.has_pairs or _has_any(after_return)
+        self.has_newlines = self.has_newlines or _has_any(newlines & ~after_return)
 
-    def _check_quotes(self, marks: Marks) -> Any:
-        """Check that each quote opens or closes a value. Return the bytes from an opening quote to the closing one."""
-        separators, newlines, size = marks.separators, marks.newlines, marks.size
-        quotes = np.zeros_like(newlines) if marks.quotes is None else marks.quotes
-        self.has_quotes = self.has_quotes or bool(quotes.any())
-        inside, self.is_open = _find_inside(quotes, is_open=self.is_open)
-        ends = quotes | separators
-        ends |= newlines
-        line_ends = newlines
-        if marks.returns is not None:
-            ends |= marks.returns
-            line_ends = newlines | marks.returns
+    def _check_quotes(self, marks: Marks) -> None:
+        """Check that each quote opens or closes a value, and remove the separators and newlines of quoted values.
+
+        Most values have no quotes, so only the words with a quote are inspected.
+        """
+        all_quotes = np.zeros_like(marks.newlines) if marks.quotes is None else marks.quotes
+        words = np.flatnonzero(all_quotes != 0)
+        quotes = all_quotes[words]
+        inside, is_open_after = _find_inside(quotes, is_open=self.is_open)
+        self.has_quotes = self.has_quotes or len(words) > 0
         opening = quotes & inside
         closing = quotes ^ opening
-        # An end is before each opening quote and after each closing quote. The end may be in another block.
-        irregular = opening & ~self._after_end(ends, size)
-        irregular |= self._after_closing(closing, size) & ~ends
-        self.has_irregular_quotes = bool(irregular.any())
-        self.has_quoted_newlines = self.has_quoted_newlines or bool((line_ends & inside).any())
-        return inside
+        # An end is before each opening quote and after each closing quote. The end may be in another word or block.
+        ends = _find_ends(marks, words)
+        before = _find_ends(marks, words - 1) >> _LAST
+        after = _find_ends(marks, np.minimum(words + 1, len(all_quotes) - 1))
+        closes_last = bool(len(words)) and words[-1] == len(all_quotes) - 1 and _has_last(closing[-1], marks.size)
+        closing_last = closing >> _LAST
+        if len(words) and words[0] == 0:
+            before[0] = self._ends_with_end
+        if closes_last:  # the next block has the byte after it
+            closing[-1] &= ~np.uint64(1 << (marks.size - 1) % WORD)
+            closing_last[-1] = 0
+        irregular = opening & ~(ends << _ONE | before)
+        irregular |= (closing << _ONE) & ~ends
+        irregular |= closing_last & ~after
+        self.has_irregular_quotes = _has_any(irregular) or (
+            self._ends_with_closing and not int(_find_ends(marks, 0)) & 1
+        )
+        self._ends_with_closing = closes_last
+        line_ends = marks.newlines if marks.returns is None else marks.newlines | marks.returns
+        has_newlines = _has_any(line_ends[words] & inside)
+        # The words without a quote have the state of the last quote before them.
+        is_open = np.concatenate([[self.is_open], is_open_after])
+        counts = np.diff(words, prepend=-1, append=len(line_ends))
+        if (is_open & (counts > 1)).any():
+            is_inside = np.repeat(is_open, counts)[1:]
+            is_inside[words] = False
+            has_newlines = has_newlines or _has_any(line_ends[is_inside])
+            marks.separators[is_inside] = 0
+            marks.newlines[is_inside] = 0
+        if self.rows is not None:
+            outside = ~inside
+            marks.separators[words] &= outside
+            marks.newlines[words] &= outside
+        self.has_quoted_newlines = self.has_quoted_newlines or has_newlines
+        self.is_open = bool(is_open[-1])
 
 
-def _find_inside(quotes: Any, *, is_open: bool) -> tuple[Any, bool]:
-    """Return the bytes with an odd number of quotes up to them, and whether the number is odd at the end."""
+def _find_inside(quotes: Any, *, is_open: bool) -> tuple[Any, Any]:
+    """Return the bytes with an odd number of quotes up to them, and for each word whether it ends within quotes."""
     inside = quotes.copy()
     shifted = np.empty_like(inside)
     for distance in (1, 2, 4, 8, 16, 32):  # then each bit is the parity of all bits up to it in its word
         np.left_shift(inside, np.uint64(distance), out=shifted)
         inside ^= shifted
-    parities = np.bitwise_xor.accumulate(inside >> _LAST)
-    before = np.empty_like(parities)
-    before[0] = 0
+    parities = np.logical_xor.accumulate(inside >> _LAST != 0) ^ is_open
+    before = np.empty_like(inside)
+    before[:1] = is_open
     before[1:] = parities[:-1]
-    if is_open:
-        before ^= _ONE
     inside ^= ~before + _ONE  # all bits of the word, if the number of quotes before it is odd
-    return inside, bool(parities[-1]) != is_open
+    return inside, parities
 
 
-class _Shift:
-    """Move bits to the next byte, also from the end of a block to the start of the next one."""
-
-    def __init__(self, *, carry: bool = False) -> None:
-        self.carry = carry
-
-    def __call__(self, packed: Any, size: int) -> Any:
-        shifted = packed << _ONE
-        shifted[1:] |= packed[:-1] >> _LAST
-        if self.carry:
-            shifted[0] |= _ONE
-        if size % WORD:
-            shifted[-1] &= np.uint64((1 << size % WORD) - 1)
-        self.carry = _has_last(packed, size)
-        return shifted
+def _find_ends(marks: Marks, words: Any) -> Any:
+    """Return the bytes in some words at which a value can end."""
+    ends = marks.separators[words] | marks.newlines[words]
+    for packed in (marks.quotes, marks.returns):
+        if packed is not None:
+            ends |= packed[words]
+    return ends
 
 
-def _has_last(packed: Any, size: int) -> bool:
-    """Whether the last byte of a block is in a set."""
-    return bool(int(packed[-1]) >> ((size - 1) % WORD) & 1)
+def _has_any(packed: Any) -> bool:
+    return bool(packed.max(initial=0))
+
+
+def _has_last(word: Any, size: int) -> bool:
+    """Whether the last byte of a block is in a set with this last word."""
+    return bool(int(word) >> ((size - 1) % WORD) & 1)
 
 
 class _FieldCounts:
@@ -191,21 +224,18 @@ class _FieldCounts:
 
     def check(self, separators: Any, newlines: Any) -> None:
         """Inspect a block, in which all separators and newlines are outside quotes."""
-        # The separators up to the end of each word.
-        totals = np.add.accumulate(_count_ones(separators), dtype=np.int64)
+        totals = np.add.accumulate(_count_ones(separators), dtype=np.int32)  # up to the end of each word
         total = int(totals[-1])
-        lower = newlines - _ONE
-        later = newlines & lower  # without the first newline of each word
-        after = newlines | ~lower  # the first newline and all after it
-        positions = np.flatnonzero(newlines)
+        positions = np.flatnonzero(newlines != 0)
         if not len(positions):
             self._count += total
             return
-        after &= separators
-        totals -= _count_ones(after)  # the separators up to the first newline of each word
-        ends = totals[positions]
-        if later.any():
-            ends = _add_later_newlines(ends, separators[positions], newlines[positions])
+        newlines, separators, ends = newlines[positions], separators[positions], totals[positions]
+        lower = newlines - _ONE
+        later = newlines & lower  # without the first newline of each word
+        ends -= _count_ones(separators & (newlines | ~lower))  # without the separators after the first newline
+        if _has_any(later):
+            ends = _add_later_newlines(ends, separators, newlines)
         counts = ends[1:] - ends[:-1]
         first = int(ends[0]) + self._count
         self._count = total - int(ends[-1])

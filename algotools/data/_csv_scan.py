@@ -14,11 +14,13 @@ counted, whichever columns are requested.
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
-from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from queue import SimpleQueue
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar
 
 from algotools.data._csv_format import ASCII_BASED, Dialect, open_decompressed
 from algotools.data.reading import Unreadable
@@ -26,14 +28,19 @@ from algotools.data.reading import Unreadable
 if TYPE_CHECKING:
     from algotools.data._csv_bits import Marks
 
+_Item = TypeVar("_Item")
+
 TOO_LONG = (
     "a row has more fields than the header, so its values may be in the wrong columns; correct the row, for example by "
     "quoting a text that contains the separator"
 )
 """The reason for which a file with such a row is refused."""
 
-_BLOCK = 1 << 19
-"""Bytes that are inspected at once; they fit into the processor's cache."""
+_FIRST_BLOCK = 1 << 19
+"""Bytes that are inspected first. A smaller file is inspected without NumPy."""
+
+_BLOCK = 1 << 21
+"""Bytes that are inspected at once after the first block. In smaller blocks, the calls of NumPy cost more time."""
 
 _START = 64
 """Place of a block in its buffer. The last bytes of the block before are in front of it."""
@@ -143,16 +150,16 @@ def _inspect_large(path: Path, blocks: _Blocks, dialect: Dialect, width: int | N
 
     structure = Structure(width=width, skipped_rows=dialect.skiprows)
     finder = MarkFinder(blocks.buffer, _START, dialect)
+    blocks.is_plain = finder.is_plain
 
-    def read_marks() -> Marks | None:
-        return finder.find(size) if (size := blocks.read()) else None
+    def read_marks() -> Iterator[Marks]:
+        if blocks.size:  # the first block can be a byte order mark only
+            yield finder.find(blocks.size)
+        while size := blocks.read():
+            yield finder.find(size)
 
-    if blocks.size:
-        structure.check(finder.find(blocks.size))
-    with ThreadPoolExecutor(1) as thread:
-        prefetched = deque(thread.submit(read_marks) for _ in range(_PREFETCHED))
-        while (marks := prefetched.popleft().result()) is not None:
-            prefetched.append(thread.submit(read_marks))
+    with contextlib.closing(_prefetch(read_marks())) as all_marks:
+        for marks in all_marks:
             structure.check(marks)
     structure.finish(ends_with_newline=blocks.last.endswith(b"\n"))
     rows = structure.rows
@@ -165,6 +172,40 @@ def _inspect_large(path: Path, blocks: _Blocks, dialect: Dialect, width: int | N
         has_mixed_line_ends=structure.has_newlines and structure.has_pairs,
         has_long_rows=rows is not None and rows.have_long,
     )
+
+
+def _prefetch(items: Iterator[_Item]) -> Generator[_Item, None, None]:
+    """Yield the items, which a thread computes while the items before are used. An error of the thread is raised here.
+
+    A thread with a queue needs no ``concurrent.futures``, whose import takes longer than small files.
+    """
+    queue: SimpleQueue[_Item | BaseException | None] = SimpleQueue()
+    slots = threading.Semaphore(_PREFETCHED)
+    is_stopped = False
+
+    def compute() -> None:
+        try:
+            for item in items:
+                queue.put(item)
+                slots.acquire()
+                if is_stopped:
+                    return
+            queue.put(None)
+        except BaseException as error:
+            queue.put(error)
+
+    thread = threading.Thread(target=compute)
+    thread.start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            slots.release()
+            yield item
+    finally:
+        is_stopped = True
+        slots.release()
+        thread.join()
 
 
 def _has_blank_lines(path: Path, dialect: Dialect) -> bool:
@@ -195,6 +236,8 @@ class _Blocks:
         """The last bytes that were read."""
         self.has_nulls = False
         self.has_hexadecimals = False
+        self.is_plain: Callable[[int], bool] | None = None
+        """A faster test, if NumPy is imported: whether a block of this size has no null byte and only ASCII."""
         self._stream = stream
         self._view = memoryview(self.buffer)[_START : _START + _BLOCK]
         self._finds_hexadecimals = finds_hexadecimals
@@ -217,7 +260,7 @@ class _Blocks:
         )
         is_first, self.size = self.is_whole is None, self._fill()
         if is_first:
-            self.is_whole = self.size < _BLOCK
+            self.is_whole = self.size < min(_FIRST_BLOCK, _BLOCK)
             if buffer.startswith(codecs.BOM_UTF8, _START):
                 self.size -= len(codecs.BOM_UTF8)
                 self._position += len(codecs.BOM_UTF8)
@@ -234,15 +277,17 @@ class _Blocks:
 
     def _fill(self) -> int:
         size = 0
-        while count := self._stream.readinto(self._view[size:]):  # type: ignore[attr-defined]  # a binary file has it
+        end = min(_FIRST_BLOCK, _BLOCK) if self.is_whole is None else _BLOCK
+        while count := self._stream.readinto(self._view[size:end]):  # type: ignore[attr-defined]  # a binary file has it
             size += count
         return size
 
     def _check_text(self, end: int) -> None:
         buffer = self.buffer
         self.last = (self.last + buffer[max(_START, end - 3) : end])[-3:]
-        self.has_nulls = self.has_nulls or buffer.find(b"\0", _START, end) >= 0
-        if self._decoder is not None and not (buffer.isascii() and not self._decoder.getstate()[0]):
+        is_plain = self.is_plain is not None and self.is_plain(self.size)
+        self.has_nulls = self.has_nulls or (not is_plain and buffer.find(b"\0", _START, end) >= 0)
+        if self._decoder is not None and (self._decoder.getstate()[0] or not (is_plain or buffer.isascii())):
             self._decode(bytes(buffer[_START:end]))
         self._position += self.size
         if self._finds_hexadecimals and not self.has_hexadecimals:

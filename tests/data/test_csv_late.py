@@ -187,7 +187,7 @@ def find_traits(data: bytes) -> _csv_scan.Traits:
 @given(
     st.lists(st.sampled_from(PIECES), max_size=40),
     st.randoms(use_true_random=False),
-    st.sampled_from([1, 3, 64, 65, 100, _csv_scan._BLOCK]),
+    st.sampled_from([1, 3, 64, 65, 100, _csv_scan._FIRST_BLOCK]),
 )
 def test_the_scan_finds_the_traits_in_any_block(tmp_path_factory, pieces, numbers: random.Random, size: int):
     path = tmp_path_factory.getbasetemp() / "scanned.csv"
