@@ -7,6 +7,7 @@ whose sets of records are compared with each other.
 from __future__ import annotations
 
 import itertools
+import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from algotools.disclosure._case import Case, Refusal
 from algotools.disclosure._texts import list_numbers_of_text
 from algotools.disclosure.evidence import NumberSet, find_texts, is_numbering
-from algotools.disclosure.facts import Evidence, NumbersWithEvidence
+from algotools.disclosure.facts import Evidence, HiddenCells, NumbersWithEvidence
 from algotools.disclosure.sketch import count_records, estimate_difference
 from algotools.payload import Path
 
@@ -51,7 +52,7 @@ def judge_evidence(parts: Sequence[Case]) -> list[Refusal]:
     Args:
         parts: the judged parts of one result, with the same evidence: the result, or the contributions of a reply.
     """
-    if not parts or parts[0].evidence.is_empty:
+    if not parts or (parts[0].evidence.is_empty and not parts[0].matches.hidden_cells):
         return []
     return [refusal for rule in EVIDENCE_RULES for refusal in itertools.islice(rule(parts), 1)]
 
@@ -194,21 +195,38 @@ def _find_close_of_many(
 
 
 def _check_margin(parts: Sequence[Case]) -> Iterator[Refusal]:
-    """Refuse totals over the records of a table with hidden cells, if they reveal the hidden cells."""
+    """Refuse totals over the records of a table with hidden cells, if they reveal the hidden cells.
+
+    Another count reveals a hidden count, and another sum or mean of the same columns a hidden sum or mean.
+    """
     case, sketches = parts[0], parts[0].matches.row_sets
     revealing = [cells for cells in case.matches.hidden_cells if cells.cells == 1 or cells.records < case.minimum]
     for hidden in revealing:
         groups = [
             group
             for group in case.evidence.groups
-            if group.evidence.row_set is not None
-            and (
-                group.evidence.row_set == hidden.row_set
-                or estimate_difference(sketches[group.evidence.row_set], sketches[hidden.row_set]) == 0
-            )
+            if _is_similar(group.evidence, hidden)
+            and group.evidence.row_set is not None
+            and sketches[group.evidence.row_set] == sketches[hidden.row_set]
         ]
         detail = f"it is over the records of {hidden.cells} hidden cells, which have {hidden.records} records"
         yield from _judge_groups(parts, "margin", groups, detail)
+        # The number of rows is known without evidence. It is the total of a table of all rows.
+        total = count_records(sketches[hidden.row_set]) if _is_count(hidden) else None
+        for part in parts:
+            for block in part.content.numbers if total else ():
+                if (index := NumberSet([struct.pack("<d", total)]).find_first(block.values)) is not None:
+                    yield part.refuse("margin", block.get_path(index), f"it is the number of all records; {detail}")
+
+
+def _is_count(facts: Evidence | HiddenCells) -> bool:
+    return facts.operation.endswith(_COUNTS)
+
+
+def _is_similar(evidence: Evidence, hidden: HiddenCells) -> bool:
+    if _is_count(hidden) or _is_count(evidence):
+        return _is_count(hidden) and _is_count(evidence)
+    return evidence.columns == hidden.columns
 
 
 def _check_numbers(parts: Sequence[Case]) -> Iterator[Refusal]:
@@ -218,8 +236,7 @@ def _check_numbers(parts: Sequence[Case]) -> Iterator[Refusal]:
     by_records: dict[tuple[int | None, tuple[str, ...], int], list[NumbersWithEvidence]] = defaultdict(list)
     for group in case.evidence.groups:
         evidence = group.evidence
-        is_count = evidence.operation.endswith(_COUNTS)
-        if not is_count and not evidence.parameters and not evidence.is_stated:  # see the rule `parameters`
+        if not _is_count(evidence) and not evidence.parameters and not evidence.is_stated:  # see the rule `parameters`
             by_records[evidence.row_set, evidence.columns, evidence.records].append(group)
     for (row_set, columns, records), groups in by_records.items():
         numbers = NumberSet(group.numbers for group in groups)

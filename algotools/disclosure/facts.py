@@ -122,6 +122,10 @@ class HiddenCells(msgspec.Struct, frozen=True, kw_only=True):
     """Number of hidden cells."""
     records: int
     """Number of records in the hidden cells together."""
+    operation: str
+    """The reduction of the cells. Hidden counts are revealed by another count, and hidden sums by another sum."""
+    columns: tuple[str, ...] = ()
+    """The columns that are reduced."""
 
 
 class LevelFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,7 @@ from algotools.disclosure.facts import Intent, Known, Matches, Permission, Table
 from algotools.disclosure.parent import REQUEST, OriginCheck
 from algotools.disclosure.policy import Policy
 from algotools.errors import Withheld
+from algotools.payload import RICH, WithheldCells, add_withheld
 from algotools.task import Task
 
 if TYPE_CHECKING:
@@ -217,7 +218,9 @@ class Gate:
         if self._policy.digits:
             from algotools.disclosure import _rounding
 
-            return _rounding.round_result(data, self._policy.digits)
+            data = _rounding.round_result(data, self._policy.digits)
+        if (cells := self._matches.withheld) and data.startswith(RICH):
+            data = add_withheld(data, WithheldCells(cells, self._policy.minimum_cell))
         return data
 
     @property
@@ -235,8 +238,18 @@ class Gate:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Lines for the log that name positions in the result; for a result that ``review`` has passed."""
-        return () if self._matches is None else self._matches.notes
+        """Lines for the log that describe the result; for a result that ``review`` has passed."""
+        if self._matches is None:
+            return ()
+        return (*self._matches.notes, *self._describe_withheld(self._matches.withheld))
+
+    def _describe_withheld(self, cells: int) -> Iterator[str]:
+        """Yield the line about cells of few records, if there are any."""
+        is_rounded = self._policy.small_cells == "round"
+        treatment = f"rounded to a multiple of {self._policy.round_base}" if is_rounded else "withheld"
+        if cells:
+            number, verb = ("1 cell", "is") if cells == 1 else (f"{cells} cells", "are")
+            yield f"{number} with fewer than {self._policy.minimum_cell} records {verb} {treatment}"
 
     def check_line(self, text: str, matches: Matches) -> bool:
         """Return whether a text of the author's code may appear in the run's log."""

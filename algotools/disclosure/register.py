@@ -67,6 +67,8 @@ class _HiddenPart(NamedTuple):
     record_set: RecordSet
     cells: int
     records: int
+    operation: str
+    columns: tuple[str, ...]
 
 
 class Register:
@@ -111,11 +113,13 @@ class Register:
             with self._lock:
                 self._texts[text] = min(records, self._texts.get(text, records))
 
-    def add_hidden(self, record_set: RecordSet | None, cells: int, records: int) -> None:
+    def add_hidden(
+        self, record_set: RecordSet | None, cells: int, records: int, operation: str, columns: tuple[str, ...] = ()
+    ) -> None:
         """Add the hidden cells of a part of a table, which the total of that part would reveal."""
         if self.collects and cells and record_set is not None:
             with self._lock:
-                self._hidden.append(_HiddenPart(record_set, cells, records))
+                self._hidden.append(_HiddenPart(record_set, cells, records, operation, columns))
 
     def count_withheld(self, cells: int) -> None:
         """Count cells that a reduction has hidden or rounded."""
@@ -147,7 +151,13 @@ class Register:
         return Matches(
             evidence=_match_numbers(numbers, reduced, sketches) if numbers else (),
             hidden_cells=tuple(
-                HiddenCells(row_set=sketches.find(part.record_set), cells=part.cells, records=part.records)
+                HiddenCells(
+                    row_set=sketches.find(part.record_set),
+                    cells=part.cells,
+                    records=part.records,
+                    operation=part.operation,
+                    columns=tuple(filter(is_valid, part.columns)),
+                )
                 for part in hidden
             ),
             row_sets=tuple(sketches.list()),

@@ -5,7 +5,7 @@ arrays, frames, Arrow tables, NaN and infinity are restored exactly. Nothing is 
 """
 
 from algotools.payload._arguments import encode_arguments, has_arrays
-from algotools.payload._decode import decode_rich
+from algotools.payload._decode import WithheldCells, add_withheld, decode_rich, read_withheld
 from algotools.payload._outline import OutlineArray, OutlineEntries, OutlineTight, name_key, read_outline
 from algotools.payload._plain import encode_plain
 from algotools.payload._rich import RICH, encode_rich
@@ -19,6 +19,8 @@ __all__ = [
     "OutlineEntries",
     "OutlineTight",
     "Path",
+    "WithheldCells",
+    "add_withheld",
     "check_size",
     "decode_rich",
     "encode_arguments",
@@ -27,5 +29,6 @@ __all__ = [
     "has_arrays",
     "name_key",
     "read_outline",
+    "read_withheld",
     "show_path",
 ]

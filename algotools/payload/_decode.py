@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import Any, NamedTuple, Union
 
 import msgspec
 
@@ -39,6 +39,22 @@ LONGEST_HEADER = 2**20
 """Limit in bytes for the description of a record array's type, enough for some ten thousand fields."""
 
 
+class WithheldCells(NamedTuple):
+    """The cells of a result that a node has hidden or rounded, because they have few records."""
+
+    cells: int
+    minimum: int
+    """The fewest records of a cell at the node."""
+
+
+class _Tree(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """The tree of an encoding. The value stays undecoded until the blobs are split, because it refers to blobs."""
+
+    sizes: list[int]
+    value: msgspec.Raw
+    withheld: Union[WithheldCells, None] = None
+
+
 def decode_rich(data: bytes) -> object:
     """Return the value for bytes from ``encode_rich``.
 
@@ -60,19 +76,38 @@ def split_blobs(data: bytes) -> tuple[msgspec.Raw, list[memoryview]]:
     Raises:
         ValueError: the encoding is incomplete. Other classes of errors are possible, too.
     """
-    body = memoryview(data)[len(RICH) :]
-    (length,) = LENGTH.unpack_from(body)
-    tree, remainder = body[LENGTH.size : LENGTH.size + length], body[LENGTH.size + length :]
-    # The tree contains the sizes of the blobs and the value. The value stays undecoded (Raw) until the blobs are split,
-    # because its extensions refer to blobs.
-    sizes, value = msgspec.msgpack.decode(tree, type=tuple[list[int], msgspec.Raw])
-    if min(sizes, default=0) < 0 or sum(sizes) != len(remainder):
+    tree, remainder = _split_tree(data)
+    if min(tree.sizes, default=0) < 0 or sum(tree.sizes) != len(remainder):
         raise ValueError("the encoding is incomplete")
     blobs = []
-    for length in sizes:
+    for length in tree.sizes:
         blobs.append(remainder[:length])
         remainder = remainder[length:]
-    return value, blobs
+    return tree.value, blobs
+
+
+def _split_tree(data: bytes) -> tuple[_Tree, memoryview]:
+    """Return the tree and the bytes of all blobs."""
+    body = memoryview(data)[len(RICH) :]
+    (length,) = LENGTH.unpack_from(body)
+    tree = msgspec.msgpack.decode(body[LENGTH.size : LENGTH.size + length], type=_Tree)
+    return tree, body[LENGTH.size + length :]
+
+
+def add_withheld(data: bytes, withheld: WithheldCells) -> bytes:
+    """Return a rich encoding that also has the number of withheld cells; the value is not decoded."""
+    tree, blobs = _split_tree(data)
+    changed = msgspec.msgpack.encode(msgspec.structs.replace(tree, withheld=withheld))
+    return b"".join([RICH, LENGTH.pack(len(changed)), changed, blobs])
+
+
+def read_withheld(data: bytes) -> WithheldCells | None:
+    """Return the withheld cells of an encoding; None if the node has withheld none, or if the encoding is plain JSON.
+
+    Raises:
+        ValueError: the encoding is incomplete. Other classes of errors are possible, too.
+    """
+    return _split_tree(data)[0].withheld if data.startswith(RICH) else None
 
 
 class Unpacker:

@@ -3,8 +3,9 @@
 numpy arrays, frames, Arrow tables, tuples, NaN and infinity are restored exactly. ``_decode`` has the decoder.
 
 The encoding consists of the prefix ``RICH``, the length of the tree (8 bytes, big-endian), the tree in msgpack, and the
-blobs. A blob is a large buffer, such as the memory of an array. Large buffers are outside of the tree, because msgpack
-would copy a buffer again at every level of nesting. So the sender and the receiver copy each buffer once.
+blobs. The tree has the sizes of the blobs, the value, and the number of withheld cells if the node has withheld any. A
+blob is a large buffer, such as the memory of an array. Large buffers are outside of the tree, because msgpack would
+copy a buffer again at every level of nesting. So the sender and the receiver copy each buffer once.
 
 A result can be larger than the memory for a second copy. So the encoder *claims* the size of a buffer before it creates
 the buffer, and a result above the limit is refused before its copy exists.

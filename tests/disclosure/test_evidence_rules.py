@@ -181,7 +181,7 @@ def test_margin() -> None:
     def list_total(cells: int, records: int, rows: range = range(100), **policy: Any) -> list[Refusal]:
         count = make_evidence(len(rows), "aggregate.count", row_set=1)
         table = make_evidence(90, "aggregate.table")
-        hidden = HiddenCells(row_set=0, cells=cells, records=records)
+        hidden = HiddenCells(row_set=0, cells=cells, records=records, operation="aggregate.table")
         groups = [(count, [float(len(rows))]), (table, [98.0, 97.0, 96.0])]
         value = {"all": len(rows), "table": {"F": 100 - records, "M": None}}
         return refuse(value, groups, [range(100), rows], facts={"hidden_cells": (hidden,)}, **policy)
@@ -193,6 +193,31 @@ def test_margin() -> None:
     assert [r.rule for r in list_total(2, 3, minimum_cell=4)] == ["margin"]
     assert [r.rule for r in list_total(1, 4)] == ["margin"]
     assert list_total(1, 2, range(90)) == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "columns", "rules"),
+    [
+        ("aggregate.count", ("age",), []),
+        ("aggregate.mean", ("weight",), []),
+        ("aggregate.mean", ("age",), ["margin"]),
+        ("aggregate.sum", ("age",), ["margin"]),
+    ],
+)
+def test_a_total_of_another_kind_reveals_no_hidden_cell(operation: str, columns: tuple[str], rules: list[str]) -> None:
+    total = make_evidence(operation=operation, columns=columns, row_set=0)
+    hidden = HiddenCells(row_set=0, cells=1, records=2, operation="aggregate.sum", columns=("age",))
+    assert list_rules({"all": 4400}, [(total, [4400])], [range(100)], facts={"hidden_cells": (hidden,)}) == rules
+
+
+def test_the_number_of_rows_reveals_a_hidden_count() -> None:
+    def list_number(value: object, operation: str) -> list[str]:
+        hidden = HiddenCells(row_set=0, cells=1, records=2, operation=operation)
+        return list_rules(value, (), [range(100)], facts={"hidden_cells": (hidden,)}, undeclared="refuse")
+
+    assert list_number({"n": 100}, "aggregate.table") == ["margin"]
+    assert list_number({"n": 100}, "aggregate.sum") == []
+    assert list_number({"n": None}, "aggregate.table") == []
 
 
 def test_numbers_of_the_same_records() -> None:

@@ -12,6 +12,7 @@ from algotools.disclosure.reductions import aggregate
 from algotools.disclosure.reductions import rows as reductions
 from algotools.disclosure.reductions.calls import explain_refusals, refuse
 from algotools.disclosure.reductions.conversion import RowsRefused, select_columns, to_column, to_numbers, to_rows
+from algotools.disclosure.reductions.evidence import split_columns
 from algotools.disclosure.reductions.groups import Groups, TableKind, add_label, add_margins, finish_table
 from algotools.disclosure.reductions.labels import sort_labels
 from algotools.disclosure.register import Register, get_register
@@ -141,7 +142,11 @@ def _reduce_groups(rows: pd.DataFrame, column: str, group: str, reduce: Callable
         result[label] = reduce(rows[column].loc[groups.numbers == numbers[label]])
         add_label(register, "aggregate.by_group", label, records[label])
     register.count_withheld(len(records) - len(shown))
-    add_margins(register, groups, None, groups.label_records, {numbers[label] for label in shown})
+    positions = {numbers[label] for label in shown}
+    # The author's function may count, or reduce the values.
+    add_margins(register, "aggregate.count", groups, None, groups.label_records, positions)
+    (values,) = split_columns(rows[column])
+    add_margins(register, "aggregate.by_group", groups, values, groups.label_records, positions)
     return result
 
 

@@ -160,7 +160,7 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
         if not is_rounded:
             is_visible = ~is_hidden & is_shown[:, None]
             for column, measure, visible in zip(columns, measures, is_visible.T, strict=True):
-                add_margins(register, groups, column, measure.records, set(positions[visible].tolist()))
+                add_margins(register, kind.operation, groups, column, measure.records, set(positions[visible].tolist()))
     if register.collects:
         reported = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
         measures = [m._replace(records=r) for m, r in zip(measures, reported, strict=True)] if is_rounded else measures
@@ -193,11 +193,14 @@ def _hide(table: Any, is_hidden: Any, is_shown: Any, base: int) -> Any:
     return table if is_shown.all() else table[is_shown]
 
 
-def add_margins(register: Register, groups: Groups, column: ColumnValues | None, records: Any, shown: set[int]) -> None:
+def add_margins(
+    register: Register, operation: str, groups: Groups, column: ColumnValues | None, records: Any, shown: set[int]
+) -> None:
     """Add the hidden cells of the table, and of each level of a table by several columns.
 
     Args:
         register: the register of the run.
+        operation: the reduction of the cells.
         groups: the groups of the table's rows.
         column: the column that is reduced; None if all rows with a group count.
         records: the records of each group.
@@ -213,7 +216,7 @@ def add_margins(register: Register, groups: Groups, column: ColumnValues | None,
         # A cell that the author has not requested and that has many records hides the others.
         if len(hidden) and hidden.max() < register.minimum:
             record_set = groups.select_groups(column, is_part).make_set()
-            register.add_hidden(record_set, len(hidden), int(hidden.sum()))
+            register.add_hidden(record_set, len(hidden), int(hidden.sum()), operation, column.name if column else ())
 
 
 def _list_parts(labels: Sequence[Any], key_count: int) -> Iterator[Any]:

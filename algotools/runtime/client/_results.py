@@ -30,8 +30,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import Any, overload
 
 from algotools.errors import PartialFailure
-from algotools.payload import RICH, decode_rich
+from algotools.payload import WithheldCells
 from algotools.runtime.client._limits import Limits
+from algotools.runtime.client._outputs import decode_output, describe_withheld
 from algotools.runtime.client._polling import Pace
 from algotools.runtime.client._runs import SubtaskRuns
 from algotools.runtime.client.connection import RunState
@@ -102,8 +103,9 @@ class Results(Sequence[Any]):
         self._completed: set[int] = set()
         self._values: dict[int, Any] = {}
         self._failures: dict[int, str] = {}
+        self._withheld: dict[int, WithheldCells] = {}
         self._is_settled = False
-        self._failures_logged = False
+        self._failures_logged = self._withheld_logged = False
 
     @property
     def failures(self) -> Mapping[int, str]:
@@ -115,6 +117,15 @@ class Results(Sequence[Any]):
         while self._list_pending() and not self._is_settled:
             self._poll()
         return dict(self._failures)
+
+    @property
+    def withheld(self) -> Mapping[int, int]:
+        """Organization id -> number of cells that its node has withheld, because they have few records.
+
+        A withheld cell is None or NaN, or is rounded. Reading waits for the runs, as ``failures`` does.
+        """
+        _ = self.failures
+        return {organization: withheld.cells for organization, withheld in self._withheld.items()}
 
     def as_completed(self) -> Iterator[tuple[int, Any]]:
         """Yield organization id and result of each successful run, in the order in which the runs finish.
@@ -132,7 +143,7 @@ class Results(Sequence[Any]):
             if self._is_decided():
                 break
             self._poll(eager=True)
-        self._check_failures()
+        self._conclude()
 
     def awaits(self, organizations: Collection[int]) -> bool:
         """Return whether reading waits for a run at these organizations, according to the last poll."""
@@ -148,7 +159,7 @@ class Results(Sequence[Any]):
         self._on_read(self._runs.task_id)
         while not self._is_decided():
             self._poll()
-        self._check_failures()
+        self._conclude()
         return [self._values[organization] for organization in self._names if organization in self._values]
 
     @overload
@@ -281,7 +292,9 @@ class Results(Sequence[Any]):
             self._completed.discard(organization)
             if output := outputs.get(organization):
                 try:
-                    self._values[organization] = _decode(output)
+                    withheld, self._values[organization] = decode_output(output)
+                    if withheld:
+                        self._withheld[organization] = withheld
                 except Exception as error:  # another node may send any bytes
                     self._failures[organization] = f"completed, but its result cannot be read ({type(error).__name__})"
             else:
@@ -327,6 +340,13 @@ class Results(Sequence[Any]):
             return f"its node has been offline for {OFFLINE_LIMIT / 60:g} minutes (status: {status})"
         return None
 
+    def _conclude(self) -> None:
+        """Log how many cells are withheld, and check the failures."""
+        if self._withheld and not self._withheld_logged:
+            self._withheld_logged = True
+            self._log(describe_withheld(self._withheld.values()))
+        self._check_failures()
+
     def _check_failures(self) -> None:
         """Raise ``PartialFailure`` for failed runs; if a quorum succeeded, log them once instead."""
         if not self._failures:
@@ -366,12 +386,3 @@ def _describe(run: RunState | None) -> str:
     if run is None:
         return "no run"
     return run.status if run.is_node_online else f"{run.status}; its node is offline"
-
-
-def _decode(output: bytes) -> Any:
-    """Decode the result of another node's function: the rich encoding, or plain JSON from other tools."""
-    if output.startswith(RICH):
-        return decode_rich(output)
-    import json
-
-    return json.loads(output)
