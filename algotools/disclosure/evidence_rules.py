@@ -93,7 +93,11 @@ def _check_threshold(parts: Sequence[Case]) -> Iterator[Refusal]:
     few = [group for group in case.evidence.groups if 0 < _count_records(group.evidence, case) < case.minimum]
     limit = f"the minimum is {case.minimum}"
     yield from _judge_groups(parts, "threshold", few, lambda e: f"{_count_records(e, case)} records, {limit}")
-    texts = {text: records for text, records in case.evidence.texts.items() if 0 < records < case.minimum}
+    texts = {
+        text: records
+        for text, records in case.evidence.texts.items()
+        if 0 < records < case.minimum and not case.vocabulary.is_literal(text)
+    }
     for part in parts if texts else ():
         for path, text in find_texts(part.whole, texts):
             yield part.refuse("threshold", path, f"a text has {texts[text]} records, {limit}")

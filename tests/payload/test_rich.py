@@ -21,7 +21,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from algotools.errors import NotSerializable, ProxyError
-from algotools.payload import RICH, decode_rich, encode_rich
+from algotools.payload import (
+    RICH,
+    WithheldCells,
+    add_withheld,
+    decode_rich,
+    encode_rich,
+    read_outline,
+    read_withheld,
+)  # fmt: skip
 
 from ..conftest import examples
 
@@ -421,3 +429,18 @@ def test_few_bytes_are_not_decoded_to_a_huge_array():
     content = msgspec.msgpack.encode(["|S0", [10**12], "C", b""])
     with pytest.raises(ProxyError, match="cannot be decoded"):
         decode_rich(make_encoding(msgspec.msgpack.Ext(4, content)))
+
+
+@pytest.mark.parametrize("value", [{"n": 5}, np.arange(10_000.0), [np.arange(300), np.ones(500)]], ids=str)
+def test_the_number_of_withheld_cells_is_beside_the_value(value: Any) -> None:
+    data = encode_rich(value)
+    assert read_withheld(data) is None
+    changed = add_withheld(data, WithheldCells(5, 3))
+    assert read_withheld(changed) == (5, 3)
+    assert repr(decode_rich(changed)) == repr(decode_rich(data))
+    assert repr(read_outline(changed)) == repr(read_outline(data))
+    assert len(changed) - len(data) < 8
+    assert read_withheld(add_withheld(changed, WithheldCells(7, 10))) == (7, 10)
+    assert read_withheld(b"[1]") is None
+    with pytest.raises(ProxyError):
+        decode_rich(changed[:-1])

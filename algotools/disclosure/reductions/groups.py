@@ -164,7 +164,8 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
     if register.collects:
         reported = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
         measures = [m._replace(records=r) for m, r in zip(measures, reported, strict=True)] if is_rounded else measures
-        _add_cells(register, kind, groups, columns, measures, positions[is_shown], table)
+        # The difference of two rounded numbers reveals no record.
+        _add_cells(register, kind, groups, columns, measures, positions[is_shown], table, has_sets=not is_rounded)
         if kind.has_labels:
             _add_labels(register, kind.operation, groups, rows, table.index.tolist())
     return table
@@ -237,6 +238,8 @@ def _add_cells(
     measures: Sequence[CellMeasures],
     positions: Any,
     table: Any,
+    *,
+    has_sets: bool,
 ) -> None:
     cells = np.asarray(table, dtype=float).reshape(len(positions), len(columns)).T
     numbers = [cells.ravel()]
@@ -267,7 +270,7 @@ def _add_cells(
             largest_share=spread("largest_share", np.nan),
             two_largest_share=spread("two_largest_share", np.nan),
             columns=[column.name for column in columns for _ in range(len(positions))] or ((),),
-            find_record_set=find_set,
+            find_record_set=find_set if has_sets else None,
         )
     )
 

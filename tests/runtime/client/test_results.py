@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from algotools.errors import Failure, PartialFailure
-from algotools.payload import encode_plain, encode_rich
+from algotools.payload import WithheldCells, add_withheld, encode_plain, encode_rich
 from algotools.runtime.client import _limits, _results
 from algotools.runtime.logs import format_failure
 
@@ -146,6 +146,31 @@ def test_a_reached_quorum_returns_the_results_and_logs_the_failures(client, node
     assert list(results) == [5, 3]
     assert list(results.failures) == [2]
     assert any("1 of 3 organizations failed: alpha (id 2): failed" in line for line in log)
+
+
+def withhold(value, cells, minimum):
+    """Return the output of a node that has withheld cells."""
+    return add_withheld(encode_rich(value), WithheldCells(cells, minimum))
+
+
+@pytest.mark.parametrize("read", [list, lambda results: list(results.as_completed())], ids=["list", "as_completed"])
+def test_withheld_cells_are_counted_and_logged_once(client, nodes, answer, log, read):
+    nodes.answers = {5: answer(output=withhold(5, 4, 3)), 2: answer(output=withhold(2, 1, 3)), 3: answer(3)}
+    results = client.run("count")
+    read(results)
+    assert results.withheld == {5: 4, 2: 1}
+    assert list(results) == [5, 2, 3]
+    assert [line for line in log if "withheld" in line] == [
+        "info > 2 organizations withheld 5 cells with fewer than 3 records"
+    ]
+
+
+def test_withheld_waits_for_the_runs_and_does_not_raise(client, nodes, answer, log):
+    nodes.answers = {5: answer(output=withhold(5, 1, 10), after=30), 2: answer(status="failed"), 3: answer(3)}
+    assert client.run("count", wait_for_all=True).withheld == {5: 1}
+    nodes.answers = {5: answer(output=withhold(5, 1, 10)), 2: answer(output=withhold(5, 1, 3)), 3: answer(3)}
+    list(client.run("count"))
+    assert log[-1] == "info > 2 organizations withheld 2 cells with too few records"
 
 
 def test_a_missed_quorum_raises(client, nodes, answer):
