@@ -216,7 +216,7 @@ class BaseConnection(ABC):
 
     @convert_format_errors()
     def read_origin(self, *, with_organizations: bool) -> TaskOrigin:
-        """Return the facts about the run's own task; see ``TaskOrigin``. The server runs a subtask with its parent's image.
+        """Return the facts about the run's own task. The server runs a subtask with its parent's image.
 
         *with_organizations* requests the number of organizations, too.
         """
