@@ -218,10 +218,8 @@ def make_public(error: UserError, known_texts: Container[str]) -> UserError:
 
 
 def find_named_class(kind: type) -> type:
-    """Return the class, or its nearest base, that a module contains under its name.
-
-    A name in the source is constant, but code can make a class with any name, such as a value from the data.
-    """
+    """Return the class, or its nearest base, that a module contains under its name."""
+    # A name in the source is constant, but code can make a class with any name, such as a value from the data.
     return next(base for base in kind.__mro__ if base is object or _is_in_module(base))
 
 
@@ -234,8 +232,7 @@ def _is_in_module(kind: type) -> bool:
 
 def _is_global(kind: type, error: BaseException) -> bool:
     """Return whether a function that raised the error has the class as a global name, as in the cells of a doctest."""
-    frames = traceback.walk_tb(error.__traceback__)
-    return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in frames)
+    return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _format_message(error: UserError) -> str:
@@ -312,6 +309,10 @@ class RoundsDisagree(AlgotoolsError, RuntimeError, exit_code=57):
 
 class TotalRefused(AlgotoolsError, TypeError, exit_code=58):
     """A total is requested of too few organizations, or of a value that cannot be added up over nodes."""
+
+
+class LedgerDamaged(AlgotoolsError, RuntimeError, exit_code=59):
+    """An entry of a ledger was changed, removed or added, or a log names an entry that the ledger does not have."""
 
 
 # The author's machine (60-69).

@@ -13,6 +13,11 @@ from algotools import __version__
 from algotools.cli._decode import DECODE_EXAMPLES, decode
 from algotools.cli._describe import describe
 from algotools.cli._images import BUILD_EXAMPLES, INSPECT_KEYS, build, inspect, push
+from algotools.cli._ledger import LEDGER_SHOW_EXAMPLES, LEDGER_VERIFY_EXAMPLES
+from algotools.cli._ledger import show as show_ledger
+from algotools.cli._ledger import verify as verify_ledger
+from algotools.cli._ledger_export import LEDGER_EXPORT_EXAMPLES
+from algotools.cli._ledger_export import export as export_ledger
 from algotools.cli._policy_check import POLICY_CHECK_EXAMPLES
 from algotools.cli._policy_check import check as check_policy
 from algotools.cli._policy_show import POLICY_SHOW_EXAMPLES
@@ -51,6 +56,7 @@ def _add(command: Callable[..., None], epilog: str = "", group: typer.Typer = ap
 
 
 policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+ledger_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 _add(new, NEW_EXAMPLES)
 _add(run, RUN_EXAMPLES)
 _add(decode, DECODE_EXAMPLES)
@@ -61,7 +67,11 @@ _add(push)
 _add(inspect, INSPECT_KEYS)
 _add(show_policy, POLICY_SHOW_EXAMPLES, policy_app)
 _add(check_policy, POLICY_CHECK_EXAMPLES, policy_app)
+_add(show_ledger, LEDGER_SHOW_EXAMPLES, ledger_app)
+_add(verify_ledger, LEDGER_VERIFY_EXAMPLES, ledger_app)
+_add(export_ledger, LEDGER_EXPORT_EXAMPLES, ledger_app)
 app.add_typer(policy_app, name="policy", help="Show the policy of a node's owner, and its effect on an algorithm.")
+app.add_typer(ledger_app, name="ledger", help="Show, verify and export the record of everything that left a node.")
 
 
 _INTRODUCTION = """

@@ -15,6 +15,7 @@ from typing import Annotated, Any, TextIO
 
 import typer
 
+from algotools.cli._ledger import find_project_ledger
 from algotools.cli._progress import LineView, Overview, is_terminal
 from algotools.cli._results import show_results
 from algotools.cli._streams import OutputStream
@@ -198,6 +199,7 @@ def run(
             "memory": memory,
             "confined": confined,
             "policy": policy,
+            "ledger": find_project_ledger(algorithm),
             "listen": view.receive_line,
         }
         options["runner"] = RunnerChoice.AS_NODE.value if as_node else runner.value

@@ -76,7 +76,7 @@ def find_close_rows(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntry], 
         for row_set in collect_row_sets(earlier):
             if difference := search.find_difference(row_set):
                 columns = ", ".join(row_set.columns) or "all columns"
-                detail = f"a row set of {columns} differs by {difference} records from entry {earlier.number}"
+                detail = f"a row set of {columns} differs from that of entry {earlier.number} in {difference} records"
                 return Conflict("ledger", earlier.number, f"{detail} (task {earlier.task}, {earlier.method})")
     return None
 

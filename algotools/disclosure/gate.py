@@ -5,7 +5,6 @@ The gate belongs to the supervisor, which the author's code cannot change. The f
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -82,7 +81,7 @@ class Gate:
     Args:
         policy: the policy of the node's owner.
         task: the task of the run.
-        sketch_key: the key of the ledger, which the sketches of row sets have; empty without a ledger.
+        sketch_key: the key of the ledger for the sketches of row sets; without a ledger, the worker makes a key.
         origin: checks which task has created this one; None for a trial call, which no server knows.
     """
 
@@ -145,7 +144,7 @@ class Gate:
             is_judged=True,
             small_cells=policy.small_cells,
             round_base=policy.round_base,
-            sketch_key=self._sketch_key or os.urandom(16),
+            sketch_key=self._sketch_key,
             signs_subtasks=self._origin is not None and bool(policy.key),
             probe_groups=policy.count_probe_groups() if policy.undeclared == "probe" else 0,
             probe_cells=policy.probe_cells,

@@ -178,7 +178,9 @@ def prepare_folder(folder: Path) -> None:
         LedgerProblem: the folder cannot be made, or contains a ledger that cannot be used.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            (folder / ".gitignore").write_text("*\n", encoding="utf-8")  # the key is a secret
     except OSError as error:
         raise LedgerProblem(f"the folder of the ledger cannot be made ({error.strerror})") from error
     _ledger_file.LedgerFile(folder).read_key()

@@ -171,7 +171,9 @@ class Policy:
             return {name: text for name, text in names.items() if text is not None}, source
         # A section replaces the value at the top level, unless the value is in a variable. So all values are in the
         # file, except a list whose key is the name of the file's sections.
+        # The path of the ledger is in a variable, too, because it differs between this machine and a container.
         section_names = {section.kind for section in self.sections} | ({"columns"} if self.public_levels else set())
+        section_names.add("ledger")
         source.preset = preset
         source.values = {name: value for name, value in changes.items() if name not in section_names}
         return {SETTINGS[name].variable: str(texts[name]) for name in changes if name in section_names}, source

@@ -54,6 +54,7 @@ class FederationOptions(TypedDict, total=False):
     listen: Listen | None
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None
     policy: PolicySource | None
+    ledger: str | Path | None
 
 
 class Federation:
@@ -87,6 +88,7 @@ class Federation:
             a mapping of settings such as ``{"minimum_cell": 10}``, or the path of a policy file. By default that of
             the ``federation.yaml``, otherwise the preset in the variable ``ALGOTOOLS_POLICY``, otherwise ``standard``.
             An owner whose variables in the ``federation.yaml`` set a policy has no other.
+        ledger: the folder in which nodes without a ledger in their policy record runs; it warns and refuses nothing.
 
     Raises:
         FederationError: the arguments are invalid or do not fit together.
@@ -110,6 +112,7 @@ class Federation:
         listen: Listen | None = None,
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
         policy: PolicySource | None = None,
+        ledger: str | Path | None = None,
     ) -> None:
         if timeout is not None and not timeout > 0:
             raise FederationError("the time limit must be a positive number of seconds")
@@ -145,7 +148,7 @@ class Federation:
             listen = listen or (lambda _run, _line: None)
             node_faults = combine_faults(faults or {}, nodes)
             self._platform = LocalPlatform(
-                add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy
+                add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy, ledger
             )
         except BaseException:
             algorithms.close()

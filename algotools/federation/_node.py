@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import shutil
 import time
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algotools.disclosure import FEDERATION, LEDGER
+from algotools.disclosure.ledger import LedgerProblem, prepare_folder
 from algotools.errors import (
     AlgotoolsError,
     DatabaseUnreadable,
@@ -25,6 +28,7 @@ from algotools.federation._sessions import SessionFolders, Sessions
 from algotools.federation._store import Store
 from algotools.federation.configuration import Member
 from algotools.federation.contract import NodeContract, PreparedRun
+from algotools.federation.contract.prepare import LEDGER_FOLDER, POLICY_LEDGER, split_variables
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Faults, Rounds
 from algotools.federation.folders import Folders
@@ -57,6 +61,10 @@ class NodeContext(NamedTuple):
     """The policy of each node whose owner has no other."""
     policy_file: Path | None
     """The file of ``policy``; None if the policy has no file."""
+    ledger: Path | None
+    """The folder of the project's ledger, in which the nodes without a ledger of their own record runs."""
+    federation: str
+    """A random name for the entries of ledgers, because the ids of each local federation begin at 1."""
 
 
 class Node:
@@ -79,6 +87,7 @@ class Node:
         rules = member.find_rules()
         own_file = None if rules is None else Path(rules.uri.removeprefix("file://"))
         self._policy_file = context.policy_file if self._policy is context.policy else own_file
+        self._ledger_variables = _make_ledger_variables(context, member, self._policy)
         self._member = member = member.remove_policy()
         self._folder = context.folders.base / f"node-{organization_id}"
         self._runs_folder = context.folders.runs / f"node-{organization_id}"
@@ -214,8 +223,8 @@ class Node:
             input_file=folder / "input",
             output_file=folder / "output",
             temporary_folder=temporary,
-            variables={**self._member.variables, **variables},
-            policy_variables=self._policy.variables,
+            variables={**self._member.variables, **variables, **split_variables(self._ledger_variables)[0]},
+            policy_variables={**self._policy.variables, **split_variables(self._ledger_variables)[1]},
             policy_file=self._policy_file,
         )
 
@@ -231,6 +240,24 @@ class Node:
             elif self._contract.passes_unknown_labels:
                 databases.append(Database(label))
         return databases
+
+
+def _make_ledger_variables(context: NodeContext, member: Member, policy: NodePolicy) -> dict[str, str]:
+    """Return the variables of a node's ledger: that of the policy, otherwise that of the project.
+
+    A node of v4 has the ledger of its policy in the database ``algotools_ledger``, whose path in a container the policy
+    then names.
+    """
+    settings = policy.parse()
+    folder = Path(settings.ledger) if settings.ledger else context.ledger
+    if settings.is_off or folder is None:
+        return {}
+    if str(folder) == str(LEDGER_FOLDER):
+        folder = member.find_ledger() or folder
+    if folder == context.ledger or folder.is_dir():
+        with contextlib.suppress(LedgerProblem):  # each run reports the problem
+            prepare_folder(folder)
+    return {POLICY_LEDGER if settings.ledger else LEDGER: str(folder), FEDERATION: context.federation}
 
 
 def _find_policy(context: NodeContext, member: Member) -> NodePolicy:

@@ -48,6 +48,7 @@ class LocalPlatform:
         listen: called with a run and each new line of its log.
         faults: organization -> the faults of its node.
         policy: the policy of every node.
+        ledger: the folder of the project's ledger.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class LocalPlatform:
         listen: Listen,
         faults: Mapping[int, Faults],
         policy: NodePolicy,
+        ledger: str | Path | None = None,
     ) -> None:
         self.contract = algorithms.contract
         self.algorithms = algorithms
@@ -78,8 +80,18 @@ class LocalPlatform:
         if policy.file is not None:
             policy_file = folders.base / "policy.toml"
             policy_file.write_text(policy.file, encoding="utf-8")
+        ledger_folder = None if ledger is None else Path(ledger).absolute()
         context = NodeContext(
-            self.contract, self.store, self.sessions, folders, timeout, self._pause, policy, policy_file
+            self.contract,
+            self.store,
+            self.sessions,
+            folders,
+            timeout,
+            self._pause,
+            policy,
+            policy_file,
+            ledger_folder,
+            secrets.token_hex(6),
         )
         self.nodes = {
             id_: Node(context, member, id_, faults.get(id_, SOUND))

@@ -14,7 +14,7 @@ from algotools.errors import FederationError, PolicyError
 from algotools.federation._frames import add_frame
 from algotools.federation.contract.prepare import split_variables
 from algotools.federation.policy import NodePolicy, get_own_policy
-from algotools.runtime.contract.environment import is_rules_label
+from algotools.runtime.contract.environment import is_ledger_label, is_owner_label, is_rules_label
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -47,11 +47,16 @@ class Member(msgspec.Struct, frozen=True):
         """Return the database with the policy file of this node's owner; None if it has none of its own."""
         return next((item for label, item in self.databases.items() if is_rules_label(label)), None)
 
+    def find_ledger(self) -> Path | None:
+        """Return the folder of the database ``algotools_ledger``; None if the node does not have it."""
+        ledger = next((item for label, item in self.databases.items() if is_ledger_label(label)), None)
+        return None if ledger is None else Path(ledger.uri.removeprefix("file://"))
+
     def remove_policy(self) -> Member:
-        """Return the member without the policy of its owner, which no algorithm may see."""
+        """Return the member without the policy and the ledger of its owner, which no algorithm may see."""
         return msgspec.structs.replace(
             self,
-            databases={label: item for label, item in self.databases.items() if not is_rules_label(label)},
+            databases={label: item for label, item in self.databases.items() if not is_owner_label(label)},
             variables=split_variables(self.variables)[0],
         )
 

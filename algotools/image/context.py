@@ -25,7 +25,7 @@ from algotools.errors import ImageError
 
 _ALWAYS_EXCLUDED = (
     "**/.git", "**/.hg", "**/.venv*", "**/venv", "**/__pycache__", "**/*.py[co]", "**/*.egg-info", "**/.mypy_cache",
-    "**/.pytest_cache", "**/.ruff_cache", "**/.hypothesis", "**/.ipynb_checkpoints", "**/.env",
+    "**/.pytest_cache", "**/.ruff_cache", "**/.hypothesis", "**/.algotools", "**/.ipynb_checkpoints", "**/.env",
 )  # fmt: skip
 """Patterns of files that no image needs."""
 

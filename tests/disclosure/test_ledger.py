@@ -51,7 +51,7 @@ def test_two_tasks_whose_rows_differ_by_few_records_are_refused(tmp_path, remove
     with pytest.raises(Withheld, match=r"sums: result withheld: .* fewer than 3 records .* \(rule ledger\)") as caught:
         node.run(ALL[removed:])
     assert "cost" not in caught.value.message
-    assert f"differs by {removed} records from entry 1" in caught.value.detail
+    assert f"differs from that of entry 1 in {removed} records" in caught.value.detail
     first, second = read(tmp_path)
     assert (second.verdict, second.exit_code, second.size, second.output) == ("withheld", 54, 0, "")
     assert [(r.rule, r.earlier) for r in second.refusals] == [("ledger", 1)]

@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from algotools.disclosure import is_policy_variable
+from algotools.disclosure import LEDGER, POLICY_PREFIX, is_policy_variable
 from algotools.errors import ContractError
 from algotools.federation.contract import NodeContract
 from algotools.runtime import logs
 from algotools.runtime.contract.environment import (
     DATABASE_SUFFIXES,
+    LEDGER_LABEL,
     RULES_FILE,
     RULES_LABEL,
     is_image_variable,
@@ -35,7 +36,13 @@ _RULES = DATA / f"{RULES_LABEL}.toml"
 _SIGNS = frozenset({"FUNCTION_ACTION", "ALGORITHM_METHOD", "USER_REQUESTED_DATABASE_LABELS"})
 """Variables from which a container detects the generation."""
 
+LEDGER_FOLDER = DATA.parent / LEDGER_LABEL
+"""The folder of the ledger in a container."""
+
 NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
+POLICY_LEDGER = f"{POLICY_PREFIX}_LEDGER"
+"""The variable of the policy with the folder of the ledger."""
+
 OPTION_NAME = re.compile("[A-Z_][A-Z0-9_]*")
 
 Limits = Iterator[tuple[object, str]]
@@ -232,10 +239,19 @@ class SharedVolume(NodeContract):
 
 def relocate(task: Task, *, details: Path, **fields: object) -> Task:
     """Return a task with other paths. The log for the node's owner is then in the folder ``details``."""
-    variables = dict(task.variables)
+    variables, policy_variables = dict(task.variables), dict(task.policy_variables)
     if logs.OWNER_LOG in variables:
         variables[logs.OWNER_LOG] = str(details / Path(variables[logs.OWNER_LOG]).name)
-    return msgspec.structs.replace(task, variables=variables, **fields)
+    for values, name in ((variables, LEDGER), (policy_variables, POLICY_LEDGER)):
+        if name in values:
+            values[name] = str(LEDGER_FOLDER)
+    return msgspec.structs.replace(task, variables=variables, policy_variables=policy_variables, **fields)
+
+
+def list_ledger_mount(task: Task) -> dict[PurePosixPath, Path]:
+    """Return the folder of the ledger, to which a run writes: path in the container -> path on this machine."""
+    folder = Path(task.policy_variables.get(POLICY_LEDGER) or task.variables.get(LEDGER, ""))
+    return {LEDGER_FOLDER: folder} if folder.is_absolute() and folder.is_dir() else {}
 
 
 def find_path(database: Database) -> Path | None:

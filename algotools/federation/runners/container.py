@@ -25,7 +25,7 @@ from docker.types import Mount
 
 from algotools.errors import AlgotoolsError, FederationError
 from algotools.federation.contract import NodeContract
-from algotools.federation.contract.prepare import DATA, TEMPORARY
+from algotools.federation.contract.prepare import DATA, TEMPORARY, list_ledger_mount
 from algotools.federation.runners import Job, Runner
 from algotools.federation.runners.containers import GRACE, PORT, Containers, start_relay
 from algotools.image.build import build_project, get_local_tag
@@ -130,7 +130,7 @@ class _ContainerRunner:
 
 def _make_mounts(job: Job) -> list[Mount]:
     """Return the mounts of a run: the run's files, which are writable, and the node's databases, which are not."""
-    writable = {**job.contract.list_mounts(job.task), **_list_owner_log_mount(job)}
+    writable = {**job.contract.list_mounts(job.task), **_list_owner_log_mount(job), **list_ledger_mount(job.task)}
     databases = job.contract.list_database_mounts(job.task)
     return [*(_make_mount(target, path) for target, path in writable.items()), *_make_database_mounts(databases)]
 
@@ -228,7 +228,9 @@ class _AsNodeRunner:
         # A node lets an algorithm write to a database that is a folder. Here the mount is read-only, because the folder
         # is the user's own and not a copy.
         databases = contract.list_database_mounts(task)
-        return volumes + _make_database_mounts({target: path for target, path in databases.items() if path.is_dir()})
+        ledger = [_make_mount(target, path) for target, path in list_ledger_mount(task).items()]
+        folders = {target: path for target, path in databases.items() if path.is_dir()}
+        return volumes + ledger + _make_database_mounts(folders)
 
     def _copy_files(self, container: Container, task: Task, contract: NodeContract) -> None:
         """Copy the task's folder, and the node's databases that are files, into the node's volume."""

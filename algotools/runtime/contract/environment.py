@@ -53,6 +53,9 @@ RULES_LABEL = "algotools_rules"
 RULES_FILE = f"{RULES_LABEL.upper()}_{DATABASE_SUFFIXES['uri']}"
 """The variable with the path of the policy file."""
 
+LEDGER_LABEL = "algotools_ledger"
+"""The label of the folder database with the ledger of the node's owner (v4). No task can read this database."""
+
 
 def is_image_variable(name: str) -> bool:
     """Return whether a variable belongs to the image rather than to the node."""
@@ -146,9 +149,19 @@ def is_rules_label(label: str) -> bool:
     return label.upper() == RULES_LABEL.upper()
 
 
-def hide_rules(database: Database) -> Database:
-    """Return a database as if the node did not have it, if it is the policy file."""
-    if not is_rules_label(database.label):
+def is_owner_label(label: str) -> bool:
+    """Return whether a label belongs to a database of the node's owner alone: the policy file, or the ledger."""
+    return is_rules_label(label) or is_ledger_label(label)
+
+
+def is_ledger_label(label: str) -> bool:
+    """Return whether a label belongs to the ledger."""
+    return label.upper() == LEDGER_LABEL.upper()
+
+
+def hide_owner_database(database: Database) -> Database:
+    """Return a database as if the node did not have it, if it is the policy file or the ledger."""
+    if not is_owner_label(database.label):
         return database
     return msgspec.structs.replace(database, uri="", type=None, options={})
 

@@ -21,8 +21,8 @@ from algotools.runtime.contract.environment import (
     RULES_FILE,
     RULES_LABEL,
     find_policy_file,
-    hide_rules,
-    is_rules_label,
+    hide_owner_database,
+    is_owner_label,
     list_policy_variables,
     read_database,
     read_locations,
@@ -61,7 +61,7 @@ class V3(Contract):
         visible_labels = _list_visible_labels(environ)
         names = list_variables(visible_labels)
         values = read_variables(environ, names, encoded=False)
-        databases = [read_database(values, label) for label in labels if not is_rules_label(label)]
+        databases = [read_database(values, label) for label in labels if not is_owner_label(label)]
         requested = _read_requested(environ, databases, content)
         return Task(
             role="master" if content.get("master") else "rpc",
@@ -79,10 +79,10 @@ class V3(Contract):
         labels = _list_visible_labels(environ)
         databases = [read_database(environ, label) for label in labels]
         requested = [database.label for database in _read_requested(environ, databases, {})]
-        visible_labels = [label for label in requested if not is_rules_label(label)]
+        visible_labels = [label for label in requested if not is_owner_label(label)]
         visible = list_variables(visible_labels)
         if len(visible_labels) < len(requested):
-            visible.remove("DATABASE_URI")  # the path of the policy file
+            visible.remove("DATABASE_URI")  # the path of the policy file or of the ledger
         hidden = list_variables([label for label in labels if label not in visible_labels])
         return {name for name in hidden - visible if name in environ} | list_policy_variables(environ, visible)
 
@@ -118,7 +118,7 @@ def _read_requested(
     if label is not None:
         values = read_variables(environ, list_variables([label]), encoded=False)
         matches = [database for database in databases if database.label == label] or [read_database(values, label)]
-        matches = [hide_rules(database) for database in matches]
+        matches = [hide_owner_database(database) for database in matches]
     elif legacy:
         # The legacy variable is always /mnt/data/ and the last part of the URI, even if the URI is not a file. So only
         # the last parts can be compared.

@@ -16,8 +16,8 @@ from algotools.runtime.contract.environment import (
     OPTION_PREFIX,
     REQUIRED,
     find_policy_file,
-    hide_rules,
-    is_rules_label,
+    hide_owner_database,
+    is_owner_label,
     list_policy_variables,
     read_database,
     read_locations,
@@ -60,9 +60,9 @@ class V4(Contract):
         master = content.get("master")
         return Task(
             role=None if master is None else "master" if master else "rpc",
-            databases=tuple(hide_rules(read_database(values, label)) for label in requested),
+            databases=tuple(hide_owner_database(read_database(values, label)) for label in requested),
             configured=tuple(
-                read_database(values, label) for label in labels if label not in requested and not is_rules_label(label)
+                read_database(values, label) for label in labels if label not in requested and not is_owner_label(label)
             ),
             variables=read_node_variables(environ, names, encoded=encoded),
             policy_file=find_policy_file(values, labels),
@@ -74,7 +74,7 @@ class V4(Contract):
     def list_secrets(self, environ: Mapping[str, str]) -> set[str]:
         """See ``Contract.list_secrets``."""
         labels, requested = _read_labels(read_variables(environ, VARIABLES, encoded=_is_encoded(environ)))
-        visible_labels = [label for label in requested if not is_rules_label(label)]
+        visible_labels = [label for label in requested if not is_owner_label(label)]
         visible = list_variables(visible_labels, environ)
         hidden = list_variables([label for label in (*labels, *requested) if label not in visible_labels], environ)
         return {name for name in hidden - visible if name in environ} | list_policy_variables(environ, visible)
