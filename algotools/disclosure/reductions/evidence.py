@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from algotools.disclosure.reductions.conversion import to_matrix
 from algotools.disclosure.reductions.records import Records, compute_shares, find_records
 from algotools.disclosure.register import Reduced, Register
 
@@ -79,27 +80,13 @@ def measure_count(column: ColumnValues, records: Records) -> Measure:
 def measure_sum(column: ColumnValues, records: Records, weigh: Weigh = np.abs) -> Measure:
     """Return the measure of a sum, or of another number to which each value contributes a weight.
 
-    A sum of ones and zeros is a count, so its records are those with a one.
+    Records without a weight are not behind the number: a sum of zeros and ones is a count of the ones.
     """
     present = records.select(column.is_present)
     values = column.array if column.is_present is None else column.array[column.is_present]
-    weights = present.sum_weights(weigh(values.astype(float) if values.dtype.kind == "b" else values))
-    shares = compute_shares(weights)
-    count = count_ones(values, present) if is_indicator(values) else present.count_records()
-    return Measure(column.name, present, count, *shares)
-
-
-def is_indicator(values: Any) -> bool:
-    """Return whether all values are 0 or 1, or booleans. Their sum is a count."""
-    if values.dtype.kind == "b":
-        return True
-    head = values[:100]  # most columns are recognized by their first values
-    return bool(len(values) and ((head == 0) | (head == 1)).all() and ((values == 0) | (values == 1)).all())
-
-
-def count_ones(values: Any, records: Records) -> int:
-    """Return the number of records with a one."""
-    return records.select(values != 0).count_records()
+    weights = weigh(values.astype(float) if values.dtype.kind == "b" else values)
+    count = present.select(weights != 0).count_records()
+    return Measure(column.name, present, count, *compute_shares(present.sum_weights(weights)))
 
 
 def add_measures(
@@ -176,3 +163,44 @@ def add_counts(register: Register, operation: str, rows: Any, counts: Any) -> No
         records = find_records(register, rows)
         measures = [measure_count(column, records) for column in split_columns(rows)]
         add_measures(register, operation, np.asarray(counts).ravel(), measures)
+
+
+def add_cross_product(register: Register, operation: str, x: Any, y: Any, weights: Any, product: Any) -> None:
+    """Add a cross product to the register.
+
+    The records are the fewest rows in which a column is not 0, which reveals a dummy variable of one person, or the
+    effective number of weights, which reveals weights that select a few rows.
+    """
+    if not register.collects:
+        return
+    records = find_records(register, x)
+    parts = [to_matrix(x)] + ([] if y is None else [to_matrix(y)])
+    factors = None if weights is None else to_matrix(weights)
+    columns = [column for part in parts for column in (part.T if part.ndim == 2 else [part])]
+    counts = [_count_nonzero(records, column) for column in columns]
+    if factors is not None:
+        counts.append(min(_count_nonzero(records, factors), int(_count_effective(records, factors) + 1e-9)))
+    # A column of zeros represents no record, and reveals nothing about those of other columns.
+    fewest = min(filter(None, counts), default=0)
+    names = tuple(name for column in split_columns(x) for name in column.name)
+    register.add(
+        Reduced(
+            operation=operation,
+            numbers=product,
+            records=np.array([fewest]),
+            parameters=parts[0].shape[1] if parts[0].ndim == 2 else 1,
+            columns=[names],
+            find_record_set=lambda _: records.make_set() if names else None,
+        )
+    )
+
+
+def _count_nonzero(records: Records, column: Any) -> int:
+    return records.select(column != 0).count_records()
+
+
+def _count_effective(records: Records, weights: Any) -> float:
+    """Return the number of equal weights that would have the same variance of a sum."""
+    sums = records.sum_weights(np.abs(weights))
+    squares = float((sums**2).sum())
+    return float(sums.sum()) ** 2 / squares if squares > 0 else 0.0

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from algotools.disclosure.reductions.evidence import ColumnValues, is_indicator, split_columns
+from algotools.disclosure.reductions.evidence import ColumnValues, split_columns
 from algotools.disclosure.reductions.records import Records, find_records
 from algotools.disclosure.reductions.rows import number_groups, to_keys
 from algotools.disclosure.register import Reduced, Register
@@ -49,16 +49,14 @@ class Groups:
         if not power:
             none = np.full(len(self.labels), np.nan)
             return CellMeasures(self._count(is_used), none, none)
-        values = column.array[is_used].astype(float)
-        is_counted = is_used
-        if is_indicator(values):
-            is_counted = is_used.copy()
-            is_counted[is_used] = values != 0
+        weights = column.array[is_used].astype(float)
         if power > 1:
             numbers = self.numbers[is_used]
-            means = np.bincount(numbers, values) / np.maximum(np.bincount(numbers), 1)
-            values = (values - means[numbers]) ** power
-        return CellMeasures(self._count(is_counted), *self._compute_shares(is_used, np.abs(values)))
+            means = np.bincount(numbers, weights) / np.maximum(np.bincount(numbers), 1)
+            weights = (weights - means[numbers]) ** power
+        is_counted = is_used.copy()
+        is_counted[is_used] = weights != 0  # a sum of zeros and ones is a count of the ones
+        return CellMeasures(self._count(is_counted), *self._compute_shares(is_used, np.abs(weights)))
 
     def select_cell(self, column: ColumnValues | None, group: int) -> Records:
         """Return the records of a cell."""

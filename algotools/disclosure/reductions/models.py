@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from algotools.disclosure.reductions.calls import explain_refusals
-from algotools.disclosure.reductions.conversion import RowsRefused, to_column, to_matrix, to_numbers, to_rows
-from algotools.disclosure.reductions.evidence import split_columns
+from algotools.disclosure.reductions.conversion import RowsRefused, to_column, to_numbers, to_rows
+from algotools.disclosure.reductions.evidence import add_cross_product, split_columns
 from algotools.disclosure.reductions.records import Records, find_records
 from algotools.disclosure.reductions.rows import multiply_rows
 from algotools.disclosure.register import Reduced, Register, get_register
@@ -30,47 +30,6 @@ def cross_product(x: Any, y: Any = None, /, weights: Any = None) -> Any:
     product = multiply_rows(x, y, weights)
     add_cross_product(get_register(), "aggregate.cross_product", x, y, weights, product)
     return product
-
-
-def add_cross_product(register: Register, operation: str, x: Any, y: Any, weights: Any, product: Any) -> None:
-    """Add a cross product to the register.
-
-    The records are the fewest rows in which a column is not 0, which reveals a dummy variable of one person, or the
-    effective number of weights, which reveals weights that select a few rows.
-    """
-    if not register.collects:
-        return
-    records = find_records(register, x)
-    parts = [to_matrix(x)] + ([] if y is None else [to_matrix(y)])
-    factors = None if weights is None else to_matrix(weights)
-    columns = [column for part in parts for column in (part.T if part.ndim == 2 else [part])]
-    counts = [_count_nonzero(records, column) for column in columns]
-    if factors is not None:
-        counts.append(min(_count_nonzero(records, factors), int(_count_effective(records, factors) + 1e-9)))
-    # A column of zeros represents no record, and reveals nothing about those of other columns.
-    fewest = min(filter(None, counts), default=0)
-    names = tuple(name for column in split_columns(x) for name in column.name)
-    register.add(
-        Reduced(
-            operation=operation,
-            numbers=product,
-            records=np.array([fewest]),
-            parameters=parts[0].shape[1] if parts[0].ndim == 2 else 1,
-            columns=[names],
-            find_record_set=lambda _: records.make_set() if names else None,
-        )
-    )
-
-
-def _count_nonzero(records: Records, column: Any) -> int:
-    return records.select(column != 0).count_records()
-
-
-def _count_effective(records: Records, weights: Any) -> float:
-    """Return the number of equal weights that would have the same variance of a sum."""
-    sums = records.sum_weights(np.abs(weights))
-    squares = float((sums**2).sum())
-    return float(sums.sum()) ** 2 / squares if squares > 0 else 0.0
 
 
 @explain_refusals

@@ -30,7 +30,7 @@ def declare(value: Value, /, *, records: int, parameters: int = 0) -> Value:
     for name, number in (("records", records), ("parameters", parameters)):
         if isinstance(number, bool) or not hasattr(number, "__index__") or number < 0:
             raise RowsRefused(f"has {name}= that is not a whole number")
-    for numbers in _list_numbers(value):
+    for numbers in list_numbers(value):
         register.add(Reduced("aggregate.declare", numbers, int(records), parameters=int(parameters), is_stated=True))
     return value
 
@@ -49,7 +49,7 @@ def derive(value: Value, /, *sources: Any) -> Value:
     register = get_register()
     if not register.collects:
         return value
-    numbers = [number for source in sources for part in _list_numbers(source) for number in part[np.isfinite(part)]]
+    numbers = [number for source in sources for part in list_numbers(source) for number in part[np.isfinite(part)]]
     origins = register.find_origins(numbers)
     if not origins:
         return value
@@ -57,7 +57,7 @@ def derive(value: Value, /, *sources: Any) -> Value:
     sets = {id(origin.record_set): origin.record_set for origin in origins}
     record_set = next(iter(sets.values())) if len(sets) == 1 else None
     most = max(origins, key=lambda origin: origin.parameters / max(origin.records, 1))
-    for derived in _list_numbers(value):
+    for derived in list_numbers(value):
         register.add(
             Reduced(
                 operation="aggregate.derive",
@@ -118,7 +118,7 @@ def _filter(table: Any, shown: pd.DataFrame, is_shown: Any) -> Any:
     return shown
 
 
-def _list_numbers(value: Any) -> Iterator[Any]:
+def list_numbers(value: Any) -> Iterator[Any]:
     """Yield the numbers in a value as arrays of float64."""
     if isinstance(value, (bool, str, bytes, type(None))):
         return
@@ -132,12 +132,12 @@ def _list_numbers(value: Any) -> Iterator[Any]:
                 yield column.to_numpy(dtype=float, na_value=np.nan)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _list_numbers(key)
-            yield from _list_numbers(item)
+            yield from list_numbers(key)
+            yield from list_numbers(item)
     elif isinstance(value, (list, tuple, np.ndarray)):
         items = list(value)
         if items and {int, float}.issuperset(map(type, items)):
             yield np.array(items, dtype=float)
             return
         for item in items:
-            yield from _list_numbers(item)
+            yield from list_numbers(item)

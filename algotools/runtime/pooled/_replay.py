@@ -14,6 +14,8 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from algotools.declare.federated import PooledFunction
+from algotools.disclosure.reductions.contributions import add_contribution, select_levels
+from algotools.disclosure.register import get_register
 from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
 from algotools.runtime.logs import filter_lines, note
@@ -138,6 +140,8 @@ class NodeReplay(_Replay):
             return request.finish(totals[position].value)
         self._omitted_levels = 0
         contribution = self._contribute(request)
+        if request.inputs is not None:
+            add_contribution(get_register(), request.operation, request.inputs, contribution)
         self.reply.omitted_levels.append(self._omitted_levels)
         self.reply.sites.append(site)
         self.reply.ways.append(request.combine)
@@ -185,8 +189,8 @@ class NodeReplay(_Replay):
             return any(map(self._has_entry_per_row, contribution.values()))
         return _get_length(contribution) in self._rows
 
-    def _list_levels(self, rows: Any, values: Any) -> list[Any]:
-        levels, omitted = rows.list_levels(values, self._minimum_records)
+    def _list_levels(self, _rows: Any, values: Any) -> list[Any]:
+        levels, omitted = select_levels(get_register(), "total.levels", values, self._minimum_records)
         self._omitted_levels = omitted
         if omitted:
             counted = "1 level is" if omitted == 1 else f"{omitted} levels are"

@@ -59,6 +59,13 @@ class TotalRequest(NamedTuple):
     finish: Finish = keep
     is_lazy: bool = False
     """Whether a contribution is not computed again if the total is known."""
+    inputs: tuple[Any, ...] | None = None
+    """The arguments that a contribution is computed from, for its evidence; None if it has none."""
+
+
+def request_rows(operation: str, reduction: str, *inputs: Any) -> TotalRequest:
+    """Return the request for a total that a function of ``disclosure.reductions.rows`` computes from its inputs."""
+    return TotalRequest(operation, lambda rows: getattr(rows, reduction)(*inputs), inputs=inputs)
 
 
 class Aggregator(Injected, kind="total"):
@@ -112,7 +119,7 @@ class Aggregator(Injected, kind="total"):
         Raises:
             TotalRefused: the values are not rows of numbers.
         """
-        return self._request(TotalRequest("sum", lambda rows: rows.sum_rows(values, by, levels)))
+        return self._request(request_rows("sum", "sum_rows", values, by, levels))
 
     @overload
     def count(self, values: Any, /, by: None = None, levels: None = None) -> int: ...
@@ -120,7 +127,7 @@ class Aggregator(Injected, kind="total"):
     def count(self, values: Any, /, by: Any, levels: Sequence[Any] | None = None) -> pd.Series[Any]: ...
     def count(self, values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> Any:
         """Return the number of values that are not missing; the arguments are those of ``sum``."""
-        return self._request(TotalRequest("count", lambda rows: rows.count_rows(values, by, levels)))
+        return self._request(request_rows("count", "count_rows", values, by, levels))
 
     def cross_product(self, x: Any, y: Any = None, /, weights: Any = None) -> Any:
         """Return x' W y as an array.
@@ -130,7 +137,7 @@ class Aggregator(Injected, kind="total"):
             y: rows, n or n x q; default: x.
             weights: n numbers; default: 1 for each row.
         """
-        return self._request(TotalRequest("cross_product", lambda rows: rows.multiply_rows(x, y, weights)))
+        return self._request(request_rows("cross_product", "multiply_rows", x, y, weights))
 
     @overload
     def add(self, value: Callable[[], T], /, *, records: int | None = None) -> T: ...
@@ -153,7 +160,10 @@ class Aggregator(Injected, kind="total"):
             self._refuse("add", "has records= that is not a whole number of records")
         return self._request(
             TotalRequest(
-                "add", lambda rows: rows.check_reduced(value() if callable(value) else value), is_lazy=callable(value)
+                "add",
+                lambda rows: rows.check_reduced(value() if callable(value) else value),
+                is_lazy=callable(value),
+                inputs=(records,),
             )
         )
 
@@ -190,6 +200,7 @@ class Aggregator(Injected, kind="total"):
                     "count": rows.count_rows(values, by, levels),
                 },
                 finish=lambda total: _divide(total["sum"], total["count"]),
+                inputs=(values, by, levels),
             )
         )
 
@@ -206,7 +217,9 @@ class Aggregator(Injected, kind="total"):
         def reduce(rows: Any) -> Any:
             return rows.sum_powers(values, 2) if by is None else rows.sum_powers_by_group(values, 2, by, levels)
 
-        return self._request(TotalRequest("variance", reduce, combine="merge", finish=finish))
+        return self._request(
+            TotalRequest("variance", reduce, combine="merge", finish=finish, inputs=(values, 2, by, levels))
+        )
 
     def moments(self, values: Any, order: int, /) -> list[Any]:
         """Return the mean, and the central moments 2 to *order*, each divided by n (as ``scipy.stats.moment``)."""
@@ -218,25 +231,24 @@ class Aggregator(Injected, kind="total"):
             return [_divide(mean * count, count), *(_divide(total, count) for total in sums)]
 
         moments: list[Any] = self._request(
-            TotalRequest("moments", lambda rows: rows.sum_powers(values, order), combine="merge", finish=finish)
+            request_rows("moments", "sum_powers", values, order)._replace(combine="merge", finish=finish)
         )
         return moments
 
     def table(self, a: Any, b: Any = None, /) -> Any:
         """Return the number of rows of each level: a Series for one column, a cross table for two columns."""
+        request = request_rows("table", "count_levels", a, b)
         if b is None:
-            return self._request(TotalRequest("table", lambda rows: rows.count_levels(a)))
+            return self._request(request)
         return self._request(
-            TotalRequest(
-                "table",
-                lambda rows: rows.count_levels(a, b),
-                finish=lambda counts: counts.unstack(fill_value=0),  # noqa: PD010 - the counts are not a long table
+            request._replace(
+                finish=lambda counts: counts.unstack(fill_value=0)  # noqa: PD010 - the counts are not a long table
             )
         )
 
     def histogram(self, values: Any, edges: Any, /) -> Any:
         """Return the number of values in each bin; the last bin contains its right edge (as ``numpy.histogram``)."""
-        return self._request(TotalRequest("histogram", lambda rows: rows.count_bins(values, edges)))
+        return self._request(request_rows("histogram", "count_bins", values, edges))
 
     def quantile(self, values: Any, q: float | Sequence[float], /, *, edges: Any = None) -> Any:
         """Return quantiles of all values; NaN without rows.
@@ -261,14 +273,12 @@ class Aggregator(Injected, kind="total"):
 
         if edges is None:
             return _quantile.find_quantiles(
-                lambda starts, ends: self._request(
-                    TotalRequest("quantile", lambda rows: rows.count_parts(values, starts, ends))
-                ),
+                lambda starts, ends: self._request(request_rows("quantile", "count_parts", values, starts, ends)),
                 q,
             )
         _quantile.check_probabilities(q)
         counts = self._request(
-            TotalRequest("quantile", lambda rows: rows.count_bins(values, edges, has_open_bins=True))
+            TotalRequest("quantile", lambda rows: rows.count_bins(values, edges, has_open_bins=True), inputs=(values,))
         )
         return _quantile.interpolate_in_bins(counts, edges, q)
 
