@@ -63,7 +63,7 @@ class ReplyPart(NamedTuple):
         """Return a refusal with the way out of the operation."""
         if refusal.rule in {"text", "label"} and self.operation in _BY_LABEL:
             return refusal._replace(way_out="merge rare groups, or name the groups with levels=")
-        if refusal.rule in {"extreme", "echo", "small", "numbers", "text", "label"}:
+        if refusal.rule in {"extreme", "echo", "small", "numbers", "text", "label", "threshold"}:
             return refusal._replace(way_out=_WAYS_OUT.get(self.operation, refusal.way_out))
         return refusal
 
@@ -91,12 +91,13 @@ def judge_reply(
     refusals = list(apply(OF_REPLIES, everything))
     refusals += apply(OF_VALUES, case.select(_merge(content.size, [])._replace(hidden=content.hidden)))
     cases = [case.select(part.content, part.name) for part in parts]
-    refusals += judge_evidence(
-        [
-            _drop_totals(part_case, request) if part.is_result else part_case
-            for part_case, part in zip(cases, parts, strict=True)
-        ]
-    )
+    judged_cases = [
+        _drop_totals(part_case, request) if part.is_result else part_case
+        for part_case, part in zip(cases, parts, strict=True)
+    ]
+    for refusal in judge_evidence(judged_cases):
+        owner = next((part for part in parts if refusal.path.endswith(part.name)), largest)
+        refusals.append(owner.explain(refusal))
     for part, part_case in zip(parts, cases, strict=True):
         judge = _judge_result if part.is_result else _judge_contribution
         refusals += [part.explain(refusal) for refusal in judge(part_case, part.way, request)]

@@ -131,24 +131,34 @@ REFUSED = {
     "the smallest value": Refused(least_value, {"column": "age"}, "extreme", "range"),
     "the largest value": Refused(greatest_value, {"column": "age"}, "extreme", "range"),
     "the largest of few whole numbers": Refused(greatest_value, {"column": "grade"}, "extreme", "range"),
-    "an exact median": Refused(median_of, {"column": "age"}, "small", "edges="),
+    "an exact median": Refused(median_of, {"column": "age"}, "threshold", "edges="),
     "a median in narrow bins": Refused(
-        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"
+        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "threshold", "wider bins"
     ),
     "values outside the edges": Refused(
-        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0]}, "small", "wider bins"
+        median_of, {"column": "age", "edges": [0.0, 50.0, 90.0]}, "threshold", "wider bins"
     ),
     "a bin of two records": Refused(
-        counts_in_bins, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "small", "wider bins"
+        counts_in_bins, {"column": "age", "edges": [0.0, 50.0, 90.0, 100.0]}, "threshold", "wider bins"
     ),
-    "a level of two records": Refused(counts_of_levels, {"group": "level"}, "text", "levels="),
-    "a number of two records as a level": Refused(counts_of_levels, {"group": "grade"}, "label", "levels="),
-    "means by a group of two": Refused(means_by_level, {"column": "age", "group": "level"}, "text", "levels="),
-    "variances by a group of two": Refused(variances_by_level, {"column": "age", "group": "grade"}, "label", "levels="),
-    "moments of two records": Refused(moments_above, {"column": "age", "limit": 90.0}, "echo", "over more records"),
-    "a count of two records": Refused(number_above, {"column": "age", "limit": 90.0}, "small", "merge small groups"),
+    "a level of two records": Refused(counts_of_levels, {"group": "level"}, "threshold", "merge small groups"),
+    "a number of two records as a level": Refused(
+        counts_of_levels, {"group": "grade"}, "threshold", "merge small groups"
+    ),
+    "means by a group of two": Refused(
+        means_by_level, {"column": "age", "group": "level"}, "threshold", "merge small groups"
+    ),
+    "variances by a group of two": Refused(
+        variances_by_level, {"column": "age", "group": "grade"}, "threshold", "merge small groups"
+    ),
+    "moments of two records": Refused(
+        moments_above, {"column": "age", "limit": 90.0}, "threshold", "merge small groups"
+    ),
+    "a count of two records": Refused(
+        number_above, {"column": "age", "limit": 90.0}, "threshold", "merge small groups"
+    ),
     "two records at risk": Refused(
-        numbers_at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0, 4.0]}, "small", "merge small groups"
+        numbers_at_risk, {"time": "time", "grid": [1.0, 2.0, 3.0, 4.0]}, "threshold", "merge small groups"
     ),
 }
 
@@ -219,5 +229,5 @@ def test_a_worker_of_its_own_reports_the_same_facts() -> None:
         function, arguments = ALLOWED["a median in wide bins"]
         expected = function(pd.concat(RARE_NODES), Pooled(), **arguments)
         assert nodes.ask(function, **arguments) == pytest.approx(expected)
-        with pytest.raises(RunsFailed, match=r"\[2\] of the histogram in line \d+ may represent fewer than 3 records"):
+        with pytest.raises(RunsFailed, match=r"\[2\] of the histogram in line \d+ represents fewer than 3 records"):
             nodes.ask(counts_in_bins, **REFUSED["a bin of two records"].arguments)
