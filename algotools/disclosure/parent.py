@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from algotools.disclosure.facts import Intent
 from algotools.disclosure.policy import Policy
-from algotools.disclosure.signature import Signature, sign
+from algotools.disclosure.signature import Signature, SignedCall, sign
 from algotools.task import Identity, Task
 
 REQUEST = "_request"
@@ -34,6 +34,10 @@ class TaskOrigin(Struct, frozen=True, kw_only=True):
 
 class OriginSource(Protocol):
     """The supervisor's access to the facts about the task of a run."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether a task requests tables of a session (v5)."""
 
     def read_identity(self) -> Identity:
         """Return the ids of the run.
@@ -117,23 +121,35 @@ class OriginCheck:
         if not self._key:
             return ""
         task = self._source.read_identity().task_id
-        return str(sign(self._key, method, input_hash, task, next(self._rounds[method]), organizations))
+        call = SignedCall(method, input_hash, self._list_tables())
+        return str(sign(self._key, call, task, next(self._rounds[method]), organizations))
+
+    def _list_tables(self) -> tuple[str, ...]:
+        """Return the tables of a v5 session that the task requests; a subtask requests the same tables."""
+        return tuple(database.label for database in self._task.databases) if self._source.has_sessions else ()
 
     def _find_fault(self, signature: Signature | None, intent: Intent, origin: TaskOrigin | None) -> str:
         """Return the fault of a signature; empty if it is valid for this task."""
         if not self._task.signature:
             return "the task has no signature of a master's node"
-        if signature is None or not signature.is_valid(self._key, self._task.method, self._task.input_hash):
+        call = SignedCall(self._task.method, self._task.input_hash, self._list_tables())
+        if signature is None or not signature.is_valid(self._key, call):
             return "the signature of the task is not valid"
         identity = self._source.read_identity()
         is_replay = origin is not None and origin.parent != signature.task
         if is_replay or identity.organization_id not in signature.organizations:
             return "the signature belongs to another task"
-        if intent.is_pooled and signature.round == 1 and self._task.kwargs.get(REQUEST):
+        if intent.is_pooled and signature.round == 1 and self._has_totals():
             return "the signature belongs to another round"
         if origin is None and not self._source.claim_signature(signature.nonce, identity.task_id):
             return "another task has used the signature"
         return ""
+
+    def _has_totals(self) -> bool:
+        """Return whether the call of a pooled function has totals, which only earlier rounds compute."""
+        from algotools.disclosure import replies  # here, because most runs need no rules
+
+        return replies.has_totals(str(self._task.kwargs.get(REQUEST, "")))
 
     def _check_organizations(
         self, policy: Policy, origin: TaskOrigin | None, signature: Signature | None

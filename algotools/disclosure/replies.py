@@ -194,6 +194,15 @@ def _merge(size: int, parts: Sequence[ReplyPart]) -> Content:
     return Content(size, *lists)
 
 
+def has_totals(request: str) -> bool:
+    """Return whether a request has totals of earlier rounds, or cannot be read."""
+    try:
+        outline: Any = read_content(base64.b64decode(request, validate=True)).outline if request else {"sites": ()}
+        return bool(len(outline["sites"]))
+    except (ValueError, KeyError, TypeError):
+        return True
+
+
 def read_totals(request: str, known_values: Known) -> Known:
     """Return known values with the totals in a request."""
     try:

@@ -20,8 +20,18 @@ _PURPOSE = "algotools subtask 1"
 _FORMAT = re.compile(r"(\d{1,18})\.(\d{1,18})\.(\d{1,18}(?:-\d{1,18})*)\.([0-9a-f]{32})\.([0-9a-f]{64})", re.ASCII)
 
 
+class SignedCall(NamedTuple):
+    """The part of a call that both nodes know, so that a signature need not contain it."""
+
+    method: str
+    input_hash: str
+    """The hash of the input without its signature."""
+    tables: tuple[str, ...] = ()
+    """The names of the tables of a v5 session; on v3 and v4 the server gives a subtask its parent's databases."""
+
+
 class Signature(NamedTuple):
-    """The facts that a signature proves, beside the method and the hash of the input."""
+    """The facts that a signature proves, beside the call."""
 
     task: int
     """The id of the master's task."""
@@ -46,26 +56,25 @@ class Signature(NamedTuple):
     def __str__(self) -> str:
         return f"{self.task}.{self.round}.{'-'.join(map(str, self.organizations))}.{self.nonce}.{self.code}"
 
-    def is_valid(self, key: str, method: str, input_hash: str) -> bool:
-        """Return whether the owner of the key has signed a call of a method with an input."""
-        return hmac.compare_digest(self.code, self.compute_code(key, method, input_hash))
+    def is_valid(self, key: str, call: SignedCall) -> bool:
+        """Return whether an owner of the key has signed the call."""
+        return hmac.compare_digest(self.code, self.compute_code(key, call))
 
-    def compute_code(self, key: str, method: str, input_hash: str) -> str:
-        """Return the HMAC of a call of a method with an input."""
-        content = [_PURPOSE, method, input_hash, self.task, self.round, self.organizations, self.nonce]
+    def compute_code(self, key: str, call: SignedCall) -> str:
+        """Return the HMAC of a call."""
+        content = [_PURPOSE, *call, self.task, self.round, self.organizations, self.nonce]
         return hmac.digest(key.encode(), json.dumps(content).encode(), "sha256").hex()
 
 
-def sign(key: str, method: str, input_hash: str, task: int, number: int, organizations: Sequence[int]) -> Signature:
+def sign(key: str, call: SignedCall, task: int, number: int, organizations: Sequence[int]) -> Signature:
     """Return the signature of a call.
 
     Args:
         key: the collaboration's secret.
-        method: the name of the rpc.
-        input_hash: the hash of the subtask's input without its signature.
+        call: the call of an rpc.
         task: the id of the master's task.
         number: see ``Signature.round``.
         organizations: the ids of the organizations that the subtask is sent to.
     """
     unsigned = Signature(task, number, tuple(organizations), secrets.token_hex(16), "")
-    return unsigned._replace(code=unsigned.compute_code(key, method, input_hash))
+    return unsigned._replace(code=unsigned.compute_code(key, call))

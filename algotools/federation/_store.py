@@ -95,13 +95,20 @@ class Store:
         return [task for task in self._tasks.values() if task_id in task.depends_on]
 
     def create_subtask(
-        self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes], method: str = ""
+        self,
+        caller: Identity,
+        name: str,
+        description: str,
+        inputs: Mapping[int, bytes],
+        method: str = "",
+        image: str | None = None,
     ) -> TaskRecord:
-        """Create a subtask of the caller's task, with the same image, databases and session."""
+        """See ``Platform``."""
         parent = self._tasks[caller.task_id]
         initiator = caller.organization_id
         fields: dict[str, Any] = {"method": method, "role": "rpc", "session_id": parent.session_id}
-        return self.create(name, description, parent.image, parent.databases, inputs, parent, initiator, **fields)
+        image = parent.image if image is None else image
+        return self.create(name, description, image, parent.databases, inputs, parent, initiator, **fields)
 
     def create(
         self,

@@ -62,11 +62,12 @@ def paginate(
 
 
 def create_subtask(
-    body: bytes, caller: Identity, platform: Platform, key: str = "input"
+    body: bytes, caller: Identity, platform: Platform, key: str = "input", *, has_posted_image: bool = False
 ) -> TaskRecord | tuple[int, object]:
     """Create the subtask that the body of a request describes, or return the response that refuses the request.
 
-    ``key`` is the generation's key for the input of an organization.
+    ``key`` is the generation's key for the input of an organization. With ``has_posted_image``, the subtask runs the
+    image in the request, whose name ends with that of the caller's image (v3); otherwise it runs the caller's image.
     """
     try:
         content: dict[str, Any] = _parse_json(body)
@@ -79,9 +80,11 @@ def create_subtask(
         # The server refuses another collaboration, an organization that is named twice, and another image.
         if content.get("collaboration_id") != caller.collaboration_id or len(inputs) < len(organizations):
             return MASKED
-        if not str(content["image"]).endswith(caller.image):
+        image = str(content["image"])
+        if not image.endswith(caller.image):
             return MASKED
-        return platform.create_subtask(caller, name, description, inputs, str(content.get("method", "")))
+        own_image = image if has_posted_image else None
+        return platform.create_subtask(caller, name, description, inputs, str(content.get("method", "")), own_image)
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):
         return MASKED
 
@@ -238,9 +241,15 @@ class Platform(Protocol):
         """Return the tasks that depend on a task."""
 
     def create_subtask(
-        self, caller: Identity, name: str, description: str, inputs: Mapping[int, bytes], method: str = ""
+        self,
+        caller: Identity,
+        name: str,
+        description: str,
+        inputs: Mapping[int, bytes],
+        method: str = "",
+        image: str | None = None,
     ) -> TaskRecord:
-        """Create a subtask with the image, databases and session of the caller's task.
+        """Create a subtask with the databases and the session of the caller's task; default image: that of the task.
 
         Raises:
             LookupError: an organization is not in the collaboration.

@@ -70,7 +70,7 @@ class V3Node(prepare.SharedVolume, v3.V3):
                 parent = platform.task(caller.task_id)
                 if parent is None or parent.complete:
                     return rest.MASKED
-                created = rest.create_subtask(body, caller, platform)
+                created = rest.create_subtask(body, caller, platform, has_posted_image=True)
                 return (200, self.show_task(created, platform)) if isinstance(created, TaskRecord) else created
             case ["GET", "task", id_] if task := platform.task(int(id_)):
                 return 200, self.show_task(task, platform)

@@ -216,10 +216,7 @@ class BaseConnection(ABC):
 
     @convert_format_errors()
     def read_origin(self, *, with_organizations: bool) -> TaskOrigin:
-        """Return the facts about the run's own task. The server runs a subtask with its parent's image.
-
-        *with_organizations* requests the number of organizations, too.
-        """
+        """See ``Connection``. The server runs a subtask with its parent's image, whatever image was posted."""
         own_id = self.identity.task_id
         parent = self._fetch_item("task", own_id, RETRY_TIME)["parent"]
         return TaskOrigin(

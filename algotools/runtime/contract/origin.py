@@ -24,6 +24,11 @@ class NodeOrigin:
         self._contract = contract
         self._console = console
 
+    @property
+    def has_sessions(self) -> bool:
+        """See ``OriginSource``."""
+        return self._contract.has_sessions
+
     def read_identity(self) -> Identity:
         """See ``OriginSource``."""
         return self._task.identity or read_token(read_run_token(self._task))
