@@ -48,7 +48,7 @@ class Cells:
 
     def __init__(self, table: Any, person: str | None = None) -> None:
         self._table = table
-        self._person = person
+        self.person = person
         self._search_count = 0
         self._index: NumberIndex | None = None
 
@@ -63,7 +63,7 @@ class Cells:
 
     def get_value(self, *, drop_person: bool) -> Any:
         """Return the table for the function, without the column of persons if the function does not request it."""
-        return self._drop_person() if drop_person and self._person is not None else self._table
+        return self._drop_person() if drop_person and self.person is not None else self._table
 
     def list_columns(self) -> list[tuple[str, str]]:
         """Return name and type of each column."""
@@ -130,7 +130,7 @@ class PandasCells(Cells):
 
     def count_persons(self) -> int | None:
         """See ``Cells``."""
-        return None if self._person is None else int(self._frame[self._person].nunique(dropna=False))
+        return None if self.person is None else int(self._frame[self.person].nunique(dropna=False))
 
     def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
@@ -140,11 +140,11 @@ class PandasCells(Cells):
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
-        if self._person is None:
+        if self.person is None:
             return None
         import pandas as pd
 
-        return pd.factorize(self._frame[self._person])[0]
+        return pd.factorize(self._frame[self.person])[0]
 
     def get_index_of_rows(self) -> Any:
         """See ``Cells``."""
@@ -180,7 +180,7 @@ class PandasCells(Cells):
                 yield self._levels[position]
 
     def _drop_person(self) -> Any:
-        return self._table.drop(columns=self._person)
+        return self._table.drop(columns=self.person)
 
 
 def _to_numbers(column: Any) -> Any:
@@ -243,7 +243,7 @@ class PolarsCells(Cells):
 
     def count_persons(self) -> int | None:
         """See ``Cells``."""
-        return None if self._person is None else int(self._table[self._person].n_unique())
+        return None if self.person is None else int(self._table[self.person].n_unique())
 
     def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
@@ -255,7 +255,7 @@ class PolarsCells(Cells):
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
-        return None if self._person is None else self._table[self._person].rank("dense").fill_null(0).to_numpy()
+        return None if self.person is None else self._table[self.person].rank("dense").fill_null(0).to_numpy()
 
     def take(self, name: str, positions: Any) -> list[Any]:
         """See ``Cells``."""
@@ -263,10 +263,10 @@ class PolarsCells(Cells):
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
-        yield from count_texts_of_polars(self._table.lazy(), self._person, texts)
+        yield from count_texts_of_polars(self._table.lazy(), self.person, texts)
 
     def _drop_person(self) -> Any:
-        return self._table.drop(self._person)
+        return self._table.drop(self.person)
 
 
 def count_texts_of_polars(frame: Any, person: str | None, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
@@ -303,7 +303,7 @@ class ArrowCells(Cells):
 
     def count_persons(self) -> int | None:
         """See ``Cells``."""
-        return None if self._person is None else len(self._table.column(self._person).unique())
+        return None if self.person is None else len(self._table.column(self.person).unique())
 
     def read_numbers(self, excluded: Collection[int] = ()) -> Iterator[tuple[int, Any]]:
         """See ``Cells``."""
@@ -324,9 +324,9 @@ class ArrowCells(Cells):
 
     def read_persons(self) -> Any:
         """See ``Cells``."""
-        if self._person is None:
+        if self.person is None:
             return None
-        return self._table.column(self._person).combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
+        return self._table.column(self.person).combine_chunks().dictionary_encode().indices.fill_null(-1).to_numpy()
 
     def take(self, name: str, positions: Any) -> list[Any]:
         """See ``Cells``."""
@@ -340,9 +340,9 @@ class ArrowCells(Cells):
             kind = field.type
             if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_nested(kind):
                 continue
-            names = [field.name] if self._person in (None, field.name) else [field.name, self._person]
+            names = [field.name] if self.person in (None, field.name) else [field.name, self.person]
             selected = self._table.select(names).drop_null() if len(names) == 1 else self._table.select(names)
-            measure = (names[0], "count") if len(names) == 1 else (self._person, "count_distinct")
+            measure = (names[0], "count") if len(names) == 1 else (self.person, "count_distinct")
             groups = selected.group_by(names[0]).aggregate([measure])
             values, records = (groups.column(i).to_pylist() for i in (0, 1))
             if groups.column_names[0] != names[0]:  # before Arrow 14, the key is the last column
@@ -351,7 +351,7 @@ class ArrowCells(Cells):
             yield from _select_counts(field.name, rows, texts)
 
     def _drop_person(self) -> Any:
-        return self._table.drop_columns([self._person])
+        return self._table.drop_columns([self.person])
 
 
 MAKE_CELLS: dict[str, Callable[[Any, str | None], Cells]] = {

@@ -35,24 +35,24 @@ class LazyFrameCells(LazyCells):
         """See ``Cells``."""
         import polars as pl
 
-        if self._person is None:
+        if self.person is None:
             return None
-        return int(self._table.select(pl.col(self._person).n_unique()).collect().item())
+        return int(self._table.select(pl.col(self.person).n_unique()).collect().item())
 
     def count_rows_per_person(self) -> Any:
         """See ``Cells``."""
         import polars as pl
 
-        if self._person is None:
+        if self.person is None:
             return None
-        return self._table.group_by(self._person).agg(pl.len().alias("rows")).collect()["rows"].to_numpy()
+        return self._table.group_by(self.person).agg(pl.len().alias("rows")).collect()["rows"].to_numpy()
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
-        return count_texts_of_polars(self._table, self._person, texts)
+        return count_texts_of_polars(self._table, self.person, texts)
 
     def _drop_person(self) -> Any:
-        return self._table.drop(self._person)
+        return self._table.drop(self.person)
 
 
 class DuckDBCells(LazyCells):
@@ -68,19 +68,19 @@ class DuckDBCells(LazyCells):
 
     def count_persons(self) -> int | None:
         """See ``Cells``."""
-        if self._person is None:
+        if self.person is None:
             return None
-        return int(self._table.aggregate(f"count(DISTINCT {quote_name(self._person)})").fetchall()[0][0])
+        return int(self._table.aggregate(f"count(DISTINCT {quote_name(self.person)})").fetchall()[0][0])
 
     def count_rows_per_person(self) -> Any:
         """See ``Cells``."""
-        if self._person is None:
+        if self.person is None:
             return None
-        return self._table.aggregate("count(*) AS rows", quote_name(self._person)).fetchnumpy()["rows"]
+        return self._table.aggregate("count(*) AS rows", quote_name(self.person)).fetchnumpy()["rows"]
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
         """See ``Cells``."""
-        measure = "count(*)" if self._person is None else f"count(DISTINCT {quote_name(self._person)})"
+        measure = "count(*)" if self.person is None else f"count(DISTINCT {quote_name(self.person)})"
         for name, kind in self.list_columns():
             if kind != "VARCHAR" and not kind.startswith(("ENUM", "DATE", "BOOL", "UUID")):
                 continue
@@ -96,7 +96,7 @@ class DuckDBCells(LazyCells):
                 yield name, level_count, counts
 
     def _drop_person(self) -> Any:
-        names = (quote_name(name) for name in self._table.columns if name != self._person)
+        names = (quote_name(name) for name in self._table.columns if name != self.person)
         return self._table.project(", ".join(names))
 
 
@@ -113,13 +113,13 @@ class IbisCells(LazyCells):
 
     def count_persons(self) -> int | None:
         """See ``Cells``."""
-        return None if self._person is None else int(self._table[self._person].nunique().to_pyarrow().as_py())
+        return None if self.person is None else int(self._table[self.person].nunique().to_pyarrow().as_py())
 
     def count_rows_per_person(self) -> Any:
         """See ``Cells``."""
-        if self._person is None:
+        if self.person is None:
             return None
-        groups = self._table.group_by(self._person).aggregate(algotools_rows=self._table.count()).to_pyarrow()
+        groups = self._table.group_by(self.person).aggregate(algotools_rows=self._table.count()).to_pyarrow()
         return groups.column("algotools_rows").to_numpy()
 
     def count_texts(self, texts: Collection[str]) -> Iterator[tuple[str, int, Counts]]:
@@ -131,7 +131,7 @@ class IbisCells(LazyCells):
             rows = self._table.filter(self._table[name].notnull())
             if level_count > LARGEST_LEVEL_COUNT:
                 rows = rows.filter(rows[name].isin(list(texts)))
-            measure = rows.count() if self._person is None else rows[self._person].nunique()
+            measure = rows.count() if self.person is None else rows[self.person].nunique()
             groups = rows.group_by(name).aggregate(algotools_records=measure).to_pyarrow()
             if counts := dict(
                 zip(groups.column(name).to_pylist(), groups.column("algotools_records").to_pylist(), strict=True)
@@ -139,7 +139,7 @@ class IbisCells(LazyCells):
                 yield name, level_count, counts
 
     def _drop_person(self) -> Any:
-        return self._table.drop(self._person)
+        return self._table.drop(self.person)
 
 
 class BatchCells(LazyCells):
@@ -168,7 +168,7 @@ class BatchCells(LazyCells):
         """See ``Cells``."""
         import pyarrow as pa
 
-        dropped = self._person if drop_person else None
+        dropped = self.person if drop_person else None
         schema = self._table.schema
         if dropped is not None:
             schema = schema.remove(schema.get_field_index(dropped))
@@ -180,7 +180,7 @@ class BatchCells(LazyCells):
             if self._row_count * batch.num_columns <= self._most_kept_cells:
                 self._kept_batches.append(batch)
             if self._persons is not None:
-                self._persons.update(batch.column(self._person).unique().to_pylist())
+                self._persons.update(batch.column(self.person).unique().to_pylist())
             yield batch if dropped is None else batch.drop_columns([dropped])
 
     def list_columns(self) -> list[tuple[str, str]]:

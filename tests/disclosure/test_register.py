@@ -166,3 +166,21 @@ def test_the_rows_of_a_lazy_table_are_counted() -> None:
     (whole,), (part,) = (find(matches, count) for count in counts)
     assert (whole.records, part.records, part.row_set) == (ROWS, 4, None)
     assert whole.row_set is not None
+
+
+def test_a_table_by_group_has_no_positions_in_the_index() -> None:
+    """The index of a table by group has labels, which can look like the positions of rows."""
+    by_patient = DATA.groupby("patient")["age"].mean()
+    assert list(by_patient.index) == list(range(10))
+    (evidence,) = find(run(lambda _: aggregate.sum(by_patient)), float(by_patient.sum()))
+    assert (evidence.records, evidence.row_set) == (10, None)
+
+
+def test_the_rows_of_a_table_by_person_are_persons() -> None:
+    by_patient = DATA.groupby("patient")["age"].mean().drop(3)
+    matches = run(lambda _: [aggregate.sum(by_patient), aggregate.sum(DATA["age"])], person="patient")
+    (some,) = find(matches, float(by_patient.sum()))
+    (whole,) = find(matches, DATA["age"].sum())
+    assert (some.records, whole.records) == (9, 10)
+    sketches = [matches.row_sets[evidence.row_set] for evidence in (some, whole) if evidence.row_set is not None]
+    assert estimate_difference(*sketches) == 1

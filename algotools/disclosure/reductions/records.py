@@ -60,6 +60,8 @@ class TableRecords:
         if count is None:
             return None
         own_index = self._cells.get_index_of_rows()
+        if index.name is not None and (own_index is None or index.name != own_index.name):
+            return self._locate_persons(index)
         if own_index is not None and not _is_numbering(own_index):
             positions = own_index.get_indexer(index) if own_index.is_unique else np.array([-1])
             return None if (positions < 0).any() else positions
@@ -71,6 +73,18 @@ class TableRecords:
         if _is_numbering(index) and not self._has_same_values(sample, whole=len(index) == count):
             return None
         return positions
+
+    def _locate_persons(self, index: pd.Index) -> Any:
+        """Return the position of a row of each person; None if the rows are not those of persons.
+
+        A table by group has the group's column as its index, and the group can be a person.
+        """
+        if self.persons is None or index.name != self._cells.person:
+            return None
+        ids = pd.Index(self._cells.take(self._cells.person, np.arange(self.row_count or 0)))
+        is_first = ~ids.duplicated()
+        numbers = ids[is_first].get_indexer(index)
+        return None if (numbers < 0).any() else np.flatnonzero(is_first)[numbers]
 
     def _has_same_values(self, sample: pd.Series | None, *, whole: bool) -> bool:
         """Return whether rows with the numbers 0, 1, 2, … are those of the table, and are not numbered anew."""
