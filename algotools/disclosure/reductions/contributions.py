@@ -29,6 +29,12 @@ def add_contribution(register: Register, operation: str, inputs: tuple[Any, ...]
         _ADD[operation](register, f"total.{operation}", contribution, *inputs)
 
 
+def add_known_total(register: Register, operation: str, value: Any) -> None:
+    """Add a total of all nodes, which the researcher knows, so that a node's result may contain the total."""
+    for numbers in list_numbers(value) if register.collects else ():
+        register.add(Reduced(f"total.{operation}", numbers, register.minimum, is_stated=True))
+
+
 def select_levels(register: Register, operation: str, values: Any, minimum: int) -> tuple[list[Any], int]:
     """Return the levels of a column with at least *minimum* records, and the number of the others."""
     if not register.collects:

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, NamedTuple, NoReturn
 
 from algotools.declare.federated import PooledFunction
-from algotools.disclosure.reductions.contributions import add_contribution, select_levels
+from algotools.disclosure.reductions.contributions import add_contribution, add_known_total, select_levels
 from algotools.disclosure.register import get_register
 from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
@@ -137,7 +137,7 @@ class NodeReplay(_Replay):
             self._compare(position, totals[position].site, site)
             is_computed = not request.is_lazy or position in self._unchecked
             self.contributions.append(self._contribute(request) if is_computed else None)
-            return request.finish(totals[position].value)
+            return self._finish_total(request.operation, request.finish(totals[position].value))
         self._omitted_levels = 0
         contribution = self._contribute(request)
         if request.inputs is not None:
@@ -148,6 +148,10 @@ class NodeReplay(_Replay):
         self.reply.contributions.append(contribution)
         self.reply.has_entry_per_row.append(request.operation == "add" and self._has_entry_per_row(contribution))
         return Unknown(site.line, self._note_pause)
+
+    def _finish_total(self, operation: str, value: Any) -> Any:
+        add_known_total(get_register(), operation, value)
+        return value
 
     def _check_that_run_counts(self) -> None:
         """Stop a run that has failed or paused before, and in which the exception was swallowed.

@@ -272,15 +272,15 @@ class Aggregator(Injected, kind="total"):
         from algotools.runtime.pooled import _quantile
 
         if edges is None:
-            return _quantile.find_quantiles(
-                lambda starts, ends: self._request(request_rows("quantile", "count_parts", values, starts, ends)),
-                q,
+            quantiles = _quantile.find_quantiles(
+                lambda starts, ends: self._request(request_rows("quantile", "count_parts", values, starts, ends)), q
             )
+            return self._finish_total("quantile", quantiles)
         _quantile.check_probabilities(q)
         counts = self._request(
             TotalRequest("quantile", lambda rows: rows.count_bins(values, edges, has_open_bins=True), inputs=(values,))
         )
-        return _quantile.interpolate_in_bins(counts, edges, q)
+        return self._finish_total("quantile", _quantile.interpolate_in_bins(counts, edges, q))
 
     def _list_levels(self, rows: Any, values: Any) -> list[Any]:
         return list(rows.list_levels(values, 1)[0])
@@ -288,6 +288,10 @@ class Aggregator(Injected, kind="total"):
     def _request(self, request: TotalRequest) -> Any:
         """Return a total, or its placeholder."""
         raise NotImplementedError
+
+    def _finish_total(self, _operation: str, value: Any) -> Any:
+        """Return a value that is computed from known totals alone."""
+        return value
 
     def _reduce(self, request: TotalRequest) -> Any:
         """Return this node's contribution.
