@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import mmap
 import os
 import stat
 import time
@@ -34,7 +35,7 @@ LOCK_TIME = 30.0
 
 KEY_BYTES = 32
 
-_BLOCK = 1 << 16
+_BLOCK = 1 << 13
 _OPEN_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -133,43 +134,41 @@ class LockedLedger:
         self._size = os.fstat(descriptor).st_size
         self.head = LedgerHead()
         """Number and hash of the last entry."""
-        self._cut_half_line()
-        for line in self.read_lines():
+        if (line := self._read_last_line()) is not None:
             try:
-                self.head = LedgerHead(decode_link(line)[0], hash_bytes(line + b"\n"))
+                self.head = LedgerHead(decode_link(line)[0], hash_bytes(line))
             except ValueError:
                 raise LedgerProblem(
                     "the last line of the ledger is not an entry; run algotools ledger verify"
                 ) from None
-            break
 
-    def read_lines(self, most_bytes: int | None = None) -> Iterator[bytes]:
-        """Yield the lines without their ends, from the last to the first; only lines in the last *most_bytes*."""
-        position = self._size
-        first = 0 if most_bytes is None else max(0, position - most_bytes)
-        rest = b""
-        while position > first:
-            start = max(first, position - _BLOCK)
-            lines = (os.pread(self._descriptor, position - start, start) + rest).split(b"\n")
-            if position == self._size:
-                lines.pop()  # the text after the last end of a line, which is empty
-            position = start
-            rest = lines.pop(0) if lines and position else b""  # a block may begin within a line
-            yield from reversed(lines)
+    def find_lines(self, mark: bytes, most_bytes: int | None = None) -> Iterator[bytes]:
+        """Yield the lines that contain a mark, from the last to the first; only lines in the last *most_bytes*."""
+        if not self._size:
+            return
+        first = 0 if most_bytes is None else max(0, self._size - most_bytes)
+        with mmap.mmap(self._descriptor, self._size, access=mmap.ACCESS_READ) as content:
+            end = self._size
+            while (position := content.rfind(mark, first, end)) >= 0:
+                start = content.rfind(b"\n", 0, position) + 1
+                yield content[start : content.find(b"\n", position)]
+                end = start
 
-    def _cut_half_line(self) -> None:
-        """Cut off the half line of a writer that was killed."""
-        end = self._size
-        while end > 0:
-            start = max(0, end - _BLOCK)
-            data = os.pread(self._descriptor, end - start, start)
-            if (position := data.rfind(b"\n")) >= 0:
-                end = start + position + 1
+    def _read_last_line(self) -> bytes | None:
+        """Return the last line with its end, after half a line of a killed writer was cut off; None without lines."""
+        data, block = b"", _BLOCK
+        while True:
+            start = max(0, self._size - block)
+            data = os.pread(self._descriptor, self._size - start, start)
+            end = data.rfind(b"\n") + 1
+            begin = data.rfind(b"\n", 0, max(0, end - 1)) + 1
+            if start == 0 or begin:
                 break
-            end = start
-        if end < self._size:
-            os.ftruncate(self._descriptor, end)
-            self._size = end
+            block *= 4
+        if start + end < self._size:
+            os.ftruncate(self._descriptor, start + end)
+            self._size = start + end
+        return data[begin:end] if end else None
 
     def append(self, entry: LedgerEntry) -> LedgerHead:
         """Append an entry with the next number, and return the new head. The entry is on the disk afterwards.

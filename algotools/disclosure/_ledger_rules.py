@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from algotools.disclosure._ledger_entry import LedgerEntry, decode_entry
+from algotools.disclosure._ledger_file import LockedLedger
 from algotools.disclosure.sketch import SKETCH_BYTES, estimate_difference
 
 MOST_ENTRIES = 1_000
@@ -47,21 +49,22 @@ def collect_row_sets(entry: LedgerEntry) -> set[RowSet]:
     }
 
 
-def select_earlier(lines: Iterable[bytes], entry: LedgerEntry) -> Iterator[LedgerEntry]:
+def select_earlier(ledger: LockedLedger, entry: LedgerEntry) -> Iterator[LedgerEntry]:
     """Yield the earlier entries whose results left, of the databases of an entry, from the last to the first."""
     mark = f'"scope":"{entry.scope}"'.encode()
-    count = 0
+    matches = (
+        earlier
+        for earlier in _decode_lines(ledger.find_lines(mark, MOST_BYTES))
+        if earlier.scope == entry.scope and earlier.verdict == "left"
+    )
+    return itertools.islice(matches, MOST_ENTRIES)
+
+
+def _decode_lines(lines: Iterable[bytes]) -> Iterator[LedgerEntry]:
+    """Yield the entries of lines; ``ledger verify`` reports lines that are not entries."""
     for line in lines:
-        if mark in line:
-            try:
-                earlier = decode_entry(line)
-            except ValueError:  # `ledger verify` reports a damaged line
-                continue
-            if earlier.scope == entry.scope and (earlier.verdict == "left"):
-                yield earlier
-                count += 1
-                if count == MOST_ENTRIES:
-                    return
+        with contextlib.suppress(ValueError):
+            yield decode_entry(line)
 
 
 def find_close_rows(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntry], minimum: int) -> Conflict | None:
@@ -120,23 +123,18 @@ class _Search:
             yield row_set.columns, number, row_set.sketch[part]
 
 
-def count_repetitions(lines: Iterable[bytes], entry: LedgerEntry) -> tuple[int, int]:
+def count_repetitions(ledger: LockedLedger, entry: LedgerEntry) -> tuple[int, int]:
     """Return how many earlier tasks with the same call returned a result, and the number of the last entry of them.
 
     A node that starts a run of the same task again does not repeat the task.
     """
     mark = f'"arguments":"{entry.arguments}"'.encode()
     tasks, last = set(), 0
-    for line in lines:
-        if mark in line:
-            try:
-                earlier = decode_entry(line)
-            except ValueError:
-                continue
-            is_same_call = (earlier.scope, earlier.arguments) == (entry.scope, entry.arguments)
-            identity = (earlier.federation, earlier.task, earlier.number if earlier.task is None else 0)
-            is_resent = earlier.task is not None and identity[:2] == (entry.federation, entry.task)
-            if is_same_call and earlier.verdict == "left" and not is_resent:
-                last = last or earlier.number
-                tasks.add(identity)
+    for earlier in _decode_lines(ledger.find_lines(mark)):
+        identity = (earlier.federation, earlier.task, earlier.number if earlier.task is None else 0)
+        is_resent = earlier.task is not None and identity[:2] == (entry.federation, entry.task)
+        is_same_call = (earlier.scope, earlier.arguments) == (entry.scope, entry.arguments)
+        if is_same_call and earlier.verdict == "left" and not is_resent:
+            last = last or earlier.number
+            tasks.add(identity)
     return len(tasks), last

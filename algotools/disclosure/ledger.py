@@ -159,12 +159,11 @@ class Ledger:
         """Yield the reasons why a result may not leave because of earlier ones."""
         repeats = gate.policy.repeats
         if repeats is not None:
-            count, last = _ledger_rules.count_repetitions(ledger.read_lines(), entry)
+            count, last = _ledger_rules.count_repetitions(ledger, entry)
             if count > repeats:
                 yield Conflict("repeats", last, f"{count} earlier tasks made the same call; the limit is {repeats}")
         if entry.row_sets:
-            lines = ledger.read_lines(_ledger_rules.MOST_BYTES)
-            earlier = _ledger_rules.select_earlier(lines, entry)
+            earlier = _ledger_rules.select_earlier(ledger, entry)
             if (conflict := _ledger_rules.find_close_rows(entry, earlier, gate.policy.minimum_cell)) is not None:
                 yield conflict
 
