@@ -2,8 +2,8 @@
 
     python benchmarks/ledger.py [--writers 8] [--entries 1000]
 
-The first part appends entries to ledgers of several lengths; the peer writes the
-same bytes to a file with ``fsync``, and the two take turns. The goal is at most 1 ms more than the peer. The second part compares a run with the last 1,000
+The first part appends entries to ledgers of several lengths. The peer writes the same bytes to a file with ``fsync``,
+and the two take turns. The goal is at most 1 ms more than the peer. The second part compares a run with the last 1,000
 entries. The third part lets processes append to one ledger, kills them at random (SIGKILL) and starts them again.
 """
 
