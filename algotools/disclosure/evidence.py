@@ -115,18 +115,24 @@ def select_undeclared(content: Content, index: EvidenceIndex, known_numbers: Col
         return content
     paths = _Paths()
     numbers = [
-        rest
+        remainder
         for block in content.numbers
-        if (rest := paths.split(block, index.numbers.find_mask(block.values))) is not None
+        if (remainder := paths.split(block, index.numbers.find_mask(block.values))) is not None
     ]
-    texts = [rest for block in content.texts if (rest := paths.split(block, _mask_texts(block, index))) is not None]
+    texts = [
+        remainder for block in content.texts if (remainder := paths.split(block, _mask_texts(block, index))) is not None
+    ]
     labels = []
     for block in content.labels:
         if not index.covers_labels(block):
             labels.append(block)
             if not is_numbering(block.values) and any(value not in known_numbers for value in block.values):
                 paths.add_undeclared(block.path)
-    keys = [rest for block in content.keys if (rest := _Paths().split(block, _mask_texts(block, index))) is not None]
+    keys = [
+        remainder
+        for block in content.keys
+        if (remainder := _Paths().split(block, _mask_texts(block, index))) is not None
+    ]
     for path in (*(block.path for block in content.booleans), *content.bytes):
         paths.add_undeclared(path)
     return content._replace(
@@ -136,7 +142,9 @@ def select_undeclared(content: Content, index: EvidenceIndex, known_numbers: Col
         labels=labels,
         axes=[axis for axis in content.axes if not paths.covers(axis)],
         hidden=[
-            rest for block in content.hidden if (rest := _Paths().split(block, _mask_texts(block, index))) is not None
+            remainder
+            for block in content.hidden
+            if (remainder := _Paths().split(block, _mask_texts(block, index))) is not None
         ],
     )
 

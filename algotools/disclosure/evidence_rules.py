@@ -32,7 +32,7 @@ _MANY_SETS = 100
 """Sets of records from which they are compared with numpy."""
 
 
-class _Place(NamedTuple):
+class _Occurrence(NamedTuple):
     """The first value of a group of numbers in the judged parts."""
 
     case: Case
@@ -57,7 +57,7 @@ def judge_evidence(parts: Sequence[Case]) -> list[Refusal]:
     return [refusal for rule in EVIDENCE_RULES for refusal in itertools.islice(rule(parts), 1)]
 
 
-def _find_place(parts: Iterable[Case], groups: Sequence[NumbersWithEvidence]) -> _Place | None:
+def _find_occurrence(parts: Iterable[Case], groups: Sequence[NumbersWithEvidence]) -> _Occurrence | None:
     """Return the first number of the parts that belongs to one of the groups."""
     if not groups:
         return None
@@ -65,7 +65,7 @@ def _find_place(parts: Iterable[Case], groups: Sequence[NumbersWithEvidence]) ->
     for case in parts:
         for block in case.whole.numbers:
             if (index := numbers.find_first(block.values)) is not None:
-                return _Place(case, block.get_path(index), float(block.values[index]))
+                return _Occurrence(case, block.get_path(index), float(block.values[index]))
     return None
 
 
@@ -73,10 +73,12 @@ def _judge_groups(
     parts: Sequence[Case], rule: str, groups: Sequence[NumbersWithEvidence], detail: Callable[[Evidence], str] | str
 ) -> Iterator[Refusal]:
     """Refuse the first number of the parts that belongs to one of the groups, all of which break a rule."""
-    if place := _find_place(parts, groups):
-        (evidence, *_) = (g.evidence for g in groups if NumberSet([g.numbers]).find_first([place.number]) is not None)
+    if occurrence := _find_occurrence(parts, groups):
+        (evidence, *_) = (
+            g.evidence for g in groups if NumberSet([g.numbers]).find_first([occurrence.number]) is not None
+        )
         text = detail if isinstance(detail, str) else detail(evidence)
-        yield place.case.refuse(rule, place.path, f"a number of {evidence.operation}: {text}")
+        yield occurrence.case.refuse(rule, occurrence.path, f"a number of {evidence.operation}: {text}")
 
 
 def _count_records(evidence: Evidence, case: Case) -> int:
@@ -161,11 +163,11 @@ def _check_difference(parts: Sequence[Case]) -> Iterator[Refusal]:
             groups_of_set[group.evidence.columns].setdefault(group.evidence.row_set, []).append(group)
     for groups in groups_of_set.values():
         for first, second, difference in _find_close(sorted(groups), case.matches.row_sets, case.minimum):
-            places = [_find_place(parts, groups[row_set]) for row_set in (first, second)]
-            if places[0] and places[1]:
+            occurrences = [_find_occurrence(parts, groups[row_set]) for row_set in (first, second)]
+            if occurrences[0] and occurrences[1]:
                 detail = f"two sets of records differ by {difference} records, the minimum is {case.minimum}"
-                names = [place.show() for place in places if place]
-                refusal = places[0].case.refuse("difference", places[0].path, detail)
+                names = [occurrence.show() for occurrence in occurrences if occurrence]
+                refusal = occurrences[0].case.refuse("difference", occurrences[0].path, detail)
                 yield refusal._replace(path=" and ".join(dict.fromkeys(names)))
 
 
@@ -246,9 +248,9 @@ def _check_numbers(parts: Sequence[Case]) -> Iterator[Refusal]:
         numbers = NumberSet(group.numbers for group in groups)
         cells = records * len(columns) if row_set is not None and columns else cells_of_tables
         limit = max(FEWEST_NUMBERS, case.policy.numbers * cells)
-        if len(numbers) > limit and records and cells and (place := _find_place(parts, groups)):
+        if len(numbers) > limit and records and cells and (occurrence := _find_occurrence(parts, groups)):
             detail = f"{len(numbers)} numbers of {cells} cells, the limit is {limit:.0f}"
-            yield place.case.refuse("numbers", (), detail)
+            yield occurrence.case.refuse("numbers", (), detail)
 
 
 def check_undeclared(case: Case) -> Iterator[Refusal]:

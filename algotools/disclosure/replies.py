@@ -63,6 +63,9 @@ class ReplyPart(NamedTuple):
         """Return a refusal with the way out of the operation."""
         if refusal.rule in {"text", "label"} and self.operation in _BY_LABEL:
             return refusal._replace(way_out="merge rare groups, or name the groups with levels=")
+        if refusal.rule == "undeclared":
+            way_out = "compute the result from totals only" if self.is_result else "state records= in total.add"
+            return refusal._replace(way_out=f"{way_out}, see docs/concepts/gate.md#undeclared")
         if refusal.rule in {"extreme", "echo", "small", "numbers", "text", "label", "threshold"}:
             return refusal._replace(way_out=_WAYS_OUT.get(self.operation, refusal.way_out))
         return refusal

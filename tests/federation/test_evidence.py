@@ -109,8 +109,21 @@ def test_numbers_without_evidence_are_refused_by_an_owner_who_requires_it(make: 
     assert set(messages) == {f"plain_sum: result withheld: result['sum'] {UNDECLARED}"}
 
 
+def test_the_preset_strict_lets_numbers_of_enough_records_pass(make: Make) -> None:
+    nodes = make(policy={"preset": "strict", "key": "k" * 32})
+    assert nodes.run("sum_above", column="age", limit=40.0)[0] == {"sum": 552.0, "count": 12}
+    assert nodes.ask("mean_above", column="age", limit=40.0) == pytest.approx(56.0)
+    assert (
+        "represents fewer than 10 records (rule threshold)" in refuse(nodes, "sum_above", column="age", limit=47.0)[0]
+    )
+    assert UNDECLARED in refuse(nodes, "plain_sum", column="age")[0]
+
+
 def test_totals_of_a_pooled_function_have_evidence(make: Make) -> None:
     nodes = make(policy={"undeclared": "refuse", "minimum_cell": 5})
-    with pytest.raises(RunsFailed, match=r"the add in line \d+ has a number without evidence"):
+    assert nodes.ask("mean_above", column="age", limit=40.0) == pytest.approx(56.0)
+    with pytest.raises(RunsFailed, match=r"the sum in line \d+ represents fewer than 5 records \(rule threshold\)"):
+        nodes.ask("mean_above", column="age", limit=49.0)
+    with pytest.raises(RunsFailed, match=r"the add in line \d+ has a number without evidence.*; state records="):
         nodes.ask("bare_sum", column="age")
     assert make().ask("bare_sum", column="age") == pytest.approx(sum(frame["age"].sum() for frame in FRAMES.values()))
