@@ -1,0 +1,103 @@
+"""Series of tasks that disclose a record together, at a node with a ledger."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from algotools import Column, Federation, RunsFailed, aggregate, rpc
+from algotools.disclosure.ledger import read_entries
+
+from .cases import Arguments
+from .cheats.differencing import CHEATS
+from .nodes import read_table
+
+BY_NAME = {cheat.name: cheat for cheat in CHEATS}
+
+
+@rpc
+def sum_up_to(data: pd.DataFrame, column: Column, by: Column, limit: float):
+    part = data.loc[data[by] <= limit, column]
+    return {"sum": aggregate.sum(part), "count": aggregate.count(part)}
+
+
+@rpc
+def mean_up_to_of_polars(data: pd.DataFrame, column: Column, by: Column, limit: float):
+    part = data.loc[data[by] <= limit, column]
+    return {"mean": aggregate.mean(part), "n": aggregate.count(part)}
+
+
+@rpc
+def sum_without(data: pd.DataFrame, column: Column, by: Column, excluded: list[int]):
+    part = data.loc[~data[by].isin(excluded), column]
+    return {"sum": aggregate.sum(part), "count": aggregate.count(part)}
+
+
+@rpc
+def count_above(data: pd.DataFrame, column: Column, limit: float):
+    return aggregate.count(data.loc[data[column] > limit, column])
+
+
+@rpc
+def mean_of_fold(data: pd.DataFrame, column: Column, folds: int, fold: int):
+    return aggregate.mean(data.loc[np.arange(len(data)) % folds != fold, column])
+
+
+@rpc
+def sum_of_half(data: pd.DataFrame, column: Column, seed: int):
+    chosen = np.random.default_rng(seed).random(len(data)) < 0.5
+    return aggregate.sum(data.loc[chosen, column])
+
+
+PORTED = [sum_up_to, mean_up_to_of_polars, sum_without, count_above, mean_of_fold, sum_of_half]
+
+
+def run_task(federation: Federation, method: str, arguments: Arguments) -> str:
+    """Return the text of the failure; empty for a result that left."""
+    # The costs of few patients dominate a sum of costs, which another rule refuses.
+    column = "height" if arguments["column"] == "cost" else arguments["column"]
+    try:
+        federation.run(method, **{**arguments, "column": column})
+    except RunsFailed as error:
+        return str(error)
+    return ""
+
+
+def run_tasks(federation: Federation, method: str, tasks: list[Arguments]) -> list[str]:
+    return [run_task(federation, method, arguments) for arguments in tasks]
+
+
+@pytest.mark.parametrize("table", ["patients_21", "patients_70"])
+@pytest.mark.parametrize(
+    "name", ["limit_twice", "limit_twice_of_polars", "exclusion_twice", "bisection_of_largest", "folds_of_one"]
+)
+def test_a_ledger_finds_differences_of_few_records(tmp_path: Path, name: str, table: str) -> None:
+    cheat = BY_NAME[name]
+    tasks = cheat.list_tasks(table)
+    with Federation([read_table(table)], algorithm=PORTED, policy={"ledger": str(tmp_path)}) as federation:
+        failures = run_tasks(federation, cheat.method, tasks)
+    first = next((i for i, failure in enumerate(failures) if "rule ledger" in failure), None)
+    assert first is not None, failures
+    assert first > 0, "the first task is no difference"
+    verdicts = [entry.verdict for entry in read_entries(tmp_path / "ledger.jsonl")]
+    assert verdicts == ["withheld" if failure else "left" for failure in failures]
+
+
+def test_a_ledger_does_not_find_random_halves(tmp_path: Path) -> None:
+    """Sums of many different sets can be solved for each record. Only a limit on the number of tasks helps."""
+    tasks = BY_NAME["random_halves"].list_tasks("patients_70")[:40]
+    with Federation([read_table("patients_70")], algorithm=PORTED, policy={"ledger": str(tmp_path)}) as federation:
+        assert set(run_tasks(federation, "sum_of_half", tasks)) == {""}
+
+
+@pytest.mark.parametrize("table", ["patients_21", "patients_70", "patients_242"])
+def test_an_analysis_that_is_refined_step_by_step_may_continue(tmp_path: Path, table: str) -> None:
+    """The same rows again, and limits with enough records in between."""
+    frame = read_table(table)
+    limits = np.quantile(frame["days"], [1.0, 0.75, 0.5]).tolist()
+    tasks: list[Arguments] = [{"column": "height", "by": "days", "limit": limit} for limit in [*limits, *limits]]
+    with Federation([frame], algorithm=PORTED, policy={"ledger": str(tmp_path)}) as federation:
+        assert set(run_tasks(federation, "sum_up_to", tasks)) == {""}
