@@ -92,7 +92,8 @@ class Groups:
         largest, two_largest = (np.full(len(self.labels), np.nan) for _ in range(2))
         if not len(numbers):
             return largest, two_largest
-        order = np.argsort(numbers, kind="stable")
+        # numpy sorts integers of 16 bits in a fraction of the time.
+        order = np.argsort(numbers.astype(np.int16) if len(self.labels) < 1 << 15 else numbers, kind="stable")
         weights = weights[order]
         groups, starts, counts = np.unique(numbers[order], return_index=True, return_counts=True)
         sums = np.add.reduceat(weights, starts)
