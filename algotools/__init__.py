@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from algotools import aggregate
     from algotools.declare.annotations import Argument, Column, Columns, Organization
     from algotools.declare.federated import federated
     from algotools.declare.functions import master, rpc
@@ -49,7 +48,6 @@ _MODULES = {
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which an author needs them
-    "aggregate",
     "federated",
     "master",
     "rpc",
@@ -85,4 +83,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "aggregate"})
