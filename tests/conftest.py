@@ -30,6 +30,7 @@ from algotools.runtime.contract import v5
 from algotools.runtime.contract.environment import is_image_variable
 from algotools.task import Database, Identity, Task
 
+from .command_server import run_command
 from .processes import LIMIT
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +75,10 @@ COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
 """The command line of this checkout; an installed script could import another copy of the package."""
 
 
+READ_AT_START = ("FORCE_", "LANG", "LC_", "PYTHON", "TERM")
+"""Beginnings of the names of variables that Python or a library reads once, so the command needs a new interpreter."""
+
+
 @contextlib.contextmanager
 def default_policy() -> Iterator[None]:
     """Remove the policy of the tests. A federation that is created, or a command that is started meanwhile has none."""
@@ -93,6 +98,8 @@ def algotools(
     *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with ``text`` as standard input, and wait for its exit."""
+    if not any(name.startswith(READ_AT_START) for name in variables or ()):
+        return run_command(arguments, cwd, environment(variables), text, LIMIT)
     return subprocess.run(
         [*COMMAND, *arguments],
         capture_output=True,

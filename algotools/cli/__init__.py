@@ -21,7 +21,7 @@ def main() -> None:
     try:
         _streams.prepare()
         try:
-            code = _run()
+            code = _call_app()
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -34,7 +34,7 @@ def main() -> None:
     sys.exit(code)
 
 
-def _run() -> int:
+def _call_app() -> int:
     """Run the command and return its exit code."""
     try:
         os.getcwd()

@@ -30,11 +30,12 @@ def nodes(tmp_path: Path) -> tuple[str, ...]:
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return algotools("run", *arguments)
+    """Call ``algotools run`` with the fastest runner, unless the arguments name another one."""
+    return algotools("run", "--runner", "inline", *arguments)
 
 
-@pytest.mark.parametrize("runner", ["inline", "process"])
-@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+# `tests/federation/test_pooled.py` has other pairs.
+@pytest.mark.parametrize(("runner", "contract"), [("inline", "v3"), ("process", "v4"), ("inline", "v5")])
 def test_a_pooled_function_runs_as_a_master(nodes, runner, contract):
     completed = run(
         "variance", "column=age", *nodes, "--runner", runner, "--contract", contract, "--organizations", "2", "--json",
@@ -48,16 +49,29 @@ def test_a_pooled_function_runs_as_a_master(nodes, runner, contract):
 
 
 def test_a_confined_pooled_function(nodes):
-    completed = run("variance", "column=age", *nodes, "--confined", "--organizations", "2", "organizations:=[2, 3, 4]")
+    completed = run(
+        "variance",
+        "column=age",
+        *nodes,
+        "--runner",
+        "process",
+        "--confined",
+        "--organizations",
+        "2",
+        "organizations:=[2, 3, 4]",
+    )
     assert completed.returncode == 0, completed.stderr
     assert "│ 3.5 " in completed.stdout
 
 
-@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
-def test_another_interpreter(nodes, contract):
-    completed = run("master", "column_name=age", *nodes, "--python", sys.executable, "--contract", contract, "--json")
+def test_another_interpreter(nodes):
+    """`tests/peers/test_processes.py` runs functions in another interpreter on each generation."""
+    completed = run(
+        "master", "column_name=age", *nodes, "--runner", "process", "--python", sys.executable, "--json",
+        "--organizations", "2", "organizations:=[2, 3, 4]",
+    )  # fmt: skip
     assert completed.returncode == 0, completed.stderr
-    assert [result["result"] for result in json.loads(completed.stdout)] == [{"average": 3.5}] * 3
+    assert [result["result"] for result in json.loads(completed.stdout)] == [{"average": 3.5}]
 
 
 def test_several_tables(nodes):

@@ -6,7 +6,9 @@ import contextlib
 import json
 import re
 import sqlite3
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,10 +16,15 @@ import pytest
 from ..conftest import ALGORITHMS, AVERAGE, SECRET, algotools
 
 
+def run(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Call ``algotools run`` with the fastest runner, unless the arguments name another one."""
+    return algotools("run", "--runner", "inline", *arguments, **options)
+
+
 @pytest.mark.parametrize(("runner", "contract"), [("inline", "v3"), ("process", "v5")])
 def test_the_results_of_a_master_as_json(runner: str, contract: str) -> None:
-    completed = algotools(
-        "run", "master", "column_name=age", "--algorithm", str(AVERAGE), "--organizations", "2,3", "--json",
+    completed = run(
+        "master", "column_name=age", "--algorithm", str(AVERAGE), "--organizations", "2,3", "--json",
         "--runner", runner, "--contract", contract,
     )  # fmt: skip
     assert completed.returncode == 0, completed.stderr
@@ -38,15 +45,13 @@ def test_the_defaults_are_the_current_folder_and_all_organizations() -> None:
 
 
 def test_results_are_shown_as_a_table() -> None:
-    completed = algotools("run", "average_partial", "column_name=age", "--organizations", "2", cwd=AVERAGE)
+    completed = run("average_partial", "column_name=age", "--organizations", "2", cwd=AVERAGE)
     assert "example_org1 (2)" in completed.stdout
     assert '{"sum": 253, "count": 4}' in completed.stdout
 
 
 def test_the_option_database() -> None:
-    completed = algotools(
-        "run", "average_partial", "column_name=age", "--database", "my_other_database", "--json", cwd=AVERAGE
-    )
+    completed = run("average_partial", "column_name=age", "--database", "my_other_database", "--json", cwd=AVERAGE)
     assert [item["result"]["sum"] for item in json.loads(completed.stdout)] == [172, 197, 205]
 
 
@@ -54,7 +59,7 @@ def test_the_option_database() -> None:
 def test_the_option_query(tmp_path: Path, contract: str) -> None:
     with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection, connection:
         connection.executescript("CREATE TABLE people (age INTEGER); INSERT INTO people VALUES (50), (71)")
-    command = ["run", "average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--json"]
+    command = ["average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--json"]
     command += [
         "--data",
         str(tmp_path / "x.sqlite"),
@@ -63,16 +68,16 @@ def test_the_option_query(tmp_path: Path, contract: str) -> None:
         "--query",
         "SELECT age FROM people WHERE age > 60",
     ]
-    assert [item["result"] for item in json.loads(algotools(*command).stdout)] == [{"sum": 71, "count": 1}]
-    refused = algotools(*command, "--database", "default", "--database", "other")
+    assert [item["result"] for item in json.loads(run(*command).stdout)] == [{"sum": 71, "count": 1}]
+    refused = run(*command, "--database", "default", "--database", "other")
     assert refused.returncode == 2
     assert "Invalid value for '--query': allowed with only one --database" in refused.stderr
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 def test_a_query_for_a_database_without_queries_is_refused(contract: str) -> None:
-    command = ("run", "average_partial", "column_name=age", "--organizations", "2", "--json", "--contract", contract)
-    completed = algotools(*command, "--query", "select 1", cwd=AVERAGE)
+    command = ("average_partial", "column_name=age", "--organizations", "2", "--json", "--contract", contract)
+    completed = run(*command, "--query", "select 1", cwd=AVERAGE)
     assert completed.returncode == 61
     (item,) = json.loads(completed.stdout)
     assert item["error"]["code"] == 11
@@ -84,7 +89,7 @@ def test_each_option_data_is_a_node(tmp_path: Path) -> None:
     for name, ages in (("a", "1\n2"), ("b", "30")):
         (tmp_path / f"{name}.csv").write_text(f"age\n{ages}\n")
     data = ["--data", str(tmp_path / "a.csv"), "--data", str(tmp_path / "b.csv")]
-    completed = algotools("run", "master", "column_name=age", "--algorithm", str(AVERAGE), "--json", *data)
+    completed = run("master", "column_name=age", "--algorithm", str(AVERAGE), "--json", *data)
     assert [item["result"] for item in json.loads(completed.stdout)] == [{"average": 11.0}] * 2
 
 
@@ -93,7 +98,7 @@ def test_the_raw_input_of_a_task(tmp_path: Path, contract: str) -> None:
     file = tmp_path / "input"
     content = b'{"method": "average_partial", "kwargs": {"column_name": "age"}}'
     file.write_bytes(b"json." + content if contract == "v3" else content)
-    completed = algotools("run", "--input", str(file), "--json", "--contract", contract, cwd=AVERAGE)
+    completed = run("--input", str(file), "--json", "--contract", contract, cwd=AVERAGE)
     assert json.loads(completed.stdout)[0]["result"] == {"sum": 253, "count": 4}
 
 
@@ -101,17 +106,15 @@ def test_a_raw_input_of_v5_requires_the_method(tmp_path: Path) -> None:
     file = tmp_path / "input"
     file.write_bytes(b'{"column_name": "age"}')
     command = ("--input", str(file), "--json", "--contract", "v5")
-    completed = algotools("run", *command, cwd=AVERAGE)
+    completed = run(*command, cwd=AVERAGE)
     assert completed.returncode == 2
     assert "Invalid value for 'METHOD': required on v5" in completed.stderr
-    completed = algotools("run", "average_partial", *command, cwd=AVERAGE)
+    completed = run("average_partial", *command, cwd=AVERAGE)
     assert json.loads(completed.stdout)[0]["result"] == {"sum": 253, "count": 4}
 
 
 def test_json_values_of_arguments() -> None:
-    completed = algotools(
-        "run", "master", "column_name=age", "organizations:=[2, 3]", "--organizations", "4", "--json", cwd=AVERAGE
-    )
+    completed = run("master", "column_name=age", "organizations:=[2, 3]", "--organizations", "4", "--json", cwd=AVERAGE)
     assert json.loads(completed.stdout)[0]["result"] == {"average": 53.25}
 
 
@@ -121,19 +124,18 @@ def test_arguments_of_files(tmp_path: Path) -> None:
     np.save(tmp_path / "weights.npy", np.arange(4.0))
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     (tmp_path / "empty.npy").touch()
-    command = ("run", "sum_weights", "--algorithm", str(ALGORITHMS / "at_size"), "--data", "a.csv", "--json")
+    command = ("sum_weights", "--algorithm", str(ALGORITHMS / "at_size"), "--data", "a.csv", "--json")
     for name, expected in (("weights.json", 3.5), ("weights.npy", 6.0)):
-        completed = algotools(*command, f"weights:=@{name}", cwd=tmp_path)
+        completed = run(*command, f"weights:=@{name}", cwd=tmp_path)
         assert json.loads(completed.stdout)[0]["result"] == expected
     for name in ("objects.npy", "empty.npy"):
-        completed = algotools(*command, f"weights:=@{name}", cwd=tmp_path)
+        completed = run(*command, f"weights:=@{name}", cwd=tmp_path)
         assert completed.returncode == 2
         assert f"the file '{name}' is not an array of numpy without Python objects" in completed.stderr
 
 
 def test_the_option_organizations_can_be_repeated() -> None:
-    completed = algotools(
-        "run",
+    completed = run(
         "average_partial",
         "column_name=age",
         "--organizations",
@@ -147,7 +149,7 @@ def test_the_option_organizations_can_be_repeated() -> None:
 
 
 def test_a_value_of_the_wrong_type_gets_a_hint() -> None:
-    completed = algotools("run", "average_partial", "column_name:=3", "--organizations", "2", cwd=AVERAGE)
+    completed = run("average_partial", "column_name:=3", "--organizations", "2", cwd=AVERAGE)
     assert completed.returncode == 61
     assert "column_name: expected str, got int" in completed.stderr
     assert "column_name:=… passes JSON; to pass a string, write column_name=…" in completed.stderr
@@ -163,7 +165,7 @@ def test_a_value_of_the_wrong_type_gets_a_hint() -> None:
     ],
 )
 def test_only_an_argument_that_looks_like_json_gets_a_hint_about_json(argument: str, hint: str) -> None:
-    completed = algotools("run", "master", "column_name=age", argument, "--organizations", "2", cwd=AVERAGE)
+    completed = run("master", "column_name=age", argument, "--organizations", "2", cwd=AVERAGE)
     assert completed.returncode == 61
     assert "[15]" in completed.stderr
     assert hint in completed.stderr
@@ -171,7 +173,7 @@ def test_only_an_argument_that_looks_like_json_gets_a_hint_about_json(argument: 
 
 
 def test_a_failed_run_is_an_item_and_an_exit_code() -> None:
-    completed = algotools("run", "average_partial", "column_name=agee", "--json", "--organizations", "2", cwd=AVERAGE)
+    completed = run("average_partial", "column_name=agee", "--json", "--organizations", "2", cwd=AVERAGE)
     assert completed.returncode == 61
     (item,) = json.loads(completed.stdout)
     assert item == {
@@ -184,9 +186,7 @@ def test_a_failed_run_is_an_item_and_an_exit_code() -> None:
 
 def test_the_author_sees_all_details_locally(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text(f"name\n{SECRET}\n")
-    completed = algotools(
-        "run", "raises", "--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")
-    )
+    completed = run("raises", "--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv"))
     assert completed.returncode == 61
     assert "Traceback" in completed.stderr
     assert SECRET in completed.stderr
@@ -197,7 +197,7 @@ def test_the_author_sees_all_details_locally(tmp_path: Path) -> None:
 def test_printed_output_is_separate_from_the_results(tmp_path: Path, runner: str) -> None:
     (tmp_path / "a.csv").write_text(f"name\n{SECRET}\n")
     algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--runner", runner]
-    completed = algotools("run", "prints", *algorithm, "--data", str(tmp_path / "a.csv"), "--json")
+    completed = run("prints", *algorithm, "--data", str(tmp_path / "a.csv"), "--json")
     assert json.loads(completed.stdout)[0]["result"] == "done"
     assert completed.stderr.count(SECRET) >= 5
 
@@ -243,21 +243,21 @@ def test_a_mistake_of_the_user_is_a_message_with_an_exit_code(arguments: list[st
 
 @pytest.mark.parametrize("name", ["nowhere-at-all", "./nowhere"])
 def test_outside_a_project_a_wrong_algorithm_is_reported_first(tmp_path: Path, name: str) -> None:
-    completed = algotools("run", "m", "--algorithm", name, cwd=tmp_path)
+    completed = run("m", "--algorithm", name, cwd=tmp_path)
     assert completed.returncode == 20
     assert f"no algorithm '{name}'" in completed.stderr
 
 
 def test_outside_a_project_the_message_names_the_folder(tmp_path: Path) -> None:
-    completed = algotools("run", "m", cwd=tmp_path)
+    completed = run("m", cwd=tmp_path)
     assert completed.returncode == 60
     assert f"{tmp_path} has no federation.yaml; change to the folder of a project" in completed.stderr
 
 
 def test_the_only_column_of_a_file_with_another_separator_gets_advice(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("age;sex\n1;f\n")
-    command = ("run", "average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--data")
-    completed = algotools(*command, str(tmp_path / "a.csv"))
+    command = ("average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--data")
+    completed = run(*command, str(tmp_path / "a.csv"))
     assert "each line has semicolons; set its option sep" in completed.stderr
     assert completed.stderr.endswith("error (61): 1 of 1 run failed\n")
 
@@ -265,28 +265,28 @@ def test_the_only_column_of_a_file_with_another_separator_gets_advice(tmp_path: 
 def test_the_time_limit_stops_a_run(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
     algorithm = ["--algorithm", str(ALGORITHMS / "misbehaving"), "--data", str(tmp_path / "a.csv")]
-    completed = algotools("run", "never_returns", *algorithm, "--timeout", "1", "--json")
+    completed = run("never_returns", *algorithm, "--runner", "process", "--timeout", "1", "--json")
     assert completed.returncode == 61
     assert json.loads(completed.stdout)[0]["error"]["code"] == 45
 
 
 def test_a_long_result_is_truncated_in_the_table_and_complete_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
-    command = ("run", "return_long_text", "length:=1000", "--algorithm", str(ALGORITHMS / "slowly"))
+    command = ("return_long_text", "length:=1000", "--algorithm", str(ALGORITHMS / "slowly"))
     data = ("--data", str(tmp_path / "a.csv"))
-    completed = algotools(*command, *data, variables={"COLUMNS": "60"})
+    completed = run(*command, *data, variables={"COLUMNS": "60"})
     assert completed.returncode == 0
     lines = completed.stdout.splitlines()
     assert {len(line) for line in lines} == {60}
     assert re.fullmatch(r'│ organization_2 \(2\) │ completed │ "x+… │', lines[3])
     assert "--json prints the complete results" in completed.stderr
-    assert json.loads(algotools(*command, *data, "--json").stdout)[0]["result"] == "x" * 1000
+    assert json.loads(run(*command, *data, "--json").stdout)[0]["result"] == "x" * 1000
 
 
 def test_a_failed_master_is_shown_with_its_failed_subtask_runs(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
-    command = ("run", "rounds", "fails_at:=3", "--algorithm", str(ALGORITHMS / "slowly"), "--runner", "inline")
-    completed = algotools(*command, *["--data", str(tmp_path / "a.csv")] * 3)
+    command = ("rounds", "fails_at:=3", "--algorithm", str(ALGORITHMS / "slowly"), "--runner", "inline")
+    completed = run(*command, *["--data", str(tmp_path / "a.csv")] * 3)
     assert completed.returncode == 61
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in completed.stdout.splitlines() if "│" in line]
     assert [row[:2] for row in rows] == [
@@ -303,8 +303,8 @@ def test_a_failed_master_is_shown_with_its_failed_subtask_runs(tmp_path: Path) -
 
 def test_many_equal_results_share_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
-    command = ("run", "step", "number:=7", "fails_at:=9", "--algorithm", str(ALGORITHMS / "slowly"))
-    completed = algotools(*command, "--runner", "inline", *["--data", str(tmp_path / "a.csv")] * 30)
+    command = ("step", "number:=7", "fails_at:=9", "--algorithm", str(ALGORITHMS / "slowly"))
+    completed = run(*command, "--runner", "inline", *["--data", str(tmp_path / "a.csv")] * 30)
     assert completed.returncode == 61
     rows = [line for line in completed.stdout.splitlines() if "│" in line]
     assert len(rows) == 2

@@ -118,7 +118,7 @@ def test_a_question_without_standard_input_is_an_error(tmp_path: Path) -> None:
     assert check_failure(start(["new", "--in", str(tmp_path)], tmp_path, "0<&-")) == 66
 
 
-@pytest.mark.parametrize("name", {**WRITING, **OTHERS})
+@pytest.mark.parametrize("name", ["version", "run", "check", "build"])  # the check precedes the choice of the command
 def test_a_deleted_working_directory_is_reported(name: str, tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
     (tmp_path / "data.csv").write_text("x\n1\n", encoding="utf-8")
@@ -138,8 +138,8 @@ def limit_descriptors(number: int) -> Callable[[], object]:
 @pytest.mark.parametrize(
     ("name", "number"),
     [
-        *itertools.product(["run", "check"], [5, 6, 7, 8, 10, 12, 16]),
-        *itertools.product(["version", "describe", "run --json", "build"], [5, 10]),
+        *itertools.product(["run", "check"], [5, 7, 10, 16]),
+        *itertools.product(["version", "describe", "run --json", "build"], [6]),
     ],
 )
 def test_too_few_descriptors_are_reported(name: str, number: int, tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_container_without_a_working_directory_runs(by_hand: ManualNode, misbe
     assert completed.returncode == 0, completed.stderr
 
 
-@pytest.mark.parametrize("number", [5, 6, 7, 8, 10, 12])
+@pytest.mark.parametrize("number", [5, 7, 10])
 def test_a_container_with_few_descriptors_reports_it(by_hand: ManualNode, misbehaving: Path, number: int) -> None:
     variables = by_hand.environment(misbehaving, b'{"method": "well", "kwargs": {"number": 3}}')
     completed = subprocess.run(
