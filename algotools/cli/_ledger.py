@@ -173,7 +173,7 @@ def _describe_evidence(numbers: NumbersEntry) -> str:
 
 def _without_sketches(entry: LedgerEntry) -> dict[str, Any]:
     """Return an entry for ``--json``, without the sketches, which only the ledger's key makes useful."""
-    content = msgspec.to_builtins(msgspec.structs.replace(entry, row_sets=()))
+    content = msgspec.to_builtins(msgspec.structs.replace(entry, row_sets=(), fingerprints=()))
     return {**content, "verdict": entry.verdict}
 
 

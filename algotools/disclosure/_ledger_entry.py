@@ -83,6 +83,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Number of cells that reductions have hidden or rounded."""
     row_sets: tuple[bytes, ...] = ()
     """The sketches of the sets of rows, in base64."""
+    fingerprints: tuple[bytes, ...] = ()
+    """The fingerprints of numbers without evidence that were probed, in base64."""
     size: int = msgspec.field(default=0, name="bytes")
     """Bytes of the output file; 0 if nothing left."""
     output: str = ""

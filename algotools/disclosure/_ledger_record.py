@@ -65,6 +65,7 @@ def make_entry(task: Task, identity: Identity | None, federation: str, facts: Ru
         undeclared=undeclared,
         hidden=matches.withheld,
         row_sets=matches.row_sets,
+        fingerprints=() if matches.probes is None else matches.probes.fingerprints,
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from algotools.disclosure._ledger_entry import LedgerEntry, decode_entry
 from algotools.disclosure._ledger_file import LockedLedger
+from algotools.disclosure.fingerprints import count_different_groups, list_marks
 from algotools.disclosure.sketch import SKETCH_BYTES, estimate_difference
 
 MOST_ENTRIES = 1_000
@@ -81,6 +82,30 @@ def find_close_rows(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntry], 
                 columns = ", ".join(row_set.columns) or "all columns"
                 detail = f"a row set of {columns} differs from that of entry {earlier.number} in {difference} records"
                 return Conflict("ledger", earlier.number, f"{detail} (task {earlier.task}, {earlier.method})")
+    return None
+
+
+def find_similar_change(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntry], minimum: int) -> Conflict | None:
+    """Return the conflict with the last earlier entry that has a number which changes alike; None if there is none.
+
+    The two numbers have no evidence. They change alike if a group of records is left out, except without a few groups.
+    Only results of the same columns are compared: one missing value in another column would look like a difference.
+    """
+    index: dict[tuple[int, bytes], set[bytes]] = {}
+    for fingerprint in entry.fingerprints:
+        for mark in list_marks(fingerprint):
+            index.setdefault(mark, set()).add(fingerprint)
+    columns = [database.columns for database in entry.databases]
+    for earlier in earlier_entries:
+        if [database.columns for database in earlier.databases] != columns:
+            continue
+        for other in earlier.fingerprints:
+            candidates = {own for mark in list_marks(other) for own in index.get(mark, ())}
+            for own in candidates - {other}:
+                different = count_different_groups(own, other)
+                if different is not None and 0 < different < minimum:
+                    detail = f"a number changes as one of entry {earlier.number}, except without {different} groups"
+                    return Conflict("earlier", earlier.number, f"{detail} (task {earlier.task}, {earlier.method})")
     return None
 
 

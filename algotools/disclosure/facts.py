@@ -166,6 +166,8 @@ class ProbeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """Number of these runs that returned a result."""
     values: tuple[ProbedValue, ...] = ()
     """The values in the order of ``probes.list_blocks``."""
+    fingerprints: tuple[bytes, ...] = ()
+    """The fingerprints of numbers, for the ledger; empty at a node without a ledger."""
 
 
 class Matches(msgspec.Struct, frozen=True, kw_only=True):

@@ -166,6 +166,10 @@ class Ledger:
             earlier = _ledger_rules.select_earlier(ledger, entry)
             if (conflict := _ledger_rules.find_close_rows(entry, earlier, gate.policy.minimum_cell)) is not None:
                 yield conflict
+        if entry.fingerprints:
+            earlier = _ledger_rules.select_earlier(ledger, entry)
+            if (conflict := _ledger_rules.find_similar_change(entry, earlier, gate.policy.minimum_cell)) is not None:
+                yield conflict
 
 
 def prepare_folder(folder: Path) -> None:
@@ -196,6 +200,9 @@ def _decide(conflict: Conflict, gate: Gate) -> Decision:
         reason = "the node has returned the result of the same task as often as its policy allows"
         return Decision("repeats", reason, "use the result of an earlier task", "the result")
     minimum = gate.policy.minimum_cell
+    if conflict.rule == "earlier":
+        reason = f"a number of it and one of an earlier task depend on the same records, except fewer than {minimum}"
+        return Decision("earlier", reason, "use the same rows in both tasks, see docs/concepts/ledger.md", "the result")
     reason = f"its rows differ by fewer than {minimum} records from the rows of an earlier task's result"
     return Decision("ledger", reason, "use the same rows in both tasks, see docs/concepts/ledger.md", "the result")
 

@@ -7,11 +7,12 @@ needs numpy; the supervisor judges the changes, see ``probe_rules``. Both list t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.disclosure._content import Block, Content, read_content
 from algotools.disclosure.facts import ProbedValue, ProbeFacts
+from algotools.disclosure.fingerprints import make_fingerprints
 from algotools.payload import Key
 
 if TYPE_CHECKING:
@@ -59,7 +60,13 @@ def count_values(result: bytes, *, is_pooled: bool) -> int:
 
 
 def compare_results(
-    result: bytes, without_groups: Sequence[bytes | None], shuffled: Sequence[bytes | None], *, is_pooled: bool
+    result: bytes,
+    without_groups: Sequence[bytes | None],
+    shuffled: Sequence[bytes | None],
+    *,
+    is_pooled: bool,
+    key: bytes = b"",
+    declared: bytes = b"",
 ) -> ProbeFacts:
     """Return how the values of a result change.
 
@@ -68,6 +75,8 @@ def compare_results(
         without_groups: for each group of records, the encoded result without its rows; None if the run has failed.
         shuffled: the encoded results on shuffled rows. A run that has failed depends on the order of rows.
         is_pooled: whether the results are replies of a pooled function.
+        key: the key of the ledger; empty at a node without a ledger.
+        declared: the numbers that have evidence, as float64 in little-endian order.
     """
     import numpy as np
 
@@ -87,7 +96,18 @@ def compare_results(
     pairs = _find_pairs(changes, table)
     columns = (groups.tolist(), shares.tolist(), has_order.tolist(), pairs.tolist())
     values = tuple(ProbedValue(*row) for row in zip(*columns, strict=True))
-    return ProbeFacts(groups=facts.groups, usable_groups=facts.usable_groups, values=values)
+    is_undeclared = table.is_number & ~np.isin(table.numbers, np.frombuffer(declared, "<f8"))
+    fingerprints = make_fingerprints(_iterate_changes(changes, without_groups, is_undeclared), key) if key else ()
+    return ProbeFacts(groups=facts.groups, usable_groups=facts.usable_groups, values=values, fingerprints=fingerprints)
+
+
+def _iterate_changes(
+    changes: np.ndarray[Any, Any], without_groups: Sequence[bytes | None], is_chosen: np.ndarray[Any, Any]
+) -> Iterator[list[float | None]]:
+    """Yield for each chosen value its change without each group; None if the run has failed."""
+    for column in changes.T[is_chosen].tolist():
+        usable = iter(column)
+        yield [None if result is None else next(usable) for result in without_groups]
 
 
 class _BlockId(NamedTuple):

@@ -11,6 +11,7 @@ import pytest
 from algotools import Column, Federation, RunsFailed, aggregate, rpc
 from algotools.disclosure.ledger import read_entries
 
+from ..conftest import ALGORITHMS
 from .cases import Arguments
 from .cheats.differencing import CHEATS
 from .nodes import read_table
@@ -100,4 +101,31 @@ def test_an_analysis_that_is_refined_step_by_step_may_continue(tmp_path: Path, t
     limits = np.quantile(frame["days"], [1.0, 0.75, 0.5]).tolist()
     tasks: list[Arguments] = [{"column": "height", "by": "days", "limit": limit} for limit in [*limits, *limits]]
     with Federation([frame], algorithm=PORTED, policy={"ledger": str(tmp_path)}) as federation:
+        assert set(run_tasks(federation, "sum_up_to", tasks)) == {""}
+
+
+@pytest.mark.parametrize("table", ["patients_70", "patients_242"])
+@pytest.mark.parametrize("name", ["limit_twice", "limit_twice_of_polars", "exclusion_twice", "sql_twice"])
+def test_a_ledger_with_probing_finds_differences_of_plain_functions(tmp_path: Path, name: str, table: str) -> None:
+    cheat = BY_NAME[name]
+    policy = {"ledger": str(tmp_path), "undeclared": "probe"}
+    with Federation([read_table(table)], algorithm=ALGORITHMS / "cheats", policy=policy) as federation:
+        failures = run_tasks(federation, cheat.method, cheat.list_tasks(table))
+    assert failures[0] == ""
+    assert "(rule earlier)" in failures[-1]
+    first, last = read_entries(tmp_path / "ledger.jsonl")
+    assert first.fingerprints
+    assert [(refusal.rule, refusal.earlier) for refusal in last.refusals] == [("earlier", 1)]
+
+
+def test_honest_tasks_of_plain_functions_are_not_refused_because_of_earlier_ones(tmp_path: Path) -> None:
+    frame = read_table("patients_242")
+    limits = np.quantile(frame["days"], [1.0, 0.75, 0.5]).tolist()
+    policy = {"ledger": str(tmp_path), "undeclared": "probe"}
+    tasks: list[Arguments] = [
+        {"column": column, "by": "days", "limit": limit}
+        for column in ("height", "weight")
+        for limit in [*limits, *limits]
+    ]
+    with Federation([frame], algorithm=ALGORITHMS / "cheats", policy=policy) as federation:
         assert set(run_tasks(federation, "sum_up_to", tasks)) == {""}

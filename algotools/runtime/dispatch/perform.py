@@ -233,7 +233,8 @@ def _make_prober(
 
     data_names = [p.name for p in function.specification.data]
     samples = tables.make_samples(data_names, permission.probe_cells, stack)
-    return Prober(call, values, samples, permission.probe_groups, is_pooled=isinstance(function, PooledFunction))
+    is_pooled = isinstance(function, PooledFunction)
+    return Prober(call, values, samples, permission.probe_groups, is_pooled=is_pooled, key=permission.sketch_key)
 
 
 def _report(node: NodeAccess, matches: Matches | None, notes: tuple[str, ...]) -> None:

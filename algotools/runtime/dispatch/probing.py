@@ -43,6 +43,7 @@ class Prober:
         samples: the tables.
         most_groups: the most groups of records, each of which is left out once.
         is_pooled: whether the function is the rpc of a pooled function.
+        key: the key of the ledger; empty at a node without a ledger.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Prober:
         most_groups: int,
         *,
         is_pooled: bool,
+        key: bytes = b"",
     ) -> None:
         self._call = call
         self._has_client = any(isinstance(value, AlgorithmClient) for value in values.values())
@@ -64,13 +66,20 @@ class Prober:
         self._samples = samples
         self._most_groups = most_groups
         self._is_pooled = is_pooled
+        self._key = key
 
     def add_changes(self, matches: Matches, result: bytes) -> Matches:
         """Run the function again, and return the facts about its encoded result with the changes of the result."""
-        return msgspec.structs.replace(matches, probes=self._probe(result))
+        declared = b"".join(item.numbers for item in matches.evidence)
+        return msgspec.structs.replace(matches, probes=self._probe(result, declared))
 
-    def _probe(self, result: bytes) -> ProbeFacts | None:
-        """Return the changes of an encoded result; None if no table has rows that could be left out."""
+    def _probe(self, result: bytes, declared: bytes) -> ProbeFacts | None:
+        """Return the changes of an encoded result; None if no table has rows that could be left out.
+
+        Args:
+            result: the encoded result.
+            declared: the numbers that have evidence, as float64 in little-endian order.
+        """
         if self._has_client:
             return ProbeFacts(obstacle="client")
         value_count = probes.count_values(result, is_pooled=self._is_pooled)
@@ -83,7 +92,9 @@ class Prober:
         with tempfile.TemporaryDirectory(prefix="algotools-", ignore_cleanup_errors=True) as folder, _mute():
             without_groups = [self._run(*run, folder) for run in self._samples.select_groups(self._most_groups)]
             shuffled = [self._run(*self._samples.shuffle(seed), folder) for seed in range(SHUFFLES)]
-        return probes.compare_results(result, without_groups, shuffled, is_pooled=self._is_pooled)
+        return probes.compare_results(
+            result, without_groups, shuffled, is_pooled=self._is_pooled, key=self._key, declared=declared
+        )
 
     def _run(self, data: Mapping[str, object], tables: ReadTables, folder: str) -> bytes | None:
         """Call the function; return None if it fails, for instance because a group is empty without some rows."""
