@@ -175,7 +175,10 @@ def check(
     with contextlib.closing(WaitView(limit)) as view:
         report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
     if no_trial:
-        _note(f"--no-trial left out the calls of functions, which can find: {', '.join(TRIAL_RULES)}")
+        _note(
+            f"--no-trial left out the calls of functions, so results were not probed; the calls can find: "
+            f"{', '.join(TRIAL_RULES)}"
+        )
     if as_json:
         keys = ("algorithm", "findings", "warnings", "not_tried", "chosen_arguments")
         print_json({key: getattr(report, key) for key in keys})

@@ -59,6 +59,8 @@ class Decision(NamedTuple):
     way_out: str
     path: str = ""
     """The path to the part of the result; empty before the function is called."""
+    is_probed: bool = False
+    """Whether the result would leave a node that does not probe."""
 
 
 class RunFacts(NamedTuple):
@@ -199,6 +201,7 @@ class Gate:
             refusals = replies.judge_reply(content, known_values, self._matches, self._policy, request)
         else:
             refusals = rules.judge(content, known_values, self._matches, self._policy)
+        is_probed = not refusals and self._policy.undeclared == "probe"
         if self._policy.undeclared == "probe":
             from algotools.disclosure import probe_rules
 
@@ -213,7 +216,8 @@ class Gate:
                 minimum_rows=self._policy.minimum_rows,
             )
             details = [f"rule {r.rule} at {r.path or 'the result'}: {r.detail}" for r in refusals]
-            raise self.withhold(Decision(first.rule, reason, first.way_out, first.path or "the result"), *details)
+            decision = Decision(first.rule, reason, first.way_out, first.path or "the result", is_probed)
+            raise self.withhold(decision, *details)
         if self._policy.digits:
             from algotools.disclosure import _rounding
 

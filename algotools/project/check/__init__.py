@@ -301,8 +301,11 @@ class _CheckProcess:
             if is_hanging:
                 reason = f"the import did not finish within {self._seconds:g} s"
             findings.append(Finding.of("import-fails", source_file, None, reason))
-        elif (trial := self._find_open_trial()) is not None and trial.is_split_test and is_hanging:
+        elif (trial := self._find_open_trial()) is not None and trial.has_many_calls and is_hanging:
             not_tried.append(trial.describe_timeout(self._seconds))
+        elif trial is not None and trial.is_probe:  # a group without rows can crash a library
+            reason = f"{trial.name} ended the process ({self._describe_exit()})"
+            not_tried.append(NotTried(method=trial.method, reason=reason))
         elif trial is not None:
             rule, reason = "ends-process", f"it ends the process ({self._describe_exit()})"
             if is_hanging:

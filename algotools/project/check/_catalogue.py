@@ -311,6 +311,18 @@ RULES: dict[str, CheckRule] = {
         "Count the rows in bins that are arguments; in a pooled function use `total.quantile` with `edges=`.",
         is_warning=True,
     ),
+    "withheld-with-chosen-arguments": CheckRule(
+        "The policy of the node's owner withholds the result of a call whose arguments the check has chosen.",
+        "The run fails with Withheld if a researcher chooses such arguments.",
+        "Add sensible arguments to `[tool.algotools.trial]`; no number may represent few records.",
+        is_warning=True,
+    ),
+    "depends-on-few-records": CheckRule(
+        "A value of a result changes only without a few groups of records, or with the order of rows.",
+        "A node with `ALGOTOOLS_POLICY_UNDECLARED=probe` withholds the result (exit code 54).",
+        "Return statistics of many records, or use `algotools.aggregate`.",
+        is_warning=True,
+    ),
     "data-in-message": CheckRule(
         "A call of `log` or `progress`, or a field of a `UserError`, contains data of single records.",
         "A node replaces the text, because everybody may read it.",
@@ -322,6 +334,7 @@ RULES: dict[str, CheckRule] = {
 
 
 TRIAL_RULES = (
-    "result-not-serializable", "function-fails", "never-finishes", "ends-process", "withheld", "depends-on-split"
+    "result-not-serializable", "function-fails", "never-finishes", "ends-process", "withheld", "depends-on-split",
+    "withheld-with-chosen-arguments", "depends-on-few-records",
 )  # fmt: skip
 """The rules that a trial call checks. The source alone shows only some faults of the first."""

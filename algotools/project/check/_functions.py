@@ -119,7 +119,7 @@ class _Examination:
         stack = traceback.extract_stack(frame) if frame else []
         reason = f"the import did not finish within {seconds:g} s"
         if self._trial is not None:
-            if self._trial.is_split_test:
+            if self._trial.has_many_calls:
                 self._send(CheckMessage(not_tried=self._trial.describe_timeout(seconds)))
                 return
             reason = f"{self._trial.prefix}it did not finish within {seconds:g} s"
@@ -287,10 +287,11 @@ class _Examination:
         """See ``TrialObserver``."""
         self._announce(text)
 
-    def begin(self, function: RegisteredFunction, member: str) -> None:
+    def begin(self, function: RegisteredFunction, member: str, *, is_probe: bool = False) -> None:
         """See ``TrialObserver``."""
         file, line = locate_definition(function) or ("", None)
-        self._trial = TrialCall(function.derived_from or function.method, member, self._shorten(file), line)
+        name = function.derived_from or function.method
+        self._trial = TrialCall(name, member, self._shorten(file), line, is_probe)
         self._send(CheckMessage(trial=self._trial))
 
     def report(self, outcome: Outcome) -> None:

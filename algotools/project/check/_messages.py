@@ -23,6 +23,8 @@ class TrialCall(msgspec.Struct, frozen=True):
     """The organization whose data the call uses; empty for the split test, which uses all data."""
     file: str
     line: int | None
+    is_probe: bool = False
+    """Whether the function runs again on other rows, see ``runtime.dispatch.probing``."""
 
     @property
     def is_split_test(self) -> bool:
@@ -32,6 +34,8 @@ class TrialCall(msgspec.Struct, frozen=True):
     @property
     def name(self) -> str:
         """A short description."""
+        if self.is_probe:
+            return f"runs on a part of {self.member}'s rows"
         return "the split test" if self.is_split_test else f"a trial call on {self.member}'s data"
 
     @property
@@ -39,6 +43,8 @@ class TrialCall(msgspec.Struct, frozen=True):
         """The call, for the line that shows what the check waits for."""
         if self.is_split_test:
             return f"the split test of {self.method}"
+        if self.is_probe:
+            return f"runs of {self.method} on a part of {self.member}'s rows"
         return f"a trial call of {self.method} on {self.member}'s data"
 
     @property
@@ -46,9 +52,14 @@ class TrialCall(msgspec.Struct, frozen=True):
         """The first words of a finding's reason."""
         return f"{self.method}: in {self.name}, "
 
+    @property
+    def has_many_calls(self) -> bool:
+        """Whether the function is called many times. That may be slow, so a timeout is not a finding."""
+        return self.is_split_test or self.is_probe
+
     def describe_timeout(self, seconds: float) -> NotTried:
-        """Return the entry of a split test that takes too long: it may be slow, so it is not a finding."""
-        reason = f"the split test did not finish within {seconds:g} s; raise the limit with --timeout"
+        """Return the entry of many calls that take too long."""
+        reason = f"{self.name} did not finish within {seconds:g} s; raise the limit with --timeout"
         return NotTried(method=self.method, reason=reason)
 
 

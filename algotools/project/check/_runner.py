@@ -8,9 +8,9 @@ from typing import Protocol
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.project.check._pooled import call_on_one_table, split_rows
-from algotools.project.check._rules import NO_TRIAL_HINT, ChosenArguments, NotTried, Verdict
+from algotools.project.check._rules import NO_TRIAL_HINT, ChosenArguments, Finding, NotTried, Verdict
 from algotools.project.check._setup import TrialNodes
-from algotools.project.check._trial import Outcome, Trial, plan_trial, try_function
+from algotools.project.check._trial import Outcome, Trial, can_probe, plan_trial, probe_function, try_function
 from algotools.project.trial import TrialTable
 from algotools.runtime.logs import format_count
 
@@ -21,7 +21,7 @@ class TrialObserver(Protocol):
     def announce(self, text: str) -> None:
         """Show what runs next, before it runs."""
 
-    def begin(self, function: RegisteredFunction, member: str) -> None:
+    def begin(self, function: RegisteredFunction, member: str, *, is_probe: bool = False) -> None:
         """Note that a call begins; *member* is empty for the split test."""
 
     def report(self, outcome: Outcome) -> None:
@@ -50,6 +50,8 @@ class TrialRunner:
         self._policy = nodes.policy
         self._table = table
         self._observer = observer
+        self._passing: list[Trial] = []
+        """The calls without a finding."""
 
     def run(self) -> None:
         """Perform all calls."""
@@ -71,13 +73,23 @@ class TrialRunner:
         names = ", ".join(trial.name for trial in trials)
         self._observer.announce(f"calls {count} on {self._members[0].name}'s data: {names}{NO_TRIAL_HINT}")
         pooled = [(trial, function) for trial in trials if (function := self._call(trial)) is not None]
-        if not pooled:
-            return
-        count = format_count(len(self._members), "organization")
-        names = ", ".join(trial.name for trial, _ in pooled)
-        self._observer.announce(f"splits the rows of {count} in many ways, and compares the results of {names}")
+        if pooled:
+            count = format_count(len(self._members), "organization")
+            names = ", ".join(trial.name for trial, _ in pooled)
+            self._observer.announce(f"splits the rows of {count} in many ways, and compares the results of {names}")
         for trial, function in pooled:
             self._split(trial, function)
+        self._probe(self._passing if can_probe(self._policy) else [])
+
+    def _probe(self, trials: list[Trial]) -> None:
+        """Call functions on parts of the rows. These calls are the last ones, because they may crash the process."""
+        first = self._members[0]
+        if trials:
+            names = ", ".join(trial.name for trial in trials)
+            self._observer.announce(f"calls functions again on parts of {first.name}'s rows: {names}")
+        for trial in trials:
+            self._observer.begin(trial.function, first.name, is_probe=True)
+            self._observer.report(probe_function(self._algorithm, trial, first, self._policy))
 
     def _call(self, trial: Trial) -> PooledFunction | None:
         """Call a function; return it if it is a pooled function without a fault."""
@@ -89,6 +101,7 @@ class TrialRunner:
 
         if not self._try(trial, first.name, call):
             return None
+        self._passing.append(trial)
         if not isinstance(function, PooledFunction):
             return None
         pooled = function  # mypy: the name in a closure
@@ -104,4 +117,4 @@ class TrialRunner:
         self._observer.begin(trial.function, member)
         outcome = call()
         self._observer.report(outcome)
-        return outcome is None
+        return outcome is None or (isinstance(outcome, Finding) and outcome.is_warning)

@@ -8,6 +8,8 @@ algorithm has a master, a result with two keys of the same text in JSON is not r
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import difflib
 import re
 import tempfile
@@ -21,6 +23,7 @@ from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
 from algotools.disclosure.gate import Decision, Gate
+from algotools.disclosure.policy import Policy
 from algotools.errors import (
     AlgotoolsError,
     ArgumentsError,
@@ -221,23 +224,9 @@ def try_function(
 ) -> Outcome:
     """Call an rpc once on a node's data, with the policy of the node; *judge* is called with the gate's decision."""
     function = trial.function
-    with tempfile.TemporaryDirectory(prefix="algotools-") as folder:
-        task = Task(
-            method=function.method,
-            role="rpc",
-            kwargs=trial.arguments,
-            encoding="rich",
-            databases=trial.databases,
-            configured=tuple(d for d in member.databases.values() if d not in trial.databases),
-            input_file=Path(folder) / "input",
-            output_file=Path(folder) / "output",
-            temporary_folder=Path(folder),
-            identity=IDENTITY,
-            variables=member.variables,
-        )
+    with _prepare_run(trial, member, policy.parse()) as run:
         path, line = locate_definition(function) or ("", None)
         prefix = TrialCall(trial.name, member.name, path, line).prefix
-        run = Run(task, get_contract("v4"), _ignore, _ignore, None, Gate(policy.parse(), task))  # an rpc has no client
         try:
             result = run.gate.review(GatedAccess(run).perform(lambda: algorithm))
             judge(Verdict(method=trial.name))
@@ -251,6 +240,9 @@ def try_function(
         except Withheld as error:
             verdict = _describe_decision(trial.name, error, run.gate.decision)
             judge(verdict)
+            if trial.chosen is not None:
+                reason = f"{prefix}{verdict.reason}, with {trial.describe_arguments()}"
+                return Finding.of("withheld-with-chosen-arguments", path, line, reason, verdict.way_out)
             return Finding.of("withheld", path, line, f"{prefix}{verdict.reason}", verdict.way_out)
         except FunctionRaised as error:
             return trial.explain_exception(error.__cause__, algorithm.folder, prefix)
@@ -258,6 +250,52 @@ def try_function(
             return Finding.of("ends-process", path, line, f"{prefix}it{error.message.removeprefix(function.method)}")
         except AlgotoolsError as error:
             return trial.explain_error(error, table, algorithm.folder)
+    return None
+
+
+@contextlib.contextmanager
+def _prepare_run(trial: Trial, member: Member, policy: Policy) -> Iterator[Run]:
+    """Yield the run of a trial call at a node with a policy. Its files exist within the context."""
+    with tempfile.TemporaryDirectory(prefix="algotools-") as folder:
+        task = Task(
+            method=trial.function.method,
+            role="rpc",
+            kwargs=trial.arguments,
+            encoding="rich",
+            databases=trial.databases,
+            configured=tuple(d for d in member.databases.values() if d not in trial.databases),
+            input_file=Path(folder) / "input",
+            output_file=Path(folder) / "output",
+            temporary_folder=Path(folder),
+            identity=IDENTITY,
+            variables=member.variables,
+        )
+        yield Run(task, get_contract("v4"), _ignore, _ignore, None, Gate(policy, task))  # an rpc has no client
+
+
+def can_probe(policy: NodePolicy) -> bool:
+    """Return whether probing can find more than the trial calls at a node with a policy."""
+    settings = policy.parse()
+    return not settings.is_off and settings.undeclared == "structure"
+
+
+def probe_function(algorithm: Algorithm, trial: Trial, member: Member, policy: NodePolicy) -> Outcome:
+    """Call an rpc as at a node that probes; return a warning if such a node withholds the result."""
+    settings = dataclasses.replace(policy.parse(), undeclared="probe")
+    with _prepare_run(trial, member, settings) as run:
+        try:
+            run.gate.review(GatedAccess(run).perform(lambda: algorithm))
+        except Withheld:
+            decision = run.gate.decision
+            if decision is None or not decision.is_probed:
+                return None
+            path, line = locate_definition(trial.function) or ("", None)
+            prefix = TrialCall(trial.name, member.name, path, line, is_probe=True).prefix
+            reason = f"{prefix}{decision.reason} (rule {decision.rule})"
+            reason += "" if trial.is_declared else f", with {trial.describe_arguments()}"
+            return Finding.of("depends-on-few-records", path, line, reason, decision.way_out)
+        except AlgotoolsError:  # the trial call has reported the errors that occur each time
+            return None
     return None
 
 
