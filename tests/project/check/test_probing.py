@@ -24,6 +24,10 @@ def check_with_gate(project: Path, **options: bool) -> Report:
         return check(project, **options)  # type: ignore[arg-type]
 
 
+PROBED, GUESSED = "depends-on-few-records", "withheld-with-chosen-arguments"
+RULES = {PROBED, GUESSED}
+"""The rules for which this module seeds faults."""
+
 BEST = "return {'rows': len(data), 'best': float(data['age'].max()) / 3 + 100}"
 
 
@@ -31,7 +35,7 @@ def test_a_value_of_few_records_is_a_warning(project: Path) -> None:
     add_rpc(project, BEST)
     report = check_with_gate(project)
     assert report.findings == ()
-    (finding,) = [finding for finding in report.warnings if finding.rule == "depends-on-few-records"]
+    (finding,) = [finding for finding in report.warnings if finding.rule == PROBED]
     assert (finding.file, finding.is_warning) == (SOURCE, True)
     assert finding.reason.startswith("more: in runs on a part of north_hospital's rows, result['best'] changes only")
     assert "(rule few)" in finding.reason
@@ -41,7 +45,7 @@ def test_a_value_of_few_records_is_a_warning(project: Path) -> None:
 def test_without_trial_nothing_is_probed_and_the_output_says_so(project: Path) -> None:
     add_rpc(project, BEST)
     rules = {finding.rule for finding in check_with_gate(project, trial=False).warnings}
-    assert "depends-on-few-records" not in rules
+    assert PROBED not in rules
     completed = algotools("check", "--no-trial", cwd=project)
     assert "results were not probed" in completed.stderr
 
@@ -88,7 +92,7 @@ def test_a_refusal_with_chosen_arguments_is_a_warning_that_names_them(project: P
     add_rpc(project, "return data[column].tolist()[:]", "column: Column")
     report = check_with_gate(project)
     assert report.findings == ()
-    (finding,) = [finding for finding in report.warnings if finding.rule == "withheld-with-chosen-arguments"]
+    (finding,) = [finding for finding in report.warnings if finding.rule == GUESSED]
     assert "(rule length), with the chosen arguments column='age'" in finding.reason
     with default_policy():
         assert [verdict.rule for verdict in check_policy(project).verdicts if verdict.method == "more"] == ["length"]

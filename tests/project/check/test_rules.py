@@ -13,6 +13,7 @@ from . import (
     test_disclosure_warnings,
     test_function_faults,
     test_pooled_faults,
+    test_probing,
     test_project_faults,
 )
 
@@ -40,6 +41,7 @@ def test_every_rule_has_a_seeded_fault() -> None:
     seeded |= {rule for _, rule in test_declared_faults.FAULTS.values()}
     seeded |= {rule for _, rule, *_ in test_pooled_faults.FAULTS.values()}
     seeded |= {rule for _, rule, _ in test_disclosure_warnings.FAULTS.values()}
+    seeded |= test_probing.RULES
     assert seeded | {"never-finishes", "trial-arguments"} == set(RULES)  # these have tests of their own
 
 
