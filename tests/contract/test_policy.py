@@ -86,8 +86,7 @@ def test_a_policy_is_read_before_the_algorithm_is_imported(by_hand, tmp_path):
     assert read_failure(run)["code"] == 55
 
 
-@pytest.mark.parametrize("contract", ["v4", "v5"])
-@pytest.mark.parametrize("value", ["off", "1", "OFF", "ABCDEFGH"])
+@pytest.mark.parametrize(("contract", "value"), [("v4", "off"), ("v5", "1"), ("v5", "OFF"), ("v4", "ABCDEFGH")])
 def test_a_setting_of_the_image_is_ignored_and_reported(contract, value, by_hand, algorithm):
     environ = by_hand.environment(algorithm, request(contract), contract, variables={CELL: "5"})
     environ["ALGOTOOLS_POLICY"] = value

@@ -1,6 +1,6 @@
 """Every form reads an awkward file, table, frame or response to the same values, or refuses it.
 
-A fifth of the corpus is read in each run of the tests, and all of it with ``ALGOTOOLS_TEST_WHOLE_CORPUS=1``.
+A tenth of the corpus is read in each run of the tests, and all of it with ``ALGOTOOLS_TEST_WHOLE_CORPUS=1``.
 ``python -m tests.data.test_corpus`` prints the wrong outcomes, and ``--page`` writes the tables of the page.
 """
 
@@ -208,7 +208,7 @@ def servers() -> Iterator[Servers]:
     [
         pytest.param(case, id=f"{case.kind}-{case.name}")
         for number, case in enumerate(CASES)
-        if WHOLE or number % 5 == 0
+        if WHOLE or number % 10 == 0
     ],
 )
 def test_every_form_has_the_same_values_or_refuses_the_case(case, tmp_path, servers):

@@ -27,10 +27,13 @@ TEMPLATE = ROOT / "template"
 
 
 def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a tool of this environment (pytest, ruff, mypy) like the author of the project, who has not set a policy."""
+    """Run a tool of this environment (pytest, ruff, mypy) like the author of the project, who has not set a policy.
+
+    After ``-c`` the command is a program of Python and its arguments.
+    """
     inherited = {name: value for name, value in os.environ.items() if name != POLICY}
     return subprocess.run(
-        [sys.executable, "-m", *command],
+        [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
         capture_output=True,
         text=True,
         cwd=cwd,
