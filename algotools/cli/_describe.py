@@ -106,6 +106,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         kind = function["role"] if step == "compute" else step
         if origin := function.get("derived_from"):
             kind += f", derived from {origin}"
+        if not function.get("standalone", True):
+            kind += ", only for its master"
         console.print(
             f"\n[bold cyan]{make_printable(function['method'])}[/bold cyan] [dim]({make_printable(kind)})[/dim]"
         )

@@ -22,11 +22,12 @@ from algotools.errors import AlgotoolsError
 def describe(algorithm: Algorithm) -> dict[str, Any]:
     """Return the name and the functions of an algorithm as JSON-compatible data.
 
-    Each function has ``method``, ``role``, ``step``, ``description``, ``databases`` (parameter, form, label) and
-    ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled function's master
-    has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master. ``leaves`` is the type of
-    the result and its fields, or None if only a table of a session is made, which stays at the node. ``minimum_rows``
-    is the author's number, if there is one. ``gate`` is the sentence about the policy of a node.
+    Each function has ``method``, ``role``, ``step``, ``standalone``, ``description``, ``databases`` (parameter, form,
+    label) and ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled
+    function's master has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master.
+    ``leaves`` is the type of the result and its fields, or None if only a table of a session is made, which stays at
+    the node. ``minimum_rows`` is the author's number, if there is one. ``gate`` is the sentence about the policy of a
+    node.
     """
     functions = [_describe_function(function) for function in algorithm.functions.values()]
     return {"algorithm": algorithm.name, "functions": functions, "gate": GATE_NOTE}
@@ -75,6 +76,7 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         "method": function.method,
         "role": function.role,
         "step": function.step,
+        "standalone": function.standalone,
         **pooling,
         **({} if function.minimum_rows is None else {"minimum_rows": function.minimum_rows}),
         "description": description,

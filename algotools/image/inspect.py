@@ -40,6 +40,7 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     method: str
     role: str
     step: str = "compute"
+    standalone: bool = True
     derived_from: str | None = None
     minimum_organizations: int | None = None
     minimum_rows: int | None = None

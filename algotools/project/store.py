@@ -22,7 +22,7 @@ import msgspec
 from algotools.declare.description import add_default_policy, describe
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.locate import GROUP, Location, get_table, read_toml
-from algotools.declare.masters import find_masters, find_named_rpcs
+from algotools.declare.masters import find_named_rpcs
 from algotools.errors import ImageNotFound, MetadataError
 from algotools.image.names import make_version_tag, parse_reference
 from algotools.task import Role
@@ -99,7 +99,7 @@ def _describe_function(
         "display_name": _humanize(function.method),
         "description": described["description"],
         key: steps[function.role] if function.step == "compute" else function.step,
-        "standalone": function.standalone and not find_masters(function, algorithm),
+        "standalone": function.standalone,
         "databases": _list_databases(function, algorithm, generation),
         "arguments": [
             _describe_argument(

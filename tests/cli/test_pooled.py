@@ -146,7 +146,7 @@ def test_describe():
     text = " ".join(completed.stdout.split())
     assert "master (master) Return the average of a column over all nodes. needs at least 3 organizations" in text
     assert (
-        "average_partial (rpc, derived from master) The part of master that runs at each node. Its master calls it."
+        "average_partial (rpc, derived from master, only for its master) The part of master that runs at each node."
         in text
     )
     assert "example algotools run master column_name=age" in text

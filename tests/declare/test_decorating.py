@@ -81,6 +81,15 @@ def test_the_author_can_require_more_rows_than_the_node():
     assert "minimum_rows" not in describe(Algorithm.from_functions([rpc(plain)]))["functions"][0]
 
 
+def test_only_an_rpc_can_be_internal():
+    assert rpc(plain).standalone
+    internal = rpc(standalone=False)(plain)
+    assert not internal.standalone
+    assert describe(Algorithm.from_functions([internal]))["functions"][0]["standalone"] is False
+    with pytest.raises(TypeError, match="unexpected keyword argument 'standalone'"):
+        master(standalone=False)  # type: ignore[call-overload]
+
+
 def test_a_wrapper_has_the_signature_of_the_wrapped_function():
     @functools.wraps(plain)
     def timed(*args, **kwargs):

@@ -352,6 +352,15 @@ def test_the_fewest_rows_of_a_function_whose_table_stays_at_the_node():
     assert "minimum_rows has no effect with step='data_extraction', because the table stays at the node" in message
 
 
+def test_a_step_cannot_be_internal():
+    def extract(source: Database) -> pd.DataFrame:
+        return pd.DataFrame()
+
+    message = get_refusal(rpc(standalone=False, step="data_extraction"), extract)
+    assert "standalone=False and step='data_extraction' exclude each other" in message
+    assert "standalone must be True or False" in get_refusal(rpc(standalone="no"), extract)
+
+
 @pytest.mark.parametrize("option", ["minimum_cell", "undeclared", "policy", "minimum_row"])
 def test_no_option_makes_the_policy_of_the_owner_looser(option):
     with pytest.raises(TypeError, match=f"unexpected keyword argument '{option}'"):

@@ -372,7 +372,7 @@ class TestMastersAndTheRpcsThatTheyCall:
         from algotools import rpc
         import pandas as pd
 
-        @rpc
+        @rpc(standalone=False)
         def elsewhere(table: pd.DataFrame) -> int:
             return 1
         """
@@ -383,9 +383,9 @@ class TestMastersAndTheRpcsThatTheyCall:
         algorithm = locate.load(locate.locate(folder))
         return {function["name"]: function for function in build_metadata(algorithm, METADATA, 4)["functions"]}
 
-    def test_an_rpc_that_a_master_calls_is_not_standalone(self, described):
+    def test_the_decorator_says_which_rpc_is_standalone(self, described):
         assert {name: function["standalone"] for name, function in described.items()} == {
-            "asked": False,
+            "asked": True,
             "elsewhere": False,
             "alone": True,
             "by_name": True,
