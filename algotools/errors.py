@@ -292,7 +292,7 @@ class ResultTooLarge(AlgotoolsError, ValueError, exit_code=53):
 
 
 class Withheld(AlgotoolsError, RuntimeError, exit_code=54):
-    """The node's policy withholds the result, or refuses the function, a database, a column or a query."""
+    """The node's policy withholds the result, or refuses the task before data is read."""
 
 
 class PolicyError(AlgotoolsError, ValueError, exit_code=55):
