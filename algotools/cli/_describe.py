@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import msgspec
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from algotools.cli._console import WaitView, make_printable
 from algotools.data import FORMS
 from algotools.declare import locate
 from algotools.declare.description import describe as describe_algorithm
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from algotools.project.store import Generation
 
 ALGORITHM_HELP = "Folder of a project, name of an installed algorithm, or a module. Default: the current folder."
+
+NO_TRIAL_HELP = "Do not call functions to find out which values leave a node."
 
 _STORE_PANEL = "For the algorithm store"
 
@@ -59,11 +61,13 @@ def describe(
             rich_help_panel=_STORE_PANEL,
         ),
     ] = None,
+    no_trial: Annotated[bool, typer.Option("--no-trial", help=NO_TRIAL_HELP)] = False,
 ) -> None:
     """Show the functions of an algorithm: methods, arguments and databases.
 
     The description is derived from the signatures and docstrings of the functions. The examples are the arguments in
-    the table tool.algotools.trial of pyproject.toml.
+    the table tool.algotools.trial of pyproject.toml. If the project has a federation.yaml, each rpc is called once, as
+    in `algotools check`, to show which values left the node, and their evidence.
 
     algotools describe --store 4 > algorithm_store.json
     """
@@ -79,8 +83,11 @@ def describe(
     description = describe_algorithm(algorithm)
     if Path(target).is_dir():
         table = TrialTable.read(Path(target))
+        calls = {} if no_trial else try_functions(Path(target))
         for function in description["functions"]:
             function["trial"] = describe_trial(algorithm.functions[function["method"]], table)
+            if function["method"] in calls:
+                function["left_in_trial"] = calls[function["method"]]
     if as_json:
         print_json(description)
     else:
@@ -89,14 +96,20 @@ def describe(
         show_functions(console, description)
 
 
+def try_functions(folder: Path) -> dict[str, dict[str, Any]]:
+    """Call each rpc of a project once, and return what left, by method; empty without federation.yaml."""
+    if not (folder / "federation.yaml").is_file():
+        return {}
+    from algotools.project.check import LIMIT, check_policy, describe_leaving
+
+    with contextlib.closing(WaitView(LIMIT)) as view:
+        report = check_policy(folder, on_wait=view.show, on_start=view.announce)
+    return describe_leaving(report)
+
+
 def print_json(value: object) -> None:
     """Print a value as indented JSON. Structs become objects."""
     typer.echo(json.dumps(msgspec.to_builtins(value), indent=2, ensure_ascii=False))
-
-
-def make_printable(text: object) -> str:
-    """Escape the markup in a text, and replace control characters."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "�" for c in str(text)))
 
 
 def show_functions(console: Console, description: Mapping[str, Any]) -> None:
@@ -125,6 +138,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
         if text := _describe_leaving_values(function):
             console.print(f"  [dim]{text}[/dim]", soft_wrap=True)
+        if function.get("left_in_trial"):
+            _show_trial_call(console, function["left_in_trial"])
         table = _make_arguments_table(function.get("arguments", {}))
         if table.rows:
             console.print(table)
@@ -147,6 +162,19 @@ def _describe_leaving_values(function: Mapping[str, Any]) -> str:
     if fields := ", ".join(f"{name}: {kind}" for name, kind in result.get("fields", {}).items()):
         text += f" ({fields})"
     return make_printable(f"{'returns to the researcher' if is_combined else 'leaves the node'}: {text}")
+
+
+def _show_trial_call(console: Console, call: Mapping[str, Any]) -> None:
+    """Show the values that left the node in a trial call, and their evidence."""
+    text = f"withheld in the trial (rule {call['withheld']})" if call.get("withheld") else "left in the trial"
+    console.print(f"  [dim]{make_printable(text)}:[/dim]", soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+    for value in call["values"]:
+        evidence = value["evidence"] or "no evidence"
+        table.add_row("   ", *map(make_printable, (value["path"], value["kind"], evidence)), style="dim")
+    if call.get("omitted"):
+        table.add_row("   ", f"{make_printable(call['omitted'])} more", style="dim")
+    console.print(table)
 
 
 def _show_example(console: Console, function: Mapping[str, Any]) -> None:

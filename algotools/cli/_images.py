@@ -13,7 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 
-from algotools.cli._describe import make_printable, print_json, show_functions
+from algotools.cli._console import make_printable
+from algotools.cli._describe import NO_TRIAL_HELP, print_json, show_functions, try_functions
 from algotools.errors import ImageError
 from algotools.runtime.logs import format_count
 
@@ -70,8 +71,12 @@ def build(
         str | None, typer.Option(help="Platform, for instance linux/arm64. Default: the platform of this machine.")
     ] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Build without the cache.")] = False,
+    no_trial: Annotated[bool, typer.Option("--no-trial", help=NO_TRIAL_HELP)] = False,
 ) -> None:
     """Build the image of an algorithm, test it, and label it with the description of its functions.
+
+    If the project has a federation.yaml, each rpc is called once on this machine, as in `algotools check`. A label has
+    the paths, kinds and evidence of the values that left, and none of the values.
 
     Data files are never copied into the image. Progress is written to standard error. Standard output contains tag,
     size and build time, and with --push the digest that the researcher needs.
@@ -86,6 +91,7 @@ def build(
         tag = tag or get_default_tag(path)
     if push:  # report a wrong name before the build, which takes minutes
         parse_target(tag or base_images.make_name(arguments.get("PYTHON_IMAGE"), platform))
+    left_in_trial = {} if base or no_trial else try_functions(path)
     with open_engine() as client:
         if base:
             started = time.monotonic()
@@ -96,7 +102,14 @@ def build(
             built = BuiltImage(name, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
         else:
             built = build_project(
-                client, path, str(tag), _print_step, arguments=arguments, platform=platform, no_cache=no_cache
+                client,
+                path,
+                str(tag),
+                _print_step,
+                arguments=arguments,
+                platform=platform,
+                no_cache=no_cache,
+                left_in_trial=left_in_trial,
             )
     size = f"{built.size / 1e6:.0f} MB"
     Console(highlight=False).print(f"{built.tag}  {size}  {built.seconds:.1f} s", markup=False, soft_wrap=True)

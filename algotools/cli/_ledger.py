@@ -14,7 +14,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from algotools.cli._describe import make_printable, print_json
+from algotools.cli._console import make_printable
+from algotools.cli._describe import print_json
 from algotools.disclosure.ledger import (
     FILE_NAME,
     LedgerEntry,

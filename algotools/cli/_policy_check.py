@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from algotools.cli._describe import ALGORITHM_HELP, make_printable, print_json
-from algotools.cli._project import TrialTimeout, WaitView
+from algotools.cli._console import WaitView, make_printable
+from algotools.cli._describe import ALGORITHM_HELP, print_json
+from algotools.cli._project import TrialTimeout
 from algotools.errors import CheckFailed, Withheld
 from algotools.federation.policy import load_policy
 from algotools.runtime.logs import format_count

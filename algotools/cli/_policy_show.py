@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algotools.cli._describe import make_printable, print_json
+from algotools.cli._console import make_printable
+from algotools.cli._describe import print_json
 from algotools.disclosure.policy import DEFAULTS, OURS, Policy, SettingState, is_policy_variable, read_policy
 from algotools.federation.policy import load_policy
 from algotools.federation.yaml_file import read_file

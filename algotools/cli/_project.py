@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 
-from algotools.cli._describe import ALGORITHM_HELP, make_printable, print_json
+from algotools.cli._console import WaitView, make_printable, show_note
+from algotools.cli._describe import ALGORITHM_HELP, print_json
 from algotools.cli._run import parse_timeout
 from algotools.errors import CheckFailed, ScaffoldError
 from algotools.project import scaffold
@@ -133,7 +133,8 @@ algotools check --no-trial
 
 algorithm (the module; null: unknown), findings and warnings (lists of objects with rule, file, line (null: the whole
 file), reason, way_out), not_tried (list of objects with method, reason), chosen_arguments (list of objects with method,
-arguments)
+arguments), left_in_trial (method -> object with values (list of objects with path, kind, evidence), omitted (number of
+further entries), withheld (rule; empty: the result left); only of functions that were called and judged)
 """
 
 
@@ -168,69 +169,28 @@ def check(
     in a sandbox: no privileges, no network, only the project's files and data, and limits of memory and time. The
     command shows what runs before it runs, and the parts of the sandbox that are missing here.
     """
-    from algotools.project.check import LIMIT, TRIAL_RULES  # importing the docker package is slow
+    from algotools.project.check import LIMIT, TRIAL_RULES, describe_leaving  # importing the docker package is slow
     from algotools.project.check import check as check_algorithm
 
     limit = LIMIT if timeout is None else timeout
     with contextlib.closing(WaitView(limit)) as view:
         report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
     if no_trial:
-        _note(
+        show_note(
             f"--no-trial left out the calls of functions, so results were not probed; the calls can find: "
             f"{', '.join(TRIAL_RULES)}"
         )
     if as_json:
         keys = ("algorithm", "findings", "warnings", "not_tried", "chosen_arguments")
-        print_json({key: getattr(report, key) for key in keys})
+        print_json({**{key: getattr(report, key) for key in keys}, "left_in_trial": describe_leaving(report)})
     else:
         _show_report(report)
     if report.findings:
         raise CheckFailed(format_count(len(report.findings), "finding"))
 
 
-def _note(text: str) -> None:
-    Console(stderr=True, highlight=False).print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
-
-
-class WaitView:
-    """Shows on standard error what a check waits for: on a terminal on one line, otherwise in a line now and then."""
-
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
-        self._console = Console(stderr=True, highlight=False)
-        self._status: Status | None = None
-        self._step = ""
-        self._next = _FIRST_LINE
-
-    def announce(self, text: str) -> None:
-        """Show what runs next."""
-        self.close()
-        _note(text)
-
-    def show(self, step: str, seconds: float) -> None:
-        """Show the step and its duration, if it takes noticeably long."""
-        if step != self._step:
-            self._step, self._next = step, _FIRST_LINE
-        if seconds < _FIRST_STATUS:
-            self.close()
-            return
-        text = f"waiting for {make_printable(step)}: {seconds:.0f} s, limit {self._limit:g} s"
-        if self._console.is_terminal:
-            self._status = self._status or self._console.status(text)
-            self._status.start()
-            self._status.update(text)
-        elif seconds >= self._next:
-            self._next *= 2
-            self._console.print(text, soft_wrap=True)
-
-    def close(self) -> None:
-        """Remove the line from the terminal."""
-        if self._status is not None:
-            self._status.stop()
-
-
 def _show_report(report: Report) -> None:
-    from algotools.project.check import format_arguments
+    from algotools.project.check import format_arguments, summarize_verdict
 
     console = Console(highlight=False)
     for finding in (*report.findings, *report.warnings):
@@ -245,13 +205,10 @@ def _show_report(report: Report) -> None:
     for call in report.chosen_arguments:
         text = f"called: {call.method} with {format_arguments(call.arguments)}"
         console.print(f"[dim]{make_printable(text)}[/dim]", soft_wrap=True)
+    for verdict in report.verdicts:
+        if sentence := summarize_verdict(verdict):
+            console.print(f"[dim]{make_printable(f'left: {verdict.method}: {sentence}')}[/dim]", soft_wrap=True)
     number = format_count(len(report.findings), "finding") if report.findings else "no findings"
     number += f", {format_count(len(report.warnings), 'warning')}" if report.warnings else ""
     extent = f"{format_count(report.functions, 'function')} and {format_count(report.files, 'file')}"
     console.print(f"{number}  [dim]({extent} checked)[/dim]", soft_wrap=True)
-
-
-_FIRST_STATUS = 2.0
-"""Seconds after which a terminal shows the current step."""
-_FIRST_LINE = 5.0
-"""Seconds after which the first line is written if standard error is not a terminal; each further line takes twice."""

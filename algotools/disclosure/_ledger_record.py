@@ -71,7 +71,7 @@ def make_entry(task: Task, identity: Identity | None, federation: str, facts: Ru
 
 def _describe_numbers(facts: RunFacts, matches: Matches) -> tuple[tuple[NumbersEntry, ...], int]:
     """Return the evidence of the numbers, with the path to the first of them, and how many numbers have no evidence."""
-    groups = [(item, _read_numbers(item)) for item in matches.evidence]
+    groups = [(item, read_numbers(item)) for item in matches.evidence]
     declared = {number for _, numbers in groups for number in numbers}
     paths: dict[float, str] = {}
     undeclared = 0
@@ -85,7 +85,8 @@ def _describe_numbers(facts: RunFacts, matches: Matches) -> tuple[tuple[NumbersE
     return tuple(entries), undeclared
 
 
-def _read_numbers(item: NumbersWithEvidence) -> array.array[float]:
+def read_numbers(item: NumbersWithEvidence) -> array.array[float]:
+    """Return the numbers that have the same evidence."""
     numbers = array.array("d", item.numbers)
     if sys.byteorder == "big":
         numbers.byteswap()

@@ -20,6 +20,7 @@ import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import docker
@@ -109,11 +110,13 @@ def build_project(
     arguments: Mapping[str, str] | None = None,
     platform: str | None = None,
     no_cache: bool = False,
+    left_in_trial: Mapping[str, object] = MappingProxyType({}),
 ) -> BuiltImage:
     """Build a project's image, check that it starts, and label it with the description of its functions.
 
     ``arguments`` are build arguments. ``BASE_IMAGE`` replaces the base of this version, and ``PYTHON_IMAGE`` is the
-    image to build the base from. All others are passed to the Dockerfile.
+    image to build the base from. All others are passed to the Dockerfile. ``left_in_trial`` is the content of that
+    label, which is omitted if there were no trial calls.
 
     Raises:
         ImageError: the build fails, or the image would not run at a node.
@@ -150,6 +153,8 @@ def build_project(
         **_read_project_labels(folder),
         **_read_revision_labels(folder, sources.files),
     }
+    if left_in_trial:
+        origin[Label.LEFT_IN_TRIAL] = msgspec.json.encode(left_in_trial).decode()
     if read_labels(client, tag).items() >= origin.items():
         log("nothing has changed")
     else:

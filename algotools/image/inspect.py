@@ -50,6 +50,18 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     arguments: _LabelArguments = _LabelArguments()
 
 
+class _LabelValue(msgspec.Struct, frozen=True, kw_only=True):
+    path: str
+    kind: str
+    evidence: str | None
+
+
+class _LabelCall(msgspec.Struct, frozen=True, kw_only=True):
+    values: list[_LabelValue]
+    omitted: int = 0
+    withheld: str = ""
+
+
 class _LabelDescription(msgspec.Struct, frozen=True, kw_only=True):
     """The structure of a description. A label with another structure is ignored."""
 
@@ -256,6 +268,10 @@ def _make_image_info(attributes: Mapping[str, Any], *, warnings: tuple[str, ...]
     has_description, version = Label.DESCRIPTION in texts, texts.pop(Label.VERSION, None) or None
     problems: list[str] = list(warnings)
     description = _decode_label(texts, Label.DESCRIPTION, dict[str, Any], problems, form=_LabelDescription)
+    calls = _decode_label(texts, Label.LEFT_IN_TRIAL, dict[str, Any], problems, form=dict[str, _LabelCall])
+    for function in (description or {}).get("functions", ()):
+        if calls is not None and function["method"] in calls:
+            function["left_in_trial"] = calls[function["method"]]
     packages = _decode_label(texts, Label.PACKAGES, dict[str, str], problems)
 
     def pop_label(label: str) -> str | None:

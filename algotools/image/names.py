@@ -28,6 +28,9 @@ class Label:
     DESCRIPTION = "algotools.description"
     """JSON: name and functions of the algorithm, as in ``algotools describe --json``."""
 
+    LEFT_IN_TRIAL = "algotools.left-in-trial"
+    """JSON: method -> paths, kinds and evidence of the values that left in a trial call, without the values."""
+
     PACKAGES = "algotools.packages"
     """JSON: name -> version of Python and of every package in the image."""
 

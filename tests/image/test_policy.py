@@ -79,6 +79,19 @@ def test_the_label_of_the_gate_is_a_field() -> None:
     assert inspect_configuration({}).gate is None
 
 
+def test_the_values_that_left_in_a_trial_are_a_part_of_the_description() -> None:
+    call = {"values": [{"path": "result['n']", "kind": "count", "evidence": "aggregate.count"}], "withheld": ""}
+    description = {Label.DESCRIPTION: LABELS[Label.DESCRIPTION]}
+    text = json.dumps({"average_partial": call, "of_an_older_version": call})
+    image = inspect_configuration({}, **{**description, Label.LEFT_IN_TRIAL: text})
+    assert image.description is not None
+    assert (image.description["functions"][0]["left_in_trial"], image.labels) == (call, {})
+    image = inspect_configuration({}, **{**description, Label.LEFT_IN_TRIAL: '{"average_partial": ["n"]}'})
+    assert image.description is not None
+    assert "left_in_trial" not in image.description["functions"][0]
+    assert "the label algotools.left-in-trial is ignored" in image.warnings[0]
+
+
 def test_the_names_of_variables_are_case_sensitive() -> None:
     assert is_policy_variable("ALGOTOOLS_POLICY_KEY")
     assert not is_policy_variable("Algotools_Policy_Key")

@@ -32,6 +32,7 @@ from algotools.federation.folders import make_folder
 from algotools.federation.policy import NodePolicy, get_default_policy
 from algotools.project.check._catalogue import RULES, TRIAL_RULES
 from algotools.project.check._confinement import list_variables
+from algotools.project.check._leaving import describe_leaving, summarize_verdict
 from algotools.project.check._messages import GRACE, CheckMessage, TrialCall
 from algotools.project.check._rules import (
     NO_TRIAL_HINT,
@@ -61,7 +62,9 @@ __all__ = [
     "Verdict",
     "check",
     "check_policy",
+    "describe_leaving",
     "format_arguments",
+    "summarize_verdict",
 ]
 
 LIMIT = 60.0
@@ -180,11 +183,13 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
         warnings: tuple[Finding, ...] = ()
         not_tried: tuple[NotTried, ...] = ()
         chosen: tuple[ChosenArguments, ...] = ()
+        verdicts: tuple[Verdict, ...] = ()
         if process is not None:
             report = process.report("pyproject.toml")
             findings += _remove_duplicates(report.findings, findings)
             warnings = report.warnings
             functions, not_tried, chosen = report.functions, report.not_tried, report.chosen_arguments
+            verdicts = report.verdicts
     extra = [name for name in ("pyproject.toml", "Dockerfile", "federation.yaml") if (project.root / name).is_file()]
     return Report(
         algorithm=project.module,
@@ -194,6 +199,7 @@ def _check_project(root: Path, options: _CheckOptions) -> Report:
         files=len(files) + len(extra),
         not_tried=not_tried,
         chosen_arguments=chosen,
+        verdicts=verdicts,
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from algotools.disclosure.leaving import LeavingValues
 from algotools.project.check._catalogue import RULES
 
 NO_TRIAL_HINT = "; --no-trial leaves the calls out"
@@ -63,11 +64,15 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The decision of the disclosure gate about the result of a trial call."""
 
     method: str
+    called: str = ""
+    """The method of the call, if this is not ``method``: the rpc of a pooled function."""
     rule: str = ""
     """The rule that refuses the result; empty if the result passes."""
     path: str = ""
     reason: str = ""
     way_out: str = ""
+    leaving: tuple[LeavingValues, ...] | None = None
+    """The values of the result; None if the policy judges no result, or refuses the call before it."""
 
 
 def format_arguments(arguments: Mapping[str, object]) -> str:

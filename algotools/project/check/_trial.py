@@ -22,7 +22,8 @@ from algotools.declare.annotations import Column
 from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
-from algotools.disclosure.gate import Decision, Gate
+from algotools.disclosure.gate import Gate
+from algotools.disclosure.leaving import LeavingValues, list_leaving_values
 from algotools.disclosure.policy import Policy
 from algotools.errors import (
     AlgotoolsError,
@@ -229,7 +230,7 @@ def try_function(
         prefix = TrialCall(trial.name, member.name, path, line).prefix
         try:
             result = run.gate.review(GatedAccess(run).perform(lambda: algorithm))
-            judge(Verdict(method=trial.name))
+            judge(Verdict(method=trial.name, called=function.method, leaving=_list_leaving(run.gate)))
             # A researcher gets the plain encoding of an rpc without a master. The contributions of a pooled function
             # can be read without its master, too.
             has_master = any(candidate.role == "master" for candidate in algorithm.functions.values())
@@ -238,7 +239,7 @@ def try_function(
         except NotSerializable as error:
             return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
         except Withheld as error:
-            verdict = _describe_decision(trial.name, error, run.gate.decision)
+            verdict = _describe_decision(trial, error, run.gate)
             judge(verdict)
             if trial.chosen is not None:
                 reason = f"{prefix}{verdict.reason}, with {trial.describe_arguments()}"
@@ -299,12 +300,26 @@ def probe_function(algorithm: Algorithm, trial: Trial, member: Member, policy: N
     return None
 
 
-def _describe_decision(method: str, error: Withheld, decision: Decision | None) -> Verdict:
+def _describe_decision(trial: Trial, error: Withheld, gate: Gate) -> Verdict:
     """Return the decision of the gate that has raised an error."""
-    if decision is None:
-        return Verdict(method=method, rule="policy", reason=error.message.removeprefix(f"{method}: "))
-    reason = f"{decision.reason} (rule {decision.rule})"
-    return Verdict(method=method, rule=decision.rule, path=decision.path, reason=reason, way_out=decision.way_out)
+    method, called = trial.name, trial.function.method
+    if (decision := gate.decision) is None:
+        return Verdict(method=method, called=called, rule="policy", reason=error.message.removeprefix(f"{method}: "))
+    return Verdict(
+        method=method,
+        called=called,
+        rule=decision.rule,
+        path=decision.path,
+        reason=f"{decision.reason} (rule {decision.rule})",
+        way_out=decision.way_out,
+        leaving=_list_leaving(gate),
+    )
+
+
+def _list_leaving(gate: Gate) -> tuple[LeavingValues, ...] | None:
+    """Return the values of the result; None if the gate has not read the result."""
+    facts = gate.facts
+    return None if facts is None or facts.content is None else list_leaving_values(facts)
 
 
 def _ignore(_text: str | bytes) -> None:

@@ -75,6 +75,7 @@ def test_the_json_output_of_a_clean_project(project: Path) -> None:
         "warnings": [],
         "not_tried": [],
         "chosen_arguments": [],
+        "left_in_trial": {},
     }
 
 

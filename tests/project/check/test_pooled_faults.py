@@ -247,6 +247,7 @@ def test_a_function_without_usable_arguments_is_not_tried(regression: Path) -> N
         "warnings": [],
         "not_tried": [entry],
         "chosen_arguments": [],
+        "left_in_trial": {},
     }
 
 
