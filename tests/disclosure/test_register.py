@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import duckdb
@@ -184,3 +185,38 @@ def test_the_rows_of_a_table_by_person_are_persons() -> None:
     assert (some.records, whole.records) == (9, 10)
     sketches = [matches.row_sets[evidence.row_set] for evidence in (some, whole) if evidence.row_set is not None]
     assert estimate_difference(*sketches) == 1
+
+
+def test_a_thread_of_the_author_uses_the_register_of_the_run() -> None:
+    def reduce(data: pd.DataFrame) -> float:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(aggregate.mean, data["age"]).result()
+
+    assert [part.evidence.records for part in run(reduce).evidence] == [ROWS]
+
+
+def test_a_probe_hides_the_cells_that_the_run_hides() -> None:
+    tables = ReadTables()
+    tables.add("default", "pandas", DATA, "patient")
+    # 15 rows of 3 patients are enough rows, but too few patients.
+    for collects in (True, False):
+        with use_register(Register(Permission(is_judged=True, minimum_records=4), tables, collects=collects)):
+            assert aggregate.table(DATA["patient"] < 3) == {False: 35}
+
+
+def test_columns_of_a_table_have_their_own_records() -> None:
+    matches = run(lambda data: aggregate.count(data[["age", "weight"]]).tolist())
+    assert {(part.evidence.columns, part.evidence.records) for part in matches.evidence} == {
+        (("age",), ROWS),
+        (("weight",), ROWS - 1),
+    }
+
+
+def test_a_table_that_the_function_changes_keeps_its_rows() -> None:
+    def reduce(data: pd.DataFrame) -> float:
+        data["double"] = data["age"] * 2
+        return aggregate.sum(data.sort_values("double")["double"])
+
+    [evidence] = [part.evidence for part in run(reduce, DATA.copy()).evidence]
+    assert evidence.records == ROWS
+    assert evidence.row_set is not None

@@ -47,6 +47,7 @@ class TableRecords:
             counts = np.bincount(self.persons)
         self._most_rows: Any = None if counts is None else np.cumsum(np.sort(counts)[::-1])
         """For 1, 2, … persons, the most rows that they have together; None if each row is a record."""
+        self.has_persons = counts is not None
         self.size = self.row_count or 0
         if self.persons is not None:
             self.size = int(np.max(self.persons, initial=-1)) + 1
@@ -95,7 +96,7 @@ class TableRecords:
         is_same = len(values) == len(own_values) and all(
             a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True)
         )
-        return is_same or (whole and self._most_rows is None)  # a changed column still has all rows
+        return is_same or (whole and not self.has_persons)  # a changed column still has all rows
 
     def count_least_persons(self, rows: Any) -> Any:
         """Return the fewest records that may be behind a number of unknown rows."""
@@ -180,7 +181,8 @@ def find_records(register: Register, rows: Any) -> Records:
     """Return the records of rows: a Series, a DataFrame or an array."""
     tables = _list_tables(register)
     count = len(rows)
-    if not tables or not register.collects:
+    # Without evidence, only the persons of the rows matter, because cells of few persons are hidden.
+    if not any(register.collects or table.has_persons for table in tables):
         return Records(None, None, count)
     index = rows.index if isinstance(rows, (pd.Series, pd.DataFrame)) else None
     sample = rows.iloc[:, 0] if isinstance(rows, pd.DataFrame) and rows.shape[1] else rows
