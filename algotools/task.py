@@ -75,6 +75,8 @@ class Task(Struct, frozen=True, kw_only=True):
     """The signature by the supervisor of the master that has created the task; empty without one."""
     input_hash: str = ""
     """The hash of the input without the signature; empty without a signature."""
+    resend_of: int | None = None
+    """The subtask whose request a master sends again, because the node seems to have lost the result (v5)."""
     databases: tuple[Database, ...] = ()
     """The databases that the task requests, in the order of the task."""
     configured: tuple[Database, ...] = ()

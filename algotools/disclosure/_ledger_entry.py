@@ -66,6 +66,8 @@ class LedgerEntry(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Hash of the organization, the databases and their selections. Only entries with the same scope are compared."""
     organization: Union[int, None] = None
     task: Union[int, None] = None
+    resend_of: Union[int, None] = None
+    """The task of which this one is a repetition, because the node has lost the result (v5)."""
     federation: str = ""
     """Name of a local federation, whose ids begin at 1 again; empty at a node."""
     image: str = ""

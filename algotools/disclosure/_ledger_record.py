@@ -54,6 +54,7 @@ def make_entry(task: Task, identity: Identity | None, federation: str, facts: Ru
         scope=_hash([organization, list(selections.items())])[:_HASH_DIGITS],
         organization=organization,
         task=None if identity is None else identity.task_id,
+        resend_of=task.resend_of,
         federation=federation,
         image="" if identity is None else identity.image,
         method=task.method,

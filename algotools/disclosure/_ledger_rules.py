@@ -15,6 +15,9 @@ from algotools.disclosure.sketch import SKETCH_BYTES, estimate_difference
 MOST_ENTRIES = 1_000
 """Earlier entries of the same databases with which a run is compared."""
 
+MOST_RESENDS = 2
+"""Times that a master sends a request again, see ``client._runs``."""
+
 MOST_BYTES = 16_000_000
 """Bytes at the end of a ledger in which earlier entries are searched: about 15,000 entries."""
 
@@ -151,15 +154,29 @@ class _Search:
 def count_repetitions(ledger: LockedLedger, entry: LedgerEntry) -> tuple[int, int]:
     """Return how many earlier tasks with the same call returned a result, and the number of the last entry of them.
 
-    A node that starts a run of the same task again does not repeat the task.
+    A node that starts a run of the same task again does not repeat the task. Neither does a request that a master has
+    sent again, up to ``MOST_RESENDS`` times for a task: a researcher can write the same mark into a request.
     """
     mark = f'"arguments":"{entry.arguments}"'.encode()
-    tasks, last = set(), 0
-    for earlier in _decode_lines(ledger.find_lines(mark)):
-        identity = (earlier.federation, earlier.task, earlier.number if earlier.task is None else 0)
-        is_resent = earlier.task is not None and identity[:2] == (entry.federation, entry.task)
-        is_same_call = (earlier.scope, earlier.arguments) == (entry.scope, entry.arguments)
-        if is_same_call and earlier.verdict == "left" and not is_resent:
-            last = last or earlier.number
+    earlier_entries = [
+        earlier
+        for earlier in _decode_lines(ledger.find_lines(mark))
+        if (earlier.scope, earlier.arguments, earlier.verdict) == (entry.scope, entry.arguments, "left")
+    ]
+    last = 0
+    tasks: set[tuple[str, int, int]] = set()
+    resends: dict[tuple[str, int], int] = {}
+    for run in (*reversed(earlier_entries), entry):
+        origin = (run.federation, run.resend_of or 0)
+        if run.resend_of and (*origin, 0) in tasks and resends.get(origin, 0) < MOST_RESENDS:
+            resends[origin] = resends.get(origin, 0) + 1
+            if run is entry:
+                return 0, last
+            continue
+        identity = (run.federation, run.task or 0, 0 if run.task is not None else run.number)
+        if run is entry:
+            tasks -= {identity} if entry.task is not None else set()
+        else:
+            last = run.number
             tasks.add(identity)
     return len(tasks), last

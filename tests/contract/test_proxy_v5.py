@@ -130,6 +130,9 @@ def test_a_master_creates_a_subtask_with_the_tables_of_its_own_task(server):
     assert [run.organization_id for run in task.runs] == [4, 2]
     assert json.loads(task.runs[1].input) == {"limit": float("inf"), "algotools:output_format": "algotools"}
 
+    again = server.store.task(connection.create_task("partial", {4: {}}, resend_of=task.id)["id"])
+    assert json.loads(again.runs[0].input) == {"algotools:resend_of": task.id, "algotools:output_format": "algotools"}
+
 
 def test_a_master_reads_the_states_and_results_of_runs(server):
     connection = server.connect()

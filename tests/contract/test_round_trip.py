@@ -17,7 +17,7 @@ from algotools.federation.contract.v3 import V3Node
 from algotools.federation.contract.v4 import V4Node
 from algotools.federation.contract.v5 import V5Node
 from algotools.runtime.contract import detect
-from algotools.runtime.contract.v5 import ACTIONS, JOB_FOLDER, OUTPUT_FORMAT, SOURCE
+from algotools.runtime.contract.v5 import ACTIONS, JOB_FOLDER, OUTPUT_FORMAT, RESEND_OF, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
 CONTRACTS = {"v3": V3Node(), "v4": V4Node(), "v4 plain": V4Node(encoded=False), "v5": V5Node()}
@@ -217,6 +217,7 @@ def draw_awkward_task(draw: Any, folder: Path) -> Task:
                 "algotools_rules",
                 "ALGOTOOLS_RULES",
                 "algotools_policy",
+                "algotools_ledger",
             ]
         )
     )
@@ -250,7 +251,9 @@ def draw_awkward_task(draw: Any, folder: Path) -> Task:
         role=draw(st.sampled_from(["master", "rpc", None])),
         step=draw(st.sampled_from(["compute", "data_extraction", "preprocessing"])),
         args=draw(st.sampled_from([(), (1,)])),
-        kwargs=draw(st.sampled_from([{}, {OUTPUT_FORMAT: "algotools"}, {"": None}])),
+        kwargs=draw(st.sampled_from([{}, {OUTPUT_FORMAT: "algotools"}, {RESEND_OF: 1}, {"": None}])),
+        resend_of=draw(st.sampled_from([None, 0, 7])),
+        resend_of=draw(st.none() | st.integers(1, 10**9)),
         encoding=draw(st.sampled_from(["plain", "rich"])),
         databases=tuple(draw(databases)),
         configured=tuple(draw(databases)),
@@ -364,6 +367,8 @@ REFUSED_BY_BOTH = {
     "null character": {"configured": (Database("a", "x\0y"),)},
     "not valid Unicode": {"configured": (Database("a", "\udcff"),)},
     "sessions": {"step": "preprocessing"},
+    "belongs to the ledger": {"configured": (Database("Algotools_Ledger", "/mnt/ledger"),)},
+    "only nodes of v5 lose results": {"resend_of": 7},
     "belongs to the policy file": {"configured": (Database("Algotools_Rules", "/mnt/data/rules.toml"),)},
     "'ALGOTOOLS_RULES_DATABASE_TYPE'": {"variables": {"ALGOTOOLS_RULES_DATABASE_TYPE": "x"}},
     "relative path": {"policy_file": Path("rules.toml")},
@@ -377,6 +382,8 @@ REFUSED_BY_V5 = {
     "a master for the step preprocessing": {"role": "master", "step": "preprocessing"},
     "by position": {"args": (1,)},
     "the name is reserved": {"kwargs": {OUTPUT_FORMAT: "x"}},
+    "'algotools:resend_of'": {"kwargs": {RESEND_OF: 1}},
+    "without a valid id": {"resend_of": 0},
     "does not request": {"configured": (Database("a", "x"),)},
     "temporary folder": {"temporary_folder": None},
     "in a session's folder": {"temporary_folder": Path("/mnt/tmp")},

@@ -19,11 +19,12 @@ from algotools.task import Database, Identity, Task
 ROWS = 1_000
 
 
-def make_task(arguments: Mapping[str, object], query: str | None = None) -> Task:
+def make_task(arguments: Mapping[str, object], query: str | None = None, resend_of: int | None = None) -> Task:
     return Task(
         method="sums",
         role="rpc",
         kwargs=arguments,
+        resend_of=resend_of,
         databases=(Database("default", "/data.csv", "csv", query=query),),
         input_file=Path("/input"),
         output_file=Path("/output"),
@@ -47,12 +48,12 @@ class RecordingNode:
         task: int | None = None,
         query: str | None = None,
         value: float | None = None,
-        variables: Mapping[str, str] | None = None,
+        resend_of: int | None = None,
         edit: Callable[[Matches], Matches] = lambda matches: matches,
     ) -> bytes:
         """Return the bytes of a sum of a column over rows, as they leave the node; the result withheld is an error."""
         self.task_number = task = self.task_number + 1 if task is None else task
-        made_task = make_task({"number": task} if arguments is None else arguments, query)
+        made_task = make_task({"number": task} if arguments is None else arguments, query, resend_of)
         identity = Identity(task_id=task, node_id=1, organization_id=2, collaboration_id=1, image="demo@sha256:abc")
         ledger = open_ledger(self.policy, made_task, identity, self.log.append)
         assert ledger is not None

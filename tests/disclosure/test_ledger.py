@@ -131,6 +131,20 @@ def test_a_resend_of_one_task_is_not_a_repetition(tmp_path):
     node.run(ALL, arguments={"seed": 1}, task=18)
 
 
+def test_a_request_that_a_master_sends_again_is_not_a_repetition(tmp_path):
+    """A node of v5 loses results, so a master sends its request again: at most twice for each task."""
+    node = RecordingNode(tmp_path, repeats=1)
+    call = {"arguments": {"seed": 1}}
+    node.run(ALL, **call, task=17)
+    node.run(ALL, **call, task=18, resend_of=17)
+    node.run(ALL, **call, task=19, resend_of=17)
+    node.run(ALL, **call, task=20)
+    node.run(ALL, **call, task=21, resend_of=20)
+    for task, resend_of in ((22, None), (23, 17), (24, 99)):
+        with pytest.raises(Withheld, match="rule repeats"):
+            node.run(ALL, **call, task=task, resend_of=resend_of)
+
+
 def test_the_head_of_the_ledger_is_in_the_log_of_each_run(tmp_path):
     node = RecordingNode(tmp_path)
     node.run(ALL)

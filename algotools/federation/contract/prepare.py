@@ -21,6 +21,7 @@ from algotools.runtime.contract.environment import (
     RULES_FILE,
     RULES_LABEL,
     is_image_variable,
+    is_owner_label,
     is_rules_label,
     is_text,
 )
@@ -69,9 +70,11 @@ def list_volume_limits(task: Task) -> Limits:
     yield proxy and (proxy.token or not proxy.token_file), "a token without a file: only v5 has it in the environment"
     for database in databases:
         yield database.type in ("", "None"), f"the type {database.type!r} of database {database.label}"
-        is_rules = is_rules_label(database.label)
+        owner_file = "policy file" if is_rules_label(database.label) else "ledger"
         is_known = bool(database.uri or database.type or database.options) or database in task.configured
-        yield is_rules and is_known, f"a database with the label {database.label}, which belongs to the policy file"
+        is_owners = is_owner_label(database.label) and is_known
+        yield is_owners, f"a database with the label {database.label}, which belongs to the {owner_file}"
+    yield task.resend_of is not None, "a request that is sent again (`resend_of`): only nodes of v5 lose results"
     yield task.policy_file and not task.policy_file.is_absolute(), "a policy file with a relative path"
     for database in task.configured:
         queries = (database.query, database.sheet_name, database.preprocessing)
@@ -125,6 +128,8 @@ def make_input_content(task: Task) -> dict[str, object]:
         content["master"] = task.role == "master"
     if task.encoding == "rich":
         content["output_format"] = RICH_FORMAT
+    if task.resend_of is not None:
+        content["resend_of"] = task.resend_of
     return content
 
 

@@ -21,7 +21,16 @@ from algotools.federation.contract.rest import (
 from algotools.federation.contract.v4 import V4Api
 from algotools.runtime.contract import FINAL_STATUSES, v5
 from algotools.runtime.contract.environment import OPTION_PREFIX
-from algotools.runtime.contract.v5 import ACTIONS, IDS, JOB_FOLDER, OUTPUT_FORMAT, SOURCE, TOKEN, list_variables
+from algotools.runtime.contract.v5 import (
+    ACTIONS,
+    IDS,
+    JOB_FOLDER,
+    OUTPUT_FORMAT,
+    RESEND_OF,
+    SOURCE,
+    TOKEN,
+    list_variables,
+)
 from algotools.task import Database, Identity, Proxy, Role, Step, Task
 
 SESSION_FILE = "session_state.parquet"
@@ -227,7 +236,9 @@ def _list_limits(task: Task) -> prepare.Limits:
     get_action(task.role, task.step)
     session, proxy = task.temporary_folder, task.proxy
     yield task.args, "arguments by position: pass them by name"
-    yield OUTPUT_FORMAT in task.kwargs, f"an argument {OUTPUT_FORMAT!r}: the name is reserved"
+    for name in (OUTPUT_FORMAT, RESEND_OF):
+        yield name in task.kwargs, f"an argument {name!r}: the name is reserved"
+    yield task.resend_of is not None and task.resend_of < 1, "a task that is sent again, without a valid id"
     yield task.policy_file, "a policy file: set the policy with variables"
     yield task.configured, "databases that the task does not request: a container does not see them"
     is_job_folder = session is not None and session.name == JOB_FOLDER and session.is_absolute()

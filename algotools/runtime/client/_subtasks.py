@@ -164,8 +164,10 @@ class Subtasks:
         def send_again(organization: int) -> int:
             repetition = {organization: arguments[organization]}
             self._pace.count_request(time.monotonic())
-            task = self.connection.create_task(method, repetition, name, description, recipients=tuple(arguments))
-            return int(task["id"])
+            again = self.connection.create_task(
+                method, repetition, name, description, recipients=tuple(arguments), resend_of=int(task["id"])
+            )
+            return int(again["id"])
 
         task = self.connection.create_task(method, arguments, name, description)
         self._pace.count_request(time.monotonic())

@@ -64,10 +64,12 @@ class Connection(Protocol):
         description: str = "",
         *,
         recipients: Collection[int] | None = None,
+        resend_of: int | None = None,
     ) -> Item:
         """Create a subtask for an rpc, with arguments for each organization id; return the subtask.
 
-        *recipients* are the organizations of the task that this one repeats; default: those of this task.
+        If the subtask repeats another one, whose result a node has lost, *resend_of* is the id of that one, and
+        *recipients* are its organizations.
         """
 
     def read_progress(self, task_id: int) -> Progress:

@@ -146,9 +146,12 @@ class BaseConnection(ABC):
         description: str = "",
         *,
         recipients: Collection[int] | None = None,
+        resend_of: int | None = None,
     ) -> Item:
         """See ``Connection``. The input is JSON, never a pickle."""
-        request = {"master": False, "output_format": RICH_FORMAT}
+        request = {"master": False, "output_format": RICH_FORMAT, "resend_of": resend_of}
+        if resend_of is None:
+            del request["resend_of"]
         # Most often all organizations share one object with arguments, which is then encoded only once.
         distinct = {id(kwargs): kwargs for kwargs in arguments.values()}
         encoded = {

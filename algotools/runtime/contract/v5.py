@@ -73,6 +73,9 @@ SOURCE = "source"
 OUTPUT_FORMAT = "algotools:output_format"
 """Name of the argument that requests the rich encoding. No function has such an argument: it is not an identifier."""
 
+RESEND_OF = "algotools:resend_of"
+"""Name of the argument with the subtask whose request is sent again."""
+
 
 def list_variables(names: Iterable[str]) -> set[str]:
     """Return the names of all variables of the contract, and those in *names* that the cluster or the contract sets.
@@ -101,11 +104,15 @@ class V5(Contract):
         values["TEMPORARY_FOLDER"] = str(session / JOB_FOLDER)
         locations = read_locations(values, environ.get(TOKEN, ""))
         kwargs, output_format = _read_arguments(locations["input_file"])
+        resend_of = kwargs.pop(RESEND_OF, None)
+        if resend_of is not None and (type(resend_of) is not int or resend_of < 1):
+            raise InputError(f"the task's input has the wrong shape: `{RESEND_OF}` is reserved for algotools")
         return Task(
             method=values["ALGORITHM_METHOD"],
             role=role,
             step=step,
             kwargs=kwargs,
+            resend_of=resend_of,
             databases=_read_source(values, environ)
             if step == "data_extraction"
             else read_tables(values.get("USER_REQUESTED_DATAFRAMES", ""), session),
@@ -126,8 +133,10 @@ class V5(Contract):
         if content.get("args"):
             raise ContractError("v5 cannot express arguments by position: give them by name")
         kwargs = dict(cast("Mapping[str, object]", content.get("kwargs") or {}))
+        if content.get("resend_of") is not None:
+            kwargs[RESEND_OF] = content["resend_of"]
         if content.get("output_format") == RICH_FORMAT:
-            kwargs[OUTPUT_FORMAT] = RICH_FORMAT
+            kwargs[OUTPUT_FORMAT] = RICH_FORMAT  # the last argument, see `files.sign_input`
         return encode_arguments(kwargs, str(content.get("method", "")))
 
     def connect(self, task: Task, token: str) -> Connection:
