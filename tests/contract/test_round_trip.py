@@ -180,6 +180,7 @@ def draw_v5_task(draw: Any, folder: Path) -> Task:
         **{
             **draw_call(draw, folder, [role]),
             "step": step,
+            "resend_of": draw(st.none() | st.integers(1, 10**9)),
             "method": draw(texts),
             "args": (),
             "databases": (draw(source),) if step == "data_extraction" else draw_tables(draw, session),
@@ -253,7 +254,6 @@ def draw_awkward_task(draw: Any, folder: Path) -> Task:
         args=draw(st.sampled_from([(), (1,)])),
         kwargs=draw(st.sampled_from([{}, {OUTPUT_FORMAT: "algotools"}, {RESEND_OF: 1}, {"": None}])),
         resend_of=draw(st.sampled_from([None, 0, 7])),
-        resend_of=draw(st.none() | st.integers(1, 10**9)),
         encoding=draw(st.sampled_from(["plain", "rich"])),
         databases=tuple(draw(databases)),
         configured=tuple(draw(databases)),
