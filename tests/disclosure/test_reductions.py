@@ -234,7 +234,18 @@ def test_an_extreme_has_few_records() -> None:
 def test_a_dummy_of_one_person_is_visible() -> None:
     design = pd.DataFrame({"one": 1.0, "age": FRAME["age"], "first": (FRAME.index == 0).astype(float)})
     [part] = run(lambda _: aggregate.cross_product(design)).evidence
-    assert (part.evidence.records, part.evidence.parameters) == (1, 3)
+    assert (part.evidence.records, part.evidence.parameters) == (1, 1)
+
+
+def test_the_parameters_per_record_are_those_of_all_rows() -> None:
+    """A dummy variable of 6 of 60 records does not make a model of 5 parameters one of 6 records."""
+    rng = np.random.default_rng(0)
+    design = pd.DataFrame(rng.uniform(1, 2, (ROWS, 4)), columns=list("abcd")).assign(rare=np.arange(ROWS) < 6)
+    [part] = run(lambda _: aggregate.cross_product(design)).evidence
+    assert (part.evidence.records, part.evidence.parameters) == (6, 1)
+    few_rows = FRAME[["age", "grade"]].head(6)
+    [part] = run(lambda _: aggregate.cross_product(few_rows)).evidence
+    assert (part.evidence.records, part.evidence.parameters) == (6, 2)
 
 
 def test_forged_weights_are_visible() -> None:

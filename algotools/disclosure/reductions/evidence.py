@@ -178,17 +178,21 @@ def add_cross_product(register: Register, operation: str, x: Any, y: Any, weight
     factors = None if weights is None else to_matrix(weights)
     columns = [column for part in parts for column in (part.T if part.ndim == 2 else [part])]
     counts = [_count_nonzero(records, column) for column in columns]
+    fitted = records.count_records()
     if factors is not None:
-        counts.append(min(_count_nonzero(records, factors), int(_count_effective(records, factors) + 1e-9)))
+        fitted = min(_count_nonzero(records, factors), int(_count_effective(records, factors) + 1e-9))
+        counts.append(fitted)
     # A column of zeros represents no record, and reveals nothing about those of other columns.
     fewest = min(filter(None, counts), default=0)
+    column_count = parts[0].shape[1] if parts[0].ndim == 2 else 1
     names = tuple(name for column in split_columns(x) for name in column.name)
     register.add(
         Reduced(
             operation=operation,
             numbers=product,
             records=np.array([fewest]),
-            parameters=parts[0].shape[1] if parts[0].ndim == 2 else 1,
+            # All records are fitted, not only the fewest, so the parameters per record stay those of all records.
+            parameters=-(-column_count * fewest // max(fitted, 1)),
             columns=[names],
             find_record_set=lambda _: records.make_set() if names else None,
         )
