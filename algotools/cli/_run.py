@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Any, TextIO
 
 import typer
 
 from algotools.cli._ledger import find_project_ledger
+from algotools.cli._probes import show_probes
 from algotools.cli._progress import LineView, Overview, is_terminal
 from algotools.cli._results import show_results
+from algotools.cli._signals import handle_stop_signals
 from algotools.cli._streams import OutputStream
 from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
@@ -170,6 +170,10 @@ def run(
             "servers of databases, and only the files of the algorithm and of the node's databases.",
         ),
     ] = False,
+    no_probe: Annotated[
+        bool,
+        typer.Option("--no-probe", help="Do not run functions again to find values that depend on few records."),
+    ] = False,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -191,7 +195,7 @@ def run(
         raise _make_usage_error("--input", "not allowed with arguments, which are part of the raw input")
     if query is not None and len(database or ()) > 1:
         raise _make_usage_error("--query", "allowed with only one --database; for more queries use a client")
-    with _handle_stop_signals() as stop, _open_results_stream() as results_stream, _open_view() as view:
+    with handle_stop_signals() as stop, _open_results_stream() as results_stream, _open_view() as view:
         options = {
             "algorithm": algorithm,
             "python": python,
@@ -225,26 +229,11 @@ def run(
                 sys.stderr.write("stopping all runs …\n")
                 sys.exit(stop.exit_code)
             show_results(overview, results_stream, as_json=as_json, arguments=passed)
+            if not no_probe:
+                show_probes(local_federation, lambda: stop.exit_code is not None)
             number_failed = sum(overview.get_failure(run) is not None for run in overview.task.runs)
     if number_failed:
         raise RunsFailed(f"{number_failed} of {format_count(len(overview.task.runs), 'run')} failed")
-
-
-class _StopRequest:
-    """Handler of the signals that stop the command. Only the first signal has an effect.
-
-    Before the federation exists, a signal exits immediately with the shell's code for the signal. If ``is_deferred`` is
-    true, a signal only sets ``exit_code``, so that it does not interrupt the cleanup of the runs.
-    """
-
-    exit_code: int | None = None
-    is_deferred = False
-
-    def handle(self, number: int, _frame: FrameType | None) -> None:
-        if self.exit_code is None:
-            self.exit_code = 128 + number
-            if not self.is_deferred:
-                sys.exit(self.exit_code)
 
 
 @contextmanager
@@ -259,26 +248,6 @@ def _open_view() -> Iterator[LineView]:
         yield view
     finally:
         view.close()
-
-
-@contextmanager
-def _handle_stop_signals() -> Iterator[_StopRequest]:
-    """Handle SIGINT, SIGTERM and SIGHUP, except signals that the parent process ignores (``nohup``)."""
-    request = _StopRequest()
-    previous_handlers: dict[signal.Signals, Any] = {}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) != signal.SIG_IGN:
-            previous_handlers[number] = signal.signal(number, request.handle)
-    try:
-        yield request
-    finally:
-        if request.exit_code is not None:
-            sys.stderr.write("stopped; nothing is left running\n")
-        # After a signal, further signals remain ignored: an impatient second Ctrl-C must not end in a traceback.
-        for number, handler in previous_handlers.items():
-            signal.signal(number, signal.SIG_IGN if request.exit_code is not None else handler)
-    if request.exit_code is not None:
-        sys.exit(request.exit_code)
 
 
 @contextmanager

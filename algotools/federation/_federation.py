@@ -327,12 +327,12 @@ class Federation:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
         return self._platform.find_role(method)
 
-    def check_open(self) -> None:
-        """Raise an error if the federation is closed.
+    def probe(self, is_stopped: Callable[[], bool]) -> Iterable[str]:
+        """Run each rpc of the completed tasks again, as at a node that probes; yield what such a node would refuse."""
+        return self._platform.probe(is_stopped)
 
-        Raises:
-            FederationError: the federation is closed.
-        """
+    def check_open(self) -> None:
+        """Raise ``FederationError`` if the federation is closed."""
         self._platform.check_open()
 
     def close(self) -> None:
@@ -344,10 +344,8 @@ class Federation:
 
     def _repr_html_(self) -> str:
         """Return a table of the organizations and their databases, which notebooks show."""
-        rows = [
-            [f"{name} ({id_})", ", ".join(self._platform.nodes[id_].labels)]
-            for id_, name in self.organizations().items()
-        ]
+        nodes = self._platform.nodes
+        rows = [[f"{name} ({id_})", ", ".join(nodes[id_].labels)] for id_, name in self.organizations().items()]
         return format_html_table(["organization", "databases"], rows)
 
     def __enter__(self) -> Self:

@@ -22,7 +22,9 @@ from algotools.errors import (
     TimedOut,
     UnknownLabel,
     UnsupportedDatabase,
+    Withheld,
 )
+from algotools.federation import _probing
 from algotools.federation._frames import ensure_file
 from algotools.federation._sessions import SessionFolders, Sessions
 from algotools.federation._store import Store
@@ -184,6 +186,43 @@ class Node:
             self._store.finish(run, status, output, detail, failure)
         else:
             self._store.lost_run_ids.add(run.id)
+
+    def probe(
+        self, run: RunRecord, task: TaskRecord, token: str, runner: Runner, url: str, is_stopped: Callable[[], bool]
+    ) -> Failure | None:
+        """Repeat a completed run as at a node that probes, and return the refusal; None for any other outcome."""
+        policy_variables = _probing.make_probing_policy(self._policy)
+        if policy_variables is None or not runner.has_gate:
+            return None
+        folder = self._runs_folder / f"probe-{run.id:09d}"
+        timeout = self._context.timeout
+        lines: list[str] = []
+        try:
+            node_task = self._make_task(task, folder, {TIMEOUT: str(timeout)} if timeout else {})
+            variables = {name: text for name, text in node_task.variables.items() if name not in (LEDGER, FEDERATION)}
+            node_task = msgspec.structs.replace(
+                node_task,
+                temporary_folder=node_task.temporary_folder if self._tables else folder / "temporary",
+                variables=variables,
+                policy_variables=policy_variables,
+            )
+            job_task = self._contract.add_proxy(node_task, url, self.make_identity(run, task), token, folder)
+            prepared = self._contract.prepare(job_task, token, run.input)
+            prepared.write()
+            with _probing.cancel_if_stopped(is_stopped) as cancellation:
+                job = Job(
+                    job_task,
+                    prepared.environment,
+                    lambda visible_task: self._contract.prepare(visible_task, token, run.input),
+                    self._contract,
+                    cancellation,
+                )
+                code = runner.run(job, lines.append, timeout)
+        except AlgotoolsError:
+            return None
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return logs.read_failure("\n".join(lines)) if code == Withheld.exit_code else None
 
     def _delay(self, run: RunRecord, started: float, timeout: float | None) -> None:
         """Delay the result of a slow node, at most until the time limit of its run.

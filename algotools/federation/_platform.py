@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +21,7 @@ from algotools.errors import (
 from algotools.federation._api import Api
 from algotools.federation._frames import remove_frames
 from algotools.federation._node import Node, NodeContext
+from algotools.federation._probing import describe_refusal, read_method
 from algotools.federation._results import Requested, explain_failure, format_organization, make_runs_failed
 from algotools.federation._schedule import Schedule
 from algotools.federation._sessions import Sessions
@@ -230,6 +231,27 @@ class LocalPlatform:
         failed_subruns = [subrun for run in failed for subrun in self._list_subruns(run) if explain_failure(subrun)]
         details = ((run.organization_id, run.detail) for run in (*failed_subruns, *failed))
         raise make_runs_failed(task.name, len(runs), self.organizations(), failures, details)
+
+    def probe(self, is_stopped: Callable[[], bool]) -> Iterator[str]:
+        """Run each rpc of the completed tasks once again, as at a node that probes; yield what such a node refuses.
+
+        The check *is_stopped* is called meanwhile. The results of the tasks do not change.
+        """
+        runs: dict[str, tuple[TaskRecord, RunRecord]] = {}
+        for task in self.store.tasks():
+            completed = [run for run in task.runs if run.status == "completed"]
+            if completed and task.step == "compute" and (method := read_method(task, completed[0])):
+                runs.setdefault(method, (task, completed[0]))
+        for method, (task, run) in runs.items():
+            runner = self._find_runner(task.image)
+            if self.find_role(method) == "rpc" and runner is not None and not is_stopped():
+                node = self.nodes[run.organization_id]
+                identity = node.make_identity(run, task)
+                token = rest.make_token(identity, self._key)
+                self._callers[token] = (identity, run.id)
+                failure = node.probe(run, task, token, runner, self._api.url, is_stopped)
+                if reason := describe_refusal(failure):
+                    yield f"{reason} (at {self.organizations()[run.organization_id]})"
 
     def wait_until_idle(self) -> None:
         """If all runs have finished, wait until their threads and processes have finished, too."""
