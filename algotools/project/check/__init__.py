@@ -129,7 +129,7 @@ def check_policy(
     on_wait: OnWait | None = None,
     on_start: OnStart | None = None,
 ) -> Report:
-    """Call the functions of an algorithm like ``check``, and return the decisions of the disclosure gate.
+    """Call each rpc of an algorithm once, like ``check``, and return the decisions of the disclosure gate.
 
     Args:
         target: a project's folder, or the name of an installed algorithm or module.
@@ -142,7 +142,7 @@ def check_policy(
     Raises:
         AlgorithmNotFound, PolicyError: see ``check``.
     """
-    setup = TrialSetup(default=get_default_policy(), policy=policy, data=data)
+    setup = TrialSetup(default=get_default_policy(), policy=policy, data=data, calls_once=True)
     options = _CheckOptions(limit, setup, on_wait or _ignore, on_start or _ignore)
     with contextlib.closing(_CheckProcess(str(target), options)) as process:
         return process.report("pyproject.toml" if Path(target).is_dir() else str(target))

@@ -48,6 +48,7 @@ class TrialRunner:
         self._algorithm = algorithm
         self._members = nodes.members
         self._policy = nodes.policy
+        self._calls_once = nodes.calls_once
         self._table = table
         self._observer = observer
         self._passing: list[Trial] = []
@@ -79,7 +80,7 @@ class TrialRunner:
             self._observer.announce(f"splits the rows of {count} in many ways, and compares the results of {names}")
         for trial, function in pooled:
             self._split(trial, function)
-        self._probe(self._passing if can_probe(self._policy) else [])
+        self._probe(self._passing if can_probe(self._policy) and not self._calls_once else [])
 
     def _probe(self, trials: list[Trial]) -> None:
         """Call functions on parts of the rows. These calls are the last ones, because they may crash the process."""
@@ -102,7 +103,7 @@ class TrialRunner:
         if not self._try(trial, first.name, call):
             return None
         self._passing.append(trial)
-        if not isinstance(function, PooledFunction):
+        if self._calls_once or not isinstance(function, PooledFunction):
             return None
         pooled = function  # mypy: the name in a closure
         is_faultless = self._try(trial, first.name, lambda: call_on_one_table(pooled, trial, first, folder, table))

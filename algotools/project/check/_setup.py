@@ -24,6 +24,8 @@ class TrialSetup(msgspec.Struct, frozen=True, kw_only=True):
     """The policy that replaces that of the ``federation.yaml``."""
     data: str = ""
     """The file that replaces the databases in the ``federation.yaml``."""
+    calls_once: bool = False
+    """Whether each rpc is called once only: neither the split test nor probing follows."""
 
 
 class TrialNodes(msgspec.Struct, frozen=True):
@@ -31,6 +33,8 @@ class TrialNodes(msgspec.Struct, frozen=True):
 
     members: Sequence[Member] = ()
     policy: NodePolicy = NodePolicy()
+    calls_once: bool = False
+    """See ``TrialSetup``."""
 
 
 def read_nodes(project: Path | None, setup: TrialSetup) -> TrialNodes:
@@ -48,4 +52,4 @@ def read_nodes(project: Path | None, setup: TrialSetup) -> TrialNodes:
     if setup.data:
         members = (Member(Path(setup.data).stem, {"default": Database("default", str(Path(setup.data).resolve()))}),)
     members = [member.remove_policy() for member in members]
-    return TrialNodes(members, setup.policy or policy or setup.default)
+    return TrialNodes(members, setup.policy or policy or setup.default, setup.calls_once)
