@@ -61,7 +61,7 @@ class Origin(NamedTuple):
     record_set: RecordSet | None
 
 
-class _HiddenPart(NamedTuple):
+class HiddenPart(NamedTuple):
     """A row, a column or the whole of a table with hidden cells."""
 
     record_set: RecordSet
@@ -69,6 +69,8 @@ class _HiddenPart(NamedTuple):
     records: int
     operation: str
     columns: tuple[str, ...]
+    shown: Reduced | None
+    """The visible cells of the table; None if they are unknown. A table that is not returned reveals nothing."""
 
 
 class Register:
@@ -93,7 +95,7 @@ class Register:
         self._lock = threading.Lock()
         self._reduced: list[Reduced] = []
         self._texts: dict[str, int] = {}
-        self._hidden: list[_HiddenPart] = []
+        self._hidden: list[HiddenPart] = []
         self._withheld = 0
 
     @property
@@ -113,13 +115,11 @@ class Register:
             with self._lock:
                 self._texts[text] = min(records, self._texts.get(text, records))
 
-    def add_hidden(
-        self, record_set: RecordSet | None, cells: int, records: int, operation: str, columns: tuple[str, ...] = ()
-    ) -> None:
+    def add_hidden(self, part: HiddenPart) -> None:
         """Add the hidden cells of a part of a table, which the total of that part would reveal."""
-        if self.collects and cells and record_set is not None:
+        if self.collects:
             with self._lock:
-                self._hidden.append(_HiddenPart(record_set, cells, records, operation, columns))
+                self._hidden.append(part)
 
     def count_withheld(self, cells: int) -> None:
         """Count cells that a reduction has hidden or rounded."""
@@ -148,6 +148,7 @@ class Register:
         if not reduced and not hidden:
             return Matches(texts_with_evidence=records, withheld=withheld)
         sketches = _Sketches(self._key)
+        hidden = _select_returned(hidden, numbers)
         return Matches(
             evidence=_match_numbers(numbers, reduced, sketches) if numbers else (),
             hidden_cells=tuple(
@@ -186,6 +187,16 @@ class _Sketches:
     def list(self) -> Iterator[bytes]:
         """Return the sketches in the order of their positions."""
         return iter(self._positions)
+
+
+def _select_returned(hidden: Sequence[HiddenPart], numbers: Collection[float]) -> list[HiddenPart]:
+    """Return the parts of those tables of which a result has a visible cell."""
+    if not hidden or not numbers:
+        return []
+    targets = _make_targets(numbers)
+    tables = {id(part.shown): part.shown for part in hidden}
+    returned = {key for key, shown in tables.items() if shown is None or _find_positions(shown, targets)}
+    return [part for part in hidden if id(part.shown) in returned]
 
 
 def _match_numbers(

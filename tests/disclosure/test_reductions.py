@@ -166,6 +166,10 @@ def test_the_margins_of_a_cross_table_are_rows_and_columns() -> None:
     assert matches.withheld == 1
 
 
+def test_a_table_that_is_not_returned_hides_nothing() -> None:
+    assert run(lambda table: [aggregate.table(table["group"]), 7.5][1:]).hidden_cells == ()
+
+
 def test_the_cells_have_their_records_and_labels() -> None:
     matches = run(lambda table: aggregate.sum(table["age"], by=table["group"]))
     assert list_records(matches) == [18, 40]

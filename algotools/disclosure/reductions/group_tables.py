@@ -144,9 +144,9 @@ def _reduce_groups(rows: pd.DataFrame, column: str, group: str, reduce: Callable
     register.count_withheld(len(records) - len(shown))
     positions = {numbers[label] for label in shown}
     # The author's function may count, or reduce the values.
-    add_margins(register, "aggregate.count", groups, None, groups.label_records, positions)
+    add_margins(register, "aggregate.count", groups, None, groups.label_records, positions, None)
     (values,) = split_columns(rows[column])
-    add_margins(register, "aggregate.by_group", groups, values, groups.label_records, positions)
+    add_margins(register, "aggregate.by_group", groups, values, groups.label_records, positions, None)
     return result
 
 

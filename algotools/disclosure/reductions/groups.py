@@ -11,7 +11,7 @@ import pandas as pd
 from algotools.disclosure.reductions.evidence import ColumnValues, split_columns
 from algotools.disclosure.reductions.records import Records, find_records
 from algotools.disclosure.reductions.rows import number_groups, to_keys
-from algotools.disclosure.register import Reduced, Register
+from algotools.disclosure.register import HiddenPart, Reduced, Register
 
 _MOST_SETS = 200
 """The most cells whose sets of records are compared."""
@@ -156,15 +156,18 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
             is_shown = ~((label_records > 0) & (label_records < register.minimum))
         register.count_withheld(int((is_small | ~is_shown[:, None]).sum()))
         table = _hide(table, is_hidden, is_shown, register.round_base if is_rounded else 0)
-        if not is_rounded:
-            is_visible = ~is_hidden & is_shown[:, None]
-            for column, measure, visible in zip(columns, measures, is_visible.T, strict=True):
-                add_margins(register, kind.operation, groups, column, measure.records, set(positions[visible].tolist()))
     if register.collects:
         reported = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
         measures = [m._replace(records=r) for m, r in zip(measures, reported, strict=True)] if is_rounded else measures
         # The difference of two rounded numbers reveals no record.
-        _add_cells(register, kind, groups, columns, measures, positions[is_shown], table, has_sets=not is_rounded)
+        cells = _add_cells(
+            register, kind, groups, columns, measures, positions[is_shown], table, has_sets=not is_rounded
+        )
+        if may_hide and not is_rounded:
+            is_visible = ~is_small & is_shown[:, None]
+            for column, measure, visible in zip(columns, measures, is_visible.T, strict=True):
+                positions_shown = set(positions[visible].tolist())
+                add_margins(register, kind.operation, groups, column, measure.records, positions_shown, cells)
         if kind.has_labels:
             _add_labels(register, kind.operation, groups, rows, table.index.tolist())
     return table
@@ -194,7 +197,13 @@ def _hide(table: Any, is_hidden: Any, is_shown: Any, base: int) -> Any:
 
 
 def add_margins(
-    register: Register, operation: str, groups: Groups, column: ColumnValues | None, records: Any, shown: set[int]
+    register: Register,
+    operation: str,
+    groups: Groups,
+    column: ColumnValues | None,
+    records: Any,
+    shown: set[int],
+    cells: Reduced | None,
 ) -> None:
     """Add the hidden cells of the table, and of each level of a table by several columns.
 
@@ -205,6 +214,7 @@ def add_margins(
         column: the column that is reduced; None if all rows with a group count.
         records: the records of each group.
         shown: the positions of the groups that are not hidden.
+        cells: the visible cells; None if they are unknown.
     """
     if not register.collects:
         return
@@ -216,7 +226,10 @@ def add_margins(
         # A cell that the author has not requested and that has many records hides the others.
         if len(hidden) and hidden.max() < register.minimum:
             record_set = groups.select_groups(column, is_part).make_set()
-            register.add_hidden(record_set, len(hidden), int(hidden.sum()), operation, column.name if column else ())
+            names = column.name if column else ()
+            if record_set is not None:
+                part = HiddenPart(record_set, len(hidden), int(hidden.sum()), operation, names, cells)
+                register.add_hidden(part)
 
 
 def _list_parts(labels: Sequence[Any], key_count: int) -> Iterator[Any]:
@@ -239,7 +252,7 @@ def _add_cells(
     table: Any,
     *,
     has_sets: bool,
-) -> None:
+) -> Reduced:
     cells = np.asarray(table, dtype=float).reshape(len(positions), len(columns)).T
     numbers = [cells.ravel()]
     if kind.operation.endswith(".sum"):  # an author can divide a sum by a count
@@ -260,18 +273,18 @@ def _add_cells(
             return None
         return groups.select_cell(columns[column], int(positions[group])).make_set()
 
-    register.add(
-        Reduced(
-            operation=kind.operation,
-            numbers=np.concatenate(numbers),
-            records=spread("records", 0).astype(int),
-            parameters=kind.parameters,
-            largest_share=spread("largest_share", np.nan),
-            two_largest_share=spread("two_largest_share", np.nan),
-            columns=[column.name for column in columns for _ in range(len(positions))] or ((),),
-            find_record_set=find_set if has_sets else None,
-        )
+    reduced = Reduced(
+        operation=kind.operation,
+        numbers=np.concatenate(numbers),
+        records=spread("records", 0).astype(int),
+        parameters=kind.parameters,
+        largest_share=spread("largest_share", np.nan),
+        two_largest_share=spread("two_largest_share", np.nan),
+        columns=[column.name for column in columns for _ in range(len(positions))] or ((),),
+        find_record_set=find_set if has_sets else None,
     )
+    register.add(reduced)
+    return reduced
 
 
 def add_label(register: Register, operation: str, label: Any, records: int) -> None:

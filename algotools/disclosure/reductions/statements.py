@@ -98,7 +98,10 @@ def suppress(table: Any, /, records: str = "n") -> Any:
         is_shown = ~((rows_records > 0) & (rows_records < register.minimum))
         register.count_withheld(int((~is_shown).sum()))
     shown, counts = rows[is_shown], rows_records[is_shown].astype(int).tolist()
-    for column in [*(shown.iloc[:, i] for i in range(shown.shape[1])), shown.index.to_series()]:
+    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]
+    if not isinstance(shown.index, pd.RangeIndex):
+        columns += [shown.index.get_level_values(i).to_series() for i in range(shown.index.nlevels)]
+    for column in columns:
         if pd.api.types.is_numeric_dtype(column.dtype):
             numbers = column.to_numpy(dtype=float, na_value=np.nan)
             register.add(Reduced("aggregate.suppress", numbers, np.array(counts, dtype=int), is_stated=True))
