@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from algotools.disclosure._content import Content
+from algotools.disclosure._texts import list_numbers_of_text
 from algotools.disclosure._vocabulary import Vocabulary
 from algotools.disclosure.evidence import EvidenceIndex, select_undeclared
 from algotools.disclosure.facts import Known, Matches
@@ -97,6 +98,10 @@ class Case(NamedTuple):
         """Return the case of a part of the result."""
         rest = select_undeclared(content, self.evidence, self.known_values.numbers)
         return self._replace(content=rest, whole=content, root=root)
+
+    def has_evidence(self, text: str) -> bool:
+        """Whether all numbers in a text have evidence."""
+        return all(self.evidence.numbers.find_mask(sorted(set(map(abs, list_numbers_of_text(text))))))
 
     def refuse(self, rule: str, path: Path, detail: str) -> Refusal:
         """Return the refusal of a part."""

@@ -211,9 +211,7 @@ def _check_margin(parts: Sequence[Case]) -> Iterator[Refusal]:
         groups = [
             group
             for group in case.evidence.groups
-            if _is_similar(group.evidence, hidden)
-            and group.evidence.row_set is not None
-            and sketches[group.evidence.row_set] == sketches[hidden.row_set]
+            if _is_similar(group.evidence, hidden) and _has_records_of(group.evidence, hidden, sketches)
         ]
         detail = f"it is over the records of {hidden.cells} hidden cells, which have {hidden.records} records"
         yield from _judge_groups(parts, "margin", groups, detail)
@@ -223,6 +221,13 @@ def _check_margin(parts: Sequence[Case]) -> Iterator[Refusal]:
             for block in part.content.numbers if total else ():
                 if (index := NumberSet([struct.pack("<d", total)]).find_first(block.values)) is not None:
                     yield part.refuse("margin", block.get_path(index), f"it is the number of all records; {detail}")
+
+
+def _has_records_of(evidence: Evidence, hidden: HiddenCells, sketches: Sequence[bytes]) -> bool:
+    """Whether a number has the records of a table; of an array without an index, only their number is known."""
+    if evidence.row_set is None:
+        return evidence.records == count_records(sketches[hidden.row_set])
+    return sketches[evidence.row_set] == sketches[hidden.row_set]
 
 
 def _is_count(facts: Evidence | HiddenCells) -> bool:
@@ -275,7 +280,7 @@ def check_undeclared(case: Case) -> Iterator[Refusal]:
             numbers = set(map(abs, list_numbers_of_text(text)))
             if numbers <= known_numbers or case.vocabulary.is_level(text) or case.vocabulary.is_literal(text):
                 continue
-            if not all(case.evidence.numbers.find_mask(sorted(numbers))):
+            if not case.has_evidence(text):
                 yield case.refuse("undeclared", block.find_path(text), "a text has a number without evidence")
 
 

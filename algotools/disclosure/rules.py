@@ -63,7 +63,7 @@ def _check_unread(case: Case) -> Iterator[Refusal]:
         yield case.refuse("unread", blocks[0].path, detail)
     for block in (*case.content.texts, *case.content.keys, *case.content.hidden):
         for text in block.values:
-            if count_numbers(text) and not case.vocabulary.is_literal(text):
+            if count_numbers(text) and not case.has_evidence(text) and not case.vocabulary.is_literal(text):
                 yield case.refuse("unread", block.find_path(text), f"{detail}, and a text has a number")
 
 

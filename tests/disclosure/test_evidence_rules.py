@@ -210,6 +210,15 @@ def test_a_total_of_another_kind_reveals_no_hidden_cell(operation: str, columns:
     assert list_rules({"all": 4400}, [(total, [4400])], [range(100)], facts={"hidden_cells": (hidden,)}) == rules
 
 
+@pytest.mark.parametrize(("records", "rules"), [(99, []), (100, ["margin"])])
+def test_the_total_of_an_array_without_an_index_is_compared_by_its_number_of_records(
+    records: int, rules: list[str]
+) -> None:
+    total = make_evidence(records, "aggregate.count")
+    hidden = HiddenCells(row_set=0, cells=1, records=2, operation="aggregate.count")
+    assert list_rules({"n": records}, [(total, [records])], [range(100)], facts={"hidden_cells": (hidden,)}) == rules
+
+
 def test_the_number_of_rows_reveals_a_hidden_count() -> None:
     def list_number(value: object, operation: str) -> list[str]:
         hidden = HiddenCells(row_set=0, cells=1, records=2, operation=operation)
@@ -305,6 +314,8 @@ def test_evidence_explains_numbers_of_data_that_algotools_does_not_read() -> Non
     assert list_rules({"sum": 7.7, "n": 50}, [(make_evidence(50), [7.7])], has_rows=False) == ["unread"]
     assert list_rules({"sum": 7.7, "n": 50}, [(make_evidence(50), [7.7, 50])], has_rows=False) == []
     assert list_rules({"sum": 7.7}, [(make_evidence(2), [7.7])], has_rows=False) == ["threshold"]
+    assert list_rules("mean 7.7", has_rows=False) == ["unread"]
+    assert list_rules("mean 7.7", [(make_evidence(50), [7.7])], has_rows=False) == []
 
 
 @pytest.mark.parametrize(
