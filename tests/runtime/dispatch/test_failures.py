@@ -41,7 +41,7 @@ def test_a_valid_call_succeeds_in_every_way(call: Run, contract: str) -> None:
     assert get_contract(contract).decode_output(outcome.output) == {"number": 3, "length": len(SECRET)}
 
 
-@pytest.mark.parametrize("way", ["by hand", "inline"], indirect=True)
+@pytest.mark.parametrize("way", ["process", "inline"], indirect=True)  # a run by hand has the worker of "process"
 @pytest.mark.parametrize(
     ("method", "code", "message"),
     [
