@@ -38,7 +38,7 @@ ALGORITHMS = Path(__file__).parent / "algorithms"
 AVERAGE = ROOT / "examples" / "average"
 
 FEW_EXAMPLES = "ALGOTOOLS_TEST_FEW_EXAMPLES" in os.environ
-"""Set by .ci/run if another version of Python has already tested all examples."""
+"""Set by `make test-python`, because another version of Python tests all examples."""
 
 
 def examples(number: int) -> int:
