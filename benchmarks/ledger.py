@@ -1,6 +1,6 @@
 """Measure the ledger: its cost for one entry, beside a write without chain and lock, and its safety.
 
-    python benchmarks/ledger.py [--writers 8] [--entries 1000]
+    python benchmarks/ledger.py [--writers 8] [--entries 1000] [--folder FOLDER]
 
 The first part appends entries to ledgers of several lengths. The peer writes the same bytes to a file with ``fsync``,
 and the two take turns. The goal is at most 1 ms more than the peer. The second part compares a run with the last 1,000
@@ -140,6 +140,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--entries", type=int, default=1_000)
+    parser.add_argument("--folder", type=Path, default=ROOT, help="where the ledgers are; /dev/shm has no disk")
     parser.add_argument("--rounds", type=int, default=300)
     arguments = parser.parse_args()
     generator = np.random.default_rng(0)
@@ -147,7 +148,7 @@ def main() -> int:
     new_sketch = make_sketch(generator.choice(10_000, 5_000, replace=False), KEY)
     is_good = True
     for count in (0, 1_000, 10_000, 100_000):
-        with tempfile.TemporaryDirectory(dir=ROOT) as name:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
             folder = Path(name)
             fill(folder, count, sketches)
             append, peer, slow = measure_appends(folder, sketches, arguments.rounds)
@@ -159,7 +160,7 @@ def main() -> int:
                 f"(x {append / peer:.1f}); comparison with the last 1,000 entries {comparison:.1f} ms; "
                 f"repetitions {repetitions:.1f} ms"
             )
-    with tempfile.TemporaryDirectory(dir=ROOT) as name:
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         is_good &= check_writers(Path(name), arguments.writers, arguments.entries)
     return 0 if is_good else 1
 

@@ -116,8 +116,10 @@ class Nodes:
         description: str = "",
         *,
         recipients: Collection[int] | None = None,
+        resend_of: int | None = None,
     ) -> Item:
         self._count_request()
+        self.repeated_tasks += [] if resend_of is None else [resend_of]
         self.recipients_of_repetitions += [] if recipients is None else [tuple(recipients)]
         sent = {organization: dict(kwargs) for organization, kwargs in arguments.items()}
         self.created.append((method, sent, self.clock.now))
