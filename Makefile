@@ -86,13 +86,14 @@ test-waits: $(VENV)/installed
 	$(PYTEST) -m 'not docker' $(WAITS)
 
 # Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
-# about tables, processes, messages of Python itself, and calls on the command line. The other tests would repeat what the
-# first version has shown: containers and peers use their own Python, and federation, tools and documents run the same code.
+# about tables, processes, messages of Python itself, and the command line. The other tests would repeat what the first
+# version has shown: containers and peers use their own Python, and federation, tools and documents run the same code.
 # Property tests have fewer examples, which find the same kinds of faults.
-ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors tests/cli/test_run.py \
+ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors \
 	$(addprefix tests/runtime/,dispatch extraction logs packaging pooled) \
-	$(wildcard $(addprefix tests/disclosure/test_,content.py gate.py reductions.py replies.py rules.py tables.py)) \
-	$(addprefix tests/project/,check/test_declared_faults.py check/test_function_faults.py pytest_plugin/test_fixture.py)
+	$(wildcard $(addprefix tests/disclosure/test_,content.py gate.py reductions.py rules.py tables.py)) \
+	$(addprefix tests/cli/test_,choices.py decode.py schema.py) \
+	$(addprefix tests/project/,check/test_declared_faults.py pytest_plugin/test_fixture.py)
 NOT_ON_EACH_PYTHON := $(WAITS) tests/contract/test_policy.py tests/contract/test_round_trip.py tests/data/test_corpus.py
 test-python: export ALGOTOOLS_TEST_FEW_EXAMPLES := 1
 test-python: $(VENV)/installed

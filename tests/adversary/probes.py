@@ -136,6 +136,8 @@ def _probe(
             group.attempts += 1
             if found[text[::-1]]:
                 group.report("credential", f"{place}", name)
+        if share < 1 and place.user != "root":
+            return  # the network of a container does not depend on its user; a sample has one of them
         addresses = ["192.0.2.1", "2001:db8::1"]
         answers = node.answer(
             "probe_network", requested=(), settings={**settings, "network_mode": "none"}, addresses=addresses

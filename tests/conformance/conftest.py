@@ -68,8 +68,11 @@ CALLS_OF_EVERY_PAIR = (
     "a failed subtask",
 )
 ALL_CALLS_IN_CONTAINERS = Way("v4", "container")
-ONLY_CALLS = (Way("v3", "container"), Way("v4", "as-node"))
+ONLY_CALLS = (Way("v3", "container"), Way("v4", "as-node"), Way("v5", "container"))
 """Pairs without the tests of ``test_runs``, which run with each contract and each runner of another pair."""
+
+ONLY_ON_V5 = "test_a_session_of_v5"
+"""The test of ``test_runs`` about sessions, in which containers mount other files."""
 
 
 def has_all_calls(way: Way) -> bool:
@@ -88,7 +91,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = []
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if item.path.name == "test_runs.py" and params.get("way") in ONLY_CALLS:
+        if item.path.name == "test_runs.py" and params.get("way") in ONLY_CALLS and item.originalname != ONLY_ON_V5:
             left_out.append(item)
         # A master at each of three nodes: twelve containers for each pair.
         if item.path.name == "test_manual.py" and "way" in params and not has_all_calls(params["way"]):
