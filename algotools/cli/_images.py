@@ -91,7 +91,6 @@ def build(
         tag = tag or get_default_tag(path)
     if push:  # report a wrong name before the build, which takes minutes
         parse_target(tag or base_images.make_name(arguments.get("PYTHON_IMAGE"), platform))
-    left_in_trial = {} if base or no_trial else try_functions(path)
     with open_engine() as client:
         if base:
             started = time.monotonic()
@@ -109,7 +108,7 @@ def build(
                 arguments=arguments,
                 platform=platform,
                 no_cache=no_cache,
-                left_in_trial=left_in_trial,
+                left_in_trial={} if no_trial else try_functions(path),
             )
     size = f"{built.size / 1e6:.0f} MB"
     Console(highlight=False).print(f"{built.tag}  {size}  {built.seconds:.1f} s", markup=False, soft_wrap=True)

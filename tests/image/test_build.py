@@ -25,7 +25,7 @@ from algotools.image import _steps, build
 from algotools.image.build import DOCKERFILE, _read_revision_labels, build_project, get_default_tag, get_local_tag
 from algotools.image.names import Label, parse_reference
 
-from ..conftest import ALGORITHMS, AVERAGE, COMMAND, algotools, environment
+from ..conftest import ALGORITHMS, AVERAGE, COMMAND, algotools, default_policy, environment
 from ..processes import LIMIT, wait_until
 from .building import ALL_AT_ONCE, AS_THE_EXAMPLE, CODE, PYTHON_IMAGE, BuiltProject
 
@@ -89,7 +89,9 @@ def test_the_example_is_built_from_its_folder_and_labelled(example: BuiltProject
     git(example.folder, "init", "--quiet")
     git(example.folder, "add", ".")
     git(example.folder, "commit", "--quiet", "-m", "first")
-    process = algotools("build", "--build-arg", f"BASE_IMAGE={example.base}", "--tag", tag, cwd=example.folder)
+    with default_policy():  # without a policy, nothing is known about the values that left in a trial
+        process = algotools("build", "--build-arg", f"BASE_IMAGE={example.base}", "--tag", tag, cwd=example.folder)
+        described = json.loads(algotools("describe", str(example.folder), "--json").stdout)
     assert process.returncode == 0, process.stderr
     assert re.fullmatch(rf"{tag}  \d+ MB  \d+\.\d s\n", process.stdout)
     assert "Step 1/" in process.stderr
@@ -97,10 +99,11 @@ def test_the_example_is_built_from_its_folder_and_labelled(example: BuiltProject
     assert "excluded: " not in process.stderr
 
     labels = example.client.images.get(tag).labels
-    described = json.loads(algotools("describe", str(example.folder), "--json").stdout)
     for function in described["functions"]:
         function.pop("trial")  # an image has no data for trial calls
-        function.pop("left_in_trial", None)
+    left = {f["method"]: f.pop("left_in_trial") for f in described["functions"] if "left_in_trial" in f}
+    assert [value["path"] for value in left["average_partial"]["values"]] == ["result['sum']", "result['count']"]
+    assert json.loads(labels[Label.LEFT_IN_TRIAL]) == left
     packages = json.loads(labels[Label.PACKAGES])
     base = example.client.images.get(example.base)
     assert json.loads(labels[Label.DESCRIPTION]) == described
