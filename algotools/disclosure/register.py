@@ -69,7 +69,7 @@ class HiddenPart(NamedTuple):
     records: int
     operation: str
     columns: tuple[str, ...]
-    shown: Reduced | None
+    visible_cells: Reduced | None
     """The visible cells of the table; None if they are unknown. A table that is not returned reveals nothing."""
 
 
@@ -194,9 +194,9 @@ def _select_returned(hidden: Sequence[HiddenPart], numbers: Collection[float]) -
     if not hidden or not numbers:
         return []
     targets = _make_targets(numbers)
-    tables = {id(part.shown): part.shown for part in hidden}
-    returned = {key for key, shown in tables.items() if shown is None or _find_positions(shown, targets)}
-    return [part for part in hidden if id(part.shown) in returned]
+    tables = {id(part.visible_cells): part.visible_cells for part in hidden}
+    returned = {key for key, cells in tables.items() if cells is None or _find_positions(cells, targets)}
+    return [part for part in hidden if id(part.visible_cells) in returned]
 
 
 def _match_numbers(
@@ -205,11 +205,11 @@ def _match_numbers(
     """Return the evidence of numbers; -0.5 has the evidence of 0.5, as in the negative of a log likelihood."""
     import numpy as np  # here, because numpy takes long to import
 
-    targets, given = _make_targets(numbers), set(numbers)
+    targets, result_numbers = _make_targets(numbers), set(numbers)
     matches: dict[Evidence, set[float]] = {}
     for part in reduced:
         for position, values in _find_positions(part, targets).items():
-            matches.setdefault(_make_evidence(part, position, sketches), set()).update(values & given)
+            matches.setdefault(_make_evidence(part, position, sketches), set()).update(values & result_numbers)
     return tuple(
         NumbersWithEvidence(evidence=evidence, numbers=np.array(sorted(values), dtype="<f8").tobytes())
         for evidence, values in matches.items()
@@ -229,8 +229,8 @@ def _find_positions(part: Reduced, targets: Any) -> dict[int, set[float]]:
     import numpy as np
 
     registered = np.ravel(np.asarray(part.numbers, dtype=np.float64)) + 0.0
-    places = np.minimum(np.searchsorted(targets, registered), len(targets) - 1)
-    positions = np.flatnonzero(targets[places] == registered)
+    indexes = np.minimum(np.searchsorted(targets, registered), len(targets) - 1)
+    positions = np.flatnonzero(targets[indexes] == registered)
     has_one_evidence = np.ndim(part.records) == 0
     count = 1 if has_one_evidence else max(np.size(part.records), len(part.columns))
     matches: dict[int, set[float]] = {}

@@ -114,3 +114,16 @@ def test_each_total_has_evidence(nodes: Federation) -> None:
 def test_a_total_of_few_records_is_refused(function: Any, message: str, nodes: Federation) -> None:
     with pytest.raises(RunsFailed, match=message):
         nodes.ask(function)
+
+
+@federated
+def levels_of(data: pd.DataFrame, total: Aggregator) -> list[str]:
+    return total.levels(data["group"])
+
+
+def test_levels_have_enough_persons() -> None:
+    # 10 rows of 2 persons have the level b.
+    rows = pd.DataFrame({"person": np.repeat(np.arange(8), 5), "group": ["a"] * 30 + ["b"] * 10})
+    policy = {"persons": ["default=person"]}
+    with Federation([rows] * 3, algorithm=[levels_of], policy=policy) as nodes:
+        assert nodes.ask(levels_of) == ["a"]

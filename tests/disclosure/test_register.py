@@ -11,6 +11,8 @@ import duckdb
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from algotools import aggregate
 from algotools.disclosure.facts import Evidence, Matches, Permission
@@ -220,3 +222,41 @@ def test_a_table_that_the_function_changes_keeps_its_rows() -> None:
     [evidence] = [part.evidence for part in run(reduce, DATA.copy()).evidence]
     assert evidence.records == ROWS
     assert evidence.row_set is not None
+
+
+@given(
+    values=st.lists(st.floats(-1e9, 1e9).filter(lambda value: value != 0), min_size=5, max_size=60),
+    reduce=st.sampled_from([aggregate.sum, aggregate.mean, aggregate.variance]),
+    change=st.sampled_from(
+        [
+            float,
+            lambda number: np.array([1.5, number]),
+            lambda number: pd.Series({"a": number, "b": 1.5}),
+            lambda number: json.loads(json.dumps([number])),
+        ]
+    ),
+)
+def test_any_reduced_number_keeps_its_evidence(
+    values: list[float], reduce: Callable[[Any], float], change: Callable[[float], object]
+) -> None:
+    numbers: list[float] = []
+
+    def function(data: pd.DataFrame) -> object:
+        numbers.append(reduce(data["x"]))
+        return change(numbers[0])
+
+    evidence = find(run(function, pd.DataFrame({"x": values})), numbers[0])
+    assert evidence
+    assert all(part.operation == f"aggregate.{reduce.__name__}" for part in evidence)
+
+
+@given(values=st.lists(st.floats(-1e9, 1e9) | st.none(), min_size=1, max_size=60))
+def test_any_quotient_of_a_sum_and_a_count_is_recognized(values: list[float | None]) -> None:
+    data = pd.DataFrame({"x": np.array(values, dtype=float)})
+    quotients: list[float] = []
+
+    def divide(data: pd.DataFrame) -> float:
+        quotients.append(aggregate.sum(data["x"]) / max(aggregate.count(data["x"]), 1))
+        return quotients[0]
+
+    assert find(run(divide, data), quotients[0])

@@ -37,12 +37,12 @@ def table(a: Any, b: Any = None, /) -> dict[Any, Any]:
     groups = Groups(register, keys[0], keys)
     levels = [_select_levels(register, key) for key in keys]
     if register.hides_cells:
-        shown = [set(part) for part in levels]
+        level_sets = [set(part) for part in levels]
         parts = ([label] if b is None else label for label in groups.labels)
-        register.count_withheld(sum(not all(map(set.__contains__, shown, part)) for part in parts))
-    wanted = levels[0] if b is None else levels
+        register.count_withheld(sum(not all(map(set.__contains__, level_sets, part)) for part in parts))
+    table_levels = levels[0] if b is None else levels
     rows = pd.Series(np.ones(len(keys[0])), index=keys[0].index, name=keys[0].name)
-    counts = reductions.count_rows(rows, keys, wanted)
+    counts = reductions.count_rows(rows, keys, table_levels)
     cells = _to_cells(finish_table(register, _COUNTS, rows, groups, counts))
     if b is None:
         return dict(zip(levels[0], cells, strict=True))
@@ -135,14 +135,14 @@ def _reduce_groups(rows: pd.DataFrame, column: str, group: str, reduce: Callable
     register = get_register()
     groups = Groups(register, rows, rows[group])
     records = dict(zip(groups.labels, groups.label_records.tolist(), strict=True))
-    shown = _select_levels(register, rows[group])
+    visible_levels = _select_levels(register, rows[group])
     numbers = {label: i for i, label in enumerate(groups.labels)}
     result = {}
-    for label in shown:
+    for label in visible_levels:
         result[label] = reduce(rows[column].loc[groups.numbers == numbers[label]])
         add_label(register, "aggregate.by_group", label, records[label])
-    register.count_withheld(len(records) - len(shown))
-    positions = {numbers[label] for label in shown}
+    register.count_withheld(len(records) - len(visible_levels))
+    positions = {numbers[label] for label in visible_levels}
     # The author's function may count, or reduce the values.
     add_margins(register, "aggregate.count", groups, None, groups.label_records, positions, None)
     (values,) = split_columns(rows[column])

@@ -98,13 +98,13 @@ class Groups:
         groups, starts, counts = np.unique(numbers[order], return_index=True, return_counts=True)
         sums = np.add.reduceat(weights, starts)
         first = np.maximum.reduceat(weights, starts)
-        places = np.flatnonzero(weights == np.repeat(first, counts))
+        maxima = np.flatnonzero(weights == np.repeat(first, counts))
         # The first place of each group; a group with NaN or infinity has no shares.
-        owners = np.searchsorted(starts, places, side="right") - 1
+        owners = np.searchsorted(starts, maxima, side="right") - 1
         owners, earliest = np.unique(owners, return_index=True)
-        others = weights.copy()
-        others[places[earliest]] = 0.0
-        second = np.maximum.reduceat(others, starts)
+        other_weights = weights.copy()
+        other_weights[maxima[earliest]] = 0.0
+        second = np.maximum.reduceat(other_weights, starts)
         with np.errstate(divide="ignore", invalid="ignore"):
             has_share = np.isfinite(sums) & (sums > 0)
             largest[groups] = np.where(has_share, first / sums, np.nan)
@@ -157,8 +157,10 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
         register.count_withheld(int((is_small | ~is_shown[:, None]).sum()))
         table = _hide(table, is_hidden, is_shown, register.round_base if is_rounded else 0)
     if register.collects:
-        reported = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
-        measures = [m._replace(records=r) for m, r in zip(measures, reported, strict=True)] if is_rounded else measures
+        table_records = [np.full_like(measure.records, groups.records.count_records()) for measure in measures]
+        measures = (
+            [m._replace(records=r) for m, r in zip(measures, table_records, strict=True)] if is_rounded else measures
+        )
         # The difference of two rounded numbers reveals no record.
         cells = _add_cells(
             register, kind, groups, columns, measures, positions[is_shown], table, has_sets=not is_rounded
@@ -202,7 +204,7 @@ def add_margins(
     groups: Groups,
     column: ColumnValues | None,
     records: Any,
-    shown: set[int],
+    visible_groups: set[int],
     cells: Reduced | None,
 ) -> None:
     """Add the hidden cells of the table, and of each level of a table by several columns.
@@ -213,12 +215,12 @@ def add_margins(
         groups: the groups of the table's rows.
         column: the column that is reduced; None if all rows with a group count.
         records: the records of each group.
-        shown: the positions of the groups that are not hidden.
+        visible_groups: the positions of the groups that are not hidden.
         cells: the visible cells; None if they are unknown.
     """
     if not register.collects:
         return
-    is_hidden = np.array([i not in shown for i in range(len(groups.labels))], dtype=bool) & (records > 0)
+    is_hidden = np.array([i not in visible_groups for i in range(len(groups.labels))], dtype=bool) & (records > 0)
     if not is_hidden.any():
         return
     for is_part in _list_parts(groups.labels, len(groups.keys)):
@@ -239,7 +241,7 @@ def _list_parts(labels: Sequence[Any], key_count: int) -> Iterator[Any]:
         for position in range(key_count):
             levels = [label[position] for label in labels]
             for level in dict.fromkeys(levels):
-                yield np.array([other == level for other in levels], dtype=bool)
+                yield np.array([label == level for label in levels], dtype=bool)
 
 
 def _add_cells(

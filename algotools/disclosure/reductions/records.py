@@ -91,8 +91,11 @@ class TableRecords:
         """Return whether rows with the numbers 0, 1, 2, … are those of the table, and are not numbered anew."""
         if sample is None or str(sample.name) not in self.names:
             return whole
-        places = np.unique(np.linspace(0, len(sample) - 1, min(_SAMPLE, len(sample))).astype(int))
-        values, own_values = sample.iloc[places].tolist(), self._cells.take(str(sample.name), places)
+        sample_positions = np.unique(np.linspace(0, len(sample) - 1, min(_SAMPLE, len(sample))).astype(int))
+        values, own_values = (
+            sample.iloc[sample_positions].tolist(),
+            self._cells.take(str(sample.name), sample_positions),
+        )
         is_same = len(values) == len(own_values) and all(
             a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True)
         )

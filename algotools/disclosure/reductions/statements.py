@@ -97,10 +97,10 @@ def suppress(table: Any, /, records: str = "n") -> Any:
     if register.hides_cells:
         is_shown = ~((rows_records > 0) & (rows_records < register.minimum))
         register.count_withheld(int((~is_shown).sum()))
-    shown, counts = rows[is_shown], rows_records[is_shown].astype(int).tolist()
-    columns = [shown.iloc[:, i] for i in range(shown.shape[1])]
-    if not isinstance(shown.index, pd.RangeIndex):
-        columns += [shown.index.get_level_values(i).to_series() for i in range(shown.index.nlevels)]
+    visible_rows, counts = rows[is_shown], rows_records[is_shown].astype(int).tolist()
+    columns = [visible_rows.iloc[:, i] for i in range(visible_rows.shape[1])]
+    if not isinstance(visible_rows.index, pd.RangeIndex):
+        columns += [visible_rows.index.get_level_values(i).to_series() for i in range(visible_rows.index.nlevels)]
     for column in columns:
         if pd.api.types.is_numeric_dtype(column.dtype):
             numbers = column.to_numpy(dtype=float, na_value=np.nan)
@@ -108,17 +108,17 @@ def suppress(table: Any, /, records: str = "n") -> Any:
             continue
         for value, count in zip(column.tolist(), counts, strict=True):
             add_label(register, "aggregate.suppress", value, count)
-    return _filter(table, shown, is_shown)
+    return _filter(table, visible_rows, is_shown)
 
 
-def _filter(table: Any, shown: pd.DataFrame, is_shown: Any) -> Any:
-    """Return the shown rows as a table of the same library; those of a lazy table as one of pandas."""
+def _filter(table: Any, visible_rows: pd.DataFrame, is_shown: Any) -> Any:
+    """Return the visible rows as a table of the same library; those of a lazy table as one of pandas."""
     library = type(table).__module__.partition(".")[0]
     if library == "polars" and type(table).__name__ == "DataFrame":
         return table.filter(is_shown)
     if library == "pyarrow" and type(table).__name__ == "Table":
         return table.filter(is_shown)
-    return shown
+    return visible_rows
 
 
 def list_numbers(value: Any) -> Iterator[Any]:
