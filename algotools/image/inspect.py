@@ -155,6 +155,8 @@ class RunnableImage(NamedTuple):
     id: str
     roles: Mapping[str, str]
     """Method -> ``master`` or ``rpc``. Empty if the image has no description."""
+    internal: frozenset[str] = frozenset()
+    """The methods that run only for a master."""
     has_algotools_labels: bool = True
     has_gate: bool = True
     """Whether the algotools in the image has a disclosure gate."""
@@ -230,12 +232,14 @@ def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> Run
     try:
         functions = msgspec.json.decode(image.labels.get(Label.DESCRIPTION) or "{}").get("functions", [])
         roles = {str(function["method"]): str(function["role"]) for function in functions}
+        internal = frozenset(str(function["method"]) for function in functions if function.get("standalone") is False)
     except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        roles = {}  # the label of another tool
+        roles, internal = {}, frozenset()  # the label of another tool
     configuration = image.attrs.get("Config") or {}
     return RunnableImage(
         str(image.id),
         roles,
+        internal,
         has_algotools_labels=bool({Label.VERSION, Label.DESCRIPTION} & image.labels.keys()),
         has_gate=Label.GATE in image.labels,
         command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),

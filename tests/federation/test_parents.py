@@ -291,3 +291,12 @@ def test_the_command_line_refuses_the_direct_call_and_checks_the_function_withou
         checked = algotools("policy", "check", str(INTERNAL), "--data", str(tmp_path / "a.csv"), "--json")
         verdicts = {row["method"]: row["verdict"] for row in json.loads(checked.stdout)["functions"]}
         assert verdicts["count_partial"] == "passes"
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(("runner", "contract"), [("container", "v3"), ("container", "v5"), ("as-node", "v4")])
+@pytest.mark.usefixtures("base_image")
+def test_the_supervisor_in_a_container_checks_the_parent(open_nodes, runner, contract):
+    nodes = open_nodes(contract, {"key": KEY, "organizations": 3}, runner=runner)
+    assert nodes.federation.ask("count", column="age") == {"count": 36}
+    assert "call the master 'count'" in nodes.refuse("count_partial", column="age")

@@ -23,6 +23,7 @@ from docker.errors import NotFound
 from docker.models.containers import Container
 from docker.types import Mount
 
+from algotools.disclosure.policy import SETTINGS
 from algotools.errors import AlgotoolsError, FederationError
 from algotools.federation.contract import NodeContract
 from algotools.federation.contract.prepare import DATA, TEMPORARY, list_ledger_mount
@@ -43,6 +44,9 @@ PROCESSES = 512
 
 LIMIT = 3600.0
 """Seconds that a run may take, if the caller sets no limit."""
+
+ORGANIZATIONS = SETTINGS["organizations"].variable
+"""The variable with the minimum of organizations."""
 
 
 class _ContainerRunner:
@@ -116,7 +120,11 @@ class _ContainerRunner:
         }
 
     def _needs_api(self, job: Job) -> bool:
-        """Whether a run may need the API: a master does, and any run of an image whose roles are unknown (v3, v4)."""
+        """Whether a run may need the API.
+
+        A master does. On v3 and v4, so does the gate that asks which task has created an internal function's task, or
+        how many organizations the task has, and any run of an image whose roles are unknown.
+        """
         if job.contract.has_sessions:
             return job.task.role == "master"  # only masters have network access on v5
         if not self._image.roles:
@@ -125,7 +133,10 @@ class _ContainerRunner:
             method = contract.detect(job.environment).read(job.environment).method
         except AlgotoolsError:
             return False  # the run reads the same input, and reports the error
-        return self._image.roles.get(method) == "master"
+        if self._image.roles.get(method) == "master" or method in self._image.internal:
+            return True
+        # A policy file can set the minimum of organizations, too.
+        return ORGANIZATIONS in job.task.policy_variables or job.task.policy_file is not None
 
 
 def _make_mounts(job: Job) -> list[Mount]:

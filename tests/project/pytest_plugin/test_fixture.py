@@ -278,3 +278,28 @@ def test_a_policy_decides_which_results_leave_a_node(project: Project) -> None:
             BEGIN.replace("import RunsFailed", "import RunsFailed\nfrom algotools.errors import PolicyError") + POLICY
         )
     assert session.counts == {"passed": 5}, session.output
+
+
+INTERNAL = """
+from algotools import AlgorithmClient, master, rpc
+
+@rpc(standalone=False)
+def count_partial(data: pd.DataFrame) -> int:
+    return len(data)
+
+@master
+def count(client: AlgorithmClient) -> int:
+    return sum(client.run(count_partial))
+
+def test_direct_call(federation):
+    nodes = federation([pd.DataFrame({"x": range(12)})] * 3, algorithm=[count_partial, count])
+    assert nodes.ask(count) == 36
+    with pytest.raises(RunsFailed, match="it runs only for its master, .*; call the master 'count'"):
+        nodes.run(count_partial)
+"""
+
+
+def test_a_direct_call_of_an_internal_function_is_refused(project: Project) -> None:
+    with default_policy():
+        session = project.test(BEGIN + INTERNAL)
+    assert session.counts == {"passed": 1}, session.output
