@@ -60,6 +60,7 @@ class Nodes:
     created: list[tuple[str, dict[int, dict[str, object]], float]] = field(default_factory=list)
     texts: list[tuple[str, str]] = field(default_factory=list)
     recipients_of_repetitions: list[tuple[int, ...]] = field(default_factory=list)
+    repeated_tasks: list[int] = field(default_factory=list)
     """Name and description of each created task."""
     checks: list[float] = field(default_factory=list)
     """The times at which the state of each run was read."""

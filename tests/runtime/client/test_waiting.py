@@ -388,6 +388,7 @@ def test_a_lost_run_is_sent_again_with_the_same_request(client, v5, clock, answe
         ("count", {o: {"column": "age", "limit": 3} for o in (5, 2, 3)}),
         ("count", {3: {"column": "age", "limit": 3}}),
     ]
+    assert v5.repeated_tasks == [1]  # the ledger of a node does not count the second request as a repetition
     assert v5.recipients_of_repetitions == [(5, 2, 3)]  # the minimum of organizations holds for the first task
     assert any("the result of count at beta (id 3) seems to be lost" in line and "(1 of 2)" in line for line in log)
 
