@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from algotools import Federation, RunInfo, log, progress, rpc
+from algotools import Aggregator, Federation, RunInfo, federated, log, progress, rpc
 from algotools.declare.functions import RegisteredFunction
 from algotools.errors import RunsFailed
 
@@ -41,8 +41,8 @@ def run(
     **arguments: object,
 ) -> Any:
     """Return the result of a run at a node with the data."""
-    with Federation({"alpha": data}, algorithm=[function], policy=policy, runner=runner) as federation:  # type: ignore[list-item]
-        return federation.run(function, at="alpha", arguments=arguments)[0]  # type: ignore[arg-type]
+    with Federation({"alpha": data}, algorithm=[function], policy=policy, runner=runner) as federation:
+        return federation.run(function, at="alpha", arguments=arguments)[0]
 
 
 def find_rule(function: Any, data: pd.DataFrame, policy: Mapping[str, object] = PROBE, **arguments: object) -> str:
@@ -110,7 +110,7 @@ def test_a_position_of_rows_is_a_dependence_on_their_order(frame: pd.DataFrame) 
 
 @rpc
 def polars_maximum(data: pl.DataFrame) -> dict[str, float]:
-    return {"sum": float(data["age"].sum()), "best": float(data["age"].max()) / 3}  # type: ignore[arg-type]
+    return {"sum": float(data["age"].sum()), "best": float(data["age"].max()) / 3}
 
 
 @rpc
@@ -157,6 +157,29 @@ def test_a_table_of_the_example_of_the_manual_passes() -> None:
     with Federation({"alpha": data}, algorithm=AVERAGE, policy=PROBE, runner="inline") as federation:
         result = federation.run("average_partial", at="alpha", arguments={"column_name": "age"})
     assert list(result) == [{"sum": float(data["age"].sum()), "count": 4}]
+
+
+@federated
+def pooled_mean(total: Aggregator, data: pd.DataFrame) -> dict[str, float]:
+    mean = total.sum(data["age"]) / total.count(data["age"])
+    return {"squares": float(total.add(float(((data["age"] - mean) ** 2).sum())))}
+
+
+@federated
+def pooled_maximum(total: Aggregator, data: pd.DataFrame) -> dict[str, float]:
+    rows = total.count(data["age"])
+    return {"best": float(total.add(float(data["age"].max()) / 3 + 100) / rows)}
+
+
+@pytest.mark.parametrize(("function", "rule"), [(pooled_mean, ""), (pooled_maximum, "few")])
+def test_the_contributions_of_each_round_are_probed(frame: pd.DataFrame, function: Any, rule: str) -> None:
+    frames = {"alpha": frame, "beta": frame.iloc[::-1], "gamma": frame.iloc[:70]}
+    with Federation(frames, algorithm=[function], policy=PROBE, runner="inline") as federation:
+        if not rule:
+            assert federation.run(function, arguments={})[0]["squares"] > 0
+            return
+        with pytest.raises(RunsFailed, match=rf"the add in line \d+ changes only .* \(rule {rule}\)"):
+            federation.run(function, arguments={})
 
 
 def test_the_verdict_can_be_repeated(frame: pd.DataFrame) -> None:
