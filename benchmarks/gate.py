@@ -17,7 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -48,10 +50,16 @@ class Cost(NamedTuple):
     processor: float
 
 
-def measure(node: ManualNode, policy: str) -> Cost:
-    """Run the function once in a process of its own."""
-    content = json.dumps({"method": "average_partial", "master": False, "kwargs": {"column_name": "age"}}).encode()
-    variables = node.environment(ALGORITHM, content, variables={"ALGOTOOLS_POLICY": policy})
+def measure(
+    node: ManualNode,
+    policy: Mapping[str, str],
+    algorithm: Path = ALGORITHM,
+    method: str = "average_partial",
+    arguments: Mapping[str, object] = MappingProxyType({"column_name": "age"}),
+) -> Cost:
+    """Run a function once in a process of its own."""
+    content = json.dumps({"method": method, "master": False, "kwargs": dict(arguments)}).encode()
+    variables = node.environment(algorithm, content, variables=policy)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = time.perf_counter()
     process = subprocess.Popen(
@@ -60,7 +68,7 @@ def measure(node: ManualNode, policy: str) -> Cost:
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        raise SystemExit(f"the run with policy {policy} failed with exit code {process.returncode}")
+        raise SystemExit(f"the run of {method} with policy {dict(policy)} failed with exit code {process.returncode}")
     return Cost(time.perf_counter() - start, usage.ru_utime + usage.ru_stime)
 
 
@@ -73,9 +81,10 @@ def main() -> int:
     for rows, goal in SIZES.items():
         with tempfile.TemporaryDirectory() as folder:
             node = make_node(Path(folder), rows)
-            for policy in ("off", "standard"):
+            policies = [{"ALGOTOOLS_POLICY": name} for name in ("off", "standard")]
+            for policy in policies:
                 measure(node, policy)
-            pairs = [(measure(node, "off"), measure(node, "standard")) for _ in range(rounds)]
+            pairs = [tuple(measure(node, policy) for policy in policies) for _ in range(rounds)]
         off, judged = (statistics.median(costs) for costs in zip(*((a.wall, b.wall) for a, b in pairs), strict=True))
         difference = statistics.median(b.wall - a.wall for a, b in pairs)
         processor = statistics.median(b.processor - a.processor for a, b in pairs)

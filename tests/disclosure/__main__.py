@@ -1,4 +1,4 @@
-"""Judge the corpus, and print the matrix of the structural rules: ``python -m tests.disclosure``."""
+"""Judge the corpus, and print the matrix of the gate: ``python -m tests.disclosure``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="replace the tables in docs/trust.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    sys.stdout.write(format_matrix() + "\n")
+    sys.stdout.write("".join(f"{tables}\n\n" for tables in format_matrix().values()))
     sys.stdout.write("".join(f"\n{format_rules(k)}\n" for k in MINIMA[1:]))
     if options.page:
         write_page()

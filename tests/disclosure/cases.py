@@ -64,8 +64,7 @@ class Case:
     tables: Sequence[str]
     method: str = ""
     arguments: Arguments | list[Arguments] | MakeArguments = field(default_factory=dict)
-
-    algorithm = ""
+    algorithm: str = ""
 
     @property
     def function(self) -> RegisteredFunction:
@@ -108,8 +107,7 @@ class Cheat(Case):
     reveals: Reveals
     leak: Leak = "result"
     closed: str = ""
-
-    algorithm = "cheats"
+    algorithm: str = "cheats"
 
     def list_claims(self, table: str) -> list[Claim]:
         """Return the claims of a reader of the results of the tasks."""
@@ -135,8 +133,7 @@ class Honest(Case):
     small_numbers: str = ""
     right_refusals: Mapping[str, str] = field(default_factory=dict)
     log: Sequence[str] = ()
-
-    algorithm = "honest"
+    algorithm: str = "honest"
 
 
 def is_leak(claims: list[Claim], table: str) -> bool:

@@ -10,7 +10,9 @@ case, add the function to a module of the algorithm, and a case to the module wi
 
 from __future__ import annotations
 
-from .cases import Cheat, Honest
+import dataclasses
+
+from .cases import Cheat, Honest, load
 from .cheats import channels, differencing, encoded, extremes, models, rows, small_groups, survival, tables, texts
 from .honest import messages, statistics, summaries
 from .honest import models as honest_models
@@ -43,3 +45,11 @@ MESSAGES: list[Honest] = messages.HONEST
 CASES = [*CHEATS, *HONEST, *MESSAGES]
 TUNING = [case for case in CASES if not case.kept_back]
 KEPT_BACK = [case for case in CASES if case.kept_back]
+
+
+def port(case: Cheat | Honest) -> Cheat | Honest | None:
+    """Return the case with the reductions of ``aggregate``; None if its function has no such form."""
+    algorithm = f"{case.algorithm}_with_evidence"
+    if (case.method or case.name) not in load(algorithm).functions:
+        return None
+    return dataclasses.replace(case, algorithm=algorithm)

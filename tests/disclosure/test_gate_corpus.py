@@ -39,7 +39,7 @@ def test_few_honest_runs_are_refused(part: str) -> None:
 
 def test_a_larger_minimum_refuses_at_least_as_much() -> None:
     for judgement in [*judge_cheats(), *judge_honest()]:
-        verdicts = [bool(judgement.refusals[k]) for k in (3, 5, 10)]
+        verdicts = [bool(judgement.rules[k]) for k in (3, 5, 10)]
         assert verdicts == sorted(verdicts)
 
 
@@ -67,7 +67,7 @@ def test_the_verdict_does_not_depend_on_the_encoding(name: str) -> None:
 
 def test_the_page_has_the_totals() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert all(marker in text for marker in MARKERS)
+    assert all(marker.format("gate") in text for marker in MARKERS)
     for part in PARTS:
         assert str(count_cheats(3, [part], in_result)) in text
         assert str(count_honest(3, [part])) in text
