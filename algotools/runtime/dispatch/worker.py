@@ -205,11 +205,11 @@ class _SupervisedAccess(NodeAccess):
 
     def report_tables(self, tables: tuple[TableFacts, ...]) -> None:
         """See ``NodeAccess``."""
-        send(self._channel, TablesRead(tables))
+        self._send(TablesRead(tables))
 
     def report_matches(self, matches: Matches) -> None:
         """See ``NodeAccess``."""
-        send(self._channel, ResultMatches(matches))
+        self._send(ResultMatches(matches))
 
     def judge_lines(self, match: MatchLine) -> None:
         """See ``NodeAccess``."""
@@ -226,7 +226,7 @@ class _SupervisedAccess(NodeAccess):
         An algorithm can log lines when it is imported.
         """
         if isinstance(line, logs.OwnLine):
-            send(self._channel, LogLine(str(line)))
+            self._send(LogLine(str(line)))
             return
         self._waiting_lines.append(line)
         if self._match is not None:
@@ -236,7 +236,7 @@ class _SupervisedAccess(NodeAccess):
         """Send the lines that wait."""
         while self._waiting_lines:
             line = self._waiting_lines.pop(0)
-            send(self._channel, LogLine(line, self.match_line(line)))
+            self._send(LogLine(line, self.match_line(line)))
 
     def read_identity(self) -> Identity:
         """See ``NodeAccess``."""
@@ -265,8 +265,12 @@ class _SupervisedAccess(NodeAccess):
     def _request(self, request: Request | Declaration, kind: type[Answer], error: type[AlgotoolsError]) -> Answer:
         """Send a request and return the reply; raise the supervisor's error, which has class *error* by default."""
         with self._lock:  # an author may send subtasks in several threads
-            send(self._channel, request)
+            self._send(request)
             reply = receive(self._channel, kind)
         if reply.exit_code:
             raise CODES.get(reply.exit_code, error)(reply.message, detail=reply.detail)
         return reply
+
+    def _send(self, message: msgspec.Struct) -> None:
+        with self._lock:
+            send(self._channel, message)
