@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.disclosure._content import Block, Content, read_content
-from algotools.disclosure.facts import ProbedValue, ProbeFacts
+from algotools.disclosure.evidence import EvidenceIndex, select_undeclared
+from algotools.disclosure.facts import Matches, ProbedValue, ProbeFacts
 from algotools.disclosure.fingerprints import make_fingerprints
 from algotools.payload import Key
 
@@ -57,6 +58,13 @@ def count_values(result: bytes, *, is_pooled: bool) -> int:
     """Return the number of probed values of an encoded result."""
     parts = split_result(read_content(result), is_pooled=is_pooled)
     return sum(len(block.values) for _, content in parts for block in list_blocks(content))
+
+
+def has_undeclared_values(result: bytes, matches: Matches, *, is_pooled: bool) -> bool:
+    """Return whether an encoded result has values without evidence."""
+    index = EvidenceIndex(matches)
+    parts = split_result(read_content(result), is_pooled=is_pooled)
+    return any(list_blocks(select_undeclared(content, index)) for _, content in parts)
 
 
 def compare_results(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from algotools import Aggregator, Federation, RunInfo, federated, log, progress, rpc
+from algotools import Aggregator, Federation, RunInfo, aggregate, federated, log, progress, rpc
 from algotools.declare.functions import RegisteredFunction
 from algotools.errors import RunsFailed
 
@@ -267,6 +267,18 @@ def test_probe_runs_are_muted_and_have_scratch_folders(
     assert not any(folder.exists() for folder in scratch)
     assert run_log.count("summing up") == run_log.count("50%") == 1
     assert capsys.readouterr().out.count("printed") == 1
+
+
+@rpc
+def with_evidence(data: pd.DataFrame, path: str) -> dict[str, float]:
+    with open(path, "a", encoding="utf-8") as file:
+        file.write("x")
+    return {"sum": aggregate.sum(data["age"]), "rows": aggregate.count(data["age"])}
+
+
+def test_a_result_with_evidence_is_not_probed(frame: pd.DataFrame, tmp_path: Path) -> None:
+    assert run(with_evidence, frame, path=str(tmp_path / "calls"))["rows"] == 100
+    assert (tmp_path / "calls").read_text() == "x"
 
 
 @rpc

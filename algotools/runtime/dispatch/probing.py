@@ -70,6 +70,8 @@ class Prober:
 
     def add_changes(self, matches: Matches, result: bytes) -> Matches:
         """Run the function again, and return the facts about its encoded result with the changes of the result."""
+        if not probes.has_undeclared_values(result, matches, is_pooled=self._is_pooled):
+            return matches
         declared = b"".join(item.numbers for item in matches.evidence)
         return msgspec.structs.replace(matches, probes=self._probe(result, declared))
 
