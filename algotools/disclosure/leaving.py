@@ -5,16 +5,18 @@ The check of a project shows them for a trial call, and an image has them as a l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Union
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import NamedTuple, Union
 
 import msgspec
 
-from algotools.disclosure._content import Block
+from algotools.disclosure._content import Block, Content
 from algotools.disclosure._ledger_record import read_numbers
 from algotools.disclosure.evidence import is_numbering
 from algotools.disclosure.facts import Matches
 from algotools.disclosure.gate import RunFacts
+from algotools.disclosure.replies import KEYS, split_reply
 from algotools.payload import Path, show_path
 
 KNOWN = "known"
@@ -39,7 +41,8 @@ class LeavingValues(msgspec.Struct, frozen=True, kw_only=True):
     """Values of a result with the same path, kind and evidence."""
 
     path: str
-    """The path; ``[*]`` stands for all positions of a list, and for all keys that could be values of the data."""
+    """The path, from ``result`` or a total such as ``the sum in line 12``. ``[*]`` represents all positions of a list,
+    and all keys that could be values of the data."""
     kind: str
     """A reduction, such as ``count`` or ``sum``; without evidence ``number``, ``text``, ``key``, ``boolean`` or
     ``binary value``."""
@@ -50,73 +53,89 @@ class LeavingValues(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def list_leaving_values(facts: RunFacts) -> tuple[LeavingValues, ...]:
-    """Return the values of a judged result, in the order of their types."""
+    """Return the values of a judged result, in the order of their types. A pooled function has a part per total."""
+    matches = facts.matches or Matches()
+    operations: dict[float, str] = {}
+    for item in matches.evidence:
+        operations.update(dict.fromkeys(read_numbers(item), item.evidence.operation))
     counts: dict[_Place, int] = {}
-    for place, count in _list_places(facts, facts.matches or Matches()):
-        counts[place] = counts.get(place, 0) + count
+    for root, content, known_texts in _list_parts(facts):
+        reader = _PlaceReader(root, operations, matches, known_texts)
+        for place, count in reader.list_places(content):
+            counts[place] = counts.get(place, 0) + count
     return tuple(
         LeavingValues(path=path, kind=kind, evidence=evidence, count=count)
         for (path, kind, evidence), count in counts.items()
     )
 
 
-def _list_places(facts: RunFacts, matches: Matches) -> Iterator[tuple[_Place, int]]:
-    """Yield paths, kinds and evidence with the number of values, in which a path can occur several times."""
-    content, known_texts = facts.content, facts.known_texts
-    if content is None:
+def _list_parts(facts: RunFacts) -> Iterator[tuple[str, Content, Collection[str]]]:
+    """Yield the name of each part of the result, its content, and the texts that are public in it."""
+    if facts.content is None:
         return
-    operations: dict[float, str] = {}
-    for item in matches.evidence:
-        operations.update(dict.fromkeys(read_numbers(item), item.evidence.operation))
-    for block in content.numbers:
-        values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
-        paths = _show_paths(block, len(values), known_texts)
-        for path, value in zip(paths, values, strict=True):
-            operation = operations.get(value)
-            yield (path, _name_kind(operation) if operation else "number", operation), 1
-    for block in content.texts:
-        for path, text in zip(_show_paths(block, len(block.values), known_texts), block.values, strict=True):
-            yield (path, "text", _find_evidence(text, matches, known_texts)), 1
-    for block in (*content.keys, *content.hidden):
-        path = f"{_show(block.path, known_texts)}[*]"
-        for text in block.values:
-            if text not in known_texts:
-                yield (path, "key", _find_evidence(text, matches, known_texts)), 1
-    for block in content.labels:
-        if not is_numbering(block.values):
-            path = f"{_show(block.path, known_texts)}[*]"
-            evidence = {operations.get(float(value)) for value in block.values}
-            yield (path, "key", evidence.pop() if len(evidence) == 1 else None), len(block.values)
-    for block in content.booleans:
-        for path in _show_paths(block, len(block.values), known_texts):
-            yield (path, "boolean", None), 1
-    for place in content.bytes:
-        yield (_show(place, known_texts), "binary value", None), 1
+    if not facts.intent.is_pooled:
+        yield "result", facts.content, facts.known_texts
+        return
+    with contextlib.suppress(ValueError):  # not a reply; the gate refuses it
+        for part in split_reply(facts.content):
+            yield part.name, part.content, facts.known_texts | KEYS
+
+
+class _PlaceReader(NamedTuple):
+    """Finds the paths, kinds and evidence of values."""
+
+    root: str
+    operations: Mapping[float, str]
+    """Number with evidence -> the reduction."""
+    matches: Matches
+    known_texts: Collection[str]
+
+    def list_places(self, content: Content) -> Iterator[tuple[_Place, int]]:
+        """Yield paths, kinds and evidence with the number of values; a path can occur several times."""
+        for block in content.numbers:
+            values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
+            for path, value in zip(self._show_paths(block, len(values)), values, strict=True):
+                operation = self.operations.get(value)
+                yield (path, _name_kind(operation) if operation else "number", operation), 1
+        for block in content.texts:
+            for path, text in zip(self._show_paths(block, len(block.values)), block.values, strict=True):
+                yield (path, "text", self._find_evidence(text)), 1
+        for block in (*content.keys, *content.hidden):
+            for text in block.values:
+                if text not in self.known_texts:
+                    yield (f"{self._show(block.path)}[*]", "key", self._find_evidence(text)), 1
+        for block in content.labels:
+            if not is_numbering(block.values):
+                evidence = {self.operations.get(float(value)) for value in block.values}
+                operation = evidence.pop() if len(evidence) == 1 else None
+                yield (f"{self._show(block.path)}[*]", "key", operation), len(block.values)
+        for block in content.booleans:
+            for path in self._show_paths(block, len(block.values)):
+                yield (path, "boolean", None), 1
+        for place in content.bytes:
+            yield (self._show(place), "binary value", None), 1
+
+    def _find_evidence(self, text: str) -> str | None:
+        if text in self.matches.texts_with_evidence:
+            return "aggregate.levels"
+        return KNOWN if text in self.known_texts else None
+
+    def _show_paths(self, block: Block, count: int) -> Iterator[str]:
+        """Yield the path of each value of a block. In a list or an array, all values have one path."""
+        is_uniform = block.keys is None and count > 0
+        first = self._show(block.get_path(0)) if is_uniform else ""
+        for index in range(count):
+            yield first if is_uniform else self._show(block.get_path(index))
+
+    def _show(self, path: Path) -> str:
+        """Return a path without positions and without keys that could be values."""
+        steps = []
+        for step in path:
+            is_known = not isinstance(step, int) and isinstance(step.key, str) and step.key in self.known_texts
+            steps.append(show_path((step,), self.known_texts, root="") if is_known else "[*]")
+        return f"{self.root}{''.join(steps)}"
 
 
 def _name_kind(operation: str) -> str:
     name = operation.rpartition(".")[2]
     return _KINDS.get(name, name)
-
-
-def _find_evidence(text: str, matches: Matches, known_texts: Collection[str]) -> str | None:
-    if text in matches.texts_with_evidence:
-        return "aggregate.levels"
-    return KNOWN if text in known_texts else None
-
-
-def _show_paths(block: Block, count: int, known_texts: Collection[str]) -> Iterator[str]:
-    """Yield the path of each value of a block. In a list or an array, all values have one path."""
-    is_uniform = block.keys is None and count > 0
-    first = _show(block.get_path(0), known_texts) if is_uniform else ""
-    for index in range(count):
-        yield first if is_uniform else _show(block.get_path(index), known_texts)
-
-
-def _show(path: Path, known_texts: Collection[str]) -> str:
-    """Return a path without positions and without keys that could be values."""
-    steps = []
-    for step in path:
-        is_known = not isinstance(step, int) and isinstance(step.key, str) and step.key in known_texts
-        steps.append(show_path((step,), known_texts, root="") if is_known else "[*]")
-    return f"result{''.join(steps)}"

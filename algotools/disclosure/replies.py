@@ -37,7 +37,7 @@ _WAYS_OUT = {
 }
 """Operation -> what the author can do, for the rules that depend on the operation."""
 
-_KEYS = frozenset({"count", "powers", "sum"})
+KEYS = frozenset({"count", "powers", "sum"})
 """The keys that the aggregator writes into contributions to a mean, a variance and moments."""
 
 _BY_LABEL = frozenset({"count", "mean", "sum", "table", "variance"})
@@ -83,7 +83,7 @@ def judge_reply(
         policy: the limits of the node's owner.
         request: the text with the totals of earlier rounds, which the researcher knows, too.
     """
-    known_values = msgspec.structs.replace(known_values, texts=known_values.texts | _KEYS)
+    known_values = msgspec.structs.replace(known_values, texts=known_values.texts | KEYS)
     case = Case.of(content, known_values, matches, policy)
     try:
         parts = split_reply(content)
@@ -159,7 +159,7 @@ def select_parts(content: Content) -> Content:
     except ValueError:
         return content
     merged = _merge(content.size, parts)
-    keys = [block for block in merged.keys if not _KEYS.issuperset(block.values)]
+    keys = [block for block in merged.keys if not KEYS.issuperset(block.values)]
     return merged._replace(keys=keys, problem=content.problem, hidden=content.hidden)
 
 

@@ -15,7 +15,7 @@ from ...conftest import algotools, default_policy
 MODULE = """
 import pandas as pd
 
-from algotools import Column, aggregate, rpc
+from algotools import Aggregator, Column, aggregate, federated, rpc
 
 
 @rpc
@@ -43,6 +43,17 @@ def rows(data: pd.DataFrame) -> list[int]:
 @rpc(standalone=False)
 def part(data: pd.DataFrame) -> int:
     return aggregate.count(data["age"])
+
+
+@federated
+def average(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
+    count, values = total.count(data[column]), total.sum(data[column])
+    return values / count
+"""
+
+TRIAL = """[tool.algotools.trial]
+summary = { column = "age", group = "ward" }
+average = { column = "age" }
 """
 
 WARDS = ("cardiology", "oncology")
@@ -57,7 +68,8 @@ def judged(project: Path) -> Path:
     file = project / "pyproject.toml"
     start = file.read_text(encoding="utf-8").partition("[tool.algotools.trial]")[0]
     file.write_text(
-        f'{start}[tool.algotools.trial]\nsummary = {{ column = "age", group = "ward" }}\n', encoding="utf-8"
+        start + TRIAL,
+        encoding="utf-8",
     )
     (project / "a.csv").write_text(f"age,ward\n{ROWS}", encoding="utf-8")
     (project / "federation.yaml").write_text("organizations: [{name: a, databases: {default: a.csv}}]\n", "utf-8")
@@ -89,6 +101,15 @@ def test_each_value_has_its_path_kind_and_evidence(judged: Path) -> None:
     assert not any(ward in json.dumps(calls) for ward in WARDS)
 
 
+def test_the_totals_of_a_pooled_function_are_named_by_their_lines(judged: Path) -> None:
+    report = check_policy(judged, policy=load_policy("standard"))
+    line = MODULE.splitlines().index("    count, values = total.count(data[column]), total.sum(data[column])") + 1
+    assert find(report, "average_partial") == [
+        (f"the count in line {line}", "count", "total.count"),
+        (f"the sum in line {line}", "sum", "total.sum"),
+    ]
+
+
 def test_groups_have_one_entry(judged: Path) -> None:
     report = check_policy(judged, policy=load_policy("standard"))
     assert all("[*]" in path or path == "result" for path, _, _ in find(report, "counts"))
@@ -109,8 +130,10 @@ def test_check_and_describe_show_the_values(judged: Path) -> None:
         text = algotools("describe", str(judged)).stdout
     assert "left: part: 1 value leaves the node: 1 count" in check.stdout.splitlines()
     functions = {function["method"]: function for function in described["functions"]}
-    assert {method: function["left_in_trial"] for method, function in functions.items()} == report["left_in_trial"]
-    assert [method for method, function in functions.items() if not function["standalone"]] == ["part"]
+    left = {method: function["left_in_trial"] for method, function in functions.items() if method != "average"}
+    assert left == report["left_in_trial"]
+    internal = {method for method, function in functions.items() if not function["standalone"]}
+    assert internal == {"part", "average_partial"}
     assert "  left in the trial:\n     result['n']" in text
     assert "withheld in the trial (rule length)" in text
     assert "part (rpc, only for its master)" in text
