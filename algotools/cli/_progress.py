@@ -15,6 +15,7 @@ from typing import NamedTuple, TextIO
 
 from rich.text import Text
 
+from algotools.disclosure import LEDGER_LINE
 from algotools.errors import Failure
 from algotools.federation import Federation
 from algotools.federation.contract.rest import RunRecord, TaskRecord
@@ -112,7 +113,7 @@ class LineView:
             if read_progress(line) is not None:
                 self._progress[run.id] = (run, line)
                 self._write_progress()
-            elif read_failure(line) is None:
+            elif is_shown(line):
                 self._write(run, line)
 
     def follow(self, overview: Overview) -> None:
@@ -159,6 +160,11 @@ def is_terminal(stream: TextIO, environ: Mapping[str, str]) -> bool:
     is_interactive = stream.isatty() and not environ.get("CI") and not environ.get("PYTHONBREAKPOINT")
     can_move_cursor = environ.get("TERM", "").lower() not in ("dumb", "unknown", "")
     return is_interactive and can_move_cursor and stream.encoding.lower().startswith("utf")
+
+
+def is_shown(line: str) -> bool:
+    """Return whether a line of a run's log is shown at once: not a failure, and not the head of a ledger."""
+    return read_failure(line) is None and not line.startswith(f"info > {LEDGER_LINE} ")
 
 
 def add_label(run: RunRecord, line: str) -> str:

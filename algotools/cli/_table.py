@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from algotools.cli._progress import LineView, Overview, Snapshot, add_label
+from algotools.cli._progress import LineView, Overview, Snapshot, add_label, is_shown
 from algotools.federation.contract.rest import RunRecord
-from algotools.runtime.logs import escape_unprintable, read_failure, read_progress
+from algotools.runtime.logs import escape_unprintable, read_progress
 
 FRAME_INTERVAL = 0.125
 """Minimal time between two frames, in seconds. The interval grows if drawing is slow."""
@@ -75,7 +75,7 @@ class TableView(LineView):
             super().receive_line(run, line)
         elif read_progress(line) is not None:
             self._latest[run.id] = line
-        elif read_failure(line) is None:
+        elif is_shown(line):
             if match := _ROUND.fullmatch(line):
                 self._rounds[run.id] = match[1]
             self._lines.append(add_label(run, line))

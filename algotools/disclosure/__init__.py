@@ -12,6 +12,9 @@ POLICY_PREFIX = "ALGOTOOLS_POLICY"
 LEDGER = "ALGOTOOLS_LEDGER"
 """The variable with the folder of a project's ledger on a laptop, which a local federation sets."""
 
+LEDGER_LINE = "algotools.ledger"
+"""Start of the text with the number and the hash of a ledger's last entry, in the log of each run."""
+
 FEDERATION = "ALGOTOOLS_FEDERATION"
 """The variable with the random name of a local federation, whose ids begin at 1 again."""
 

@@ -7,6 +7,8 @@ from typing import Literal, NamedTuple, Union
 
 import msgspec
 
+from algotools.disclosure import LEDGER_LINE
+
 Verdict = Literal["left", "kept", "withheld", "failed"]
 """``left``: the result left; ``kept``: it is a table that stays at the node; ``failed``: the run failed otherwise."""
 
@@ -100,11 +102,7 @@ class LedgerHead(NamedTuple):
     hash: str = ""
 
     def __str__(self) -> str:
-        return f"{LOG_PREFIX} {self.number} {self.hash}"
-
-
-LOG_PREFIX = "algotools.ledger"
-"""Start of the line with the head in a run's log."""
+        return f"{LEDGER_LINE} {self.number} {self.hash}"
 
 
 class _Link(msgspec.Struct):

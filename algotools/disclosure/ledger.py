@@ -12,9 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from algotools.disclosure import FEDERATION, LEDGER, _ledger_file, _ledger_rules
+from algotools.disclosure import FEDERATION, LEDGER, LEDGER_LINE, _ledger_file, _ledger_rules
 from algotools.disclosure._ledger_entry import (
-    LOG_PREFIX,
     LedgerEntry,
     LedgerHead,
     NumbersEntry,
@@ -47,7 +46,7 @@ __all__ = [
 FILE_NAME = _ledger_file.NAME
 """The ledger in its folder; its key is in the same folder."""
 
-_HEAD = re.compile(rf"{re.escape(LOG_PREFIX)} ([0-9]{{1,18}}) (sha256:[0-9a-f]{{64}})")
+_HEAD = re.compile(rf"{re.escape(LEDGER_LINE)} ([0-9]{{1,18}}) (sha256:[0-9a-f]{{64}})")
 
 
 def open_ledger(policy: Policy, task: Task, identity: Identity | None, log: Callable[[str], None]) -> Ledger | None:
