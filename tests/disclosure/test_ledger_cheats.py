@@ -20,7 +20,7 @@ BY_NAME = {cheat.name: cheat for cheat in CHEATS}
 
 
 @rpc
-def sum_up_to(data: pd.DataFrame, column: Column, by: Column, limit: float):
+def sum_of_groups_up_to(data: pd.DataFrame, column: Column, by: Column, limit: float):
     part = data.loc[data[by] <= limit, column]
     return {"sum": aggregate.sum(part), "count": aggregate.count(part)}
 
@@ -53,7 +53,7 @@ def sum_of_half(data: pd.DataFrame, column: Column, seed: int):
     return aggregate.sum(data.loc[chosen, column])
 
 
-PORTED = [sum_up_to, mean_up_to_of_polars, sum_without, count_above, mean_of_fold, sum_of_half]
+PORTED = [sum_of_groups_up_to, mean_up_to_of_polars, sum_without, count_above, mean_of_fold, sum_of_half]
 
 
 def run_task(federation: Federation, method: str, arguments: Arguments) -> str:
@@ -101,7 +101,7 @@ def test_an_analysis_that_is_refined_step_by_step_may_continue(tmp_path: Path, t
     limits = np.quantile(frame["days"], [1.0, 0.75, 0.5]).tolist()
     tasks: list[Arguments] = [{"column": "height", "by": "days", "limit": limit} for limit in [*limits, *limits]]
     with Federation([frame], algorithm=PORTED, policy={"ledger": str(tmp_path)}) as federation:
-        assert set(run_tasks(federation, "sum_up_to", tasks)) == {""}
+        assert set(run_tasks(federation, "sum_of_groups_up_to", tasks)) == {""}
 
 
 @pytest.mark.parametrize("table", ["patients_70", "patients_242"])
@@ -128,4 +128,4 @@ def test_honest_tasks_of_plain_functions_are_not_refused_because_of_earlier_ones
         for limit in [*limits, *limits]
     ]
     with Federation([frame], algorithm=ALGORITHMS / "cheats", policy=policy) as federation:
-        assert set(run_tasks(federation, "sum_up_to", tasks)) == {""}
+        assert set(run_tasks(federation, "sum_of_groups_up_to", tasks)) == {""}
