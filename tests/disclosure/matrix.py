@@ -124,7 +124,8 @@ def list_leaks() -> list[tuple[Cheat, str]]:
 
 @functools.cache
 def judge_cheats(design: str = STRUCTURE) -> list[Judgement]:
-    return [judge_case(cheat, table, DESIGNS[design]) for cheat, table in list_leaks()]
+    leaks = [(c, table) for c, table in list_leaks() if design != PROBING or c.leak == "result"]  # 220 tasks take long
+    return [judge_case(cheat, table, DESIGNS[design]) for cheat, table in leaks]
 
 
 @functools.cache

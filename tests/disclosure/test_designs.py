@@ -15,7 +15,9 @@ from .corpus import CHEATS, HONEST, port
 from .matrix import (
     DESIGNS,
     EVIDENCE,
+    MARKERS,
     MINIMA,
+    PAGE,
     PROBING,
     REFUSE,
     count_honest,
@@ -98,3 +100,10 @@ def test_no_honest_run_of_many_records_is_refused(design: str, k: int) -> None:
 
 def test_no_honest_function_with_reductions_fails() -> None:
     assert not {failure for judgement in judge_honest(EVIDENCE) for failure in judgement.failures}
+
+
+def test_the_page_has_the_designs() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    assert all(marker.format("designs") in text for marker in MARKERS)
+    for k in MINIMA:
+        assert str(count_honest(k, ["tuning"], is_large, REFUSE)) in text
