@@ -84,7 +84,7 @@ def compare_results(
         shuffled: the encoded results on shuffled rows. A run that has failed depends on the order of rows.
         is_pooled: whether the results are replies of a pooled function.
         key: the key of the ledger; empty at a node without a ledger.
-        declared: the numbers that have evidence, as float64 in little-endian order.
+        declared: the numbers that have evidence with known rows, as float64 in little-endian order.
     """
     import numpy as np
 

@@ -72,7 +72,7 @@ class Prober:
         """Run the function again, and return the facts about its encoded result with the changes of the result."""
         if not probes.has_undeclared_values(result, matches, is_pooled=self._is_pooled):
             return matches
-        declared = b"".join(item.numbers for item in matches.evidence)
+        declared = b"".join(item.numbers for item in matches.evidence if item.evidence.row_set is not None)
         return msgspec.structs.replace(matches, probes=self._probe(result, declared))
 
     def _probe(self, result: bytes, declared: bytes) -> ProbeFacts | None:
@@ -80,7 +80,7 @@ class Prober:
 
         Args:
             result: the encoded result.
-            declared: the numbers that have evidence, as float64 in little-endian order.
+            declared: the numbers that have evidence with known rows, as float64 in little-endian order.
         """
         if self._has_client:
             return ProbeFacts(obstacle="client")
