@@ -8,7 +8,6 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.text import Text
 
-from algotools.errors import AlgotoolsError
 from algotools.federation import Federation
 from algotools.runtime.logs import escape_unprintable
 
@@ -19,6 +18,6 @@ def show_probes(federation: Federation, is_stopped: Callable[[], bool]) -> None:
     The results are complete, so a failure of probing is not reported.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
-    with contextlib.suppress(AlgotoolsError):
+    with contextlib.suppress(Exception):  # whatever fails, the exit code is that of the run
         for reason in federation.probe(is_stopped):
             console.print(Text(f"warning: {escape_unprintable(reason)}"), style="yellow")
