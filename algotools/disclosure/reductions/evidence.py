@@ -84,9 +84,12 @@ def measure_sum(column: ColumnValues, records: Records, weigh: Weigh = np.abs) -
     """
     present = records.select(column.is_present)
     values = column.array if column.is_present is None else column.array[column.is_present]
+    is_condition = values.dtype.kind == "b" and weigh is np.abs
     weights = weigh(values.astype(float) if values.dtype.kind == "b" else values)
-    count = present.select(weights != 0).count_records()
-    return Measure(column.name, present, count, *compute_shares(present.sum_weights(weights)))
+    weighted = present.select(weights != 0)
+    shares = compute_shares(present.sum_weights(weights))
+    # The set of a condition is that of a filter with it, so that it is compared with the set of all records.
+    return Measure(column.name, weighted if is_condition else present, weighted.count_records(), *shares)
 
 
 def add_measures(
@@ -178,8 +181,9 @@ def add_cross_product(register: Register, operation: str, x: Any, y: Any, weight
     factors = None if weights is None else to_matrix(weights)
     columns = [column for part in parts for column in (part.T if part.ndim == 2 else [part])]
     counts = [_count_nonzero(records, column) for column in columns]
-    fitted = records.count_records()
+    fitted, weighted = records.count_records(), records
     if factors is not None:
+        weighted = records.select(factors != 0)
         fitted = min(_count_nonzero(records, factors), int(_count_effective(records, factors) + 1e-9))
         counts.append(fitted)
     # A column of zeros represents no record, and reveals nothing about those of other columns.
@@ -194,7 +198,7 @@ def add_cross_product(register: Register, operation: str, x: Any, y: Any, weight
             # All records are fitted, not only the fewest, so the parameters per record stay those of all records.
             parameters=-(-column_count * fewest // max(fitted, 1)),
             columns=[names],
-            find_record_set=lambda _: records.make_set() if names else None,
+            find_record_set=lambda _: weighted.make_set() if names else None,
         )
     )
 

@@ -78,7 +78,7 @@ class Groups:
         if part.numbers is None:
             return counts if part.table is None else part.table.count_least_persons(counts)
         record_set = part.make_set()
-        if record_set is None or record_set.count == len(numbers):
+        if record_set is not None and record_set.count == len(numbers):
             return counts
         pairs = np.unique(numbers * np.int64(part.table.size) + part.numbers)  # type: ignore[union-attr]
         return np.bincount(pairs // part.table.size, minlength=len(self.labels))  # type: ignore[union-attr]

@@ -96,14 +96,34 @@ class TableRecords:
             sample.iloc[sample_positions].tolist(),
             self._cells.take(str(sample.name), sample_positions),
         )
-        is_same = len(values) == len(own_values) and all(
-            a == b or (pd.isna(a) and pd.isna(b)) for a, b in zip(values, own_values, strict=True)
-        )
+        is_same = len(values) == len(own_values) and all(map(_is_equal, values, own_values))
         return is_same or (whole and not self.has_persons)  # a changed column still has all rows
 
     def count_least_persons(self, rows: Any) -> Any:
         """Return the fewest records that may be behind a number of unknown rows."""
         return rows if self._most_rows is None else np.searchsorted(self._most_rows, rows) + (np.asarray(rows) > 0)
+
+    def assign(self, sample: pd.Series | None) -> Any:
+        """Return for each row a record that may be behind it: one with the same value. None if a value is not a cell.
+
+        Rows that were repeated, as by a merge, have fewer records than rows: at most those with their values.
+        """
+        if sample is None or str(sample.name) not in self.names or not self.has_positions or self.has_persons:
+            return None
+        if not len(sample) or sample.is_unique:  # no row is repeated
+            return None
+        own = pd.Series(self._cells.take(str(sample.name), np.arange(self.row_count or 0)), dtype=object)
+        try:
+            codes, _ = pd.factorize(pd.concat([own, sample.astype(object)]), use_na_sentinel=False)
+        except TypeError:  # cells such as lists, which cannot be compared
+            return None
+        own_codes, codes = codes[: len(own)], codes[len(own) :]
+        counts = np.bincount(own_codes, minlength=codes.max() + 1)
+        if not counts[codes].all():
+            return None
+        occurrences = pd.Series(codes).groupby(codes).cumcount().to_numpy()
+        starts = np.cumsum(counts) - counts
+        return np.argsort(own_codes, kind="stable")[starts[codes] + occurrences % counts[codes]]
 
     def make_set(self, numbers: Any) -> SetOfRecords:
         """Return the set of records with the given numbers."""
@@ -148,29 +168,36 @@ class Records(NamedTuple):
     row_count: int
     is_whole: bool = False
     """Whether the rows are those of the table, in their order."""
+    is_assigned: bool = False
+    """Whether the records are unknown, and the numbers are those of records with the same values."""
 
     def select(self, is_present: Any) -> Records:
         """Return the records of the rows with a value."""
         if is_present is None or is_present.all():
             return self
         numbers = None if self.numbers is None else self.numbers[is_present]
-        return Records(self.table, numbers, int(is_present.sum()))
+        return Records(self.table, numbers, int(is_present.sum()), is_assigned=self.is_assigned)
 
     def take(self, positions: Any) -> Records:
         """Return the records of the rows at some positions."""
-        return Records(self.table, None if self.numbers is None else self.numbers[positions], len(positions))
+        numbers = None if self.numbers is None else self.numbers[positions]
+        return Records(self.table, numbers, len(positions), is_assigned=self.is_assigned)
 
     def make_set(self) -> SetOfRecords | None:
         """Return the set of the records; None if it is unknown."""
         if self.table is not None and self.is_whole:
             return self.table.all
-        return None if self.table is None or self.numbers is None else self.table.make_set(self.numbers)
+        if self.table is None or self.numbers is None or self.is_assigned:
+            return None
+        return self.table.make_set(self.numbers)
 
     def count_records(self) -> int:
         """Return the number of records, or the fewest records that the rows can have."""
         record_set = self.make_set()
         if record_set is not None:
             return record_set.count
+        if self.is_assigned:
+            return len(np.unique(self.numbers))
         return self.row_count if self.table is None else int(self.table.count_least_persons(self.row_count))
 
     def sum_weights(self, weights: Any) -> Any:
@@ -200,6 +227,9 @@ def find_records(register: Register, rows: Any) -> Records:
             if numbers is not None and table.persons is not None:
                 numbers = table.persons[positions]
             return Records(table, numbers, count, is_whole)
+    for table in named:
+        if (numbers := table.assign(sample)) is not None:
+            return Records(table, numbers, count, is_assigned=True)
     candidates = named or tables
     # The fewest persons that some table allows: it is unknown which table the rows belong to.
     return Records(min(candidates, key=lambda table: int(table.count_least_persons(count))), None, count)
@@ -218,6 +248,13 @@ def _list_tables(register: Register) -> Sequence[TableRecords]:
 def _is_numbering(index: Any) -> bool:
     """Return whether an index is 0, 1, 2, …, as pandas numbers rows."""
     return isinstance(index, pd.RangeIndex) and (index.start, index.step) == (0, 1)
+
+
+def _is_equal(value: Any, other: Any) -> bool:
+    """Return whether two cells are equal or both missing; a comparison with NA of pandas has no truth value."""
+    if pd.isna(value) or pd.isna(other):
+        return bool(pd.isna(value) and pd.isna(other))
+    return bool(value == other)
 
 
 def compute_shares(weights: Any) -> tuple[float | None, float | None]:
