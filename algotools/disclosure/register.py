@@ -31,6 +31,9 @@ class TablesOfRun(Protocol):
     def list_cells(self) -> Sequence[Any]:
         """Return the cells of each table."""
 
+    def match_numbers(self, numbers: Collection[float]) -> Matches:
+        """Return the numbers that are cells."""
+
 
 class Reduced(NamedTuple):
     """Numbers that a reduction has returned, with their evidence: of all numbers together, or of each number."""

@@ -89,3 +89,23 @@ def test_rows_that_are_drawn_again_have_their_records() -> None:
         return {"mean": aggregate.mean(sample["age"]), "means": aggregate.mean(sample["age"], by=sample["sex"])}
 
     assert run(draw)["means"].keys() == {"F", "M"}
+
+
+@pytest.mark.parametrize("statistic", ["max", "min", "first", "median"])
+def test_a_group_table_of_single_values_is_refused(statistic: str) -> None:
+    frame = FRAME.iloc[:-2]  # an odd number of rows in each group, so that a median is a cell
+
+    def describe(data: pd.DataFrame) -> object:
+        return aggregate.suppress(data.groupby("sex").agg(n=("age", "size"), value=("age", statistic)).reset_index())
+
+    with pytest.raises(RunsFailed, match="rule threshold"):
+        run(describe, frame)
+
+
+@pytest.mark.parametrize("statistic", ["sum", "mean", "std", "count"])
+def test_a_group_table_of_all_values_leaves(statistic: str) -> None:
+    def describe(data: pd.DataFrame) -> object:
+        return aggregate.suppress(data.groupby("sex").agg(n=("age", "size"), value=("age", statistic)).reset_index())
+
+    expected = FRAME.groupby("sex")["age"].agg(statistic).tolist()
+    assert list(run(describe)["value"].values()) == pytest.approx(expected)

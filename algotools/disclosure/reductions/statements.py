@@ -11,7 +11,7 @@ import pandas as pd
 from algotools.disclosure.reductions.calls import explain_refusals
 from algotools.disclosure.reductions.conversion import RowsRefused, to_rows
 from algotools.disclosure.reductions.groups import add_label
-from algotools.disclosure.register import Reduced, get_register
+from algotools.disclosure.register import Reduced, Register, get_register
 
 Value = TypeVar("Value")
 
@@ -104,11 +104,32 @@ def suppress(table: Any, /, records: str = "n") -> Any:
     for column in columns:
         if pd.api.types.is_numeric_dtype(column.dtype):
             numbers = column.to_numpy(dtype=float, na_value=np.nan)
-            register.add(Reduced("aggregate.suppress", numbers, np.array(counts, dtype=int), is_stated=True))
+            number_records = np.array(counts, dtype=int)
+            if column.name != records:
+                number_records = _count_records_of_cells(register, numbers, number_records)
+            register.add(Reduced("aggregate.suppress", numbers, number_records, is_stated=True))
             continue
         for value, count in zip(column.tolist(), counts, strict=True):
             add_label(register, "aggregate.suppress", value, count)
     return _filter(table, visible_rows, is_shown)
+
+
+def _count_records_of_cells(register: Register, numbers: Any, records: Any) -> Any:
+    """Return the records of a column of a group table: if all its numbers are cells, those of the cells.
+
+    A largest or first value of each group is a cell, which represents its own records and not its group. A sum or a
+    mean is a cell by chance only, and whole numbers up to the number of rows are mostly counts.
+    """
+    if not register.collects or register.tables is None or not len(numbers):
+        return records
+    most_rows = max((cells.count_rows() or 0 for cells in register.tables.list_cells()), default=0)
+    present = numbers[np.isfinite(numbers)].tolist()
+    if not all(number % 1 or abs(number) > most_rows for number in present):
+        return records
+    records_of_cells = register.tables.match_numbers(set(present)).numbers
+    if not present or not records_of_cells.keys() >= set(present):
+        return records
+    return np.minimum(records, [records_of_cells.get(number, 0) for number in numbers.tolist()])
 
 
 def _filter(table: Any, visible_rows: pd.DataFrame, is_shown: Any) -> Any:
