@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import hashlib
 import sys
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +14,7 @@ import msgspec
 from algotools.disclosure._ledger_entry import DatabaseEntry, LedgerEntry, NumbersEntry
 from algotools.disclosure.facts import Matches, NumbersWithEvidence
 from algotools.disclosure.gate import RunFacts
+from algotools.disclosure.replies import KEYS, split_reply
 from algotools.payload import show_path
 from algotools.task import Database, Identity, Task
 
@@ -75,15 +78,30 @@ def _describe_numbers(facts: RunFacts, matches: Matches) -> tuple[tuple[NumbersE
     groups = [(item, read_numbers(item)) for item in matches.evidence]
     declared = {number for _, numbers in groups for number in numbers}
     paths: dict[float, str] = {}
-    undeclared = 0
-    if facts.content is not None:
-        undeclared = _locate(facts.content, declared, facts.known_texts, paths)
+    undeclared = sum(
+        _locate(content, declared, known_texts, paths, root) for root, content, known_texts in list_parts(facts)
+    )
     entries = []
     for item, numbers in groups:
         fields = msgspec.structs.asdict(item.evidence)
         path = next((paths[number] for number in numbers if number in paths), "")
         entries.append(NumbersEntry(count=len(numbers), path=path, **fields))
     return tuple(entries), undeclared
+
+
+def list_parts(facts: RunFacts) -> Iterator[tuple[str, Content, Collection[str]]]:
+    """Yield the name of each part of the result, its content, and the texts that are public in it.
+
+    The reply of a pooled function has a part for each total. Its other numbers are the protocol of algotools.
+    """
+    if facts.content is None:
+        return
+    if not facts.intent.is_pooled:
+        yield "result", facts.content, facts.known_texts
+        return
+    with contextlib.suppress(ValueError):  # not a reply; the gate refuses it
+        for part in split_reply(facts.content):
+            yield part.name, part.content, facts.known_texts | KEYS
 
 
 def read_numbers(item: NumbersWithEvidence) -> array.array[float]:
@@ -94,8 +112,10 @@ def read_numbers(item: NumbersWithEvidence) -> array.array[float]:
     return numbers
 
 
-def _locate(content: Content, numbers: set[float], known_texts: frozenset[str], paths: dict[float, str]) -> int:
-    """Add the path to the first occurrence of each number; return how many values of the result are other numbers."""
+def _locate(
+    content: Content, numbers: set[float], known_texts: Collection[str], paths: dict[float, str], root: str
+) -> int:
+    """Add the path to the first occurrence of each number; return how many values of a part are other numbers."""
     others = 0
     for block in content.numbers:
         values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
@@ -103,8 +123,7 @@ def _locate(content: Content, numbers: set[float], known_texts: frozenset[str], 
             if value not in numbers:
                 others += 1
             elif value not in paths:
-                place = position if block.positions is None else block.positions[position]
-                paths[value] = show_path(block.get_path(place), known_texts)
+                paths[value] = show_path(block.get_path(position), known_texts, root)
     return others
 
 

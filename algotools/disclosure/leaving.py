@@ -5,18 +5,16 @@ The check of a project shows them for a trial call, and an image has them as a l
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple, Union
 
 import msgspec
 
 from algotools.disclosure._content import Block, Content
-from algotools.disclosure._ledger_record import read_numbers
+from algotools.disclosure._ledger_record import list_parts, read_numbers
 from algotools.disclosure.evidence import is_numbering
 from algotools.disclosure.facts import Matches
 from algotools.disclosure.gate import RunFacts
-from algotools.disclosure.replies import KEYS, split_reply
 from algotools.payload import Path, show_path
 
 KNOWN = "known"
@@ -59,7 +57,7 @@ def list_leaving_values(facts: RunFacts) -> tuple[LeavingValues, ...]:
     for item in matches.evidence:
         operations.update(dict.fromkeys(read_numbers(item), item.evidence.operation))
     counts: dict[_Place, int] = {}
-    for root, content, known_texts in _list_parts(facts):
+    for root, content, known_texts in list_parts(facts):
         reader = _PlaceReader(root, operations, matches, known_texts)
         for place, count in reader.list_places(content):
             counts[place] = counts.get(place, 0) + count
@@ -67,18 +65,6 @@ def list_leaving_values(facts: RunFacts) -> tuple[LeavingValues, ...]:
         LeavingValues(path=path, kind=kind, evidence=evidence, count=count)
         for (path, kind, evidence), count in counts.items()
     )
-
-
-def _list_parts(facts: RunFacts) -> Iterator[tuple[str, Content, Collection[str]]]:
-    """Yield the name of each part of the result, its content, and the texts that are public in it."""
-    if facts.content is None:
-        return
-    if not facts.intent.is_pooled:
-        yield "result", facts.content, facts.known_texts
-        return
-    with contextlib.suppress(ValueError):  # not a reply; the gate refuses it
-        for part in split_reply(facts.content):
-            yield part.name, part.content, facts.known_texts | KEYS
 
 
 class _PlaceReader(NamedTuple):

@@ -9,7 +9,19 @@ from typing import Annotated, Any
 import pandas as pd
 import pytest
 
-from algotools import AlgorithmClient, Database, Federation, RunsFailed, UserError, aggregate, master, rpc
+from algotools import (
+    Aggregator,
+    AlgorithmClient,
+    Column,
+    Database,
+    Federation,
+    RunsFailed,
+    UserError,
+    aggregate,
+    federated,
+    master,
+    rpc,
+)
 from algotools.disclosure.ledger import read_entries, read_heads, verify_ledger
 from algotools.federation.contract.prepare import list_ledger_mount
 from algotools.runtime.contract import get_contract
@@ -43,6 +55,17 @@ def highest(data: pd.DataFrame) -> float:
 @rpc
 def reads_the_ledger(ledger: Annotated[Database, Database("algotools_ledger")]) -> str:
     return ledger.uri
+
+
+@rpc
+def describe(data: pd.DataFrame, column: Column) -> dict[str, object]:
+    values = data[column]
+    return {"column": column, "sum": aggregate.sum(values), "is_complete": True, "count": aggregate.count(values)}
+
+
+@federated
+def average(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
+    return float(total.sum(data[column]) / total.count(data[column]))
 
 
 @master
@@ -101,6 +124,22 @@ def test_refusals_and_failures_are_entries(tmp_path):
     ]
     assert [[refusal.rule for refusal in entry.refusals] for entry in entries] == [[], ["echo"], ["functions"]]
     assert "88.75" not in str(entries[1].numbers)
+
+
+def test_numbers_among_other_values_have_their_own_path(tmp_path):
+    with Federation([FRAME], algorithm=[describe], policy={"ledger": str(tmp_path)}) as federation:
+        federation.run(describe, column="cost")
+    (entry,) = read(tmp_path)
+    assert [numbers.path for numbers in entry.numbers] == ["result['sum']", "result['count']"]
+
+
+def test_the_totals_of_a_pooled_function_have_names_and_its_protocol_is_not_counted(tmp_path):
+    with Federation([FRAME] * 3, algorithm=[average], policy={"ledger": str(tmp_path)}) as federation:
+        federation.ask(average, column="cost")
+    line = average.__code__.co_firstlineno + 2
+    for entry in read(tmp_path):
+        assert [numbers.path for numbers in entry.numbers] == [f"the sum in line {line}", f"the count in line {line}"]
+        assert entry.undeclared == 0
 
 
 def test_a_master_that_reads_no_table_has_no_entry(tmp_path):
