@@ -244,12 +244,15 @@ def _check_numbers(parts: Sequence[Case]) -> Iterator[Refusal]:
     """Refuse many numbers of the same records: from as many numbers as cells, the cells can be computed."""
     case = parts[0]
     cells_of_tables = sum((table.rows or 0) * max(len(table.columns), 1) for table in case.matches.tables)
-    by_records: dict[tuple[int | None, tuple[str, ...], int], list[NumbersWithEvidence]] = defaultdict(list)
+    by_cells: dict[tuple[int | None, tuple[str, ...], int], list[NumbersWithEvidence]] = defaultdict(list)
     for group in case.evidence.groups:
         evidence = group.evidence
         if not _is_count(evidence) and not evidence.parameters and not evidence.is_stated:  # see the rule `parameters`
-            by_records[evidence.row_set, evidence.columns, evidence.records].append(group)
-    for (row_set, columns, records), groups in by_records.items():
+            # A quantile is the mean of the nearest records, and reveals one number of the whole column.
+            is_known = evidence.row_set is not None and evidence.columns
+            records = count_records(case.matches.row_sets[evidence.row_set or 0]) if is_known else evidence.records
+            by_cells[evidence.row_set, evidence.columns, records].append(group)
+    for (row_set, columns, records), groups in by_cells.items():
         numbers = NumberSet(group.numbers for group in groups)
         cells = records * len(columns) if row_set is not None and columns else cells_of_tables
         limit = max(FEWEST_NUMBERS, case.policy.numbers * cells)

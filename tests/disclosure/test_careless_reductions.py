@@ -7,15 +7,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 from algotools import Federation, aggregate, rpc
+from algotools.disclosure.facts import Permission
+from algotools.disclosure.reductions.records import find_records
+from algotools.disclosure.register import Register
+from algotools.disclosure.tables import ReadTables
 from algotools.errors import RunsFailed
 
 FRAME = pd.DataFrame(
     {
         "age": [97.3 if row == 7 else 20.5 + (37 * row) % 61 for row in range(60)],
-        "weight": [None if row % 9 == 4 else 50.25 + (7 * row) % 41 for row in range(60)],
+        "weight": [None if row % 9 == 4 else 50.25 + (7 * row) % 61 for row in range(60)],
         "sex": ["F", "M"] * 30,
     }
 )
@@ -109,3 +115,26 @@ def test_a_group_table_of_all_values_leaves(statistic: str) -> None:
 
     expected = FRAME.groupby("sex")["age"].agg(statistic).tolist()
     assert list(run(describe)["value"].values()) == pytest.approx(expected)
+
+
+FORMS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "pandas": lambda frame: frame,
+    "polars": pl.from_pandas,
+    "arrow": lambda frame: pa.Table.from_pandas(frame, preserve_index=False),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("name", ["age", "weight"])
+def test_repeated_rows_are_counted_once_in_each_form(form: str, name: str) -> None:
+    reads = ReadTables()
+    reads.add("default", form, FORMS[form](FRAME))
+    rows = FRAME.loc[[7, 7, 8, 14, 14, 14, 7, 8]].reset_index(drop=True)
+    for column in (rows[name], rows[name].convert_dtypes()):
+        assert find_records(Register(Permission(is_judged=True), reads), column).count_records() == 3
+
+
+def test_several_quantiles_of_a_column_leave() -> None:
+    probabilities = [0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9]
+    assert len(run(lambda data: aggregate.quantile(data["age"], probabilities))) == len(probabilities)
+    assert find_rule(lambda data: [aggregate.quantile(data["age"], q / 40) for q in range(3, 37)]) == "numbers"

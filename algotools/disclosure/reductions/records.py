@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
+from algotools.disclosure.reductions.conversion import to_floats
 from algotools.disclosure.register import Register
 from algotools.disclosure.sketch import make_sketch
 
@@ -112,9 +113,13 @@ class TableRecords:
             return None
         if not len(sample) or sample.is_unique:  # no row is repeated
             return None
-        own = pd.Series(self._cells.take(str(sample.name), np.arange(self.row_count or 0)), dtype=object)
+        own = pd.Series(self._cells.take(str(sample.name), np.arange(self.row_count or 0)))
+        if pd.api.types.is_numeric_dtype(sample.dtype):
+            columns = [to_floats(pd.to_numeric(own, errors="coerce")), to_floats(sample)]
+        else:
+            columns = [own.astype(object), sample.astype(object)]
         try:
-            codes, _ = pd.factorize(pd.concat([own, sample.astype(object)]), use_na_sentinel=False)
+            codes, _ = pd.factorize(pd.concat(columns), use_na_sentinel=False)
         except TypeError:  # cells such as lists, which cannot be compared
             return None
         own_codes, codes = codes[: len(own)], codes[len(own) :]
