@@ -143,7 +143,7 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
         table = _make_arguments_table(function.get("arguments", {}))
         if table.rows:
             console.print(table)
-        if "trial" in function and "derived_from" not in function:
+        if "trial" in function and function.get("standalone", True):
             _show_example(console, function)
 
     if note := description.get("gate"):

@@ -85,7 +85,10 @@ def find_ledger(path: Path | None) -> Path:
     path = Path(PROJECT_FOLDER) if path is None else path
     file = path / FILE_NAME if path.is_dir() else path
     if not file.is_file():
-        raise FederationError(f"the ledger {str(file)!r} does not exist; name the file or its folder")
+        raise FederationError(
+            f"the ledger {str(file)!r} does not exist; `algotools run` makes the ledger of a project, which is in the "
+            "project's folder. For another ledger, name the file or its folder"
+        )
     return file
 
 
@@ -138,12 +141,17 @@ _COLUMNS: dict[str, dict[str, Any]] = {
 
 def _list_rows(entry: LedgerEntry) -> Iterator[tuple[str, ...]]:
     """Yield the rows of an entry: the verdict, and a row for each number, or for numbers with the same evidence."""
-    source = ", ".join(f"{database.label}: {database.rows or '?'} rows" for database in entry.databases)
+    # The rows are unknown if the run was refused before data was read, or if the function reads the data itself.
+    source = ", ".join(
+        f"database {database.label}" if database.rows is None else f"read {database.label}: {database.rows} rows"
+        for database in entry.databases
+    )
     task = "" if entry.task is None else str(entry.task)
     beginning = (str(entry.number), entry.time[:16].replace("T", " "), entry.method, task)
     verdict = f"{entry.verdict} ({entry.exit_code})" if entry.exit_code else entry.verdict
-    records = "" if len(entry.databases) != 1 else str(entry.databases[0].persons or entry.databases[0].rows or "?")
-    yield (*beginning, verdict, records, f"read {source}" if source else "")
+    sizes = [database.rows if database.persons is None else database.persons for database in entry.databases]
+    records = "" if len(sizes) != 1 or sizes[0] is None else str(sizes[0])
+    yield (*beginning, verdict, records, source)
     for refusal in entry.refusals:
         earlier = f", entry {refusal.earlier}" if refusal.earlier else ""
         kind = "warning: " if entry.is_warning else ""

@@ -26,7 +26,8 @@ WAYS_OUT = {
     "margin": "leave the total out, or merge the small groups, see docs/concepts/gate.md#margin",
     "text": "return texts of the source, arguments, columns or frequent levels, see docs/concepts/gate.md#text",
     "label": "use keys that are arguments, or merge rare groups",
-    "undeclared": "reduce the records with algotools.aggregate, see docs/concepts/gate.md#undeclared",
+    "undeclared": "use algotools.aggregate, or aggregate.derive for computed numbers, "
+    "see docs/concepts/gate.md#undeclared",
     "length": "return sums, see docs/concepts/gate.md#length",
     "numbers": "return fewer numbers, see docs/concepts/gate.md#numbers",
     "echo": "return a sum or a mean over more records, see docs/concepts/gate.md#echo",

@@ -213,7 +213,8 @@ def _check_margin(parts: Sequence[Case]) -> Iterator[Refusal]:
             for group in case.evidence.groups
             if _is_similar(group.evidence, hidden) and _has_records_of(group.evidence, hidden, sketches)
         ]
-        detail = f"it is over the records of {hidden.cells} hidden cells, which have {hidden.records} records"
+        cells = f"{hidden.cells} hidden {'cell' if hidden.cells == 1 else 'cells'}"
+        detail = f"it is over the records of {cells} with {hidden.records} records"
         yield from _judge_groups(parts, "margin", groups, detail)
         # The number of rows is known without evidence. It is the total of a table of all rows.
         total = count_records(sketches[hidden.row_set]) if _is_count(hidden) else None

@@ -131,7 +131,9 @@ class Ledger:
         if error is not None:
             raise error
         for conflict in conflicts:
-            self._log(f"warning: {_decide(conflict, gate).reason} (rule {conflict.rule}); a node with a ledger refuses")
+            decision = _decide(conflict, gate)
+            reason = f"{decision.reason} (rule {conflict.rule}); {decision.way_out}"
+            self._log(f"warning: a node with a ledger would withhold the result: {reason}")
 
     def record_failure(self, gate: Gate, failure: Failure) -> None:
         """Record a run that failed, or whose result was withheld. A ledger that cannot be written is logged."""

@@ -40,6 +40,15 @@ def test_show_lists_each_number_with_its_records_and_each_refusal_with_its_rule(
     assert "123456" not in process.stdout
 
 
+def test_show_does_not_count_the_rows_of_a_database_that_was_not_read(tmp_path):
+    ledger = tmp_path / "ledger.jsonl"
+    ledger.write_text(
+        '{"number":1,"verdict":"withheld","exit_code":54,"method":"mean","databases":[{"label":"default"}]}\n'
+    )
+    process = algotools("ledger", "show", str(ledger))
+    assert process.stdout.splitlines()[1].split() == ["1", "mean", "withheld", "(54)", "database", "default"]
+
+
 def test_show_as_json(ledger):
     process = algotools("ledger", "show", str(ledger / "ledger.jsonl"), "--last", "2", "--json")
     entries = json.loads(process.stdout)["entries"]
@@ -77,7 +86,7 @@ def test_a_missing_ledger_is_reported(tmp_path):
     for command in ("show", "verify", "export"):
         process = algotools("ledger", command, cwd=tmp_path)
         assert process.returncode == 60
-        assert "the ledger '.algotools' does not exist" in process.stderr
+        assert "the ledger '.algotools' does not exist; `algotools run` makes the ledger of a project" in process.stderr
 
 
 def test_export_has_the_keys_of_acro_and_no_value(ledger, tmp_path):

@@ -382,3 +382,11 @@ def test_the_version() -> None:
     import algotools as package
 
     assert algotools("--version").stdout.strip() == f"algotools {package.__version__}"
+
+
+def test_describe_shows_no_example_of_a_function_that_runs_only_for_its_master():
+    completed = algotools("describe", "--no-trial", str(ALGORITHMS / "internal"))
+    sections = {section.split()[0]: section for section in completed.stdout.split("\n\n") if section.strip()}
+    assert "only for its master" in sections["count_partial"]
+    assert "example" not in sections["count_partial"]
+    assert "no example: add arguments" in sections["count"]

@@ -166,7 +166,8 @@ def test_the_ledger_of_a_project_records_and_warns(tmp_path):
         federation.run("sum_up_to", column="cost", limit=40)
         federation.run("sum_up_to", column="cost", limit=41)
         log = federation.tasks()[-1].runs[0].log
-    assert "warning: its rows differ by fewer than 3 records from the rows of an earlier task's result" in log
+    assert "warning: a node with a ledger would withhold the result: its rows differ by fewer than 3 records" in log
+    assert "(rule ledger); use the same rows in both tasks, see docs/concepts/ledger.md" in log
     entries = read(folder)
     assert [(entry.verdict, entry.is_warning) for entry in entries] == [("left", False), ("left", True)]
     assert (folder / ".gitignore").read_text() == "*\n"
