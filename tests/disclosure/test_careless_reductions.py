@@ -27,15 +27,17 @@ FRAME = pd.DataFrame(
 )
 
 
-def run(function: Callable[[pd.DataFrame], object], frame: pd.DataFrame = FRAME) -> Any:
-    """Return the result of a function at a node that requires evidence."""
+def run(function: Callable[[pd.DataFrame], object], frame: pd.DataFrame = FRAME, undeclared: str = "refuse") -> Any:
+    """Return the result of a function at a node; by default, the node requires evidence."""
 
     def careless(data: pd.DataFrame) -> object:
         return function(data)
 
     careless.__annotations__ = {"data": pd.DataFrame}
     algorithm = rpc(careless)
-    with Federation({"alpha": frame}, algorithm=[algorithm], runner="inline", policy={"undeclared": "refuse"}) as nodes:
+    with Federation(
+        {"alpha": frame}, algorithm=[algorithm], runner="inline", policy={"undeclared": undeclared}
+    ) as nodes:
         return nodes.run(algorithm, at="alpha")[0]
 
 
@@ -138,3 +140,29 @@ def test_several_quantiles_of_a_column_leave() -> None:
     probabilities = [0.1, 0.25, 0.4, 0.5, 0.6, 0.75, 0.9]
     assert len(run(lambda data: aggregate.quantile(data["age"], probabilities))) == len(probabilities)
     assert find_rule(lambda data: [aggregate.quantile(data["age"], q / 40) for q in range(3, 37)]) == "numbers"
+
+
+def test_a_condition_by_group_is_refused_beside_the_groups() -> None:
+    def count(data: pd.DataFrame, limit: float) -> dict[str, object]:
+        is_young = aggregate.sum(data["age"] < limit, by=data["sex"])
+        return {"young": is_young.to_dict(), "all": aggregate.count(data["age"], by=data["sex"]).to_dict()}
+
+    assert find_rule(lambda data: count(data, 90)) == "difference"
+    assert run(lambda data: count(data, 50))["all"] == {"F": 30, "M": 30}
+
+
+@pytest.mark.parametrize("statistic", ["sum", "mean"])
+def test_a_total_of_pandas_beside_a_table_with_a_hidden_cell_is_refused(statistic: str) -> None:
+    frame = FRAME.assign(ward=["surgery"] * 30 + ["geriatrics"] * 28 + ["isolation"] * 2)
+
+    def describe(data: pd.DataFrame, *, with_total: bool) -> dict[str, object]:
+        wards = getattr(aggregate, statistic)(data["weight"], by=data["ward"])
+        total = float(getattr(data["weight"], statistic)())
+        return {"wards": wards.to_dict(), "total": total if with_total else 0.0}
+
+    with pytest.raises(RunsFailed, match="rule margin"):
+        run(lambda data: describe(data, with_total=True), frame, "structure")
+    assert run(lambda data: describe(data, with_total=False), frame, "structure")["wards"].keys() == {
+        "surgery",
+        "geriatrics",
+    }

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from algotools.disclosure.reductions.evidence import ColumnValues, split_columns
-from algotools.disclosure.reductions.records import Records, find_records
+from algotools.disclosure.reductions.records import Records, SetOfRecords, find_records
 from algotools.disclosure.reductions.rows import number_groups, to_keys
 from algotools.disclosure.register import HiddenPart, Reduced, Register
 
@@ -58,15 +58,20 @@ class Groups:
         is_counted[is_used] = weights != 0  # a sum of zeros and ones is a count of the ones
         return CellMeasures(self._count(is_counted), *self._compute_shares(is_used, np.abs(weights)))
 
-    def select_cell(self, column: ColumnValues | None, group: int) -> Records:
-        """Return the records of a cell."""
-        is_used = self._is_grouped if column is None else self._select(column)
-        return self.records.select(is_used & (self.numbers == group))
+    def select_cell(self, column: ColumnValues, group: int, power: int) -> Records:
+        """Return the records of a cell; those of a sum of a condition are those for which it is true."""
+        is_used = self._select(column) & (self.numbers == group)
+        is_condition = power == 1 and column.array.dtype.kind == "b"
+        return self.records.select(is_used & column.array if is_condition else is_used)
 
     def select_groups(self, column: ColumnValues | None, is_selected: Any) -> Records:
         """Return the records of several groups together."""
+        return self.records.select(self.select_rows(column, is_selected))
+
+    def select_rows(self, column: ColumnValues | None, is_selected: Any) -> Any:
+        """Return which rows belong to several groups, and have a value."""
         is_used = self._is_grouped if column is None else self._select(column)
-        return self.records.select(is_used & np.append(is_selected, False)[self.numbers])
+        return is_used & np.append(is_selected, False)[self.numbers]
 
     def _select(self, column: ColumnValues) -> Any:
         return self._is_grouped if column.is_present is None else self._is_grouped & column.is_present
@@ -232,6 +237,28 @@ def add_margins(
             if record_set is not None:
                 part = HiddenPart(record_set, len(hidden), int(hidden.sum()), operation, names, cells)
                 register.add_hidden(part)
+                if column is not None and operation.endswith((".sum", ".mean")):
+                    _add_total(register, operation, groups, column, is_part, record_set)
+
+
+def _add_total(
+    register: Register, operation: str, groups: Groups, column: ColumnValues, is_part: Any, record_set: SetOfRecords
+) -> None:
+    """Add the sum and the mean of groups, so that they are recognized if the author computes them with pandas."""
+    is_used = groups.select_rows(column, is_part)
+    values = column.array.astype(float)
+    # Rounding errors depend on the order: pandas leaves missing values out by adding 0, and a filter has no such rows.
+    sums = np.array([values[is_used].sum(), np.where(is_used, values, 0.0).sum()])
+    numbers = np.concatenate([sums, sums / max(int(is_used.sum()), 1)])
+    register.add(
+        Reduced(
+            operation,
+            numbers,
+            np.array([record_set.count]),
+            columns=[column.name],
+            find_record_set=lambda _: record_set,
+        )
+    )
 
 
 def _list_parts(labels: Sequence[Any], key_count: int) -> Iterator[Any]:
@@ -273,7 +300,7 @@ def _add_cells(
         names = columns[column].name
         if not names or len(positions) * len(columns) > _MOST_SETS or positions[group] < 0:
             return None
-        return groups.select_cell(columns[column], int(positions[group])).make_set()
+        return groups.select_cell(columns[column], int(positions[group]), kind.power).make_set()
 
     reduced = Reduced(
         operation=kind.operation,
