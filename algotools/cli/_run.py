@@ -57,9 +57,9 @@ RUN_EXAMPLES = """
 
 algotools run master column_name=age
 
-algotools run average_partial column_name=age --organizations 2,3 --json
+algotools run master column_name=age --organizations 2,3,4 --json
 
-algotools run master column_name=age --data hospital1.csv --data hospital2.csv
+algotools run master column_name=age --data hospital1.csv --data hospital2.csv --data hospital3.csv
 
 algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
 
