@@ -16,7 +16,7 @@ from algotools.disclosure.facts import Permission
 from algotools.disclosure.reductions.records import find_records
 from algotools.disclosure.register import Register
 from algotools.disclosure.tables import ReadTables
-from algotools.errors import RunsFailed
+from algotools.errors import RunsFailed, TotalRefused
 
 FRAME = pd.DataFrame(
     {
@@ -166,3 +166,31 @@ def test_a_total_of_pandas_beside_a_table_with_a_hidden_cell_is_refused(statisti
         "surgery",
         "geriatrics",
     }
+
+
+def list_mistakes(data: pd.DataFrame) -> dict[str, Callable[[], object]]:
+    """Return calls with mistakes, by a part of the message."""
+    age, sex = data["age"], data["sex"]
+    return {
+        "sum .* in another order than by=": lambda: aggregate.sum(age, by=sex.sort_values()),
+        "variance .* in another order than by=": lambda: aggregate.variance(age, by=sex.sort_values()),
+        "cross_product .* in another order than x": lambda: aggregate.cross_product(data[["age"]], age.sort_values()),
+        "mean .* empty list in by=": lambda: aggregate.mean(age, by=[]),
+        "count .* lists or dicts": lambda: aggregate.count(age, by=pd.Series([[1], [2]] * 30)),
+        "table .* different numbers of rows": lambda: aggregate.table(sex, sex.head(3)),
+        "sum .* levels= with lists": lambda: aggregate.sum(age, by=sex, levels=[["F"], ["M"]]),
+        "by_group .* two columns": lambda: aggregate.by_group(data, "size", "sex", "mean"),
+    }
+
+
+@pytest.mark.parametrize("message", list_mistakes(FRAME))
+def test_a_mistake_is_named(message: str) -> None:
+    with pytest.raises(TotalRefused, match=rf"aggregate\.{message}"):
+        list_mistakes(FRAME)[message]()
+
+
+def test_filtered_rows_with_their_groups_are_reduced() -> None:
+    old = FRAME[FRAME["age"] > 40].sort_values("weight")
+    expected = old.groupby("sex")["age"].sum().to_dict()
+    assert aggregate.sum(old["age"], by=old["sex"]).to_dict() == pytest.approx(expected)
+    assert aggregate.sum(old["age"], by=old["sex"].reset_index(drop=True)).to_dict() == pytest.approx(expected)

@@ -97,6 +97,21 @@ def drop_missing(values: Any) -> Any:
     return array[~np.isnan(array)]
 
 
+def check_order(rows: Any, others: Sequence[Any], name: str) -> None:
+    """Refuse tables with the same labels of rows in another order: rows belong together by their positions.
+
+    Raises:
+        RowsRefused: the order of the rows differs, so that the result would be wrong.
+    """
+    if not isinstance(rows, (pd.Series, pd.DataFrame)):
+        return
+    for other in others:
+        if not isinstance(other, (pd.Series, pd.DataFrame)) or other.index.equals(rows.index):
+            continue
+        if len(other) == len(rows) and rows.index.is_unique and other.index.isin(rows.index).all():
+            raise RowsRefused(f"has rows in another order than {name}; sort both in the same way, or pass arrays")
+
+
 def to_numbers(rows: Any) -> Any:
     """Return rows whose values are numbers or booleans; Decimal becomes float."""
     if isinstance(rows, pd.DataFrame):

@@ -108,6 +108,8 @@ def add_measures(
         measures: the records behind the numbers.
         parameters: see ``Evidence``.
     """
+    if np.asarray(numbers).dtype.kind == "c":  # evidence is found by real numbers
+        return
     sets: list[Any] = [None] * len(measures)
 
     def find_set(position: int) -> Any:
@@ -136,7 +138,7 @@ def add_sums(register: Register, operation: str, rows: Any, sums: Any) -> None:
         records = find_records(register, rows)
         measures = [measure_sum(column, records) for column in split_columns(rows)]
         counts = np.array([measure.records.row_count for measure in measures], dtype=float)
-        totals = np.asarray(sums, dtype=float).ravel()
+        totals = np.ravel(np.asarray(sums))
         with np.errstate(divide="ignore", invalid="ignore"):
             add_measures(register, operation, np.stack([totals, totals / counts]), measures)
 
@@ -174,7 +176,7 @@ def add_cross_product(register: Register, operation: str, x: Any, y: Any, weight
     The records are the fewest rows in which a column is not 0, which reveals a dummy variable of one person, or the
     effective number of weights, which reveals weights that select a few rows.
     """
-    if not register.collects:
+    if not register.collects or np.asarray(product).dtype.kind == "c":
         return
     records = find_records(register, x)
     parts = [to_matrix(x)] + ([] if y is None else [to_matrix(y)])

@@ -112,7 +112,10 @@ def by_group(data: Any, column: str, group: str, statistic: Statistic) -> dict[A
     """
     if isinstance(statistic, str) and statistic not in _STATISTICS:
         raise refuse("by_group", f"has an unknown statistic (choose from {', '.join(sorted(_STATISTICS))})")
-    rows = _read_table(data, [column, group])
+    try:
+        rows = _read_table(data, [column, group])
+    except RowsRefused as refused:
+        raise refuse("by_group", refused.explain_without_total()) from None
     reduce = _STATISTICS[statistic] if isinstance(statistic, str) else statistic
     if reduce in _STATISTICS.values():
         table = reduce(rows[column], by=rows[group])
@@ -120,7 +123,6 @@ def by_group(data: Any, column: str, group: str, statistic: Statistic) -> dict[A
     return _reduce_groups(rows, column, group, reduce)
 
 
-@explain_refusals
 def _read_table(data: Any, names: Sequence[str]) -> pd.DataFrame:
     try:
         table = to_rows(select_columns(data, names))

@@ -16,6 +16,7 @@ import pandas as pd
 from algotools.disclosure.reductions.bits import to_ordered_integers
 from algotools.disclosure.reductions.conversion import (
     RowsRefused,
+    check_order,
     drop_missing,
     name_type,
     pause_if_unknown,
@@ -72,6 +73,7 @@ def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
     right = x_rows if y is None else to_matrix(y)
     if len(x_rows) != len(right):
         raise RowsRefused("has x and y with different numbers of rows; x and y need the same rows")
+    check_order(x, [other for other in (y, weights) if other is not None], "x")
     if weights is not None:
         factors = to_matrix(weights)
         if factors.shape != (len(x_rows),):
@@ -130,6 +132,7 @@ def sum_powers(values: Any, order: int) -> dict[str, Any]:
 def sum_powers_by_group(values: Any, order: int, by: Any, levels: Any) -> dict[str, Any]:
     """Return the numbers of ``sum_powers`` for one column, with a column for each group."""
     column = to_numbers(to_column(values))
+    check_order(column, to_keys(by), "by=")
     array = column.to_numpy(dtype=float, na_value=np.nan) if isinstance(column, pd.Series) else column.astype(float)
     counts, sums = count_rows(array, by), sum_rows(array, by)
     means = (sums / counts).where(counts > 0, 0.0)
@@ -189,6 +192,7 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
     keys = to_keys(by)
     if any(len(key) != len(rows) for key in keys):
         raise RowsRefused("has another number of rows than by=")
+    check_order(rows, keys, "by=")
     values = rows.to_numpy(dtype=float, na_value=np.nan) if isinstance(rows, (pd.Series, pd.DataFrame)) else rows
     if values.dtype.kind == "c":
         raise RowsRefused("contains complex numbers, which cannot be summed by group")
@@ -215,12 +219,16 @@ def _group(rows: Any, by: Any, levels: Any) -> Any:
 
 def number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
     """Return the groups, and the number of the group of each row; -1 for a row without a group."""
-    numbers, first = pd.factorize(keys[0])
+    if any(len(key) != len(keys[0]) for key in keys):
+        raise RowsRefused("has columns of groups with different numbers of rows")
+    try:
+        (numbers, first), *others = map(pd.factorize, keys)
+    except TypeError:
+        raise RowsRefused("has groups that are lists or dicts; groups need texts, numbers or dates") from None
     if len(keys) == 1:
         return first.tolist(), numbers
     labels = [(label,) for label in first.tolist()]
-    for key in keys[1:]:
-        other_numbers, other_labels = pd.factorize(key)
+    for key, (other_numbers, other_labels) in zip(keys[1:], others, strict=True):
         second_labels = other_labels.tolist()
         has_group = (numbers >= 0) & (other_numbers >= 0)
         pairs = numbers[has_group] * len(second_labels) + other_numbers[has_group]
@@ -237,6 +245,8 @@ def number_groups(keys: Sequence[pd.Series]) -> tuple[list[Any], Any]:
 def to_keys(by: Any) -> list[pd.Series]:
     """Return the columns with the groups of the rows."""
     columns = by if isinstance(by, (list, tuple)) else [by]
+    if not columns:
+        raise RowsRefused("has an empty list in by=; by= needs a column, such as data['sex']")
     if any(isinstance(column, str) for column in columns):
         raise RowsRefused("has a text in by=; by= needs a column, such as data['sex']")
     return [to_key(column) for column in columns]
@@ -253,6 +263,8 @@ def _make_levels(levels: Any, groups: Sequence[pd.Series]) -> pd.Index:
     names = [group.name for group in groups]
     levels = list(levels)
     if len(groups) == 1:
+        if any(isinstance(level, (list, dict)) for level in levels):
+            raise RowsRefused("has levels= with lists or dicts; pass one list of levels")
         index: pd.Index = pd.Index(levels, name=names[0], tupleize_cols=False)
         return index
     if len(levels) == len(groups) and all(isinstance(level, list) for level in levels):
