@@ -18,8 +18,11 @@ from algotools.task import Task
 if TYPE_CHECKING:
     from algotools.disclosure._content import Content
 
-WITHHELD_LINE = "(log line withheld: its text is not in the algorithm's source)"
-WITHHELD_MESSAGE = "an error of the function, whose message is withheld: it is not in the algorithm's source"
+WITHHELD_LINE = "(log line withheld: a text is not in the algorithm's source, or a number is a value of few records)"
+WITHHELD_MESSAGE = (
+    "an error of the function, whose message is withheld: a text is not in the algorithm's source, or a number is a "
+    "value of few records"
+)
 
 REASONS = {
     "rows": "a table that was read has fewer than {minimum_rows} records",

@@ -202,7 +202,7 @@ def test_messages_of_the_source_pass_and_values_do_not(standard: Federation) -> 
     standard.run("talkative", column="weight")
     assert standard.tasks()[-1].runs[0].log.splitlines() == [
         "info > sum of weight over 12 rows",
-        "info > (log line withheld: its text is not in the algorithm's source)",
+        "info > (log line withheld: a text is not in the algorithm's source, or a number is a value of few records)",
         "info > no names",
         "progress > 50% half",
         "progress > 75%",
