@@ -297,6 +297,10 @@ def test_a_group_table_loses_the_rows_of_few_records() -> None:
         (lambda: aggregate.declare(1.5, records=-1), "records= that is not a whole number"),
         (lambda: aggregate.suppress(FRAME), "is not a table with the column that records= names"),
         (lambda: aggregate.by_group(FRAME, "age", "name", "mean"), "is not a table with the two columns"),
+        (
+            lambda: aggregate.by_group(FRAME, "age", ["sex", "group"], "mean"),
+            "by= of aggregate.mean and others can be a list",
+        ),
         (lambda: aggregate.moments(FRAME["age"], 0), "order that is not a whole number"),
     ],
 )

@@ -112,6 +112,8 @@ def by_group(data: Any, column: str, group: str, statistic: Statistic) -> dict[A
     """
     if isinstance(statistic, str) and statistic not in _STATISTICS:
         raise refuse("by_group", f"has an unknown statistic (choose from {', '.join(sorted(_STATISTICS))})")
+    if isinstance(column, list) or isinstance(group, list):
+        raise refuse("by_group", "has a list of columns; the by= of aggregate.mean and others can be a list of columns")
     try:
         rows = _read_table(data, [column, group])
     except RowsRefused as refused:
