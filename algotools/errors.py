@@ -308,7 +308,7 @@ class RoundsDisagree(AlgotoolsError, RuntimeError, exit_code=57):
 
 
 class TotalRefused(AlgotoolsError, TypeError, exit_code=58):
-    """A total is requested of too few organizations, or of a value that cannot be added up over nodes."""
+    """A total is requested of too few organizations, or a total or ``aggregate`` of a value that cannot be reduced."""
 
 
 class LedgerDamaged(AlgotoolsError, RuntimeError, exit_code=59):

@@ -20,8 +20,8 @@ FRAMES = {
 
 FEW = "represents fewer than 3 records (rule threshold); merge small groups, or leave them out"
 UNDECLARED = (
-    "has a number without evidence, which this node requires (rule undeclared); reduce the records with "
-    "algotools.aggregate, see docs/concepts/gate.md#undeclared"
+    "has a number without evidence, which this node requires (rule undeclared); use algotools.aggregate, "
+    "or aggregate.derive for computed numbers, see docs/concepts/gate.md#undeclared"
 )
 
 Make = Callable[..., Federation]
@@ -107,6 +107,15 @@ def test_numbers_without_evidence_are_refused_by_an_owner_who_requires_it(make: 
     assert nodes.run("sum_above", column="age", limit=47.0)[0] == {"sum": 247.5, "count": 5}
     messages = refuse(nodes, "plain_sum", column="age")
     assert set(messages) == {f"plain_sum: result withheld: result['sum'] {UNDECLARED}"}
+
+
+def test_a_value_that_cannot_be_reduced_is_explained_to_the_researcher(make: Make) -> None:
+    with pytest.raises(RunsFailed) as raised:
+        make().run("sum_of_first", column="age")
+    assert {failure.exit_code for failure in raised.value.failures.values()} == {58}
+    for failure in raised.value.failures.values():
+        assert "the value of aggregate.sum in line" in failure.message
+        assert "not rows; aggregate.declare" in failure.message
 
 
 def test_the_preset_strict_lets_numbers_of_enough_records_pass(make: Make) -> None:

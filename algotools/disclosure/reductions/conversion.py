@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -69,8 +70,13 @@ def select_columns(table: Any, names: Sequence[str]) -> Any:
 
 
 def name_type(value: object) -> str:
-    """Return the type of a value with its article: ``an int``."""
-    name = type(value).__name__
+    """Return the type of a value with its article: ``an int``.
+
+    The name of a class that no module contains may come from the data: it was created while the function ran.
+    """
+    kind = type(value)
+    is_in_module = getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind
+    name = kind.__name__ if is_in_module else "object of another class"
     return f"{'an' if name.startswith(tuple('aeioAEIO')) else 'a'} {name}"
 
 

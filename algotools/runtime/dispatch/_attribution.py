@@ -102,17 +102,17 @@ def get_field_text(error: UserError) -> str:
 
 
 def _is_own_error(error: AlgotoolsError) -> bool:
-    """Return whether the author's code got the error from its client or its data, and has not changed the error.
+    """Return whether the author's code got the error from its client, its data or a reduction, and has not changed it.
 
     The author's code can raise the same classes with any text. It can also call our other functions with values from
-    the data, which their messages then name.
+    the data, which their messages then name. The messages of reductions name no value.
     """
     names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(error.__traceback__)]
     ours = itertools.takewhile(lambda n: n == contextlib.__file__ or Path(n).is_relative_to(_PACKAGE), reversed(names))
     entries = [Path(name).relative_to(_PACKAGE).as_posix() for name in ours if name != contextlib.__file__]
     entry = entries[-1] if entries else ""
     is_called_by_library = entry.startswith("data/") and entry != "data/__init__.py"
-    return (entry.startswith("runtime/") or is_called_by_library) and not error.is_changed()
+    return (entry.startswith(("runtime/", "disclosure/reductions/")) or is_called_by_library) and not error.is_changed()
 
 
 def _is_raised_here(error: BaseException) -> bool:

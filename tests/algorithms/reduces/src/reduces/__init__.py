@@ -46,6 +46,11 @@ def plain_sum(data: pd.DataFrame, column: Column) -> dict[str, float]:
     return {"sum": data[column].sum(), "count": len(data)}
 
 
+@rpc
+def sum_of_first(data: pd.DataFrame, column: Column) -> float:
+    return aggregate.sum(data[column].iloc[0])
+
+
 @federated
 def mean_above(data: pd.DataFrame, total: Aggregator, column: Column, limit: float) -> float:
     values = data[column][data[column] > limit]
