@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from algotools.disclosure._case import Case, Refusal
@@ -158,17 +158,44 @@ def _check_difference(parts: Sequence[Case]) -> Iterator[Refusal]:
     """Refuse two numbers whose sets of records differ by few records: the difference of the numbers is theirs."""
     case = parts[0]
     groups_of_set: dict[tuple[str, ...], dict[int, list[NumbersWithEvidence]]] = defaultdict(dict)
+    groups_of_summands: dict[tuple[str, ...], dict[int, list[NumbersWithEvidence]]] = defaultdict(dict)
     for group in case.evidence.groups:
-        if group.evidence.row_set is not None and group.evidence.records:
-            groups_of_set[group.evidence.columns].setdefault(group.evidence.row_set, []).append(group)
+        evidence = group.evidence
+        if evidence.row_set is not None and evidence.records:
+            groups_of_set[evidence.columns].setdefault(evidence.row_set, []).append(group)
+        if evidence.summand_set is not None and evidence.records:
+            groups_of_summands[evidence.columns].setdefault(evidence.summand_set, []).append(group)
     for groups in groups_of_set.values():
-        for first, second, difference in _find_close(sorted(groups), case.matches.row_sets, case.minimum):
-            occurrences = [_find_occurrence(parts, groups[row_set]) for row_set in (first, second)]
-            if occurrences[0] and occurrences[1]:
-                detail = f"two sets of records differ by {difference} records, the minimum is {case.minimum}"
-                names = [occurrence.show() for occurrence in occurrences if occurrence]
-                refusal = occurrences[0].case.refuse("difference", occurrences[0].path, detail)
-                yield refusal._replace(path=" and ".join(dict.fromkeys(names)))
+        yield from _compare(parts, groups, _find_close(sorted(groups), case.matches.row_sets, case.minimum))
+    # A column that the author has computed may have no name.
+    unnamed = groups_of_summands.pop((), {})
+    for groups in [{**unnamed, **named} for named in groups_of_summands.values()] or [unnamed]:
+        yield from _compare(
+            parts, groups, _find_close_summands(sorted(groups), case.matches.summand_sets, case.minimum)
+        )
+
+
+def _compare(
+    parts: Sequence[Case], groups: Mapping[int, Sequence[NumbersWithEvidence]], close: Iterable[tuple[int, int, int]]
+) -> Iterator[Refusal]:
+    """Refuse the numbers of sets that are close."""
+    for first, second, difference in close:
+        occurrences = [_find_occurrence(parts, groups[row_set]) for row_set in (first, second)]
+        if occurrences[0] and occurrences[1]:
+            detail = f"two sets of records differ by {difference} records, the minimum is {parts[0].minimum}"
+            names = [occurrence.show() for occurrence in occurrences if occurrence]
+            refusal = occurrences[0].case.refuse("difference", occurrences[0].path, detail)
+            yield refusal._replace(path=" and ".join(dict.fromkeys(names)))
+
+
+def _find_close_summands(
+    sets: Sequence[int], sketches: Sequence[bytes], minimum: int
+) -> Iterator[tuple[int, int, int]]:
+    """Yield pairs of sets of summands that differ for few records; another value of a record is another summand."""
+    for first, second, difference in _find_close(sets, sketches, 2 * minimum - 1):
+        sizes = [count_records(sketches[position]) for position in (first, second)]
+        if (records := (difference + abs(sizes[0] - sizes[1])) // 2) < minimum:
+            yield first, second, records
 
 
 def _find_close(row_sets: Sequence[int], sketches: Sequence[bytes], minimum: int) -> Iterator[tuple[int, int, int]]:

@@ -101,6 +101,8 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that are reduced. Only row sets of the same columns are compared."""
     row_set: Union[int, None] = None
     """Position in ``Matches.row_sets``; None if the rows are unknown, as for an array without an index."""
+    summand_set: Union[int, None] = None
+    """Position in ``Matches.summand_sets``; None if the number is no sum of values."""
     is_stated: bool = False
     """Whether the author has stated the records, and no reduction has counted them."""
 
@@ -186,6 +188,8 @@ class Matches(msgspec.Struct, frozen=True, kw_only=True):
     """The numbers of the result that a reduction has returned. A number can occur several times."""
     row_sets: tuple[bytes, ...] = ()
     """The sketches of the sets of rows behind the numbers, each once."""
+    summand_sets: tuple[bytes, ...] = ()
+    """The sketches of the summands of sums: pairs of a record and its value that is not 0."""
     texts_with_evidence: dict[str, int] = {}
     """Text of the result that a reduction has returned as a level or label -> number of its records."""
     hidden_cells: tuple[HiddenCells, ...] = ()

@@ -50,6 +50,8 @@ class Reduced(NamedTuple):
     """The columns that are reduced: one entry for all numbers, or an entry for each number."""
     find_record_set: Callable[[int], RecordSet | None] | None = None
     """Returns the records behind the number at a position."""
+    find_summands: Callable[[int], RecordSet | None] | None = None
+    """Returns the summands of the number at a position; None if it is no sum of values, or they are unknown."""
     is_stated: bool = False
 
 
@@ -62,6 +64,7 @@ class Origin(NamedTuple):
     two_largest_share: float | None
     columns: tuple[str, ...]
     record_set: RecordSet | None
+    summands: RecordSet | None = None
 
 
 class HiddenPart(NamedTuple):
@@ -150,10 +153,10 @@ class Register:
             records = {text: self._texts[text] for text in self._texts.keys() & set(texts)}
         if not reduced and not hidden:
             return Matches(texts_with_evidence=records, withheld=withheld)
-        sketches = _Sketches(self._key)
+        sketches, summands = _Sketches(self._key), _Sketches(self._key)
         hidden = _select_returned(hidden, numbers)
         return Matches(
-            evidence=_match_numbers(numbers, reduced, sketches) if numbers else (),
+            evidence=_match_numbers(numbers, reduced, sketches, summands) if numbers else (),
             hidden_cells=tuple(
                 HiddenCells(
                     row_set=sketches.find(part.record_set),
@@ -165,6 +168,7 @@ class Register:
                 for part in hidden
             ),
             row_sets=tuple(sketches.list()),
+            summand_sets=tuple(summands.list()),
             texts_with_evidence=records,
             withheld=withheld,
         )
@@ -203,7 +207,7 @@ def _select_returned(hidden: Sequence[HiddenPart], numbers: Collection[float]) -
 
 
 def _match_numbers(
-    numbers: Collection[float], reduced: Sequence[Reduced], sketches: _Sketches
+    numbers: Collection[float], reduced: Sequence[Reduced], sketches: _Sketches, summands: _Sketches
 ) -> tuple[NumbersWithEvidence, ...]:
     """Return the evidence of numbers; -0.5 has the evidence of 0.5, as in the negative of a log likelihood."""
     import numpy as np  # here, because numpy takes long to import
@@ -212,7 +216,9 @@ def _match_numbers(
     matches: dict[Evidence, set[float]] = {}
     for part in reduced:
         for position, values in _find_positions(part, targets).items():
-            matches.setdefault(_make_evidence(part, position, sketches), set()).update(values & result_numbers)
+            matches.setdefault(_make_evidence(part, position, sketches, summands), set()).update(
+                values & result_numbers
+            )
     return tuple(
         NumbersWithEvidence(evidence=evidence, numbers=np.array(sorted(values), dtype="<f8").tobytes())
         for evidence, values in matches.items()
@@ -251,10 +257,11 @@ def _make_origin(part: Reduced, position: int) -> Origin:
         two_largest_share=None if two_largest is None or math.isnan(two_largest) else float(two_largest),
         columns=part.columns[min(position, len(part.columns) - 1)],
         record_set=None if part.find_record_set is None else part.find_record_set(position),
+        summands=None if part.find_summands is None else part.find_summands(position),
     )
 
 
-def _make_evidence(part: Reduced, position: int, sketches: _Sketches) -> Evidence:
+def _make_evidence(part: Reduced, position: int, sketches: _Sketches, summands: _Sketches) -> Evidence:
     origin = _make_origin(part, position)
     return Evidence(
         operation=part.operation,
@@ -264,6 +271,7 @@ def _make_evidence(part: Reduced, position: int, sketches: _Sketches) -> Evidenc
         two_largest_share=origin.two_largest_share,
         columns=tuple(filter(is_valid, origin.columns)),
         row_set=None if origin.record_set is None else sketches.find(origin.record_set),
+        summand_set=None if origin.summands is None else summands.find(origin.summands),
         is_stated=part.is_stated,
     )
 

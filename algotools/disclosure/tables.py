@@ -140,6 +140,7 @@ class ReadTables:
             levels=self._count_levels(unknown_texts, matches),
             evidence=evidence.evidence,
             row_sets=evidence.row_sets,
+            summand_sets=evidence.summand_sets,
             texts_with_evidence=evidence.texts_with_evidence,
             hidden_cells=evidence.hidden_cells,
             withheld=evidence.withheld,

@@ -194,3 +194,59 @@ def test_filtered_rows_with_their_groups_are_reduced() -> None:
     expected = old.groupby("sex")["age"].sum().to_dict()
     assert aggregate.sum(old["age"], by=old["sex"]).to_dict() == pytest.approx(expected)
     assert aggregate.sum(old["age"], by=old["sex"].reset_index(drop=True)).to_dict() == pytest.approx(expected)
+
+
+MASKS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "where": lambda data: data["age"].where(data["age"] <= 89, 0),
+    "product": lambda data: data["age"] * (data["age"] <= 89),
+    "array": lambda data: np.where(data["age"] <= 89, data["age"], 0),
+    "other value": lambda data: data["age"].where(data["age"] <= 89, 50),
+    "clip": lambda data: data["age"].clip(upper=89),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("statistic", ["sum", "mean", "variance"])
+def test_values_that_a_condition_replaces_for_few_records_are_refused_beside_all_values(
+    mask: str, statistic: str
+) -> None:
+    def describe(data: pd.DataFrame) -> dict[str, object]:
+        reduce = getattr(aggregate, statistic)
+        return {"masked": reduce(MASKS[mask](data)), "all": reduce(data["age"])}
+
+    assert find_rule(describe) == "difference"
+
+
+def test_a_product_without_a_name_is_compared_and_cells_of_groups() -> None:
+    def multiply(data: pd.DataFrame) -> dict[str, object]:
+        is_young = (data["age"] <= 89).astype(int)
+        return {"young": aggregate.sum(data["age"] * is_young.rename("x")), "all": aggregate.sum(data["age"])}
+
+    def group(data: pd.DataFrame) -> dict[str, object]:
+        young = data["age"].where(data["age"] <= 89, 0)
+        return {
+            "young": aggregate.sum(young, by=data["sex"]).to_dict(),
+            "all": aggregate.sum(data["age"], by=data["sex"]).to_dict(),
+        }
+
+    assert find_rule(multiply) == "difference"
+    assert find_rule(group) == "difference"
+
+
+def test_zeros_of_a_column_and_of_its_transformations_are_no_difference() -> None:
+    frame = FRAME.assign(age=[float(row) for row in range(60)], died=[1] * 58 + [0] * 2, ill=[1] * 60)
+
+    def describe(data: pd.DataFrame) -> dict[str, object]:
+        age = data["age"]
+        return {
+            "n": aggregate.count(age),
+            "sum": aggregate.sum(age),
+            "variance": aggregate.variance(age),
+            "squares": aggregate.sum((age - 30) ** 2),
+            "logarithms": aggregate.sum(np.log1p(age)),
+            "died": aggregate.sum(data["died"]),
+            "ill": aggregate.sum(data["ill"]),
+            "means": aggregate.mean(age, by=data["sex"]).to_dict(),
+        }
+
+    assert run(describe, frame)["n"] == 60

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from algotools.disclosure.reductions.conversion import to_matrix
-from algotools.disclosure.reductions.records import Records, compute_shares, find_records
+from algotools.disclosure.reductions.records import Records, Summands, compute_shares, find_records
 from algotools.disclosure.register import Reduced, Register
 
 Weigh = Callable[[Any], Any]
@@ -69,6 +69,8 @@ class Measure(NamedTuple):
     record_count: int
     largest_share: float | None = None
     two_largest_share: float | None = None
+    make_summands: Callable[[], Summands | None] | None = None
+    """Returns the summands of a sum of values."""
 
 
 def measure_count(column: ColumnValues, records: Records) -> Measure:
@@ -89,7 +91,14 @@ def measure_sum(column: ColumnValues, records: Records, weigh: Weigh = np.abs) -
     weighted = present.select(weights != 0)
     shares = compute_shares(present.sum_weights(weights))
     # The set of a condition is that of a filter with it, so that it is compared with the set of all records.
-    return Measure(column.name, weighted if is_condition else present, weighted.count_records(), *shares)
+    return Measure(
+        columns=column.name,
+        records=weighted if is_condition else present,
+        record_count=weighted.count_records(),
+        largest_share=shares[0],
+        two_largest_share=shares[1],
+        make_summands=lambda: records.make_summands(column.array),
+    )
 
 
 def add_measures(
@@ -118,6 +127,10 @@ def add_measures(
             sets[position] = measures[position].records.make_set()
         return sets[position]
 
+    def find_summands(position: int) -> Summands | None:
+        make_summands = measures[position].make_summands
+        return make_summands() if make_summands else None
+
     register.add(
         Reduced(
             operation=operation,
@@ -128,6 +141,7 @@ def add_measures(
             two_largest_share=np.array([measure.two_largest_share for measure in measures], dtype=float),
             columns=[measure.columns for measure in measures],
             find_record_set=find_set,
+            find_summands=find_summands,
         )
     )
 

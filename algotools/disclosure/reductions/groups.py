@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from algotools.disclosure.reductions.evidence import ColumnValues, split_columns
-from algotools.disclosure.reductions.records import Records, SetOfRecords, find_records
+from algotools.disclosure.reductions.records import Records, SetOfRecords, Summands, find_records
 from algotools.disclosure.reductions.rows import number_groups, to_keys
 from algotools.disclosure.register import HiddenPart, Reduced, Register
 
@@ -63,6 +63,12 @@ class Groups:
         is_used = self._select(column) & (self.numbers == group)
         is_condition = power == 1 and column.array.dtype.kind == "b"
         return self.records.select(is_used & column.array if is_condition else is_used)
+
+    def make_summands(self, column: ColumnValues, group: int) -> Summands | None:
+        """Return the summands of a cell."""
+        if column.array.dtype.kind not in "iuf":
+            return None
+        return self.records.make_summands(np.where(self._select(column) & (self.numbers == group), column.array, 0))
 
     def select_groups(self, column: ColumnValues | None, is_selected: Any) -> Records:
         """Return the records of several groups together."""
@@ -302,6 +308,12 @@ def _add_cells(
             return None
         return groups.select_cell(columns[column], int(positions[group]), kind.power).make_set()
 
+    def find_summands(position: int) -> Summands | None:
+        column, group = divmod(position, len(positions))
+        if not kind.power or len(positions) * len(columns) > _MOST_SETS or positions[group] < 0:
+            return None
+        return groups.make_summands(columns[column], int(positions[group]))
+
     reduced = Reduced(
         operation=kind.operation,
         numbers=np.concatenate(numbers),
@@ -311,6 +323,7 @@ def _add_cells(
         two_largest_share=spread("two_largest_share", np.nan),
         columns=[column.name for column in columns for _ in range(len(positions))] or ((),),
         find_record_set=find_set if has_sets else None,
+        find_summands=find_summands if has_sets else None,
     )
     register.add(reduced)
     return reduced

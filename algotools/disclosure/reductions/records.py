@@ -139,6 +139,14 @@ class TableRecords:
         bits = np.packbits(mask)
         return self._sets.setdefault(bits.tobytes(), SetOfRecords(bits, self.size, self._number))
 
+    def get_ids(self, numbers: Any) -> Any:
+        """Return the ids of the records with the given numbers, which differ from those of other tables."""
+        return _make_ids(numbers, self._number)
+
+
+def _make_ids(numbers: Any, table: int) -> Any:
+    return numbers.astype(np.int64) + (table << _TABLE_BITS)
+
 
 class SetOfRecords:
     """A set of records of one table.
@@ -160,7 +168,34 @@ class SetOfRecords:
         ids = (
             np.arange(self._size) if self._bits is None else np.flatnonzero(np.unpackbits(self._bits, count=self._size))
         )
-        return make_sketch(ids.astype(np.int64) + (self._table << _TABLE_BITS), key)
+        return make_sketch(_make_ids(ids, self._table), key)
+
+
+class Summands:
+    """The summands of a sum: pairs of a record of one table and its value, without those that are 0.
+
+    Two sums whose summands differ for few records reveal the values of these records, also if a condition has
+    replaced the values by 0, so that both sums have the same records.
+
+    Args:
+        ids: the ids of the records.
+        values: their values.
+    """
+
+    def __init__(self, ids: Any, values: Any) -> None:
+        self._ids = ids
+        self._values = values
+
+    def make_sketch(self, key: bytes) -> bytes:
+        """See ``register.RecordSet``."""
+        bits = np.ascontiguousarray(self._values, dtype=np.float64).view(np.uint64)
+        pairs = self._ids.astype(np.uint64) * _ID_FACTOR ^ (bits * _VALUE_FACTOR + (bits >> np.uint64(32)))
+        return make_sketch(pairs.view(np.int64), key)
+
+
+_ID_FACTOR = np.uint64(0x9E3779B97F4A7C15)
+_VALUE_FACTOR = np.uint64(0xD1B54A32D192ED03)
+"""Odd numbers with which the bits of an id and of a value are spread over 64 bits."""
 
 
 class Records(NamedTuple):
@@ -195,6 +230,27 @@ class Records(NamedTuple):
         if self.table is None or self.numbers is None or self.is_assigned:
             return None
         return self.table.make_set(self.numbers)
+
+    def make_summands(self, values: Any) -> Summands | None:
+        """Return the summands of the sum of the rows' values; None if the records are unknown, or the sum is a count.
+
+        An array as long as its table is taken as the rows of the table. In another order, its pairs are others.
+        """
+        values = np.asarray(values)
+        if self.table is None or self.is_assigned or values.dtype.kind not in "iuf":
+            return None
+        values = values.astype(float)
+        numbers = self.numbers
+        if numbers is None and not (self.table.has_positions and self.table.row_count == self.row_count):
+            return None
+        if numbers is None:
+            numbers = np.arange(self.row_count) if self.table.persons is None else self.table.persons
+        is_summand = ~np.isnan(values) & (values != 0)
+        if np.isin(values[is_summand], [1.0]).all():
+            return None
+        sums = np.bincount(numbers[is_summand], values[is_summand], self.table.size)
+        ids = np.flatnonzero(sums)
+        return Summands(self.table.get_ids(ids), sums[ids])
 
     def count_records(self) -> int:
         """Return the number of records, or the fewest records that the rows can have."""
