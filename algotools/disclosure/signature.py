@@ -51,7 +51,8 @@ class Signature(NamedTuple):
         if match is None:
             return None
         task, number, organizations, nonce, code = match.groups()
-        return cls(int(task), int(number), tuple(map(int, organizations.split("-"))), nonce, code)
+        signature = cls(int(task), int(number), tuple(map(int, organizations.split("-"))), nonce, code)
+        return signature if str(signature) == text else None  # "03-4" is another text of 3-4
 
     def __str__(self) -> str:
         return f"{self.task}.{self.round}.{'-'.join(map(str, self.organizations))}.{self.nonce}.{self.code}"

@@ -61,6 +61,8 @@ def test_two_signatures_of_one_call_differ():
         f"{SIGNATURE}\n",
         "1.1..a.b",
         "٣.1.2.a.b",
+        str(SIGNATURE).replace(".3-5.", ".03-5."),
+        f"0{SIGNATURE}",
     ],
 )
 def test_another_text_is_not_a_signature(text):
