@@ -86,6 +86,8 @@ def variance(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None
 
     The arguments are those of ``sum``, but with ``by`` the rows are one column.
     """
+    if not isinstance(ddof, (int, float, np.number)):
+        raise RowsRefused("has a ddof= that is not a number")
     rows = to_numbers(to_rows(values))
     if by is not None:
         count, _, squares = reductions.list_powers(reductions.sum_powers_by_group(rows, 2, by, levels))

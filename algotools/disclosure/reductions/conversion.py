@@ -103,6 +103,19 @@ def drop_missing(values: Any) -> Any:
     return array[~np.isnan(array)]
 
 
+def read_numbers(value: Any, reason: str) -> Any:
+    """Return an argument that is not rows as an array of float64.
+
+    Raises:
+        RowsRefused: the argument is not a number or a sequence of numbers, for the given reason.
+    """
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        pause_if_unknown(value)
+        raise RowsRefused(reason) from None
+
+
 def check_order(rows: Any, others: Sequence[Any], name: str) -> None:
     """Refuse tables with the same labels of rows in another order: rows belong together by their positions.
 

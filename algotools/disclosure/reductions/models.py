@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from algotools.disclosure.reductions.calls import explain_refusals
-from algotools.disclosure.reductions.conversion import RowsRefused, to_column, to_numbers, to_rows
+from algotools.disclosure.reductions.conversion import RowsRefused, read_numbers, to_column, to_numbers, to_rows
 from algotools.disclosure.reductions.evidence import add_cross_product, split_columns
 from algotools.disclosure.reductions.records import Records, find_records
 from algotools.disclosure.reductions.rows import multiply_rows
@@ -43,7 +43,7 @@ def quantile(values: Any, q: float | Sequence[float], /) -> Any:
         values: rows of one column.
         q: one or several probabilities.
     """
-    probabilities = np.atleast_1d(np.asarray(q, dtype=float))
+    probabilities = np.atleast_1d(read_numbers(q, "has a probability that is not a number"))
     if probabilities.ndim != 1 or not ((probabilities >= 0) & (probabilities <= 1)).all():
         raise RowsRefused("has a probability that is not between 0 and 1")
     register = get_register()

@@ -20,6 +20,7 @@ from algotools.disclosure.reductions.conversion import (
     drop_missing,
     name_type,
     pause_if_unknown,
+    read_numbers,
     to_column,
     to_floats,
     to_matrix,
@@ -27,6 +28,8 @@ from algotools.disclosure.reductions.conversion import (
     to_rows,
 )
 from algotools.disclosure.reductions.labels import sort_labels
+
+_NEEDS_EDGES = "needs edges that are an increasing array of at least 2 numbers, such as [0, 40, 80]"
 
 
 def sum_rows(values: Any, by: Any = None, levels: Any = None) -> Any:
@@ -162,9 +165,9 @@ def count_bins(values: Any, edges: Any, *, has_open_bins: bool = False) -> Any:
     *has_open_bins*: the first count is that of the values below all edges, and the last that of the values above them.
     """
     column = drop_missing(values)
-    edges = np.asarray(edges, dtype=float)
+    edges = read_numbers(edges, _NEEDS_EDGES)
     if edges.ndim != 1 or len(edges) < 2 or not np.all(edges[1:] >= edges[:-1]):
-        raise RowsRefused("needs edges that are an increasing array of at least 2 numbers, such as [0, 40, 80]")
+        raise RowsRefused(_NEEDS_EDGES)
     counts = np.histogram(column, edges)[0]
     if has_open_bins:
         if not np.all(np.isfinite(edges)):

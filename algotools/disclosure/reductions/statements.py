@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from algotools.disclosure.reductions.calls import explain_refusals
-from algotools.disclosure.reductions.conversion import RowsRefused, to_rows
+from algotools.disclosure.reductions.conversion import RowsRefused, to_numbers, to_rows
 from algotools.disclosure.reductions.groups import add_label
 from algotools.disclosure.register import Reduced, Register, get_register
 
@@ -92,7 +92,7 @@ def suppress(table: Any, /, records: str = "n") -> Any:
     rows = to_rows(table)
     if not isinstance(rows, pd.DataFrame) or records not in rows.columns:
         raise RowsRefused("is not a table with the column that records= names")
-    rows_records = rows[records].fillna(0).to_numpy(dtype=float)
+    rows_records = to_numbers(rows[records]).fillna(0).to_numpy(dtype=float)
     is_shown = np.ones(len(rows), dtype=bool)
     if register.hides_cells:
         is_shown = ~((rows_records > 0) & (rows_records < register.minimum))
