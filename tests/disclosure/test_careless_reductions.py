@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -179,6 +179,10 @@ def list_mistakes(data: pd.DataFrame) -> dict[str, Callable[[], object]]:
         "count .* lists or dicts": lambda: aggregate.count(age, by=pd.Series([[1], [2]] * 30)),
         "table .* different numbers of rows": lambda: aggregate.table(sex, sex.head(3)),
         "sum .* levels= with lists": lambda: aggregate.sum(age, by=sex, levels=[["F"], ["M"]]),
+        "histogram .* needs edges": lambda: aggregate.histogram(age, ["a"]),
+        "quantile .* probability that is not a number": lambda: aggregate.quantile(age, "a"),
+        "variance .* ddof= that is not a number": lambda: aggregate.variance(age, ddof=cast(Any, "a")),
+        "suppress .* values that are not numbers": lambda: aggregate.suppress(data, records="sex"),
         "by_group .* two columns": lambda: aggregate.by_group(data, "size", "sex", "mean"),
     }
 
@@ -250,3 +254,17 @@ def test_zeros_of_a_column_and_of_its_transformations_are_no_difference() -> Non
         }
 
     assert run(describe, frame)["n"] == 60
+
+
+def test_a_total_beside_groups_that_few_records_miss_is_refused() -> None:
+    def describe(data: pd.DataFrame, limit: float, statistic: str = "sum") -> dict[str, object]:
+        reduce = getattr(aggregate, statistic)
+        groups = reduce(data["age"], by=data["sex"].where(data["age"] <= limit))
+        return {"groups": groups.to_dict(), "total": reduce(data["age"])}
+
+    assert find_rule(lambda data: describe(data, 89)) == "margin"
+    assert find_rule(lambda data: describe(data, 89, "mean")) == "margin"
+    assert find_rule(lambda data: {**describe(data, 89), "total": aggregate.mean(data["age"])}) == "margin"
+    assert run(lambda data: describe(data, 100))["groups"].keys() == {"F", "M"}
+    assert run(lambda data: describe(data, 60))["groups"].keys() == {"F", "M"}
+    assert run(lambda data: describe(data, 89, "count"))["total"] == 60

@@ -74,6 +74,12 @@ class Groups:
         """Return the records of several groups together."""
         return self.records.select(self.select_rows(column, is_selected))
 
+    def select_ungrouped(self, column: ColumnValues) -> Records:
+        """Return the records of the rows that have a value and no group."""
+        return self.records.select(
+            ~self._is_grouped if column.is_present is None else ~self._is_grouped & column.is_present
+        )
+
     def select_rows(self, column: ColumnValues | None, is_selected: Any) -> Any:
         """Return which rows belong to several groups, and have a value."""
         is_used = self._is_grouped if column is None else self._select(column)
@@ -181,6 +187,11 @@ def finish_table(register: Register, kind: TableKind, rows: Any, groups: Groups,
             for column, measure, visible in zip(columns, measures, is_visible.T, strict=True):
                 positions_shown = set(positions[visible].tolist())
                 add_margins(register, kind.operation, groups, column, measure.records, positions_shown, cells)
+        if kind.may_hide and kind.power:
+            for column, measure, small in zip(columns, measures, is_small.T, strict=True):
+                shown = positions[is_shown & ~small & (positions >= 0)]
+                hidden = np.delete(measure.records, shown)
+                _add_rows_without_group(register, kind.operation, groups, column, hidden[hidden > 0], cells)
         if kind.has_labels:
             _add_labels(register, kind.operation, groups, rows, table.index.tolist())
     return table
@@ -245,6 +256,29 @@ def add_margins(
                 register.add_hidden(part)
                 if column is not None and operation.endswith((".sum", ".mean")):
                     _add_total(register, operation, groups, column, is_part, record_set)
+
+
+def _add_rows_without_group(
+    register: Register, operation: str, groups: Groups, column: ColumnValues, hidden: Any, cells: Reduced
+) -> None:
+    """Add the rows without a group as a hidden cell, which the total of all rows would reveal.
+
+    The cells of counts have no such cell: the number of missing keys is no value of a record.
+
+    Args:
+        register: the register of the run.
+        operation: the reduction of the cells.
+        groups: the groups of the table's rows.
+        column: the column that is reduced.
+        hidden: the numbers of records of the groups that are hidden.
+        cells: the visible cells.
+    """
+    missing = groups.select_ungrouped(column).count_records()
+    cell_records = [*hidden.tolist(), missing]
+    record_set = groups.records.select(column.is_present).make_set() if missing and column.name else None
+    if record_set is not None and max(cell_records) < register.minimum:
+        part = HiddenPart(record_set, len(cell_records), sum(cell_records), operation, column.name, cells)
+        register.add_hidden(part)
 
 
 def _add_total(
