@@ -11,8 +11,9 @@ from typing import Any
 from algotools.disclosure._case import WAYS_OUT, Case, Refusal, Rule, apply
 from algotools.disclosure._content import LARGEST_INTEGER, Axis, Block, Content
 from algotools.disclosure._texts import count_numbers, read_number
+from algotools.disclosure.evidence import NumberSet
 from algotools.disclosure.evidence_rules import check_undeclared, judge_evidence
-from algotools.disclosure.facts import Known, Matches
+from algotools.disclosure.facts import Evidence, Known, Matches
 from algotools.disclosure.policy import Policy
 
 __all__ = [
@@ -242,7 +243,7 @@ def _check_echo(case: Case) -> Iterator[Refusal]:
     if not rare:
         return
     for block in case.content.numbers:
-        values = set(block.values.tolist() if hasattr(block.values, "tolist") else block.values)
+        values = set(_list(block.values))
         if echoes := values & decimals:
             detail = f"{len(echoes)} numbers are cells of fewer than {case.minimum} records"
             yield case.refuse("echo", block.find_path(next(iter(echoes))), detail)
@@ -266,9 +267,49 @@ def _check_extreme(case: Case) -> Iterator[Refusal]:
         and float(number).is_integer()
     }
     for block in case.content.numbers if rare else ():
-        for number in rare.intersection(block.values.tolist() if hasattr(block.values, "tolist") else block.values):
+        for number in rare.intersection(_list(block.values)):
             detail = f"an integer is the least or greatest value of a column, of fewer than {case.minimum} records"
             yield case.refuse("extreme", block.find_path(number), detail)
+
+
+_STATED_CELL = {"echo": 6, "extreme": 3}
+"""Rule -> the significant digits from which a number with stated evidence is a cell, and not a rounded number that
+equals one by chance. A column has two extremes and many other cells."""
+
+
+def _check_stated_cells(case: Case) -> Iterator[Refusal]:
+    """Refuse numbers with decimals for which the author has stated evidence, but which are cells of few records.
+
+    The thresholds of a tree may be cells. They are declared with the parameters of the tree.
+    """
+    groups = case.evidence.groups
+    stated = NumberSet(group.numbers for group in groups if _is_stated_without_model(group.evidence))
+    counted = NumberSet(group.numbers for group in groups if not group.evidence.is_stated)
+    rare = [n for n in case.matches.numbers if len(stated) and n % 1 and case.vocabulary.is_rare_number(n)]
+    for block in case.whole.numbers if rare else ():
+        for number in {sign * n for n in rare for sign in (1, -1)}.intersection(_list(block.values)):
+            if stated.find_first([number]) is None or counted.find_first([number]) is not None:
+                continue
+            is_extreme = any(0 < case.matches.extremes.get(n, 0) < case.minimum for n in (number, -number))
+            rule = "extreme" if is_extreme else "echo"
+            if _count_digits(number) >= _STATED_CELL[rule]:
+                detail = f"a number with stated evidence is a cell of fewer than {case.minimum} records"
+                yield case.refuse(rule, block.find_path(number), detail)
+
+
+def _is_stated_without_model(evidence: Evidence) -> bool:
+    return evidence.operation == "aggregate.derive" or (
+        evidence.operation == "aggregate.declare" and not evidence.parameters
+    )
+
+
+def _count_digits(number: float) -> int:
+    """Return the significant digits of a number."""
+    return len(repr(abs(float(number))).partition("e")[0].replace(".", "").strip("0"))
+
+
+def _list(values: Any) -> Any:
+    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _check_numbers(case: Case) -> Iterator[Refusal]:
@@ -297,11 +338,19 @@ def _count_zeros(block: Block) -> int:
 FIRST_RULES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_kind, _check_bytes)
 LAST_RULES: tuple[Rule, ...] = (
     _check_text, _check_label, check_undeclared, _check_length, _check_small, _check_zeros, _check_echo,
-    _check_extreme, _check_numbers,
+    _check_extreme, _check_stated_cells, _check_numbers,
 )  # fmt: skip
 """The rules before and after those of evidence, in the order in which a message names them."""
 
-OF_VALUES: tuple[Rule, ...] = (_check_kind, _check_text, _check_label, _check_length, _check_echo, _check_extreme)
+OF_VALUES: tuple[Rule, ...] = (
+    _check_kind,
+    _check_text,
+    _check_label,
+    _check_length,
+    _check_echo,
+    _check_extreme,
+    _check_stated_cells,
+)
 OF_COUNTS: tuple[Rule, ...] = (_check_small, _check_zeros)
 OF_REPLIES: tuple[Rule, ...] = (_check_rows, _check_unread, _check_bytes)
 OF_SIZES: tuple[Rule, ...] = (_check_numbers,)

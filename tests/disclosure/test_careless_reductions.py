@@ -268,3 +268,32 @@ def test_a_total_beside_groups_that_few_records_miss_is_refused() -> None:
     assert run(lambda data: describe(data, 100))["groups"].keys() == {"F", "M"}
     assert run(lambda data: describe(data, 60))["groups"].keys() == {"F", "M"}
     assert run(lambda data: describe(data, 89, "count"))["total"] == 60
+
+
+CELLS: dict[str, Callable[[pd.DataFrame], Any]] = {
+    "extreme": lambda data: float(data["age"].max()),
+    "echo": lambda data: float(data["exact"].iloc[12]),
+}
+
+
+@pytest.mark.parametrize("undeclared", ["refuse", "structure"])
+@pytest.mark.parametrize("rule", CELLS)
+def test_stated_evidence_does_not_cover_a_cell(rule: str, undeclared: str) -> None:
+    frame = FRAME.assign(exact=FRAME["age"] / 7)
+    with pytest.raises(RunsFailed, match=f"rule {rule}"):
+        run(lambda data: aggregate.derive(CELLS[rule](data), aggregate.count(data["age"])), frame, undeclared)
+    with pytest.raises(RunsFailed, match=f"rule {rule}"):
+        run(lambda data: {"n": -aggregate.declare(CELLS[rule](data), records=len(data))}, frame, undeclared)
+
+
+def test_rounded_numbers_and_thresholds_that_are_cells_leave() -> None:
+    def describe(data: pd.DataFrame) -> dict[str, object]:
+        mean = aggregate.mean(data["age"])
+        return {
+            "rounded": aggregate.derive(49.5, mean),
+            "threshold": aggregate.declare([97.3], records=len(data), parameters=2),
+            "sum": aggregate.sum(data["age"]),
+        }
+
+    assert FRAME["age"].isin([49.5]).sum() == 1
+    assert run(describe)["rounded"] == 49.5

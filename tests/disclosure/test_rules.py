@@ -264,9 +264,10 @@ def test_a_refusal_shows_no_value() -> None:
 
 
 def test_each_rule_has_a_way_out() -> None:
-    # `numbers` and `zeros` judge values with evidence, and those without. `test_probing` tests the rules of probing.
+    # `numbers`, `zeros`, and `echo` with `extreme` judge values with evidence, and those without, each in two functions.
+    # `test_probing` tests the rules of probing.
     of_probing = {"few", "order", "pair", "large", "unprobed"}
-    assert len(FIRST_RULES) + len(LAST_RULES) + len(EVIDENCE_RULES) == len(WAYS_OUT.keys() - of_probing) + 2
+    assert len(FIRST_RULES) + len(LAST_RULES) + len(EVIDENCE_RULES) == len(WAYS_OUT.keys() - of_probing) + 3
     for rule, way_out in WAYS_OUT.items():
         name = f"docs/concepts/{'probing' if rule in of_probing else 'gate'}.md"
         assert len(way_out) <= 120
