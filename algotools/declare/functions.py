@@ -90,7 +90,15 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
     def collect_literals(self) -> frozenset[str]:
         """Return the strings and names in the function's source. They are not data, so a message may contain them."""
         code = inspect.unwrap(self.__wrapped__).__code__
-        return frozenset(_collect_literals(code)) | {p.name for p in self.specification.parameters}
+        literals = (literal for literal in _collect_literals(code) if isinstance(literal, str))
+        return frozenset(literals) | {p.name for p in self.specification.parameters}
+
+    def collect_numbers(self) -> frozenset[float]:
+        """Return the numbers in the function's source, with both signs."""
+        code = inspect.unwrap(self.__wrapped__).__code__
+        literals = [item for item in _collect_literals(code) if isinstance(item, (int, float))]
+        numbers = {float(item) for item in literals if abs(item) <= _LARGEST}  # no NaN or infinity
+        return frozenset(sign * number for number in numbers for sign in (1, -1))
 
     def __reduce__(self) -> str:
         return cast("str", self.__wrapped__.__qualname__)
@@ -105,16 +113,20 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
         return self
 
 
-def _collect_literals(code: Any) -> Iterable[str]:
+def _collect_literals(code: Any) -> Iterable[object]:
+    """Yield the names and the constants of a function, and the items of tuples."""
     yield from code.co_names
     for constant in code.co_consts:
-        if isinstance(constant, str):
-            yield constant
-        elif isinstance(constant, tuple):
-            yield from (item for item in constant if isinstance(item, str))
+        if isinstance(constant, tuple):
+            yield from constant
         elif hasattr(constant, "co_consts"):
             yield from _collect_literals(constant)
+        else:
+            yield constant
 
+
+_LARGEST = 2**53
+"""The largest integer of a number in the source that a result may contain."""
 
 _ROLES: dict[Role, str] = {"master": "a master", "rpc": "an rpc"}
 

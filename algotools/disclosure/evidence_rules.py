@@ -290,14 +290,14 @@ def _check_numbers(parts: Sequence[Case]) -> Iterator[Refusal]:
 
 
 def check_undeclared(case: Case) -> Iterator[Refusal]:
-    """Refuse numbers without evidence if the owner does. Arguments and the number of rows need no evidence.
+    """Refuse numbers without evidence if the owner does. Numbers that are known need none.
 
     The case has the values without evidence. A text may contain numbers, too: those of the source, of arguments and of
     columns are known, and a level that enough records have is a text.
     """
     if case.policy.undeclared != "refuse" or not case.has_records:
         return
-    known_numbers = case.known_values.numbers | case.record_counts
+    known_numbers = case.known_values.numbers | case.known_values.source_numbers | case.record_counts
     detail = "a number has no evidence"
     for block in case.content.numbers:
         for index, value in enumerate(block.values):

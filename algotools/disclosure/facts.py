@@ -59,6 +59,8 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """The columns that arguments and annotations name."""
     texts: tuple[str, ...] = ()
     """The texts in the function's source, and the names of its parameters."""
+    numbers: tuple[float, ...] = ()
+    """The numbers in the function's source, such as the edges of a histogram."""
 
 
 class Permission(msgspec.Struct, frozen=True, kw_only=True):
@@ -208,5 +210,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """Texts in the source of the algorithm, texts in the task's arguments, and names of columns and their types."""
     numbers: frozenset[float] = frozenset()
     """Numbers in the task's arguments."""
+    source_numbers: frozenset[float] = frozenset()
+    """Numbers in the function's source. They need no evidence. Other rules judge them, because they may be counts."""
     lengths: frozenset[int] = frozenset()
     """Lengths of lists in the task's arguments."""

@@ -299,7 +299,12 @@ class Gate:
             texts.update(table.columns, table.dtypes)
         texts.update(self._intent.texts if self._intent is not None else ())
         texts.update(self._matches.texts if self._matches is not None else ())
-        return Known(texts=frozenset(texts), numbers=arguments.numbers.intersection(numbers), lengths=arguments.lengths)
+        return Known(
+            texts=frozenset(texts),
+            numbers=arguments.numbers.intersection(numbers),
+            source_numbers=frozenset(self._intent.numbers if self._intent is not None else ()),
+            lengths=arguments.lengths,
+        )
 
     def _read_arguments(self) -> Known:
         """Return the values in the task's arguments."""

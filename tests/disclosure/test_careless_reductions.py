@@ -297,3 +297,16 @@ def test_rounded_numbers_and_thresholds_that_are_cells_leave() -> None:
 
     assert FRAME["age"].isin([49.5]).sum() == 1
     assert run(describe)["rounded"] == 49.5
+
+
+def test_numbers_of_the_source_need_no_evidence() -> None:
+    @rpc
+    def count(data: pd.DataFrame, *, is_careless: bool) -> dict[str, object]:
+        edges = [-5.5, 20, 40.25, 60, 120]
+        older = int((data["age"] > 40.25).sum()) if is_careless else 60
+        return {"edges": edges, "counts": aggregate.histogram(data["age"], edges), "older": older}
+
+    with Federation({"alpha": FRAME}, algorithm=[count], runner="inline", policy={"undeclared": "refuse"}) as nodes:
+        assert nodes.run(count, at="alpha", is_careless=False)[0]["edges"] == [-5.5, 20, 40.25, 60, 120]
+        with pytest.raises(RunsFailed, match="rule undeclared"):
+            nodes.run(count, at="alpha", is_careless=True)

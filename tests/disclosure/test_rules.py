@@ -264,7 +264,7 @@ def test_a_refusal_shows_no_value() -> None:
 
 
 def test_each_rule_has_a_way_out() -> None:
-    # `numbers`, `zeros`, and `echo` with `extreme` judge values with evidence, and those without, each in two functions.
+    # `numbers`, `zeros`, and `echo` with `extreme` judge values with evidence, and those without, in two functions.
     # `test_probing` tests the rules of probing.
     of_probing = {"few", "order", "pair", "large", "unprobed"}
     assert len(FIRST_RULES) + len(LAST_RULES) + len(EVIDENCE_RULES) == len(WAYS_OUT.keys() - of_probing) + 3

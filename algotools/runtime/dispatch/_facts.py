@@ -31,6 +31,7 @@ def make_intent(
         databases=tuple(dict.fromkeys(database.label for database in databases.values())),
         columns=tuple(dict.fromkeys(named_columns)),
         texts=tuple(filter(is_valid, function.collect_literals())),
+        numbers=tuple(function.collect_numbers()),
     )
 
 
