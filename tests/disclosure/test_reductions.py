@@ -57,6 +57,14 @@ tables = st.lists(st.tuples(numbers | st.none(), st.sampled_from("abc")), min_si
 )
 
 
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "Int64"])
+def test_the_sum_of_whole_numbers_is_an_int_that_is_exact(dtype: str) -> None:
+    column = pd.Series([250, 3, 0], dtype=dtype)
+    assert repr(aggregate.sum(column)) == repr(aggregate.sum(column.to_numpy(dtype="int64"))) == "253"
+    assert repr(aggregate.sum(column.astype(float))) == "253.0"
+    assert repr(aggregate.sum(pd.Series([2**62, 2**62]))) == repr(2.0**63)
+
+
 @pytest.mark.parametrize("form", FORMS)
 @settings(max_examples=examples(20))
 @given(frame=tables)

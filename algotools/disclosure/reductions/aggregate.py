@@ -6,9 +6,10 @@ The arguments are those of the totals of a pooled function. A reduction returns 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
+import pandas as pd
 
 from algotools.disclosure.reductions import rows as reductions
 from algotools.disclosure.reductions.calls import explain_refusals
@@ -16,9 +17,6 @@ from algotools.disclosure.reductions.conversion import RowsRefused, to_column, t
 from algotools.disclosure.reductions.evidence import add_counts, add_powers, add_sums
 from algotools.disclosure.reductions.groups import Groups, TableKind, finish_table
 from algotools.disclosure.register import get_register
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 @overload
@@ -36,8 +34,8 @@ def sum(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> 
     """Return the sum over all rows of the node.
 
     Args:
-        values: rows. A column gives a number, a table a Series with an entry for each column, an array the sum over its
-            first axis.
+        values: rows. A column gives a number, which is an int if the column has whole numbers, as in pandas; a table
+            gives a Series with an entry for each column, an array the sum over its first axis.
         by: a column or a list of columns with the group of each row; the result is then a Series by group. Groups of
             few records are left out.
         levels: the groups of the result, in this order. A group of few records is then NaN.
@@ -49,8 +47,9 @@ def sum(values: Any, /, by: Any = None, levels: Sequence[Any] | None = None) -> 
     sums = reductions.sum_rows(rows, by, levels)
     if by is not None:
         return _finish("sum", rows, by, levels, sums)
-    add_sums(get_register(), "aggregate.sum", to_numbers(rows), sums)
-    return sums
+    numbers = to_numbers(rows)
+    add_sums(get_register(), "aggregate.sum", numbers, sums)
+    return _keep_integer(numbers, sums)
 
 
 @overload
@@ -110,6 +109,16 @@ def moments(values: Any, order: int, /) -> list[Any]:
     for power, moment in enumerate(result, start=1):
         add_powers(get_register(), "aggregate.moments", rows, [moment], power, parameters=int(order))
     return result
+
+
+_LARGEST_INTEGER = 2**53
+"""Integers up to this number are exact as floats."""
+
+
+def _keep_integer(rows: Any, number: Any) -> Any:
+    """Return the sum of a column of integers as an int, if the sum of floats is exact."""
+    is_integer = np.ndim(number) == 0 and rows.ndim == 1 and pd.api.types.is_integer_dtype(rows.dtype)
+    return int(number) if is_integer and abs(number) <= _LARGEST_INTEGER else number
 
 
 _POWERS = {"count": 0, "variance": 2}

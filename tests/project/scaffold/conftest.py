@@ -6,15 +6,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from ...conftest import POLICY, ROOT, algotools
+from ...conftest import POLICY, ROOT, algotools, default_policy
 from ...processes import LIMIT
 
 TITLES = {"pooled": "Cohort Mean", "average": "Cohort Mean", "iterative": "Event Model"}
+
+PACKAGES = {kind: title.lower().replace(" ", "_") for kind, title in TITLES.items()}
 
 ARGUMENTS = {
     "pooled": ["column_name=age"],
@@ -24,6 +26,15 @@ ARGUMENTS = {
 """Kind -> the arguments of its master."""
 
 TEMPLATE = ROOT / "template"
+
+IGNORED = {".algotools", "__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def policy_of_an_author() -> Iterator[None]:
+    """Run the projects as an author does, who has not set a policy."""
+    with default_policy():
+        yield
 
 
 def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -44,11 +55,11 @@ def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return path -> bytes of every file, except the caches of tools."""
+    """Return path -> bytes of every file, except the caches of tools and the ledger of local runs."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in folder.rglob("*")
-        if path.is_file() and not {"__pycache__", ".mypy_cache", ".pytest_cache", ".ruff_cache"} & set(path.parts)
+        if path.is_file() and not IGNORED & set(path.parts)
     }
 
 

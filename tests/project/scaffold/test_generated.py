@@ -17,7 +17,8 @@ import yaml
 
 from algotools.declare.locate import read_toml
 
-from .conftest import ARGUMENTS, Make, algotools, content, tool
+from ...conftest import POLICY
+from .conftest import ARGUMENTS, PACKAGES, Make, algotools, content, tool
 
 
 def test_the_projects_tests_pass_and_import_only_declared_packages(project: Path) -> None:
@@ -54,11 +55,11 @@ def test_the_projects_tests_detect_seeded_faults(project: Path) -> None:
     algorithm = next((project / "src").glob("*/algorithm.py"))
     before = algorithm.read_text(encoding="utf-8")
     faults = {
-        '"sum": values.sum()': '"sum": values.sum() + 1',
-        '"count": values.size': '"count": len(data)',
+        '"sum": aggregate.sum(values)': '"sum": aggregate.sum(values) + 1',
+        '"count": aggregate.count(values)': '"count": len(data)',
         "raise NotNumeric": "pass",
         "raise NoValues": "return {}",
-        '"score": x.T @ (y - mean)': '"score": x.T @ (y - mean) + 0.01',
+        '"score": aggregate.cross_product(x, y - mean)': '"score": aggregate.cross_product(x, y - mean) + 0.01',
         "weights = mean * (1 - mean)": "weights = mean",
         "raise TooFewRows(minimum=MINIMUM_ROWS)": "pass",
         "raise NotBinary": "pass",
@@ -95,10 +96,25 @@ def test_the_arguments_of_the_trial_fit_the_functions(project: Path, kind: str) 
     described = json.loads(algotools("describe", "--json", cwd=project).stdout)
     methods = {function["method"] for function in described["functions"]}
     assert trial.keys() == methods - ({"average_partial"} if kind == "pooled" else set())  # the rpc is derived
-    for method, arguments in trial.items():
-        options = [f"{name}:={json.dumps(value)}" for name, value in arguments.items()]
-        completed = algotools("run", method, *options, "--json", "--runner", "inline", cwd=project)
+    options = [f"{name}:={json.dumps(value)}" for name, value in trial.pop("master").items()]
+    completed = algotools("run", "master", *options, "--json", "--runner", "inline", cwd=project)
+    assert completed.returncode == 0, completed.stderr
+    for method, arguments in trial.items():  # a node runs these functions only for their master
+        program = (
+            f"import json, sys, pandas; sys.path.insert(0, 'src'); import {PACKAGES[kind]} as package; "
+            f"package.{method}(pandas.read_csv('data/org1.csv'), **json.loads(sys.argv[1]))"
+        )
+        completed = tool("-c", program, json.dumps(arguments), cwd=project)
         assert completed.returncode == 0, completed.stderr
+
+
+def test_the_project_works_at_the_strictest_nodes(project: Path, kind: str) -> None:
+    completed = algotools("run", "master", *ARGUMENTS[kind], "--policy", "strict", "--runner", "inline", cwd=project)
+    assert completed.returncode == 0, completed.stderr
+    completed = algotools("check", cwd=project, variables={POLICY: "strict"})
+    assert completed.returncode == 0, completed.stdout
+    completed = tool("pytest", "-q", "-p", "no:cacheprovider", cwd=project, variables={POLICY: "strict"})
+    assert completed.returncode == 0, completed.stdout
 
 
 def test_each_node_has_different_data_with_the_same_columns(project: Path) -> None:

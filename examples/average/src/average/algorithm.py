@@ -1,7 +1,7 @@
 """The functions that a task can call: ``average_partial`` runs at each node, ``master`` combines the results."""
 
 import pandas as pd
-from algotools import AlgorithmClient, Column, Organization, UserError, master, rpc
+from algotools import AlgorithmClient, Column, Organization, UserError, aggregate, master, rpc
 
 
 class NoValues(UserError):
@@ -11,7 +11,7 @@ class NoValues(UserError):
 
 
 class NotNumeric(UserError):
-    """pandas also adds up texts: the sum would be one long text with the value of every patient."""
+    """A column of texts has no sum."""
 
     text = "the column does not hold numbers"
 
@@ -27,7 +27,7 @@ def average_partial(data: pd.DataFrame, column_name: Column) -> dict[str, float]
     values = data[column_name].dropna()
     if values.size and not pd.api.types.is_numeric_dtype(values):
         raise NotNumeric
-    return {"sum": values.sum(), "count": values.size}
+    return {"sum": aggregate.sum(values), "count": aggregate.count(values)}
 
 
 @master(name="master")
