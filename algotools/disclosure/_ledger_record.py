@@ -84,6 +84,7 @@ def _describe_numbers(facts: RunFacts, matches: Matches) -> tuple[tuple[NumbersE
     entries = []
     for item, numbers in groups:
         fields = msgspec.structs.asdict(item.evidence)
+        del fields["summand_set"]  # summands are compared within a result only, so their sketches are not recorded
         path = next((paths[number] for number in numbers if number in paths), "")
         entries.append(NumbersEntry(count=len(numbers), path=path, **fields))
     return tuple(entries), undeclared
