@@ -158,8 +158,8 @@ def _list_rows(entry: LedgerEntry) -> Iterator[tuple[str, ...]]:
         yield ("", "", "", "", f"  {refusal.path}", "", f"{kind}rule {refusal.rule}{earlier}")
     for numbers in entry.numbers:
         path = numbers.path.removeprefix("result") or "result"
-        more = f" (+{numbers.count - 1})" if numbers.count > 1 else ""
-        yield ("", "", "", "", f"  {path}{more}", str(numbers.records), _describe_evidence(numbers))
+        suffix = f" (+{numbers.count - 1})" if numbers.count > 1 else ""
+        yield ("", "", "", "", f"  {path}{suffix}", str(numbers.records), _describe_evidence(numbers))
     if entry.undeclared:
         yield ("", "", "", "", f"  {format_count(entry.undeclared, 'number')}", "", "no evidence")
     if entry.hidden:

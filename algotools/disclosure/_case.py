@@ -97,8 +97,8 @@ class Case(NamedTuple):
 
     def select(self, content: Content, root: str = "result") -> Case:
         """Return the case of a part of the result."""
-        rest = select_undeclared(content, self.evidence, self.known_values.numbers)
-        return self._replace(content=rest, whole=content, root=root)
+        undeclared_part = select_undeclared(content, self.evidence, self.known_values.numbers)
+        return self._replace(content=undeclared_part, whole=content, root=root)
 
     def has_evidence(self, text: str) -> bool:
         """Whether all numbers in a text have evidence."""

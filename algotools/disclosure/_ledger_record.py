@@ -117,15 +117,15 @@ def _locate(
     content: Content, numbers: set[float], known_texts: Collection[str], paths: dict[float, str], root: str
 ) -> int:
     """Add the path to the first occurrence of each number; return how many values of a part are other numbers."""
-    others = 0
+    other_count = 0
     for block in content.numbers:
         values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
         for position, value in enumerate(values):
             if value not in numbers:
-                others += 1
+                other_count += 1
             elif value not in paths:
                 paths[value] = show_path(block.get_path(position), known_texts, root)
-    return others
+    return other_count
 
 
 def _hash_selection(database: Database | None) -> str:

@@ -102,10 +102,10 @@ def find_similar_change(entry: LedgerEntry, earlier_entries: Iterable[LedgerEntr
     for earlier in earlier_entries:
         if [database.columns for database in earlier.databases] != columns:
             continue
-        for other in earlier.fingerprints:
-            candidates = {own for mark in list_marks(other) for own in index.get(mark, ())}
-            for own in candidates - {other}:
-                different = count_different_groups(own, other)
+        for earlier_fingerprint in earlier.fingerprints:
+            candidates = set().union(*(index.get(mark, ()) for mark in list_marks(earlier_fingerprint)))
+            for fingerprint in candidates - {earlier_fingerprint}:
+                different = count_different_groups(fingerprint, earlier_fingerprint)
                 if different is not None and 0 < different < minimum:
                     detail = f"a number changes as one of entry {earlier.number}, except without {different} groups"
                     return Conflict("earlier", earlier.number, f"{detail} (task {earlier.task}, {earlier.method})")

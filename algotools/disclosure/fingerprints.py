@@ -43,13 +43,16 @@ def make_fingerprints(values: Iterable[Sequence[float | None]], key: bytes) -> t
 def count_different_groups(first: bytes, second: bytes) -> int | None:
     """Return in how many groups two numbers change differently; None if they do not change alike."""
     different = alike = groups = 0
-    for one, other in zip(_split(first), _split(second), strict=False):
-        if _UNKNOWN in (one, other):
+    for first_part, second_part in zip(_split(first), _split(second), strict=False):
+        if _UNKNOWN in (first_part, second_part):
             continue
         groups += 1
-        is_equal = one[:_HASH_BYTES] == other[:_HASH_BYTES] or one[_HASH_BYTES:] == other[_HASH_BYTES:]
+        is_equal = (
+            first_part[:_HASH_BYTES] == second_part[:_HASH_BYTES]
+            or first_part[_HASH_BYTES:] == second_part[_HASH_BYTES:]
+        )
         different += not is_equal
-        alike += is_equal and one != _UNCHANGED
+        alike += is_equal and first_part != _UNCHANGED
     return different if groups and alike >= groups * _FEWEST_EQUAL else None
 
 

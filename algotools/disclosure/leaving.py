@@ -59,8 +59,8 @@ def list_leaving_values(facts: RunFacts) -> tuple[LeavingValues, ...]:
     counts: dict[_Place, int] = {}
     for root, content, known_texts in list_parts(facts):
         reader = _PlaceReader(root, operations, matches, known_texts)
-        for place, count in reader.list_places(content):
-            counts[place] = counts.get(place, 0) + count
+        for kind_of_value, count in reader.list_places(content):
+            counts[kind_of_value] = counts.get(kind_of_value, 0) + count
     return tuple(
         LeavingValues(path=path, kind=kind, evidence=evidence, count=count)
         for (path, kind, evidence), count in counts.items()
@@ -98,8 +98,8 @@ class _PlaceReader(NamedTuple):
         for block in content.booleans:
             for path in self._show_paths(block, len(block.values)):
                 yield (path, "boolean", None), 1
-        for place in content.bytes:
-            yield (self._show(place), "binary value", None), 1
+        for bytes_path in content.bytes:
+            yield (self._show(bytes_path), "binary value", None), 1
 
     def _find_evidence(self, text: str) -> str | None:
         if text in self.matches.texts_with_evidence:

@@ -89,12 +89,12 @@ def compare_results(
     import numpy as np
 
     table = _ValueTable(split_result(read_content(result), is_pooled=is_pooled))
-    others = [table.read(data, is_pooled=is_pooled) for data in without_groups if data is not None]
+    changed_results = [table.read(data, is_pooled=is_pooled) for data in without_groups if data is not None]
     orders = [table.numbers * np.nan if data is None else table.read(data, is_pooled=is_pooled) for data in shuffled]
-    facts = ProbeFacts(groups=len(without_groups), usable_groups=len(others))
-    if not others or not len(table.numbers):
+    facts = ProbeFacts(groups=len(without_groups), usable_groups=len(changed_results))
+    if not changed_results or not len(table.numbers):
         return facts
-    changes = table.compare(np.array(others))
+    changes = table.compare(np.array(changed_results))
     groups = (changes != 0).sum(axis=0)
     has_order = (table.compare(np.array(orders)) != 0).any(axis=0)
     magnitudes = np.sort(np.abs(changes), axis=0)
@@ -147,17 +147,17 @@ class _ValueTable:
         blocks = _index_blocks(split_result(read_content(data), is_pooled=is_pooled))
         return _join([_align(block, blocks.get(key)) for key, block in self._blocks.items()])
 
-    def compare(self, others: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Return the changes from this result to others; 0 for equal values. A missing value changes to 0."""
+    def compare(self, results: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Return the changes from this result to other results; 0 for equal values. A missing value changes to 0."""
         import numpy as np
 
         with np.errstate(over="ignore", invalid="ignore"):
-            changes = self.numbers - np.nan_to_num(others)
+            changes = self.numbers - np.nan_to_num(results)
             limits = np.maximum(
-                np.maximum(np.abs(self.numbers), np.abs(np.nan_to_num(others))) * TOLERANCE, self._floor
+                np.maximum(np.abs(self.numbers), np.abs(np.nan_to_num(results))) * TOLERANCE, self._floor
             )
             changes[np.abs(changes) <= limits] = 0
-        is_missing = np.isnan(others) & (changes == 0)
+        is_missing = np.isnan(results) & (changes == 0)
         changes[is_missing] = 1  # a 0 that is missing
         return np.asarray(changes)
 
@@ -182,15 +182,15 @@ def _index_blocks(parts: Sequence[tuple[str, Content]]) -> dict[_BlockId, Block]
     return blocks
 
 
-def _align(block: Block, other: Block | None) -> np.ndarray[Any, Any]:
+def _align(block: Block, counterpart: Block | None) -> np.ndarray[Any, Any]:
     """Return the values of another block at the places of a block; NaN for a missing value."""
     import numpy as np
 
     aligned = np.full(len(block.values), np.nan)
-    if other is None:
+    if counterpart is None:
         return aligned
-    labels, other_labels = _list_labels(block), _list_labels(other)
-    values = _to_floats(other.values)
+    labels, other_labels = _list_labels(block), _list_labels(counterpart)
+    values = _to_floats(counterpart.values)
     if labels is None or other_labels is None:
         count = min(len(aligned), len(values))
         aligned[:count] = values[:count]

@@ -116,7 +116,7 @@ def read_numbers(value: Any, reason: str) -> Any:
         raise RowsRefused(reason) from None
 
 
-def check_order(rows: Any, others: Sequence[Any], name: str) -> None:
+def check_order(rows: Any, tables: Sequence[Any], name: str) -> None:
     """Refuse tables with the same labels of rows in another order: rows belong together by their positions.
 
     Raises:
@@ -124,10 +124,10 @@ def check_order(rows: Any, others: Sequence[Any], name: str) -> None:
     """
     if not isinstance(rows, (pd.Series, pd.DataFrame)):
         return
-    for other in others:
-        if not isinstance(other, (pd.Series, pd.DataFrame)) or other.index.equals(rows.index):
+    for table in tables:
+        if not isinstance(table, (pd.Series, pd.DataFrame)) or table.index.equals(rows.index):
             continue
-        if len(other) == len(rows) and rows.index.is_unique and other.index.isin(rows.index).all():
+        if len(table) == len(rows) and rows.index.is_unique and table.index.isin(rows.index).all():
             raise RowsRefused(f"has rows in another order than {name}; sort both in the same way, or pass arrays")
 
 

@@ -76,7 +76,7 @@ def multiply_rows(x: Any, y: Any = None, weights: Any = None) -> Any:
     right = x_rows if y is None else to_matrix(y)
     if len(x_rows) != len(right):
         raise RowsRefused("has x and y with different numbers of rows; x and y need the same rows")
-    check_order(x, [other for other in (y, weights) if other is not None], "x")
+    check_order(x, [table for table in (y, weights) if table is not None], "x")
     if weights is not None:
         factors = to_matrix(weights)
         if factors.shape != (len(x_rows),):

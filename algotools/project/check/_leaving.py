@@ -60,5 +60,5 @@ def summarize_verdict(verdict: Verdict) -> str:
 
 
 def _format_kind(kind: str, count: int) -> str:
-    noun, without, rest = kind.partition(" without")
-    return f"{format_count(count, noun)}{without}{rest}"
+    noun, separator, missing_fact = kind.partition(" without")
+    return f"{format_count(count, noun)}{separator}{missing_fact}"

@@ -65,8 +65,8 @@ def _claim(path: Path, nonce: str, line: str) -> bool:
     with path.open("a+", encoding="ascii") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
-        for other in file.read().splitlines():
-            if other.startswith(f"{nonce} "):
-                return other == line
+        for earlier_line in file.read().splitlines():
+            if earlier_line.startswith(f"{nonce} "):
+                return earlier_line == line
         file.write(f"{line}\n")
         return True
