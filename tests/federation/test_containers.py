@@ -371,6 +371,7 @@ def test_containers_of_an_ordinary_user_run_as_that_user(
     with open(read_end, encoding="utf-8") as pipe:
         report = json.loads(pipe.read())
     os.waitpid(pid, 0)
+    assert isinstance(report, dict), report
     assert report["user"] == [1000, 1000]
     assert report["average"] == {"average": 60}
     assert [path.name for path in folder.iterdir()] in ([], ["algotools-1000-naming.lock"])  # a lock is not removed
