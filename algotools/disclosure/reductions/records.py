@@ -197,6 +197,9 @@ _ID_FACTOR = np.uint64(0x9E3779B97F4A7C15)
 _VALUE_FACTOR = np.uint64(0xD1B54A32D192ED03)
 """Odd numbers with which the bits of an id and of a value are spread over 64 bits."""
 
+_FEW_ROWS = 8
+"""Rows are few for a table if they are less than one of this number of its records."""
+
 
 class Records(NamedTuple):
     """The records of rows."""
@@ -231,24 +234,32 @@ class Records(NamedTuple):
             return None
         return self.table.make_set(self.numbers)
 
+    def number_rows(self) -> Any:
+        """Return the number of the record of each row; an array as long as its table has the rows of the table."""
+        if self.numbers is not None or self.table is None:
+            return self.numbers
+        if not self.table.has_positions or self.table.row_count != self.row_count:
+            return None
+        return np.arange(self.row_count) if self.table.persons is None else self.table.persons
+
     def make_summands(self, values: Any) -> Summands | None:
         """Return the summands of the sum of the rows' values; None if the records are unknown, or the sum is a count.
 
         An array as long as its table is taken as the rows of the table. In another order, its pairs are others.
         """
         values = np.asarray(values)
-        if self.table is None or self.is_assigned or values.dtype.kind not in "iuf":
+        numbers = self.number_rows()
+        if self.table is None or numbers is None or self.is_assigned or values.dtype.kind not in "iuf":
             return None
-        values = values.astype(float)
-        numbers = self.numbers
-        if numbers is None and not (self.table.has_positions and self.table.row_count == self.row_count):
-            return None
-        if numbers is None:
-            numbers = np.arange(self.row_count) if self.table.persons is None else self.table.persons
         is_summand = ~np.isnan(values) & (values != 0)
-        if np.isin(values[is_summand], [1.0]).all():
+        numbers, values = numbers[is_summand], values[is_summand].astype(float)
+        if (values == 1).all():
             return None
-        sums = np.bincount(numbers[is_summand], values[is_summand], self.table.size)
+        if len(numbers) < self.table.size / _FEW_ROWS:  # a group: an entry for each record of the table would be slow
+            ids, numbers = np.unique(numbers, return_inverse=True)
+            sums = np.bincount(numbers, values, len(ids))
+            return Summands(self.table.get_ids(ids[sums != 0]), sums[sums != 0])
+        sums = np.bincount(numbers, values, self.table.size)
         ids = np.flatnonzero(sums)
         return Summands(self.table.get_ids(ids), sums[ids])
 
