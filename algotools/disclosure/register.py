@@ -300,8 +300,12 @@ def use_register(register: Register) -> Iterator[Register]:
 
 
 def get_register() -> Register:
-    """Return the register of the run, also in a thread that the author's code has started."""
+    """Return the register of the run, also in a thread that the author's code has started.
+
+    A process with several runs cannot know which of them started a thread. The main thread is no such thread: without
+    a run of its own, it calls a reduction directly, as a unit test does.
+    """
     register = _current.get()
-    if register is None and len(_active) == 1:  # a process with several runs cannot know which of them started a thread
+    if register is None and len(_active) == 1 and threading.current_thread() is not threading.main_thread():
         return _active[0]
     return register or _DEFAULT

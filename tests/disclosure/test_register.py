@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -195,6 +196,24 @@ def test_a_thread_of_the_author_uses_the_register_of_the_run() -> None:
             return pool.submit(aggregate.mean, data["age"]).result()
 
     assert [part.evidence.records for part in run(reduce).evidence] == [ROWS]
+
+
+def test_a_plain_call_does_not_use_the_register_of_a_run_in_another_thread() -> None:
+    started, finished = threading.Event(), threading.Event()
+
+    def hold_register() -> None:
+        with use_register(Register(Permission(is_judged=False))):  # hides nothing
+            started.set()
+            finished.wait()
+
+    thread = threading.Thread(target=hold_register)
+    thread.start()
+    started.wait()
+    try:
+        assert aggregate.table(pd.Series(["a"] * 5 + ["b"])) == {"a": 5}
+    finally:
+        finished.set()
+        thread.join()
 
 
 def test_a_probe_hides_the_cells_that_the_run_hides() -> None:

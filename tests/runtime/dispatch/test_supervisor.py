@@ -37,8 +37,12 @@ def record_permission(*arguments):
 def wait_for_exit(*arguments):
     if len(worker) != 1 or not permitted:  # the worker waits for the permission
         return wait_readable(*arguments)
-    os.waitid(os.P_PID, worker[0].pid, os.WEXITED | os.WNOWAIT)
+    process = worker[0]
     worker.append(None)
+    try:
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    except ChildProcessError:  # on a loaded machine, the worker has exited before the poll that follows the permission
+        return wait_readable(*arguments)
     return []  # nothing was readable at the poll; by now the worker has sent its result and exited
 
 subprocess.Popen, supervisor.wait_readable = record_start, wait_for_exit
