@@ -176,8 +176,10 @@ def test_no_trial_calls_no_function(project: Path) -> None:
     assert "calls" not in completed.stderr.splitlines()[0]
     assert completed.stderr.splitlines()[:2] == [
         "imports small in a sandbox",
-        "--no-trial left out the calls of functions, so results were not probed; the calls can find: "
-        f"{', '.join(TRIAL_RULES)}",
+        (
+            "--no-trial left out the calls of functions, so results were not probed; the calls can find: "
+            f"{', '.join(TRIAL_RULES)}"
+        ),
     ]
 
 
