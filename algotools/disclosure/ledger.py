@@ -163,13 +163,11 @@ class Ledger:
             count, last = _ledger_rules.count_repetitions(ledger, entry)
             if count > repeats:
                 yield Conflict("repeats", last, f"{count} earlier tasks made the same call; the limit is {repeats}")
-        if entry.row_sets:
-            earlier = _ledger_rules.select_earlier(ledger, entry)
-            if (conflict := _ledger_rules.find_close_rows(entry, earlier, gate.policy.minimum_cell)) is not None:
-                yield conflict
-        if entry.fingerprints:
-            earlier = _ledger_rules.select_earlier(ledger, entry)
-            if (conflict := _ledger_rules.find_similar_change(entry, earlier, gate.policy.minimum_cell)) is not None:
+        if not entry.row_sets and not entry.fingerprints:
+            return
+        earlier_entries = list(_ledger_rules.select_earlier(ledger, entry))
+        for find_conflict in (_ledger_rules.find_close_rows, _ledger_rules.find_similar_change):
+            if (conflict := find_conflict(entry, earlier_entries, gate.policy.minimum_cell)) is not None:
                 yield conflict
 
 
