@@ -19,6 +19,9 @@ from algotools.payload import Key
 if TYPE_CHECKING:
     import numpy as np
 
+ResultParts = Sequence[Content]
+"""The judged parts of a result: the result, or the contributions to totals and the result of a pooled function."""
+
 MOST_VALUES = 20_000
 """Values of a result that are compared. A larger result is refused without a run."""
 
@@ -54,21 +57,24 @@ def list_blocks(content: Content) -> list[Block]:
     return [*content.numbers, *content.booleans, *content.texts]
 
 
-def count_values(result: bytes, *, is_pooled: bool) -> int:
-    """Return the number of probed values of an encoded result."""
-    parts = split_result(read_content(result), is_pooled=is_pooled)
-    return sum(len(block.values) for _, content in parts for block in list_blocks(content))
+def read_parts(result: bytes, *, is_pooled: bool) -> ResultParts:
+    """Return the judged parts of an encoded result."""
+    return [content for _, content in split_result(read_content(result), is_pooled=is_pooled)]
 
 
-def has_undeclared_values(result: bytes, matches: Matches, *, is_pooled: bool) -> bool:
-    """Return whether an encoded result has values without evidence."""
+def count_values(parts: ResultParts) -> int:
+    """Return the number of probed values of a result."""
+    return sum(len(block.values) for content in parts for block in list_blocks(content))
+
+
+def has_undeclared_values(parts: ResultParts, matches: Matches) -> bool:
+    """Return whether a result has values without evidence."""
     index = EvidenceIndex(matches)
-    parts = split_result(read_content(result), is_pooled=is_pooled)
-    return any(list_blocks(select_undeclared(content, index)) for _, content in parts)
+    return any(list_blocks(select_undeclared(content, index)) for content in parts)
 
 
 def compare_results(
-    result: bytes,
+    parts: ResultParts,
     without_groups: Sequence[bytes | None],
     shuffled: Sequence[bytes | None],
     *,
@@ -79,7 +85,7 @@ def compare_results(
     """Return how the values of a result change.
 
     Args:
-        result: the encoded result on all rows.
+        parts: the parts of the result on all rows.
         without_groups: for each group of records, the encoded result without its rows; None if the run has failed.
         shuffled: the encoded results on shuffled rows. A run that has failed depends on the order of rows.
         is_pooled: whether the results are replies of a pooled function.
@@ -88,7 +94,7 @@ def compare_results(
     """
     import numpy as np
 
-    table = _ValueTable(split_result(read_content(result), is_pooled=is_pooled))
+    table = _ValueTable(parts)
     changed_results = [table.read(data, is_pooled=is_pooled) for data in without_groups if data is not None]
     orders = [table.numbers * np.nan if data is None else table.read(data, is_pooled=is_pooled) for data in shuffled]
     facts = ProbeFacts(groups=len(without_groups), usable_groups=len(changed_results))
@@ -131,7 +137,7 @@ class _BlockId(NamedTuple):
 class _ValueTable:
     """The values of a result in one array, to which the values of other results are aligned by their paths."""
 
-    def __init__(self, parts: Sequence[tuple[str, Content]]) -> None:
+    def __init__(self, parts: ResultParts) -> None:
         import numpy as np
 
         self._blocks = _index_blocks(parts)
@@ -144,7 +150,7 @@ class _ValueTable:
 
     def read(self, data: bytes, *, is_pooled: bool) -> np.ndarray[Any, Any]:
         """Return the values of another result at the places of this one; NaN for a missing value."""
-        blocks = _index_blocks(split_result(read_content(data), is_pooled=is_pooled))
+        blocks = _index_blocks(read_parts(data, is_pooled=is_pooled))
         return _join([_align(block, blocks.get(key)) for key, block in self._blocks.items()])
 
     def compare(self, results: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
@@ -168,9 +174,9 @@ def _join(arrays: Sequence[np.ndarray[Any, Any]]) -> np.ndarray[Any, Any]:
     return np.concatenate(arrays) if arrays else np.zeros(0)
 
 
-def _index_blocks(parts: Sequence[tuple[str, Content]]) -> dict[_BlockId, Block]:
+def _index_blocks(parts: ResultParts) -> dict[_BlockId, Block]:
     blocks: dict[_BlockId, Block] = {}
-    for part, (_, content) in enumerate(parts):
+    for part, content in enumerate(parts):
         kinds = (("number", content.numbers), ("boolean", content.booleans), ("text", content.texts))
         for kind, own_blocks in kinds:
             for block in own_blocks:

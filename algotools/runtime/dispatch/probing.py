@@ -70,21 +70,22 @@ class Prober:
 
     def add_changes(self, matches: Matches, result: bytes) -> Matches:
         """Run the function again, and return the facts about its encoded result with the changes of the result."""
-        if not probes.has_undeclared_values(result, matches, is_pooled=self._is_pooled):
+        parts = probes.read_parts(result, is_pooled=self._is_pooled)
+        if not probes.has_undeclared_values(parts, matches):
             return matches
         declared = b"".join(item.numbers for item in matches.evidence if item.evidence.row_set is not None)
-        return msgspec.structs.replace(matches, probes=self._probe(result, declared))
+        return msgspec.structs.replace(matches, probes=self._probe(parts, declared))
 
-    def _probe(self, result: bytes, declared: bytes) -> ProbeFacts | None:
-        """Return the changes of an encoded result; None if no table has rows that could be left out.
+    def _probe(self, parts: probes.ResultParts, declared: bytes) -> ProbeFacts | None:
+        """Return the changes of a result; None if no table has rows that could be left out.
 
         Args:
-            result: the encoded result.
+            parts: the parts of the result.
             declared: the numbers that have evidence with known rows, as float64 in little-endian order.
         """
         if self._has_client:
             return ProbeFacts(obstacle="client")
-        value_count = probes.count_values(result, is_pooled=self._is_pooled)
+        value_count = probes.count_values(parts)
         if value_count > probes.MOST_VALUES:
             return ProbeFacts(obstacle="values", size=value_count)
         if (cells := self._samples.load()) is not None:
@@ -95,7 +96,7 @@ class Prober:
             without_groups = [self._run(*run, folder) for run in self._samples.select_groups(self._most_groups)]
             shuffled = [self._run(*self._samples.shuffle(seed), folder) for seed in range(SHUFFLES)]
         return probes.compare_results(
-            result, without_groups, shuffled, is_pooled=self._is_pooled, key=self._key, declared=declared
+            parts, without_groups, shuffled, is_pooled=self._is_pooled, key=self._key, declared=declared
         )
 
     def _run(self, data: Mapping[str, object], tables: ReadTables, folder: str) -> bytes | None:
