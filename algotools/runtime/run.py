@@ -24,7 +24,7 @@ from algotools.payload import check_size
 from algotools.runtime import logs
 from algotools.runtime._output import OutputFile
 from algotools.runtime.contract import Contract, detect
-from algotools.runtime.contract.environment import read_run_token, read_token
+from algotools.runtime.contract.environment import read_identity
 from algotools.runtime.contract.origin import NodeOrigin
 from algotools.runtime.dispatch.supervisor import Run, supervise
 from algotools.runtime.logs import Console
@@ -177,10 +177,9 @@ def _open_ledger(policy: Policy, task: Task, console: Console) -> Ledger | None:
         return None
     from algotools.disclosure.ledger import open_ledger  # here, because most nodes have no ledger
 
-    identity = task.identity
-    if identity is None:
-        with contextlib.suppress(TokenError):
-            identity = read_token(read_run_token(task))
+    identity = None
+    with contextlib.suppress(TokenError):
+        identity = read_identity(task)
     return open_ledger(policy, task, identity, lambda text: console(logs.format_line("info", text)))
 
 

@@ -213,6 +213,15 @@ def read_database(values: Mapping[str, str], label: str) -> Database:
     )
 
 
+def read_identity(task: Task) -> Identity:
+    """Return the ids of a run: those of the task (v5), otherwise those in its token.
+
+    Raises:
+        TokenError: the token is missing or cannot be read.
+    """
+    return task.identity or read_token(read_run_token(task))
+
+
 def read_run_token(task: Task) -> str:
     """Return the token that the node gave a run.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from algotools.disclosure.parent import TaskOrigin
 from algotools.runtime.contract import Contract
-from algotools.runtime.contract.environment import read_run_token, read_token
+from algotools.runtime.contract.environment import read_identity, read_run_token
 from algotools.runtime.logs import Console, format_line
 from algotools.task import Identity, Task
 
@@ -31,7 +31,7 @@ class NodeOrigin:
 
     def read_identity(self) -> Identity:
         """See ``OriginSource``."""
-        return self._task.identity or read_token(read_run_token(self._task))
+        return read_identity(self._task)
 
     def read_origin(self, *, with_organizations: bool) -> TaskOrigin | None:
         """See ``OriginSource``."""
