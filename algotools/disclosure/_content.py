@@ -38,7 +38,11 @@ class Block(NamedTuple):
 
     def find_path(self, value: object) -> Path:
         """Return the path to the first occurrence of a value."""
-        return self.get_path(_to_python(self.values).index(value))
+        return self.get_path(self.list_values().index(value))
+
+    def list_values(self) -> Sequence[Any]:
+        """Return the values as objects of Python."""
+        return _to_python(self.values)
 
     def select(self, indexes: Sequence[int]) -> Block:
         """Return a block with some of the values."""
@@ -131,7 +135,7 @@ def list_numbers(content: Content) -> set[float]:
     """Return the numbers of a result, which may be cells: its values, its labels, and the numbers in its texts."""
     numbers: set[float] = set()
     for block in (*content.numbers, *content.labels):
-        numbers.update(_to_python(block.values))
+        numbers.update(block.list_values())
     for block in (*content.texts, *content.keys, *content.hidden):
         for text in set(block.values):
             numbers.update(list_numbers_of_text(text))

@@ -119,8 +119,7 @@ def _locate(
     """Add the path to the first occurrence of each number; return how many values of a part are other numbers."""
     other_count = 0
     for block in content.numbers:
-        values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
-        for position, value in enumerate(values):
+        for position, value in enumerate(block.list_values()):
             if value not in numbers:
                 other_count += 1
             elif value not in paths:

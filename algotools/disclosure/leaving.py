@@ -79,7 +79,7 @@ class _PlaceReader(NamedTuple):
     def list_places(self, content: Content) -> Iterator[tuple[_Place, int]]:
         """Yield paths, kinds and evidence with the number of values; a path can occur several times."""
         for block in content.numbers:
-            values = block.values.tolist() if hasattr(block.values, "tolist") else block.values
+            values = block.list_values()
             for path, value in zip(self._show_paths(block, len(values)), values, strict=True):
                 operation = self.operations.get(value)
                 yield (path, _name_kind(operation) if operation else "number", operation), 1

@@ -243,7 +243,7 @@ def _check_echo(case: Case) -> Iterator[Refusal]:
     if not rare:
         return
     for block in case.content.numbers:
-        values = set(_list(block.values))
+        values = set(block.list_values())
         if echoes := values & decimals:
             detail = f"{len(echoes)} numbers are cells of fewer than {case.minimum} records"
             yield case.refuse("echo", block.find_path(next(iter(echoes))), detail)
@@ -267,7 +267,7 @@ def _check_extreme(case: Case) -> Iterator[Refusal]:
         and float(number).is_integer()
     }
     for block in case.content.numbers if rare else ():
-        for number in rare.intersection(_list(block.values)):
+        for number in rare.intersection(block.list_values()):
             detail = f"an integer is the least or greatest value of a column, of fewer than {case.minimum} records"
             yield case.refuse("extreme", block.find_path(number), detail)
 
@@ -287,7 +287,7 @@ def _check_stated_cells(case: Case) -> Iterator[Refusal]:
     counted = NumberSet(group.numbers for group in groups if not group.evidence.is_stated)
     rare = [n for n in case.matches.numbers if len(stated) and n % 1 and case.vocabulary.is_rare_number(n)]
     for block in case.whole.numbers if rare else ():
-        for number in {sign * n for n in rare for sign in (1, -1)}.intersection(_list(block.values)):
+        for number in {sign * n for n in rare for sign in (1, -1)}.intersection(block.list_values()):
             if stated.find_first([number]) is None or counted.find_first([number]) is not None:
                 continue
             is_extreme = any(0 < case.matches.extremes.get(n, 0) < case.minimum for n in (number, -number))
@@ -306,10 +306,6 @@ def _is_stated_without_model(evidence: Evidence) -> bool:
 def _count_digits(number: float) -> int:
     """Return the significant digits of a number."""
     return len(repr(abs(float(number))).partition("e")[0].replace(".", "").strip("0"))
-
-
-def _list(values: Any) -> Any:
-    return values.tolist() if hasattr(values, "tolist") else values
 
 
 def _check_numbers(case: Case) -> Iterator[Refusal]:
