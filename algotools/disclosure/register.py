@@ -95,8 +95,8 @@ class Register:
         self.small_cells = permission.small_cells
         self.round_base = permission.round_base
         self.tables = tables
-        self.cache: dict[object, Any] = {}
-        """Facts about the tables and about sets of their records, for ``reductions.records``."""
+        self.table_records: Sequence[Any] | None = None
+        """The records of the tables, which ``reductions.records`` makes for the first reduction."""
         self._key = permission.sketch_key or secrets.token_bytes(32)
         self._lock = threading.Lock()
         self._reduced: list[Reduced] = []

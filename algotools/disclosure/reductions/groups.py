@@ -66,14 +66,8 @@ class Groups:
 
     def make_summands(self, column: ColumnValues, group: int) -> Summands | None:
         """Return the summands of a cell."""
-        if column.array.dtype.kind not in "iuf":
-            return None
-        numbers = self.records.number_rows()
-        if numbers is None:
-            return None
         positions = np.flatnonzero(self._select(column) & (self.numbers == group))
-        rows = self.records._replace(numbers=numbers).take(positions)
-        return rows.make_summands(column.array[positions])
+        return self.records.make_summands(column.array, positions)
 
     def select_groups(self, column: ColumnValues | None, is_selected: Any) -> Records:
         """Return the records of several groups together."""

@@ -6,7 +6,6 @@ without such an index, as those of an array, are counted, but their set is unkno
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -234,7 +233,7 @@ class Records(NamedTuple):
             return None
         return self.table.make_set(self.numbers)
 
-    def number_rows(self) -> Any:
+    def _number_rows(self) -> Any:
         """Return the number of the record of each row; an array as long as its table has the rows of the table."""
         if self.numbers is not None or self.table is None:
             return self.numbers
@@ -242,15 +241,21 @@ class Records(NamedTuple):
             return None
         return np.arange(self.row_count) if self.table.persons is None else self.table.persons
 
-    def make_summands(self, values: Any) -> Summands | None:
+    def make_summands(self, values: Any, positions: Any = None) -> Summands | None:
         """Return the summands of the sum of the rows' values; None if the records are unknown, or the sum is a count.
 
         An array as long as its table is taken as the rows of the table. In another order, its pairs are others.
+
+        Args:
+            values: the values of all rows.
+            positions: the rows that are summed up; None for all rows.
         """
         values = np.asarray(values)
-        numbers = self.number_rows()
+        numbers = self._number_rows()
         if self.table is None or numbers is None or self.is_assigned or values.dtype.kind not in "iuf":
             return None
+        if positions is not None:
+            numbers, values = numbers[positions], values[positions]
         is_summand = ~np.isnan(values) & (values != 0)
         numbers, values = numbers[is_summand], values[is_summand].astype(float)
         if (values == 1).all():
@@ -310,11 +315,11 @@ def find_records(register: Register, rows: Any) -> Records:
 def _list_tables(register: Register) -> Sequence[TableRecords]:
     if register.tables is None:
         return ()
-    key = "tables"
-    if key not in register.cache:
-        register.cache[key] = [TableRecords(*pair) for pair in zip(register.tables.list_cells(), itertools.count())]
-    tables: Sequence[TableRecords] = register.cache[key]
-    return tables
+    if register.table_records is None:
+        register.table_records = [
+            TableRecords(cells, number) for number, cells in enumerate(register.tables.list_cells())
+        ]
+    return register.table_records
 
 
 def _is_numbering(index: Any) -> bool:
