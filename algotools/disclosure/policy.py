@@ -98,6 +98,11 @@ class Policy:
         """Whether nothing is judged."""
         return self.preset == "off"
 
+    @property
+    def judges_structure_only(self) -> bool:
+        """Whether numbers without evidence are judged by the structural rules alone, so that probing finds more."""
+        return not self.is_off and self.undeclared == "structure"
+
     def allows_function(self, method: str) -> bool:
         """Return whether a function may run."""
         return is_match(method, self.functions)

@@ -45,7 +45,7 @@ def describe_refusal(failure: Failure | None) -> str:
 def make_probing_policy(policy: NodePolicy) -> Mapping[str, str] | None:
     """Return the variables of a policy that probes; None if probing would find nothing more, or write into a ledger."""
     settings = policy.parse()
-    if settings.is_off or settings.ledger or settings.undeclared != "structure":
+    if settings.ledger or not settings.judges_structure_only:
         return None
     return {**policy.variables, _UNDECLARED: "probe"}
 

@@ -276,8 +276,7 @@ def _prepare_run(trial: Trial, member: Member, policy: Policy) -> Iterator[Run]:
 
 def can_probe(policy: NodePolicy) -> bool:
     """Return whether probing can find more than the trial calls at a node with a policy."""
-    settings = policy.parse()
-    return not settings.is_off and settings.undeclared == "structure"
+    return policy.parse().judges_structure_only
 
 
 def probe_function(algorithm: Algorithm, trial: Trial, member: Member, policy: NodePolicy) -> Outcome:
