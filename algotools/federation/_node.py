@@ -144,16 +144,9 @@ class Node:
     ) -> None:
         details = folder / "details.log"
         timeout = self._context.timeout
-        variables = {logs.OWNER_LOG: str(details), **({TIMEOUT: str(timeout)} if timeout else {})}
-
-        def prepare(visible_task: Task) -> PreparedRun:
-            return self._contract.prepare(visible_task, token, run.input)
-
         try:
-            node_task = self._make_task(task, folder, variables)
-            job_task = self._contract.add_proxy(node_task, url, self.make_identity(run, task), token, folder)
-            prepared = prepare(job_task)
-            prepared.write()
+            node_task = self._make_task(task, folder, {logs.OWNER_LOG: str(details)})
+            job = self._prepare_job(node_task, run, task, token, url, cancellation, folder)
             if not runner.sees_frames:
                 for database in (*node_task.databases, *node_task.configured):
                     ensure_file(Path(database.uri))
@@ -161,7 +154,6 @@ class Node:
             if not runner.has_gate and not self._policy.parse().is_off:
                 self._store.log(run, logs.format_line("info", _NO_GATE))
             started = time.monotonic()
-            job = Job(job_task, prepared.environment, prepare, self._contract, cancellation)
             code = runner.run(job, lambda line: self._store.log(run, line), timeout)
         except AlgotoolsError as error:
             self._store.finish(run, _start_failure_status(error, task), failure=error.failure())
@@ -195,10 +187,9 @@ class Node:
         if policy_variables is None or not runner.has_gate:
             return None
         folder = self._runs_folder / f"probe-{run.id:09d}"
-        timeout = self._context.timeout
         lines: list[str] = []
         try:
-            node_task = self._make_task(task, folder, {TIMEOUT: str(timeout)} if timeout else {})
+            node_task = self._make_task(task, folder)
             variables = {name: text for name, text in node_task.variables.items() if name not in (LEDGER, FEDERATION)}
             node_task = msgspec.structs.replace(
                 node_task,
@@ -206,18 +197,9 @@ class Node:
                 variables=variables,
                 policy_variables=policy_variables,
             )
-            job_task = self._contract.add_proxy(node_task, url, self.make_identity(run, task), token, folder)
-            prepared = self._contract.prepare(job_task, token, run.input)
-            prepared.write()
             with _probing.cancel_if_stopped(is_stopped) as cancellation:
-                job = Job(
-                    job_task,
-                    prepared.environment,
-                    lambda visible_task: self._contract.prepare(visible_task, token, run.input),
-                    self._contract,
-                    cancellation,
-                )
-                code = runner.run(job, lines.append, timeout)
+                job = self._prepare_job(node_task, run, task, token, url, cancellation, folder)
+                code = runner.run(job, lines.append, self._context.timeout)
         except AlgotoolsError:
             return None
         finally:
@@ -242,8 +224,31 @@ class Node:
             self._contract.wrap_result(wrong.replace_result(self._contract.unwrap_result(output))) if wrong else output
         )
 
-    def _make_task(self, task: TaskRecord, folder: Path, variables: Mapping[str, str]) -> Task:
+    def _prepare_job(
+        self,
+        node_task: Task,
+        run: RunRecord,
+        task: TaskRecord,
+        token: str,
+        url: str,
+        cancellation: Cancellation,
+        folder: Path,
+    ) -> Job:
+        """Write the files of a run, and return the job for its runner."""
+
+        def prepare(visible_task: Task) -> PreparedRun:
+            return self._contract.prepare(visible_task, token, run.input)
+
+        job_task = self._contract.add_proxy(node_task, url, self.make_identity(run, task), token, folder)
+        prepared = prepare(job_task)
+        prepared.write()
+        return Job(job_task, prepared.environment, prepare, self._contract, cancellation)
+
+    def _make_task(self, task: TaskRecord, folder: Path, variables: Mapping[str, str] | None = None) -> Task:
         """Return the task with this node's paths and databases. The input is forwarded without decoding it."""
+        timeout = self._context.timeout
+        limit = {TIMEOUT: str(timeout)} if timeout else {}
+        ledger_variables, ledger_policy = split_variables(self._ledger_variables)
         if self._tables:
             temporary = self._tables.ensure_folder(task) / v5.JOB_FOLDER
             requested = self._tables.find_databases(task)
@@ -262,8 +267,8 @@ class Node:
             input_file=folder / "input",
             output_file=folder / "output",
             temporary_folder=temporary,
-            variables={**self._member.variables, **variables, **split_variables(self._ledger_variables)[0]},
-            policy_variables={**self._policy.variables, **split_variables(self._ledger_variables)[1]},
+            variables={**self._member.variables, **(variables or {}), **limit, **ledger_variables},
+            policy_variables={**self._policy.variables, **ledger_policy},
             policy_file=self._policy_file,
         )
 
