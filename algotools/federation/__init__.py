@@ -3,8 +3,8 @@
 >>> client = Federation.from_file("federation.yaml", algorithm="examples/average").client()  # doctest: +SKIP
 """
 
+from algotools.federation._answers import Answers
 from algotools.federation._federation import Federation
-from algotools.federation._results import Answers
 from algotools.federation.algorithms import RUNNERS, AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.faults import Dead, Fault, Loses, Polls, Slow, Wrong

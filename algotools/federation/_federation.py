@@ -6,55 +6,33 @@ import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
-from algotools.data import find_form
-from algotools.declare import locate
 from algotools.errors import Failure, FederationError
-from algotools.federation._frames import has_frames, remove_frames
-from algotools.federation._platform import LocalPlatform
+from algotools.federation._answers import Answers, format_html_table
+from algotools.federation._construction import FederationOptions, create_platform
 from algotools.federation._prove import prove
 from algotools.federation._results import (
-    Answers,
     Labels,
     Members,
-    MethodCall,
     Requested,
     explain_failure,
     find_ids,
-    format_html_table,
     merge_arguments,
-    parse_databases,
 )
 from algotools.federation._store import Listen
-from algotools.federation.algorithms import Algorithms, AlgorithmSource, RunnerName
+from algotools.federation._tasks import run_at_all, run_at_one, plan_task
+from algotools.federation.algorithms import AlgorithmSource, RunnerName
 from algotools.federation.client import Client
-from algotools.federation.configuration import TABLES, Configuration, Nodes, add_types, read_nodes
+from algotools.federation.configuration import Configuration, Nodes
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
-from algotools.federation.faults import Fault, combine_faults
-from algotools.federation.folders import Folders
-from algotools.federation.policy import PolicySource, get_default_policy, load_policy
+from algotools.federation.faults import Fault
+from algotools.federation.policy import PolicySource
 from algotools.task import Role
 
 if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
-
-
-class FederationOptions(TypedDict, total=False):
-    """The keywords of ``Federation``, for functions that pass them on."""
-
-    algorithm: AlgorithmSource | None
-    runner: RunnerName
-    contract: str | None
-    python: str | Path | None
-    timeout: float | None
-    memory: int | str | None
-    confined: bool
-    listen: Listen | None
-    faults: Mapping[int | str, Fault | Iterable[Fault]] | None
-    policy: PolicySource | None
-    ledger: str | Path | None
 
 
 class Federation:
@@ -114,47 +92,20 @@ class Federation:
         policy: PolicySource | None = None,
         ledger: str | Path | None = None,
     ) -> None:
-        if timeout is not None and not timeout > 0:
-            raise FederationError("the time limit must be a positive number of seconds")
-        if not TABLES.isdisjoint(map(find_form, type(nodes).__mro__)):
-            raise FederationError("nodes must be a list, even for one node: Federation([frame], …)")
-        if isinstance(nodes, (str, Path)):
-            raise FederationError("nodes must be a list: Federation([path], …); for a file use Federation.from_file(…)")
-        if not isinstance(nodes, Configuration) and not nodes:
-            raise FederationError("a federation needs at least one node")
-        described = nodes.policy if isinstance(nodes, Configuration) else None
-        node_policy = load_policy(policy) if policy is not None else described or get_default_policy()
-        if algorithm is None and not isinstance(nodes, Configuration):
-            algorithm = locate.load_notebook().functions.values()
-        algorithms = Algorithms(
-            algorithm,
-            images=nodes.images if isinstance(nodes, Configuration) else {},
+        self._platform = create_platform(
+            nodes,
+            algorithm=algorithm,
             runner=runner,
             contract=contract,
             python=python,
+            timeout=timeout,
             memory=memory,
             confined=confined,
+            listen=listen,
+            faults=faults,
+            policy=policy,
+            ledger=ledger,
         )
-        if runner == "as-node" and algorithms.contract.has_sessions:
-            raise FederationError(
-                "runner as-node imitates the Docker nodes of v3 and v4; v5's nodes start images on a cluster, "
-                "with the same files as runner container, so use runner container"
-            )
-        folders = Folders.make(in_memory=not algorithms.uses_containers)
-        try:
-            if not isinstance(nodes, Configuration):
-                nodes = read_nodes(nodes, folders.base, as_csv=algorithms.needs_csv)
-            algorithms.has_frames_in_memory = has_frames(folders.base)
-            listen = listen or (lambda _run, _line: None)
-            node_faults = combine_faults(faults or {}, nodes)
-            self._platform = LocalPlatform(
-                add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy, ledger
-            )
-        except BaseException:
-            algorithms.close()
-            remove_frames(folders.base)
-            folders.remove()
-            raise
         # The platform does not refer to this object. So Python can collect a federation that the caller has dropped,
         # which closes the platform.
         self._finalizer = weakref.finalize(self, self._platform.close)
@@ -268,12 +219,8 @@ class Federation:
             FederationError: the call is invalid.
         """
         __tracebackhide__ = True  # pytest then shows the line of the author's test
-        names = self.organizations()
-        ids = list(names) if at is None else find_ids(at, names)
-        task = self._send(self._find_method(function), ids, databases, merge_arguments(arguments, keywords))
-        with self._platform.kill_unless_awaited(task):
-            results = self._platform.wait_for_results(task, task.runs, timeout)
-        return Answers(results, {id_: names[id_] for id_ in ids})
+        planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
+        return run_at_all(self._platform, planned, timeout)
 
     def ask(
         self,
@@ -305,23 +252,8 @@ class Federation:
             FederationError: the call is invalid.
         """
         __tracebackhide__ = True
-        call, names = self._find_method(function), self.organizations()
-        ids = list(names) if at is None else find_ids(at, names)
-        if call.role == "rpc" and len(ids) > 1:
-            raise FederationError(
-                f"{call.method} is an rpc, which has a separate result at each node: use run, or name one organization "
-                "with at="
-            )
-        first = next((id_ for id_ in ids if not self._platform.nodes[id_].faults), ids[0])
-        task = self._send(call, ids, databases, merge_arguments(arguments, keywords), only_organization=first)
-        with self._platform.kill_unless_awaited(task):
-            try:
-                runs = [run for run in task.runs if run.organization_id == first]
-                return self._platform.wait_for_results(task, runs, timeout)[0]
-            finally:
-                for run in task.runs:
-                    if run.organization_id != first:
-                        self._platform.store.finish(run, "killed by user")
+        planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
+        return run_at_one(self._platform, planned, timeout)
 
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
@@ -353,35 +285,6 @@ class Federation:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-    def _find_method(self, function: Callable[..., Any] | str) -> MethodCall:
-        """Return the method of a function; if its role is unknown, the runs report the reason."""
-        self._platform.algorithms.check_definition(function)
-        if not isinstance(function, str):
-            return MethodCall.from_function(function)
-        if self._platform.algorithms.default is None:
-            raise FederationError("this federation has no algorithm; create it with algorithm=")
-        return MethodCall(function, self.find_role(function))
-
-    def _send(
-        self,
-        call: MethodCall,
-        organizations: Sequence[int],
-        databases: Labels,
-        arguments: Mapping[str, object],
-        only_organization: int | None = None,
-    ) -> TaskRecord:
-        """Create a task as a researcher does; for ``only_organization`` see ``Store.create``."""
-        packed = self._platform.algorithms.pack_arguments(call.method, arguments)
-        content: dict[str, object] = {"method": call.method, "kwargs": packed}
-        if call.role is not None:
-            content["master"] = call.role == "master"
-        requested = parse_databases(databases)
-        contract = self._platform.contract
-        request = contract.make_request(contract.add_query(content, requested))
-        return self._platform.create_task(
-            organizations, request, requested, name=call.method, only_organization=only_organization
-        )
 
 
 # Give ``from_file`` a signature with its keywords, because ``help`` and the completion of notebooks would show only

@@ -1,8 +1,7 @@
-"""Parse the organizations, databases and arguments of a call; format its results and its failures."""
+"""Parse the organizations, databases and arguments of a call; explain its failures."""
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,36 +21,6 @@ Labels = Union[str, Database, Mapping[str, object], Sequence[Union[str, Database
 
 Requested = Union[Database, Sequence[int]]
 """A database by its label, or the tables of one argument by their ids (v5)."""
-
-WIDEST = 100
-"""Maximum number of characters of a cell in a notebook's table. A longer text is cut and ends with an ellipsis."""
-
-_NO_CELL = object()
-
-
-class Answers(list[Any]):
-    """The results of a task: one for each organization, in the order of the call.
-
-    Args:
-        results: the results.
-        organizations: id and name of each organization, in the same order.
-    """
-
-    def __init__(self, results: Iterable[Any], organizations: Mapping[int, str]) -> None:
-        super().__init__(results)
-        self.organizations = dict(organizations)
-        """Id and name of each organization, in the order of the results."""
-
-    def _repr_html_(self) -> str:
-        """Return a table with a row for each organization. If all results are dictionaries, each key has a column."""
-        keys = list(dict.fromkeys(key for result in self if isinstance(result, dict) for key in result))
-        has_columns = bool(keys) and all(isinstance(result, dict) for result in self)
-        names = [f"{name} ({id_})" for id_, name in self.organizations.items()]
-        cells = [[result.get(key, _NO_CELL) for key in keys] if has_columns else [result] for result in self]
-        # The caller may have changed this list. Additional results have no organization.
-        names += [""] * (len(self) - len(names))
-        rows = [[name, *map(_format_cell, row)] for name, row in zip(names, cells, strict=False)]
-        return format_html_table(["organization", *(keys if has_columns else ["result"])], rows)
 
 
 class MethodCall(NamedTuple):
@@ -224,20 +193,3 @@ def find_most_relevant_line(log: str) -> str:
             return texts[-1]
     unlabelled = [line for line in lines if not _LEVEL.match(line)]
     return unlabelled[-1] if unlabelled else ""
-
-
-def _format_cell(value: object) -> str:
-    if value is _NO_CELL:
-        return ""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
-    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
-
-
-def format_html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table in HTML, in the style of pandas' tables in notebooks."""
-
-    def format_row(tag: str, cells: Sequence[str]) -> str:
-        return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
-
-    body = "".join(f"<tr>{format_row('td', row)}</tr>" for row in rows)
-    return f'<table class="dataframe"><thead><tr>{format_row("th", head)}</tr></thead><tbody>{body}</tbody></table>'
