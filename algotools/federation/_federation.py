@@ -21,7 +21,7 @@ from algotools.federation._results import (
     merge_arguments,
 )
 from algotools.federation._store import Listen
-from algotools.federation._tasks import run_at_all, run_at_one, plan_task
+from algotools.federation._tasks import plan_task, run_at_all, run_at_one
 from algotools.federation.algorithms import AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Nodes
