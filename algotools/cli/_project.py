@@ -12,9 +12,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from algotools.cli._arguments import parse_timeout
 from algotools.cli._console import WaitView, make_printable, show_note
 from algotools.cli._describe import ALGORITHM_HELP, print_json
-from algotools.cli._run import parse_timeout
 from algotools.errors import CheckFailed, ScaffoldError
 from algotools.project import scaffold
 from algotools.runtime.logs import format_count

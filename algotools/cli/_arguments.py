@@ -1,0 +1,88 @@
+"""The texts of the command line as values: arguments of a method, ids, files and time limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import typer
+
+
+def parse_timeout(text: str) -> float:
+    """Return a limit in seconds. The bounds of typer would include 0 and accept NaN."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not seconds > 0:
+        raise typer.BadParameter(f"{text!r} is not a positive number of seconds, such as 60 or 0.5")
+    return seconds
+
+
+def check_files(paths: list[Path] | None) -> list[Path] | None:
+    """Refuse URIs. Their slashes are already lost, because a path cannot contain ``//``."""
+    for path in paths or ():
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*:/", str(path)) and not path.exists():  # the URI may contain a password
+            raise typer.BadParameter("accepts files, not URIs; write the URI into federation.yaml, with --federation")
+    return paths
+
+
+def make_usage_error(parameter: str, reason: str) -> typer.BadParameter:
+    """Return click's error for an option or argument, which ends the command with exit code 2."""
+    return typer.BadParameter(reason, param_hint=repr(parameter))
+
+
+def parse_arguments(texts: Sequence[str]) -> dict[str, object]:
+    """Return the arguments of a method from texts like ``name=value`` and ``name:=json``."""
+    arguments: dict[str, object] = {}
+    for name, value in map(_parse_argument, texts):
+        if name in arguments:
+            raise make_usage_error(name, f"passed twice; for a list write {name}:='[…, …]'")
+        arguments[name] = value
+    return arguments
+
+
+def _parse_argument(text: str) -> tuple[str, object]:
+    match = re.fullmatch(r"([^:=]+)(:?=)(.*)", text, re.DOTALL)
+    if match is None:
+        hint = " (for a second file repeat the option: --data FILE --data FILE)" if Path(text).exists() else ""
+        hint = " (separate ids with commas: --organizations 2,3)" if text.isdigit() else hint
+        raise make_usage_error(text, f"write name=text or name:=json{hint}")
+    name, sign, value = match.groups()
+    if sign == "=":
+        return name, value
+    if value.startswith("@"):
+        return name, _read_argument(name, Path(value[1:]))
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        reason = f'{value!r} is not valid JSON; examples: {name}:=3, {name}:=true, {name}:=\'["a", "b"]\' (in quotes)'
+        raise make_usage_error(name, f"{reason}; for a string write {name}=…") from None
+
+
+def _read_argument(name: str, file: Path) -> object:
+    """Return the content of a JSON file, or the array in a file of numpy."""
+    try:
+        if file.suffix != ".npy":
+            return json.loads(file.read_bytes())
+        import numpy as np
+
+        return np.load(file, allow_pickle=False)
+    except OSError as error:
+        reason = f"the file {str(file)!r} cannot be read ({error.strerror})"
+    except (ValueError, EOFError, RecursionError):
+        kind = "an array of numpy without Python objects" if file.suffix == ".npy" else "JSON"
+        reason = f"the file {str(file)!r} is not {kind}"
+    raise make_usage_error(name, reason)
+
+
+def parse_ids(text: str, members: Mapping[int, str]) -> list[int]:
+    """Return the ids in a text like ``2,3``."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        choices = ", ".join(f"{id_} ({name})" for id_, name in members.items())
+        reason = f"{text!r} is not a list of ids like 2,3 (choose from {choices})"
+        raise make_usage_error("--organizations", reason) from None

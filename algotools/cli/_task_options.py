@@ -1,0 +1,154 @@
+"""The options that the commands ``run`` and ``ask`` share, each declared once."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from algotools.cli._arguments import check_files, parse_timeout
+from algotools.federation.algorithms import RunnerChoice
+from algotools.runtime.contract import ContractChoice
+
+Method = Annotated[
+    str | None,
+    typer.Argument(
+        help="Name of the method. `algotools describe` lists the methods.", metavar="METHOD", show_default=False
+    ),
+]
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(help="Arguments of the method: name=text or name:=json.", metavar="name=value|name:=json"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskOptions:
+    """The options of a command that sends a task. Each field is an option of the command line."""
+
+    algorithm: Annotated[
+        str,
+        typer.Option(
+            help="Folder of a project, name of an installed algorithm, a module, or (runners container and as-node) an "
+            "image. Default: the current folder.",
+            show_default=False,
+        ),
+    ] = "."
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Database file of a node. Repeat the option for each node.", callback=check_files, show_default=False
+        ),
+    ] = None
+    federation: Annotated[
+        Path | None,
+        typer.Option(help="YAML file with organizations and databases. Default: federation.yaml of the project."),
+    ] = None
+    organizations: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Ids of the organizations that run the task, for instance 2,3. Default: all.", show_default=False
+        ),
+    ] = None
+    database: Annotated[
+        list[str] | None,
+        typer.Option(help="Label of the database. Repeat the option for several databases. Default: default."),
+    ] = None
+    query: Annotated[
+        str | None, typer.Option(help="Query for the database, if its type supports queries.", show_default=False)
+    ] = None
+    runner: Annotated[
+        RunnerChoice,
+        typer.Option(
+            help="process: each run in its own process. inline: runs in this process, for breakpoints. container: runs "
+            "in hardened containers. as-node: runs in containers like at a real node, as root, with the node's files."
+        ),
+    ] = RunnerChoice.PROCESS
+    as_node: Annotated[bool, typer.Option("--as-node", help="Same as --runner as-node.")] = False
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            help="Python interpreter of another environment in which the algorithm is installed (runner process). "
+            "Algorithms made with vantage6's own tools run there with their own wrapper.",
+            show_default=False,
+        ),
+    ] = None
+    contract: Annotated[
+        ContractChoice | None,
+        typer.Option(
+            help="Generation of vantage6 of the nodes. Default: detected for an image or --python; otherwise v4.",
+            show_default=False,
+        ),
+    ] = None
+    input_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--input", help="File with the raw input of the task, instead of METHOD and arguments (v5: with METHOD)."
+        ),
+    ] = None
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print the results as JSON. A result that is not JSON (a pickle) is not opened: its item has "
+            "result_base64 instead of result.",
+        ),
+    ] = False
+    timeout: Annotated[
+        float | None, typer.Option(help="Time limit of each run, in seconds.", metavar="SECONDS", parser=parse_timeout)
+    ] = None
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory limit of each run, for instance 4g (runners process and container).", show_default=False
+        ),
+    ] = None
+    confined: Annotated[
+        bool,
+        typer.Option(
+            "--confined",
+            help="Run the algorithm's code in a sandbox (runner process on Linux): no privileges, no network except "
+            "servers of databases, and only the files of the algorithm and of the node's databases.",
+        ),
+    ] = False
+    no_probe: Annotated[
+        bool,
+        typer.Option("--no-probe", help="Do not run functions again to find values that depend on few records."),
+    ] = False
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="Policy of the nodes' owners, which decides what leaves a node: standard, strict, off, or a TOML "
+            "file. Default: that of the federation.yaml, otherwise standard.",
+            metavar="PRESET|FILE",
+            show_default=False,
+        ),
+    ] = None
+
+
+def accept_task_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter ``options`` of a command by one parameter for each field of ``TaskOptions``.
+
+    typer reads the options of a command from its signature.
+    """
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        names = [field.name for field in fields(TaskOptions)]
+        options = TaskOptions(**{name: values.pop(name) for name in names})
+        command(**values, options=options)
+
+    hints = get_type_hints(TaskOptions, include_extras=True)
+    own_parameters = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [parameter for parameter in own_parameters if parameter.name != "options"]
+    for field in fields(TaskOptions):
+        kind = inspect.Parameter.KEYWORD_ONLY
+        parameters.append(inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name]))
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]  # functions have this attribute
+    call.__annotations__ = {}  # those of the command include `options`
+    return call
