@@ -16,7 +16,7 @@ import pytest
 from algotools import Database, Federation, rpc
 from algotools.declare.functions import Algorithm
 from algotools.errors import FederationError, RunsFailed
-from algotools.federation.runners.process import _uses_library
+from algotools.federation.runners._template_process import _uses_library
 
 from ..conftest import ALGORITHMS
 from ..processes import LIMIT

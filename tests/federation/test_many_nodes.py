@@ -22,7 +22,7 @@ from algotools.federation import Dead
 from algotools.federation import folders as owner
 from algotools.federation.contract import NAMES
 from algotools.federation.contract.rest import RunRecord
-from algotools.federation.runners import process
+from algotools.federation.runners import _template_process
 from algotools.runtime.contract import _proxy
 
 from ..conftest import ALGORITHMS
@@ -339,7 +339,7 @@ def list_templates() -> list[str]:
 
 
 def test_an_idle_template_process_exits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "IDLE_TIMEOUT", 0.125)
+    monkeypatch.setattr(_template_process, "IDLE_TIMEOUT", 0.125)
     with Federation(make_frames(1), algorithm=ALGORITHMS / "tally", runner="process") as federation:
         for _ in range(2):
             assert federation.run("tally", arguments={"column": "x"})[0]["count"] == 3
@@ -347,7 +347,7 @@ def test_an_idle_template_process_exits(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_a_run_succeeds_while_the_template_process_exits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process, "IDLE_TIMEOUT", 0.0)
+    monkeypatch.setattr(_template_process, "IDLE_TIMEOUT", 0.0)
     with Federation(make_frames(1), algorithm=ALGORITHMS / "tally", runner="process") as federation:
         for _ in range(3):
             assert federation.run("tally", arguments={"column": "x"})[0]["count"] == 3
