@@ -1,10 +1,12 @@
-"""The fields of an author's error: names and types that its class declares, and values that have these types."""
+"""An author's error: the fields that its class declares, their values, and the module that declares the class."""
 
 from __future__ import annotations
 
 import enum
 import inspect
 import numbers
+import sys
+import traceback
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -64,3 +66,22 @@ def _is_constant(annotation: Any, value: object) -> bool:
     if get_origin(annotation) is Literal:
         return any(type(value) is type(constant) and value == constant for constant in get_args(annotation))
     return isinstance(annotation, type) and issubclass(annotation, enum.Enum) and isinstance(value, annotation)
+
+
+def find_named_class(kind: type) -> type:
+    """Return the class, or its nearest base, that a module contains under its name."""
+    # A name in the source is constant, but code can make a class with any name, such as a value from the data.
+    return next(base for base in kind.__mro__ if base is object or is_in_module(base))
+
+
+def is_in_module(kind: type) -> bool:
+    """Return whether a module contains the class under its name."""
+    match: object = sys.modules.get(kind.__module__)
+    for part in kind.__qualname__.split("."):
+        match = getattr(match, part, None)
+    return match is kind
+
+
+def is_global(kind: type, error: BaseException) -> bool:
+    """Return whether a function that raised the error has the class as a global name, as in the cells of a doctest."""
+    return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in traceback.walk_tb(error.__traceback__))

@@ -11,13 +11,13 @@ Each class declares its exit code. A missing code, or a code that two classes us
 from __future__ import annotations
 
 import enum
-import sys
 import traceback
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-from algotools._fields import convert_field, find_fields, is_constant_of
+from algotools._fields import convert_field, find_fields, is_constant_of, is_global, is_in_module
+from algotools._fields import find_named_class as find_named_class  # noqa: PLC0414 - a part of this module's interface
 
 PACKAGE = Path(__file__).parent
 """The folder of the source of algotools. Its frames are removed from the tracebacks that an author reads."""
@@ -99,6 +99,10 @@ class UnknownColumn(AlgotoolsError, LookupError, exit_code=16):
 
 class UnknownOrganization(AlgotoolsError, LookupError, exit_code=17):
     """An argument or a call names an organization that is not in the collaboration."""
+
+
+class WrongColumnKind(AlgotoolsError, ValueError, exit_code=18):
+    """An argument names a column with another content than the function requires, such as texts instead of numbers."""
 
 
 # The algorithm (20-29): errors that the author can fix.
@@ -202,7 +206,7 @@ def make_public(error: UserError, known_texts: Container[str]) -> UserError:
     """
     kind = type(error)
     # A module is imported before any data is read. A function can make a class with constants from the data.
-    is_declared = _is_in_module(kind) or _is_global(kind, error)
+    is_declared = is_in_module(kind) or is_global(kind, error)
     has_constants = is_declared and kind.text == kind._declared_text  # noqa: SLF001  # our own attribute
     if not has_constants and kind.text not in known_texts:
         raise ValueError("the text of the class is not in the source")
@@ -215,24 +219,6 @@ def make_public(error: UserError, known_texts: Container[str]) -> UserError:
     public = UserError.__new__(UserError)
     AlgotoolsError.__init__(public, _format_message(error))
     return public
-
-
-def find_named_class(kind: type) -> type:
-    """Return the class, or its nearest base, that a module contains under its name."""
-    # A name in the source is constant, but code can make a class with any name, such as a value from the data.
-    return next(base for base in kind.__mro__ if base is object or _is_in_module(base))
-
-
-def _is_in_module(kind: type) -> bool:
-    match: object = sys.modules.get(kind.__module__)
-    for part in kind.__qualname__.split("."):
-        match = getattr(match, part, None)
-    return match is kind
-
-
-def _is_global(kind: type, error: BaseException) -> bool:
-    """Return whether a function that raised the error has the class as a global name, as in the cells of a doctest."""
-    return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in traceback.walk_tb(error.__traceback__))
 
 
 def _format_message(error: UserError) -> str:
