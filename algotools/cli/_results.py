@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algotools.cli._progress import Overview
 from algotools.errors import ArgumentsError
 from algotools.federation.contract.rest import RunRecord
+from algotools.federation.progress import Overview
 from algotools.runtime.contract.files import is_pickle
 from algotools.runtime.logs import escape_unprintable
 

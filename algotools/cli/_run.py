@@ -12,7 +12,6 @@ from typing import Any, TextIO
 from algotools.cli._arguments import make_usage_error, parse_arguments, parse_ids
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._probes import show_probes
-from algotools.cli._progress import LineView, Overview, is_terminal
 from algotools.cli._results import show_results
 from algotools.cli._signals import handle_stop_signals
 from algotools.cli._streams import OutputStream
@@ -22,6 +21,7 @@ from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract import Request, get_contract
 from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.progress import LineView, Overview, is_terminal
 from algotools.runtime.logs import format_count
 from algotools.task import Database
 
@@ -113,7 +113,9 @@ def _open_view() -> Iterator[LineView]:
     """Show the progress of a task on standard error: as a live table on a terminal, otherwise as lines."""
     view = LineView(sys.stderr)
     if is_terminal(sys.stderr, os.environ):
-        from algotools.cli._table import TableView  # imported here, because only a terminal needs the table
+        from algotools.federation.progress.table import (
+            TableView,  # imported here, because only a terminal needs the table
+        )
 
         view = TableView(sys.stderr)
     try:

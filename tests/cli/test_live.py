@@ -17,8 +17,7 @@ from pathlib import Path
 import docker
 import pytest
 
-from algotools.cli._progress import is_terminal
-from algotools.cli._table import format_counts, format_duration
+from algotools.federation.progress import format_counts, format_duration, is_terminal
 from algotools.federation.runners.containers import OWNER
 
 from ..conftest import ALGORITHMS, COMMAND, algotools

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import builtins
-import datetime
-import math
 import re
 import sys
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, TextIO, cast
 
@@ -18,8 +16,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from algotools.cli._progress import LineView, Overview, Snapshot, add_label, is_shown
 from algotools.federation.contract.rest import RunRecord
+from algotools.federation.progress._lines import LineView, add_label, is_shown
+from algotools.federation.progress._overview import Overview, Snapshot, format_duration, measure_seconds, select_runs
 from algotools.runtime.logs import escape_unprintable, read_progress
 
 FRAME_INTERVAL = 0.125
@@ -40,10 +39,6 @@ _ROUND = re.compile(r"info > (round \d+: \d+ totals?)")
 
 _STYLES = {"completed": "green", "active": "bold", "initializing": "dim", "pending": "dim"}
 """State of a run -> style; all other states are failures."""
-
-
-_CATEGORIES = {"completed": "completed", "active": "active", "initializing": "active", "pending": "pending"}
-"""State of a run -> category for counting; all other states are failures."""
 
 
 class TableView(LineView):
@@ -152,7 +147,7 @@ class _Frames:
             capacity = min(capacity, height * 2 // 3)  # leave some lines for the logs
         lines = []
         if capacity > 0:
-            runs = _select(snapshot, capacity)
+            runs = select_runs(snapshot, capacity)
             task_runs = {run.id for run in snapshot.task_runs}
             cells = [
                 (
@@ -177,20 +172,10 @@ class _Frames:
 
     def count(self, elapsed: float, snapshot: Snapshot | None = None) -> list[Text]:
         """Return lines that count the runs of the task, the latest round of its masters, and the earlier rounds."""
-        task_runs, by_master, round_number, earlier_rounds = snapshot or self._overview.take_snapshot()
-        subtask_runs = [run for runs in by_master.values() for run in runs]
-        method = self._overview.get_method(task_runs[0])
-        lines = [f"{method}: {format_counts(Counter(run.status for run in task_runs))}; {format_duration(elapsed)}"]
-        if subtask_runs:
-            methods = dict.fromkeys(map(self._overview.get_method, {run.task_id: run for run in subtask_runs}.values()))
-            label = ", ".join(methods) + (f", round {round_number}" if round_number > 1 else "")
-            lines.append(f"{label}: {format_counts(Counter(run.status for run in subtask_runs))}")
-        if earlier_rounds:
-            lines.append(f"earlier rounds: {format_counts(earlier_rounds, with_total=False)}")
-        return list(map(Text, lines))
+        return list(map(Text, self._overview.describe_counts(elapsed, snapshot)))
 
     def _make_row(self, run: RunRecord, cells: tuple[str, str, str], remaining: int) -> Text:
-        time_ = format_duration(_measure_seconds(run), exactly=run.finished_at is not None)
+        time_ = format_duration(measure_seconds(run), exactly=run.finished_at is not None)
         line = self._make_line(*cells, time_, style=_STYLES.get(cells[2], "red"))
         if (failure := self._overview.get_failure(run)) is not None:
             return line.append(f"[{failure.exit_code}] {escape_unprintable(failure.message)}", style="red")
@@ -207,72 +192,6 @@ class _Frames:
         for cell, width in zip(cells, self._widths, strict=True):
             cell.truncate(width, overflow="ellipsis", pad=True)
         return Text(_GAP).join([*cells, Text(f"{time_:>{_TIME}}{_GAP}")])
-
-
-def _select(snapshot: Snapshot, capacity: int) -> list[RunRecord]:
-    """Select the runs to show in ``capacity`` lines.
-
-    If all runs fit, the subtask runs of a master are below the master. Otherwise the runs of the task get at most a
-    quarter of the lines, and the subtask runs get the remaining lines.
-    """
-    subtask_runs = [run for runs in snapshot.subtask_runs.values() for run in runs]
-    if len(snapshot.task_runs) + len(subtask_runs) <= capacity:
-        by_master = snapshot.subtask_runs
-        return [run for master in snapshot.task_runs for run in (master, *by_master.get(master.organization_id, ()))]
-    if not subtask_runs:
-        return _select_most_important(snapshot.task_runs, capacity)
-    task_runs = _select_most_important(snapshot.task_runs, max(1, capacity // 4))
-    return [*task_runs, *_select_most_important(subtask_runs, capacity - len(task_runs))][:capacity]
-
-
-def _select_most_important(runs: Sequence[RunRecord], capacity: int) -> list[RunRecord]:
-    """Select failures for at most half of the lines, then the longest active runs, then the latest completed runs."""
-    if len(runs) <= capacity:
-        return list(runs)
-    by_category: dict[str, list[RunRecord]] = {"failed": [], "active": [], "completed": [], "pending": []}
-    for run in runs:
-        by_category[_CATEGORIES.get(run.status, "failed")].append(run)
-    failed, active, completed, pending = by_category.values()
-    active.sort(key=lambda run: (run.status == "initializing", run.started_at or ""))
-    completed.sort(key=lambda run: str(run.finished_at), reverse=True)
-    return [*failed[: math.ceil(capacity / 2)], *active, *completed, *pending][:capacity]
-
-
-def _measure_seconds(run: RunRecord) -> float | None:
-    """Return the time from the start of a run until its end or now; None if the run has not started."""
-    if run.started_at is None:
-        return None
-    end = run.finished_at or datetime.datetime.now(datetime.timezone.utc).replace(tzinfo=None).isoformat()
-    took = datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(run.started_at)
-    return max(0.0, took.total_seconds())
-
-
-def format_counts(statuses: Counter[str], *, with_total: bool = True) -> str:
-    """Format the number of runs in each category.
-
-    >>> format_counts(Counter(["completed", "crashed", "active", "pending", "completed"]))
-    '2 of 5 completed, 1 failed, 1 active, 1 pending'
-    """
-    numbers = Counter[str]()
-    for status, number in statuses.items():
-        numbers[_CATEGORIES.get(status, "failed")] += number
-    total = f" of {numbers.total()}" if with_total else ""
-    parts = [f"{numbers[category]} {category}" for category in ("failed", "active", "pending") if numbers[category]]
-    return ", ".join([f"{numbers['completed']}{total} completed", *parts])
-
-
-def format_duration(seconds: float | None, *, exactly: bool = False) -> str:
-    """Format a time in seconds with few characters.
-
-    >>> format_duration(0.26, exactly=True), format_duration(7.9), format_duration(83), format_duration(3671)
-    ('0.3 s', '7 s', '1:23', '1:01:11')
-    """
-    if seconds is None:
-        return ""
-    if seconds < 60:
-        return f"{seconds:.1f} s" if exactly and seconds < 9.95 else f"{int(seconds)} s"
-    minutes, seconds = divmod(int(seconds), 60)
-    return f"{minutes}:{seconds:02}" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 @contextmanager
