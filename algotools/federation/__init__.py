@@ -4,12 +4,13 @@
 """
 
 from algotools.federation._answers import Answers
+from algotools.federation._completeness import Completeness
 from algotools.federation._federation import Federation
 from algotools.federation.algorithms import RUNNERS, AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.faults import Dead, Fault, Loses, Polls, Slow, Wrong
 
-for _public in (Answers, Client, Dead, Federation, Loses, Polls, Slow, Wrong):
+for _public in (Answers, Client, Completeness, Dead, Federation, Loses, Polls, Slow, Wrong):
     _public.__module__ = __name__  # reprs, help and pickles show the documented name
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "AlgorithmSource",
     "Answers",
     "Client",
+    "Completeness",
     "Dead",
     "Fault",
     "Federation",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from algotools.errors import Failure, FederationError
 from algotools.federation._answers import Answers, format_html_table
+from algotools.federation._completeness import Completeness, measure_completeness
 from algotools.federation._construction import FederationOptions, create_platform
 from algotools.federation._prove import prove
 from algotools.federation._results import (
@@ -187,6 +188,17 @@ class Federation:
     def failure(self, run: RunRecord) -> Failure | None:
         """Return the reason why a run failed, with the details for its node's owner; None if the run did not fail."""
         return explain_failure(run)
+
+    def completeness(self, task_id: int) -> Completeness:
+        """Return the organizations whose data are in the results of a task, and those that are missing.
+
+        An organization is missing if its run of the task failed, if it failed in a subtask of a master, or if the task
+        names it and the master sent it no subtask.
+
+        Raises:
+            FederationError: the id is unknown.
+        """
+        return measure_completeness(self._platform.store, self.task(task_id))
 
     def run(
         self,

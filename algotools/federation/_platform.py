@@ -349,7 +349,9 @@ class LocalPlatform:
         if method == "POST":  # the run creates a subtask, and then waits for it
             self._schedule.free_slot(run_id)
         try:
-            return self.contract.respond(method, path, query, body, caller, self.store)
+            status, content = self.contract.respond(method, path, query, body, caller, self.store)
+            self.store.read_run_ids.update(rest.list_results(content))
+            return status, content
         except (ValueError, LookupError):
             return rest.MASKED
 

@@ -46,6 +46,10 @@ class Store:
         self._children: dict[int, list[TaskRecord]] = {}
         self._unsubmitted: dict[int, int | None] = {}
         """Id of a task whose runs are not submitted yet -> the argument ``only_organization`` of ``create``."""
+        self._only_organizations: dict[int, int] = {}
+        """Id of a task whose runs only one node fetches -> the organization of the node."""
+        self.read_run_ids: set[int] = set()
+        """Ids of the runs whose results were sent to a master."""
         self.offline_node_ids: Collection[int] = ()
         """Ids of the dead nodes."""
         self.lost_run_ids: set[int] = set()
@@ -89,6 +93,11 @@ class Store:
     def children(self, task_id: int) -> Sequence[TaskRecord]:
         """Return the subtasks of a task."""
         return self._children.get(task_id, [])
+
+    def list_fetched_runs(self, task: TaskRecord) -> list[RunRecord]:
+        """Return the runs of a task that nodes fetch; see the argument ``only_organization`` of ``create``."""
+        only_organization = self._only_organizations.get(task.id)
+        return [run for run in task.runs if only_organization in (None, run.organization_id)]
 
     def required_by(self, task_id: int) -> Sequence[TaskRecord]:
         """Return the tasks that depend on a task."""
@@ -166,6 +175,8 @@ class Store:
             if parent:
                 self._children.setdefault(parent.id, []).append(task)
             self._unsubmitted[task_id] = only_organization
+            if only_organization is not None:
+                self._only_organizations[task_id] = only_organization
         self._submit_runs(task)
         return task
 

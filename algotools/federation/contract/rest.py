@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -94,6 +94,14 @@ def _parse_json(body: bytes) -> Any:
         return msgspec.json.decode(body)  # faster for large inputs
     except ValueError:
         return json.loads(body)
+
+
+def list_results(content: object) -> Iterator[int]:
+    """Yield the id of each run whose result is in a response."""
+    data = content.get("data", content) if isinstance(content, dict) else content
+    for item in data if isinstance(data, list) else [data]:
+        if isinstance(item, dict) and item.get("result"):
+            yield item["id"]
 
 
 def make_token(identity: Identity, key: bytes) -> str:

@@ -1,0 +1,152 @@
+"""The organizations whose data are in the result of a task, and those whose data are missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, Union
+
+from algotools.errors import Failure, TimedOut
+from algotools.federation._results import explain_failure
+from algotools.federation._store import Store
+from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.runtime.contract.v5 import RESEND_OF
+
+
+class Completeness(NamedTuple):
+    """The organizations that a result should contain, and those that are missing in it."""
+
+    expected: tuple[int, ...]
+    """The organizations of the task and of its subtasks, in the order of the task."""
+    missing: Mapping[int, Failure | None]
+    """Organization -> the reason why its data are missing; None if the master did not send it a subtask."""
+
+    @property
+    def contributed(self) -> tuple[int, ...]:
+        """The organizations whose data are in the result."""
+        return tuple(id_ for id_ in self.expected if id_ not in self.missing)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no organization is missing."""
+        return not self.missing
+
+    def describe(self, names: Mapping[int, str]) -> str:
+        """Return one line with the missing organizations and the reasons; empty if no organization is missing.
+
+        The reasons are the public messages of the runs.
+        """
+        if self.is_complete:
+            return ""
+        by_reason: dict[str, list[str]] = {}
+        for id_, failure in self.missing.items():
+            reason = "not asked" if failure is None else f"failed: {failure.message} [exit code {failure.exit_code}]"
+            by_reason.setdefault(reason, []).append(names.get(id_, f"organization {id_}"))
+        reasons = "; ".join(f"{', '.join(members)} {reason}" for reason, members in by_reason.items())
+        return f"incomplete: {len(self.contributed)} of {len(self.expected)} organizations; {reasons}"
+
+
+def measure_completeness(store: Store, task: TaskRecord) -> Completeness:
+    """Return the completeness of the results of a task. An organization that misses in one result is missing.
+
+    A killed, failed or unfinished run of the task has no result, so no organization contributes to it.
+    """
+    return merge(measure_run(store, task, run) for run in store.list_fetched_runs(task))
+
+
+def merge(parts: Iterator[Completeness]) -> Completeness:
+    """Return the completeness of several results together."""
+    expected: dict[int, None] = {}
+    missing: dict[int, Failure | None] = {}
+    for part in parts:
+        expected |= dict.fromkeys(part.expected)
+        missing = {**part.missing, **missing}
+    return Completeness(tuple(expected), {id_: missing[id_] for id_ in expected if id_ in missing})
+
+
+def measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness:
+    """Return the completeness of the result of one run of a task.
+
+    The result of a run without subtasks contains the data of its own node. A master's result contains the data of the
+    nodes that it sent subtasks to. If the task names several organizations, they are the ones that the researcher
+    wants, unless an argument of the task lists exactly the organizations of the subtasks. If the task names one
+    organization, it only selects the node that runs the master.
+    """
+    subtasks = [child for child in store.children(task.id) if child.init_organization_id == run.organization_id]
+    expected, missing = [run.organization_id], dict[int, Union[Failure, None]]()
+    if subtasks:
+        tree = [member for subtask in subtasks for member in store.list_task_tree(subtask)]
+        asked = list(dict.fromkeys(subrun.organization_id for member in tree for subrun in member.runs))
+        named = [member.organization_id for member in task.runs]
+        not_asked = [id_ for id_ in named if id_ not in asked]
+        is_chosen = len(named) == 1 or (bool(not_asked) and _lists_organizations(run.input, set(asked), store))
+        missing = _find_missing(store, run, tree) | dict.fromkeys([] if is_chosen else not_asked)
+        expected = asked if is_chosen else list(dict.fromkeys([*named, *asked]))
+    if run.status != "completed":
+        reason = explain_failure(run) or _make_timeout(store, run)
+        missing = {id_: missing.get(id_) or reason for id_ in expected}
+    return Completeness(tuple(expected), {id_: missing[id_] for id_ in expected if id_ in missing})
+
+
+def _find_missing(store: Store, run: RunRecord, tree: Sequence[TaskRecord]) -> dict[int, Failure | None]:
+    """Return the organizations whose result is missing in a subtask of a master, with the reasons."""
+    missing: dict[int, Failure | None] = {}
+    for position, subtask in enumerate(tree):
+        is_read = any(subrun.id in store.read_run_ids for subrun in subtask.runs)
+        for subrun in subtask.runs:
+            has_result = subrun.status == "completed" and (
+                subrun.id in store.read_run_ids if is_read else _has_finished_before(subrun, run)
+            )
+            if has_result or subrun.organization_id in missing:
+                continue
+            if not any(_is_repetition(later, subtask, subrun) for later in tree[position + 1 :]):
+                reason = explain_failure(subrun) if _has_finished_before(subrun, run) else None
+                missing[subrun.organization_id] = reason or _make_timeout(store, subrun)
+    return missing
+
+
+def _has_finished_before(subrun: RunRecord, run: RunRecord) -> bool:
+    """Return whether the run of a subtask finished before its master; "~" sorts after every time."""
+    return subrun.finished_at is not None and subrun.finished_at <= (run.finished_at or "~")
+
+
+def _is_repetition(later: TaskRecord, subtask: TaskRecord, run: RunRecord) -> bool:
+    """Return whether a later subtask sent the same request to the same node again, and this time with success."""
+    return later.method == subtask.method and any(
+        other.organization_id == run.organization_id
+        and other.status == "completed"
+        and (other.input == run.input or _decode(other.input).get(RESEND_OF) == subtask.id)
+        for other in later.runs
+    )
+
+
+def _lists_organizations(data: bytes, asked: set[int], store: Store) -> bool:
+    """Return whether an argument in the input of a task is a list of exactly these organizations, by id or by name."""
+    ids: dict[object, int] = {}
+    for organization in store.organizations():
+        ids |= {organization.id: organization.id, organization.name: organization.id}
+
+    def is_list_of_them(value: object) -> bool:
+        if isinstance(value, dict):
+            return any(map(is_list_of_them, value.values()))
+        if not isinstance(value, list):
+            return False
+        if all(isinstance(item, (int, str)) for item in value):
+            return {ids.get(item) for item in value} == asked
+        return any(map(is_list_of_them, value))
+
+    return is_list_of_them(_decode(data))
+
+
+def _decode(data: bytes) -> Mapping[str, object]:
+    """Return the input of a run; empty for an input that is not JSON, such as a pickle, which is not opened."""
+    try:
+        content = json.loads(data[max(0, data.find(b"{")) :])
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _make_timeout(store: Store, run: RunRecord) -> Failure:
+    state = "its node is offline" if store.node_status(run.node_id) == "offline" else f"status: {run.status}"
+    return Failure(TimedOut.exit_code, f"no result when the master finished ({state})")
