@@ -26,6 +26,13 @@ class Answers(list[Any]):
         self.organizations = dict(organizations)
         """Id and name of each organization, in the order of the results."""
 
+    def items(self) -> list[tuple[int, Any]]:
+        """Return organization id and result of each result, in the order of the results.
+
+        The results that the caller has added to the list have no organization and are left out.
+        """
+        return list(zip(self.organizations, self, strict=False))
+
     def _repr_html_(self) -> str:
         """Return a table with a row for each organization. If all results are dictionaries, each key has a column."""
         keys = list(dict.fromkeys(key for result in self if isinstance(result, dict) for key in result))

@@ -9,7 +9,7 @@ import re
 import pandas as pd
 import pytest
 
-from algotools import Federation, RunsFailed, rpc
+from algotools import AlgorithmClient, Federation, RunsFailed, master, rpc
 from algotools.federation import Answers, Client, Dead, Slow, Wrong
 
 FRAMES = {"north": pd.DataFrame({"x": [1, 2]}), "<south>": pd.DataFrame({"x": [5]})}
@@ -45,6 +45,24 @@ def test_answers_equal_a_list_and_know_their_organizations(federation: Federatio
     answers = federation.run(largest)
     assert answers == [2, 5]
     assert answers.organizations == {2: "north", 3: "<south>"}
+    assert answers.items() == [(2, 2), (3, 5)]
+    answers.append(8)
+    assert answers.items() == [(2, 2), (3, 5)]
+
+
+@master
+def largest_by_organization(client: AlgorithmClient) -> dict[str, object]:
+    results = client.run(largest, organizations=[4, 2, 3], quorum=2)
+    return {"organizations": results.organizations, "items": results.items(), "failed": list(results.failures)}
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+def test_a_masters_results_know_their_organizations(contract: str) -> None:
+    nodes = {**FRAMES, "west": pd.DataFrame({"x": [9]})}
+    faults = {2: Wrong(ValueError("broken"))}
+    with Federation(nodes, algorithm=[largest, largest_by_organization], contract=contract, faults=faults) as each:
+        result = each.ask(largest_by_organization)
+    assert result == {"organizations": [4, 3], "items": [[4, 9], [3, 5]], "failed": [2]}
 
 
 def test_dictionaries_have_a_column_for_each_key(federation: Federation) -> None:

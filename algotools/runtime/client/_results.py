@@ -155,25 +155,37 @@ class Results(Sequence[Any]):
         """Poll once, and notice every run that has finished."""
         self._poll(needs_each=True)
 
-    def _collect_all(self) -> list[Any]:
+    @property
+    def organizations(self) -> list[int]:
+        """The id of the organization of each result, in the order of the results; waits and raises as reading does."""
+        return list(self._collect_all())
+
+    def items(self) -> list[tuple[int, Any]]:
+        """Return the organization id and the value of each result; waits and raises as reading does."""
+        return list(self._collect_all().items())
+
+    def _collect_all(self) -> dict[int, Any]:
+        """Wait for the runs, and return organization id -> result of each successful run."""
         self._on_read(self._runs.task_id)
         while not self._is_decided():
             self._poll()
         self._conclude()
-        return [self._values[organization] for organization in self._names if organization in self._values]
+        return {
+            organization: self._values[organization] for organization in self._names if organization in self._values
+        }
 
     @overload
     def __getitem__(self, index: int) -> Any: ...
     @overload
     def __getitem__(self, index: slice) -> list[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
-        return self._collect_all()[index]
+        return list(self._collect_all().values())[index]
 
     def __len__(self) -> int:
         return len(self._collect_all())
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._collect_all())
+        return iter(list(self._collect_all().values()))
 
     def __repr__(self) -> str:
         counts = f"{len(self._values)} of {len(self._names)} in, {len(self._failures)} failed"

@@ -93,7 +93,19 @@ def test_a_failure_names_organization_and_reason(client, nodes, answer):
     assert results.failures == {3: "crashed: no column 'age' in database 'default' [exit code 16]"}
 
 
-@pytest.mark.parametrize("read", [list, len, lambda r: r[0], lambda r: r[:1], lambda r: list(r.as_completed()), bool])
+@pytest.mark.parametrize(
+    "read",
+    [
+        list,
+        len,
+        lambda r: r[0],
+        lambda r: r[:1],
+        lambda r: list(r.as_completed()),
+        bool,
+        lambda r: r.organizations,
+        lambda r: r.items(),
+    ],
+)
 def test_every_way_of_reading_raises(client, nodes, answer, read):
     nodes.answers = {3: answer(status="failed")}
     with pytest.raises(PartialFailure, match="beta"):
@@ -146,6 +158,21 @@ def test_a_reached_quorum_returns_the_results_and_logs_the_failures(client, node
     assert list(results) == [5, 3]
     assert list(results.failures) == [2]
     assert any("1 of 3 organizations failed: alpha (id 2): failed" in line for line in log)
+
+
+def test_results_name_their_organizations_in_the_order_of_the_results(client, nodes, answer):
+    nodes.answers = {5: answer(50, after=9), 2: answer(20), 3: answer(30, after=5)}
+    results = client.run("count")
+    assert results.organizations == [5, 2, 3]
+    assert results.items() == [(5, 50), (2, 20), (3, 30)]
+    assert list(zip(results.organizations, results, strict=True)) == results.items()
+
+
+def test_results_of_a_quorum_name_only_the_organizations_that_succeeded(client, nodes, answer):
+    nodes.answers = {5: answer(5), 2: answer(status="failed"), 3: answer(3)}
+    results = client.run("count", quorum=2)
+    assert results.organizations == [5, 3]
+    assert dict(results.items()) == {5: 5, 3: 3}
 
 
 def withhold(value, cells, minimum):
