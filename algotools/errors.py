@@ -294,7 +294,7 @@ class RoundsDisagree(AlgotoolsError, RuntimeError, exit_code=57):
 
 
 class TotalRefused(AlgotoolsError, TypeError, exit_code=58):
-    """A total is requested of too few organizations, or a total or ``aggregate`` of a value that cannot be reduced."""
+    """Too few organizations for a total or a subtask, or a value that a total or ``aggregate`` cannot reduce."""
 
 
 class LedgerDamaged(AlgotoolsError, RuntimeError, exit_code=59):

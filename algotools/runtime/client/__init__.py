@@ -109,8 +109,13 @@ class AlgorithmClient(Injected, kind="client"):
         return self._subtasks.organizations
 
     @property
+    def task_organizations(self) -> Mapping[int, str]:
+        """Id and name of each organization that the master's own task was sent to; ``run`` sends to them by default."""
+        return self._subtasks.find_names(self._subtasks.recipients)
+
+    @property
     def recipients(self) -> list[int]:
-        """The ids of the organizations that the master's own task was sent to; ``run`` sends to them by default."""
+        """The ids of ``task_organizations``, in the order of the task."""
         return list(self._subtasks.recipients)
 
     @property

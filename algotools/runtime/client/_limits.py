@@ -1,4 +1,4 @@
-"""The limits of a wait: how long a master waits for the results of a subtask, and how many results are enough."""
+"""The limits of a subtask: how many organizations it needs, how long its master waits, how many results are enough."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from algotools.errors import ArgumentsError
+from algotools.errors import ArgumentsError, TotalRefused
 from algotools.runtime.client._organizations import to_id
+from algotools.runtime.logs import format_count
 
 DEFAULT_TIMEOUT = 7 * 24 * 3600.0
 """Seconds after which an unfinished run counts as failed if the author sets no timeout."""
@@ -18,16 +19,24 @@ GRACE, GRACE_SHARE = 10.0, 0.1
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The keywords of ``client.run`` that limit the wait; see there."""
+    """The keywords of ``client.run`` that limit the subtask and the wait; see there."""
 
     timeout: float | None = None
     quorum: int | None = None
     grace: float | None = None
     wait_for_all: bool = False
     interval: float | None = None
+    minimum_organizations: int | None = None
 
     def check(self, organization_count: int) -> None:
-        """Raise ``ArgumentsError`` if a limit is not valid for a subtask at *organization_count* organizations."""
+        """Check the limits for a subtask at *organization_count* organizations.
+
+        Raises:
+            ArgumentsError: a limit is not valid.
+            TotalRefused: the subtask has fewer organizations than it needs.
+        """
+        if self.minimum_organizations is not None:
+            _check_minimum(organization_count, self.minimum_organizations)
         for name in ("timeout", "grace", "interval"):
             value = getattr(self, name)
             if value is not None and not _is_duration(value):
@@ -52,6 +61,17 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     def choose_grace(self, elapsed: float) -> float:
         """Return the seconds for which other results are awaited if the quorum was reached after *elapsed* seconds."""
         return max(GRACE, GRACE_SHARE * elapsed) if self.grace is None else self.grace
+
+
+def _check_minimum(organization_count: int, minimum: object) -> None:
+    number = to_id(minimum)
+    if number is None or number < 1:
+        raise ArgumentsError("minimum_organizations must be an integer of at least 1")
+    if organization_count < number:
+        raise TotalRefused(
+            f"the subtask has {format_count(organization_count, 'organization')}, but needs at least {number} "
+            f"(minimum_organizations={number}); send the task to more organizations, or name them in organizations="
+        )
 
 
 def _is_duration(value: Any) -> bool:

@@ -41,6 +41,7 @@ class Runs:
         grace: float | None = None,
         wait_for_all: bool = False,
         interval: float | None = None,
+        minimum_organizations: int | None = None,
         arguments: Mapping[str, object] | Mapping[int, Mapping[str, object]] | None = None,
         **keywords: object,
     ) -> Results:
@@ -62,6 +63,8 @@ class Runs:
             wait_for_all: wait until every run has finished, has failed or has exceeded its limit.
             interval: the longest time between two polls, in seconds; default: 1 s, or 2 % of the time waited so far, if
                 that is longer, at most 15 s. The first polls follow faster.
+            minimum_organizations: the fewest organizations; with fewer, nothing is sent. ``client.task_organizations``
+                are the organizations that a subtask without ``organizations`` is sent to.
             arguments: more arguments: a mapping by name, or a mapping from organization id to such a mapping.
             **keywords: the function's arguments, the same at every node.
 
@@ -71,12 +74,20 @@ class Runs:
         Raises:
             UnknownOrganization: an id or a name is not in the collaboration.
             ArgumentsError: a value in ``organizations`` is neither an id nor a name, or a limit is not valid.
+            TotalRefused: the subtask has fewer organizations than ``minimum_organizations``.
             ProxyError: the task could not be sent.
             PartialFailure: when the results are read.
         """
         method = find_method(function)
         assigned = self._subtasks.assign_arguments(organizations, split_arguments(arguments, keywords))
-        limits = Limits(timeout=timeout, quorum=quorum, grace=grace, wait_for_all=wait_for_all, interval=interval)
+        limits = Limits(
+            timeout=timeout,
+            quorum=quorum,
+            grace=grace,
+            wait_for_all=wait_for_all,
+            interval=interval,
+            minimum_organizations=minimum_organizations,
+        )
         return self._subtasks.send(method, assigned, limits=limits)[1]
 
     def from_task(self, task_id: int) -> list[Item]:

@@ -132,6 +132,7 @@ class Subtasks:
 
         Raises:
             ArgumentsError: a limit is not valid.
+            TotalRefused: the subtask has fewer organizations than its limits require.
             ProxyError: the task could not be sent.
             NotSerializable, ResultTooLarge: an argument cannot be sent.
         """
@@ -173,7 +174,7 @@ class Subtasks:
         self._pace.count_request(time.monotonic())
         total = format_count(len(self.organizations), "organization")
         self.log(f"sent {method} to {len(arguments)} of {total}")
-        names = self._find_names(arguments)
+        names = self.find_names(arguments)
         self._sent[task["id"]] = _Sent(method, names, self._make_runs(task["id"], method, names, send_again))
         return task, self.get_results(task["id"], limits)
 
@@ -192,7 +193,7 @@ class Subtasks:
                 f"task {task_id} is the master's own task, which finishes after the master; wait for a subtask instead"
             )
         else:
-            names = self._find_names(self._find_recipients(task_id))
+            names = self.find_names(self._find_recipients(task_id))
             runs = self._make_runs(task_id, "", names, None)
         limits.check(len(names))
         results = Results(runs, names, limits, self._pace, on_read=self.mark_as_read, log=self.log)
@@ -205,7 +206,8 @@ class Subtasks:
     ) -> SubtaskRuns:
         return SubtaskRuns(self.connection, task_id, method, names, self._pace, self._durations, send_again, self.log)
 
-    def _find_names(self, organizations: Iterable[int]) -> dict[int, str]:
+    def find_names(self, organizations: Iterable[int]) -> dict[int, str]:
+        """Return id and name of organizations, in their order."""
         return {o: self.organizations.get(o, "organization") for o in organizations}
 
     def _find_recipients(self, task_id: int) -> list[int]:

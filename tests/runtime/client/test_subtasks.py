@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, master, rpc
-from algotools.errors import ArgumentsError, UnknownOrganization, WrongRole
+from algotools.errors import ArgumentsError, TotalRefused, UnknownOrganization, WrongRole
 
 
 def test_the_default_organizations_are_those_of_the_masters_task(client, nodes, log):
@@ -21,6 +21,31 @@ def test_a_task_is_sent_once_to_each_organization_in_order(client, nodes, log):
     client.run("count", organizations=iter([7, 2, 7]))
     assert list(nodes.created[0][1]) == [7, 2]
     assert log == ["info > sent count to 2 of 4 organizations"]
+
+
+def test_a_subtask_with_too_few_organizations_is_not_sent(client, nodes):
+    message = r"has 2 organizations, but needs at least 3 \(minimum_organizations=3\); send the task to more"
+    with pytest.raises(TotalRefused, match=message):
+        client.run("count", organizations=["alpha", 3, 2], minimum_organizations=3)
+    assert nodes.created == []
+
+
+def test_a_subtask_with_enough_organizations_is_sent(client, nodes):
+    client.run("count", minimum_organizations=np.int64(3))
+    assert [list(sent) for _, sent, _ in nodes.created] == [[5, 2, 3]]
+
+
+@pytest.mark.parametrize("minimum", [0, -1, 2.0, "3", True])
+def test_a_minimum_of_organizations_is_a_positive_integer(client, nodes, minimum):
+    with pytest.raises(ArgumentsError, match="minimum_organizations must be an integer of at least 1"):
+        client.run("count", minimum_organizations=minimum)
+    assert nodes.created == []
+
+
+def test_a_master_reads_which_organizations_a_subtask_is_sent_to(client, nodes):
+    assert list(client.task_organizations.items()) == [(5, "gamma"), (2, "alpha"), (3, "beta")]
+    client.run("count")
+    assert list(nodes.created[0][1]) == list(client.task_organizations)
 
 
 class Site(enum.IntEnum):
