@@ -7,6 +7,7 @@ annotations. ``specify`` runs when the algorithm is loaded and resolves the anno
 from __future__ import annotations
 
 import contextlib
+import copy
 import inspect
 import json
 import typing
@@ -132,6 +133,20 @@ class Specification(msgspec.Struct, frozen=True):
             signature = ", ".join(_format_parameter(p) for p in expected.values() if not p.is_hidden)
             raise ArgumentsError(f"{'; '.join(problems)} (the function takes {signature or 'no arguments'})")
         return validated
+
+    def bind(self, values: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Return the positional and the keyword arguments of one call of the function.
+
+        Python makes a default once, so all calls in one process would share the list of ``columns: list[Column] = []``.
+        Each call therefore gets a copy of its own.
+        """
+        optional = [p for p in self.parameters if p.name not in values and not p.required]
+        copies = {p.name: copy.deepcopy(p.default) for p in optional}
+        values = {**values, **{p.name: copies[p.name] for p in optional if copies[p.name] is not p.default}}
+        positional = [values.get(p.name, p.default) for p in self.parameters if p.positional_only]
+        return positional, {
+            p.name: values[p.name] for p in self.parameters if not p.positional_only and p.name in values
+        }
 
     def pack(self, arguments: Mapping[str, object], method: str) -> dict[str, object]:
         """Return arguments for a task's input: arrays and tables are encoded if the function declares them.

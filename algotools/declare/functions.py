@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar, cast, overload
 
 import wrapt
 
+from algotools.declare._scopes import have_same_scope, is_local
 from algotools.declare.arguments import Declared, Specification, check_declaration, specify
 from algotools.declare.options import DEFAULTS, STEPS, Options, explain_options
 from algotools.errors import DeclarationError, UnknownMethod, WrongRole
@@ -30,6 +31,7 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
         self._self_name: str = name
         self._self_options = options
         self._self_specification: Specification | None = None
+        self._self_is_local = is_local(function)
 
     @property
     def method(self) -> str:
@@ -71,6 +73,11 @@ class RegisteredFunction(wrapt.CallableObjectProxy):  # type: ignore[misc]  # wr
     def origin(self) -> tuple[str, str]:
         """Module and qualified name of the author's function."""
         return self.__wrapped__.__module__, self.__wrapped__.__qualname__
+
+    @property
+    def is_local(self) -> bool:
+        """Whether another function made this one after the import of its module, for instance a test."""
+        return self._self_is_local
 
     @property
     def parts(self) -> tuple[RegisteredFunction, ...]:
@@ -241,10 +248,17 @@ def check_function(function: Callable[..., Any], role: Declared) -> None:
 
 
 def add_to_registry(new_function: RegisteredFunction) -> RegisteredFunction:
-    """Add a function to the registry, and return it; see ``register``."""
+    """Add a function to the registry, and return it; see ``register``.
+
+    A local function may have the name of a function of another scope. It replaces a local one, but not one of a module.
+    """
     functions = _registry.setdefault(_get_top_level_package(new_function.__module__), {})
     namesake = functions.get(new_function.method)
-    if namesake is not None and namesake.origin != new_function.origin:
+    has_local = namesake is not None and (namesake.is_local or new_function.is_local)
+    if namesake is not None and has_local and not have_same_scope(namesake.origin, new_function.origin):
+        if not namesake.is_local:
+            return new_function
+    elif namesake is not None and namesake.origin != new_function.origin:
         raise DeclarationError(
             f"two functions have the method name {new_function.method!r}: {'.'.join(namesake.origin)} and "
             f"{'.'.join(new_function.origin)}; rename one of the functions, or pass another method name with name=",
@@ -259,7 +273,9 @@ def add_to_registry(new_function: RegisteredFunction) -> RegisteredFunction:
 
 def remove_from_registry(function: RegisteredFunction) -> None:
     """Remove a function from the registry, because a function that belongs to it is refused."""
-    _registry.get(_get_top_level_package(function.__module__), {}).pop(function.method, None)
+    functions = _registry.get(_get_top_level_package(function.__module__), {})
+    if functions.get(function.method) is function:
+        del functions[function.method]
 
 
 def _get_top_level_package(module: str) -> str:

@@ -157,10 +157,11 @@ def test_only_a_pooled_function_has_totals(declare, decorator):
 
 
 def test_a_function_with_the_name_of_the_derived_rpc(declare):
-    @rpc
     def f_partial() -> int:
         return 1
 
+    f_partial.__qualname__ = "f_partial"  # as a function of this module
+    rpc(f_partial)
     message = get_refusal(federated, declare("data: pd.DataFrame, total: Aggregator"))
     assert "two functions have the method name 'f_partial'" in message
     assert "rename one of the functions" in message

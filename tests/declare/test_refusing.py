@@ -253,6 +253,47 @@ def test_a_function_that_is_declared_again_loses_its_first_name():
     assert get_registered_functions(__name__) == {"second": second}
 
 
+def declare_locally(result: int):
+    @rpc
+    def count() -> int:
+        return result
+
+    return count
+
+
+def test_functions_that_are_local_to_different_functions_may_have_one_name():
+    @rpc
+    def count() -> int:
+        return 1
+
+    second = declare_locally(2)
+    assert get_registered_functions(__name__) == {"count": second}
+    third = rpc(count.__wrapped__)
+    assert get_registered_functions(__name__) == {"count": third}
+    assert [Algorithm.from_functions([f]).find("count", "rpc")() for f in (count, second)] == [1, 2]
+
+
+def test_a_local_function_does_not_replace_a_function_of_a_module():
+    def count() -> int:
+        return 1
+
+    count.__qualname__ = "count"
+    first = rpc(count)
+    declare_locally(2)
+    assert get_registered_functions(__name__) == {"count": first}
+
+
+def test_two_factories_of_an_algorithm_with_the_same_name(tmp_path):
+    factory = "def make_{0}():\n    @rpc\n    def count() -> int:\n        return 1\n    return count\n"
+    package = tmp_path / "src" / "two_factories"
+    package.mkdir(parents=True)
+    source = "from algotools import rpc\n" + factory.format("a") + factory.format("b") + "make_a()\nmake_b()\n"
+    (package / "__init__.py").write_text(source)
+    (tmp_path / "pyproject.toml").write_text('[project.entry-points."algotools.algorithms"]\nx = "two_factories"\n')
+    with pytest.raises(DeclarationError, match="two functions have the method name 'count'"):
+        locate.load(locate.locate(tmp_path))
+
+
 def test_packages_have_separate_registries():
     def count() -> int:
         return 1

@@ -322,9 +322,7 @@ def _call_function(function: RegisteredFunction, values: Mapping[str, Any], perm
         from algotools.runtime.pooled import rounds  # here, because it imports pandas
 
         return rounds.call(function, values, permission.minimum_records)
-    parameters = function.specification.parameters
-    positional = [values.get(p.name, p.default) for p in parameters if p.positional_only]
-    keywords = {p.name: values[p.name] for p in parameters if not p.positional_only and p.name in values}
+    positional, keywords = function.specification.bind(values)
     return function(*positional, **keywords)
 
 

@@ -42,9 +42,7 @@ class NodeRun(NamedTuple):
 
 def run_author(function: PooledFunction, values: Mapping[str, Any]) -> Any:
     """Call the author's function. All frames above this one are the author's; see ``find_frames``."""
-    parameters = function.declared.parameters
-    positional = [values.get(p.name, p.default) for p in parameters if p.positional_only]
-    keywords = {p.name: values[p.name] for p in parameters if not p.positional_only and p.name in values}
+    positional, keywords = function.declared.bind(values)
     return function.__wrapped__(*positional, **keywords)
 
 

@@ -131,6 +131,27 @@ def test_the_linter_and_the_formatter_report_nothing(project: Path) -> None:
     assert completed.returncode == 0, completed.stdout
 
 
+LIST_AS_DEFAULT = '''\
+"""A function with a list as the default of an argument."""
+
+import pandas as pd
+from algotools import Column, rpc
+
+
+@rpc
+def count_rows(data: pd.DataFrame, columns: list[Column] = []) -> int:
+    """Return the number of rows."""
+    return len(data[columns])
+'''
+
+
+def test_the_linter_accepts_a_list_as_the_default_of_an_argument(project: Path) -> None:
+    package = next((project / "src").glob("*/algorithm.py")).parent
+    (package / "more.py").write_text(LIST_AS_DEFAULT, encoding="utf-8")
+    completed = tool("ruff", "check", "--no-cache", ".", cwd=project)
+    assert completed.returncode == 0, completed.stdout
+
+
 @pytest.mark.parametrize("future", [False, True])
 def test_the_linter_does_not_move_imports_of_annotations(project: Path, kind: str, future: bool) -> None:
     algorithm = next((project / "src").glob("*/algorithm.py"))
