@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from algotools.runtime.client import AlgorithmClient
     from algotools.runtime.logs import log, progress
     from algotools.runtime.pooled import Aggregator, Pooled
-    from algotools.task import Database, RunInfo
+    from algotools.task import Database, NodeVariable, RunInfo
 
 _MODULES = {
     # Declaring functions.
@@ -33,6 +33,7 @@ _MODULES = {
     "Column": "declare.annotations",
     "Columns": "declare.annotations",
     "Database": "task",
+    "NodeVariable": "task",
     "Organization": "declare.annotations",
     "RunInfo": "task",
     # Errors and log lines of a function.
@@ -57,6 +58,7 @@ __all__ = [  # noqa: RUF022 - in the order in which an author needs them
     "Column",
     "Columns",
     "Database",
+    "NodeVariable",
     "Organization",
     "RunInfo",
     "AlgotoolsError",

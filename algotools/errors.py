@@ -133,7 +133,7 @@ class ProofFailed(AlgotoolsError, AssertionError, exit_code=24):
     """A pooled function gives another result when its rows are split over nodes."""
 
 
-# The node's databases (30-39): errors that mostly the node's owner can fix.
+# The node's databases and variables (30-39): errors that mostly the node's owner can fix.
 
 
 class UnknownLabel(AlgotoolsError, LookupError, exit_code=30):
@@ -146,6 +146,10 @@ class DatabaseUnreadable(AlgotoolsError, RuntimeError, exit_code=31):
 
 class UnsupportedDatabase(AlgotoolsError, RuntimeError, exit_code=32):
     """A type of database, or a form of data, that this version of algotools cannot read."""
+
+
+class NodeVariableError(AlgotoolsError, ValueError, exit_code=33):
+    """A variable that a function needs is not set by the node's owner, or its text does not fit the declared type."""
 
 
 # The run of a function (40-49).

@@ -98,13 +98,44 @@ class Task(Struct, frozen=True, kw_only=True):
 
 
 class RunInfo(Struct, frozen=True, kw_only=True):
-    """The current run: its ids, its temporary folder and the node's variables. Annotate a parameter to receive it."""
+    """The current run: its ids, its temporary folder and the node's variables. Annotate a parameter to receive it.
 
-    task_id: int
-    node_id: int
-    organization_id: int
-    collaboration_id: int
-    temporary_folder: Path | None
+    The defaults are for unit tests: ``RunInfo(variables={"MINIMUM_ROWS": "5"})``.
+    """
+
+    task_id: int = 1
+    node_id: int = 1
+    organization_id: int = 1
+    collaboration_id: int = 1
+    temporary_folder: Path | None = None
     """Shared by all runs of the same job (v5: session) at this node; None if the node provides no folder."""
-    variables: Mapping[str, str]
+    variables: Mapping[str, str] = {}
     """The node's own variables for algorithms, decoded."""
+
+
+class NodeVariable(Struct, frozen=True):
+    """A variable that the owner of a node sets for algorithms.
+
+    In a signature, ``minimum: Annotated[int, NodeVariable("MINIMUM_ROWS")] = 10`` receives the variable of the node
+    where the function runs, converted from its text and checked. A task cannot send the value.
+    """
+
+    name: str
+    """The name among the node's variables (``algorithm_env`` in the node's configuration)."""
+
+
+IMAGE_VARIABLES = frozenset(
+    {
+        "PATH", "HOME", "HOSTNAME", "LANG", "LANGUAGE", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "USER", "LOGNAME",
+        "SHELL", "TZ", "TMPDIR", "GPG_KEY", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PKG_NAME", "ALGOTOOLS_ALGORITHM",
+        "ALGOTOOLS_WORKER_USER", "RUN_CONTEXT_FILE",
+    }
+)  # fmt: skip
+"""Variables of an image, or variables that a node never encodes. No node sets them for an algorithm."""
+
+IMAGE_PREFIXES = ("LC_", "PYTHON")
+
+
+def is_image_variable(name: str) -> bool:
+    """Return whether a variable belongs to the image rather than to the node."""
+    return name in IMAGE_VARIABLES or name.startswith(IMAGE_PREFIXES)

@@ -27,8 +27,7 @@ from algotools.federation.contract.rest import make_token
 from algotools.image import base
 from algotools.image.build import build_project
 from algotools.runtime.contract import v5
-from algotools.runtime.contract.environment import is_image_variable
-from algotools.task import Database, Identity, Task
+from algotools.task import Database, Identity, Task, is_image_variable
 
 from .command_server import run_command
 from .processes import LIMIT

@@ -65,7 +65,7 @@ class Columns(msgspec.Struct, frozen=True):
         return frozenset((*arguments, *self.names))
 
 
-Kind = Literal["argument", "client", "run_info", "data", "total"]
+Kind = Literal["argument", "client", "run_info", "data", "total", "variable"]
 
 INJECTED: dict[type, Kind] = {RunInfo: "run_info"}
 """Class -> the kind of a parameter that is annotated with the class."""

@@ -35,6 +35,7 @@ from algotools.declare.annotations import (
     has_reference,
     resolve_hints,
 )
+from algotools.declare.variables import VariableRefused, check_variable, explain_conflict, find_variable
 from algotools.errors import ArgumentsError, DeclarationError
 from algotools.payload import encode_arguments
 from algotools.task import Database, Step
@@ -53,6 +54,8 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     form: str = ""
     label: str | None = None
     columns: Columns = Columns(())
+    variable: str = ""
+    """The name of the node variable; empty for a parameter of another kind."""
     is_hidden: bool = False
     """Whether the argument belongs to the exchange between a master and its rpc, so that no list shows it."""
 
@@ -103,6 +106,11 @@ class Specification(msgspec.Struct, frozen=True):
         """The parameters into which data is injected, in order."""
         return tuple(p for p in self.parameters if p.kind == "data")
 
+    @property
+    def variables(self) -> tuple[Parameter, ...]:
+        """The parameters into which variables of the node are injected."""
+        return tuple(p for p in self.parameters if p.kind == "variable")
+
     def injects(self, kind: Kind) -> bool:
         """Whether the function has a parameter of this kind."""
         return any(p.kind == kind for p in self.parameters)
@@ -120,7 +128,13 @@ class Specification(msgspec.Struct, frozen=True):
             problems.append(f"{len(args)} positional arguments, but the function takes {len(self.positional)}")
         problems += [f"{name}: passed twice, by position and by name" for name in kwargs if name in values]
         values |= kwargs
-        if unknown := [name for name in values if name not in expected]:
+        variables = {p.name: p.variable for p in self.variables}
+        problems += [
+            f"{name}: only the node's owner sets it, with the node variable {variables[name]}"
+            for name in values
+            if name in variables
+        ]
+        if unknown := [name for name in values if name not in expected and name not in variables]:
             problems.append(f"unknown: {', '.join(map(_format_name, unknown))}")
         if missing := [p.name for p in expected.values() if p.required and p.name not in values]:
             problems.append(f"missing: {', '.join(missing)}")
@@ -192,6 +206,7 @@ def check_declaration(function: Callable[..., object], role: Declared) -> None:
     Raises:
         DeclarationError: names the function and the parameter, the reason and the fix.
     """
+    resolved: list[Parameter] = []
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
@@ -208,7 +223,9 @@ def check_declaration(function: Callable[..., object], role: Declared) -> None:
             )
         if not has_reference(parameter.annotation):
             with contextlib.suppress(NameError):  # a field of a class has a forward reference; `specify` resolves it
-                _make_parameter(function, role, parameter, parameter.annotation)
+                resolved.append(_make_parameter(function, role, parameter, parameter.annotation))
+    if conflict := explain_conflict(resolved):
+        raise _make_declaration_error(function, conflict)
 
 
 def specify(function: Callable[..., object], role: Declared, step: Step = "compute") -> Specification:
@@ -236,6 +253,8 @@ def specify(function: Callable[..., object], role: Declared, step: Step = "compu
         ) from None
     except Exception as error:  # an annotation can be any expression
         raise _make_declaration_error(function, f"an annotation cannot be resolved: {error}") from None
+    if conflict := explain_conflict(specification.parameters):
+        raise _make_declaration_error(function, conflict)
     if step != "compute" and len(specification.data) != 1:
         raise _make_declaration_error(function, _TABLE_SOURCE[step], rule="table-source")
     return specification
@@ -284,6 +303,12 @@ def _make_parameter(
             raise _make_declaration_error(
                 function, f"{reason}data of the node; remove one of them", rule="no-json-form"
             )
+    variable = None
+    try:
+        if kind in ("argument", "data") and (variable := find_variable(annotation)) is not None:
+            kind, annotation = "variable", check_variable(annotation, parameter.default)
+    except VariableRefused as refused:
+        raise _make_declaration_error(function, f"parameter {parameter.name}: {refused}") from None
     if kind == "argument":
         annotation = _check_argument(function, parameter, annotation)
     database = next((m for m in metadata if isinstance(m, Database)), None)
@@ -299,6 +324,7 @@ def _make_parameter(
         form=form,
         label=database.label if database else None,
         columns=columns,
+        variable=variable.name if variable else "",
     )
 
 

@@ -15,6 +15,7 @@ from algotools.declare import locate
 from algotools.declare._result_types import describe_result_type
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.declare.variables import describe_variables
 from algotools.disclosure.policy import Policy
 from algotools.errors import AlgotoolsError
 
@@ -62,7 +63,10 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
     docstring = docstring_parser.parse(function.__doc__ or "")
     specification = function.specification
     schema: dict[str, Any] = specification.schema()
+    variables = {item["parameter"]: item for item in describe_variables(specification.variables)}
     for parameter in docstring.params:
+        if parameter.arg_name in variables and parameter.description:
+            variables[parameter.arg_name]["schema"] |= {"description": " ".join(parameter.description.split())}
         if parameter.arg_name in schema["properties"] and parameter.description:
             schema["properties"][parameter.arg_name] |= {"description": " ".join(parameter.description.split())}
     description = "\n\n".join(text for text in (docstring.short_description, docstring.long_description) if text)
@@ -80,6 +84,7 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         **pooling,
         **({} if function.minimum_rows is None else {"minimum_rows": function.minimum_rows}),
         "description": description,
+        "variables": list(variables.values()),
         "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
         "leaves": _describe_leaving_values(function),
         "arguments": schema,

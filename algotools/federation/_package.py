@@ -17,7 +17,7 @@ from dockerfile_parse import DockerfileParser
 
 from algotools.declare import locate
 from algotools.errors import AlgorithmNotFound
-from algotools.runtime.contract.environment import is_image_variable
+from algotools.task import is_image_variable
 
 NO_ALGORITHM = frozenset({"tests", "test", "docs", "examples", "build", "dist"})
 """Folders of a project that have Python files but are not its package."""

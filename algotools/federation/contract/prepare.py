@@ -20,13 +20,12 @@ from algotools.runtime.contract.environment import (
     LEDGER_LABEL,
     RULES_FILE,
     RULES_LABEL,
-    is_image_variable,
     is_owner_label,
     is_rules_label,
     is_text,
 )
 from algotools.runtime.contract.files import RICH_FORMAT
-from algotools.task import Database, Identity, Proxy, Task
+from algotools.task import Database, Identity, Proxy, Task, is_image_variable
 
 DATA = PurePosixPath("/mnt/data")
 TEMPORARY = PurePosixPath("/mnt/tmp")

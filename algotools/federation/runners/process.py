@@ -24,12 +24,12 @@ from algotools.federation.folders import make_prefix
 from algotools.federation.runners import Job, _template
 from algotools.federation.runners._sandbox import make_sandbox
 from algotools.federation.runners._template_process import STOP_TIMEOUT, TemplateProcess, find_fork_unsafe_library
-from algotools.runtime.contract.environment import is_image_variable
 from algotools.runtime.dispatch.limits import can_limit_memory
 from algotools.runtime.dispatch.scratch import make_scratch_folder
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
+from algotools.task import is_image_variable
 
 _START_TIMEOUT = 120.0
 """Seconds in which a new template must import its libraries and fork a worker."""

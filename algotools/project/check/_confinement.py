@@ -8,9 +8,9 @@ from pathlib import Path
 
 from algotools.declare.locate import Location
 from algotools.federation.configuration import Member
-from algotools.runtime.contract.environment import is_image_variable
 from algotools.runtime.dispatch.limits import can_limit_memory, limit_memory
 from algotools.runtime.sandbox.local import LocalSandbox
+from algotools.task import is_image_variable
 
 LARGEST_MEMORY = 4 << 30
 """Bytes of memory that the author's code may use, if this machine has twice as much."""

@@ -16,18 +16,7 @@ import msgspec
 from algotools.disclosure import is_policy_variable
 from algotools.errors import ContractError, TokenError
 from algotools.runtime.contract.files import is_endless
-from algotools.task import Database, Identity, Proxy, Task
-
-IMAGE = frozenset(
-    {
-        "PATH", "HOME", "HOSTNAME", "LANG", "LANGUAGE", "PWD", "OLDPWD", "SHLVL", "_", "TERM", "USER", "LOGNAME",
-        "SHELL", "TZ", "TMPDIR", "GPG_KEY", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "PKG_NAME", "ALGOTOOLS_ALGORITHM",
-        "ALGOTOOLS_WORKER_USER", "RUN_CONTEXT_FILE",
-    }
-)  # fmt: skip
-"""Variables of an image, or variables that a node never encodes. No node sets them for an algorithm."""
-
-IMAGE_PREFIXES = ("LC_", "PYTHON")
+from algotools.task import Database, Identity, Proxy, Task, is_image_variable
 
 LOCATION_VARIABLES = ("INPUT_FILE", "OUTPUT_FILE", "TOKEN_FILE", "TEMPORARY_FOLDER", "HOST", "PORT", "API_PATH")
 """The variables with a task's files, folder and proxy (v3, v4)."""
@@ -55,11 +44,6 @@ RULES_FILE = f"{RULES_LABEL.upper()}_{DATABASE_SUFFIXES['uri']}"
 
 LEDGER_LABEL = "algotools_ledger"
 """The label of the folder database with the ledger of the node's owner (v4). No task can read this database."""
-
-
-def is_image_variable(name: str) -> bool:
-    """Return whether a variable belongs to the image rather than to the node."""
-    return name in IMAGE or name.startswith(IMAGE_PREFIXES)
 
 
 def decode(value: str) -> str | None:

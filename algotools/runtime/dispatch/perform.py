@@ -15,6 +15,7 @@ from algotools.data.reading import check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.federated import PooledFunction
 from algotools.declare.locate import list_source_texts
+from algotools.declare.variables import read_variables
 from algotools.disclosure.facts import Matches, Permission, TableFacts
 from algotools.disclosure.register import Register, use_register
 from algotools.disclosure.tables import ReadTables
@@ -138,6 +139,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         folder,
         only_outside=True,
     )
+    arguments |= read_variables(specification.variables, task.variables)
     columns = specification.find_marked(arguments, COLUMN)
     databases = assign_databases(specification.data, task)
     declaration = Declaration(

@@ -309,6 +309,10 @@ def run_at_node(
     return NodeRun(replay.reply, replay.contributions, max(lines, counter.count))
 
 
+_NODES_OWN = ("data", "run_info", "variable")
+"""The kinds of parameters whose values differ between nodes."""
+
+
 def run_without_rows(function: PooledFunction, values: Mapping[str, Any], history: History) -> Result | None:
     """Run the function at the master, with placeholders for the rows.
 
@@ -318,7 +322,7 @@ def run_without_rows(function: PooledFunction, values: Mapping[str, Any], histor
     if asks_questions(function.__wrapped__):
         return None
     replay = RowlessReplay(history)
-    injected = {p.name: replay.make_ghost() for p in function.declared.parameters if p.kind in ("data", "run_info")}
+    injected = {p.name: replay.make_ghost() for p in function.declared.parameters if p.kind in _NODES_OWN}
     result: Any = None
     # The arguments are sent again in the next round, and the function may change a list of them in place.
     arguments = copy.deepcopy(dict(values))

@@ -13,10 +13,9 @@ import pytest
 
 from algotools.errors import ConfinementError
 from algotools.runtime import run, sandbox
-from algotools.runtime.contract import environment
 from algotools.runtime.logs import read_failure
 from algotools.runtime.sandbox import Confinement
-from algotools.task import Task
+from algotools.task import Task, is_image_variable
 
 from ...conftest import ALGORITHMS, ManualNode
 
@@ -93,7 +92,7 @@ def test_a_user_is_given_by_name_or_number() -> None:
 
 def test_only_the_image_can_set_the_variable() -> None:
     assert run.WORKER_USER == sandbox.VARIABLE
-    assert environment.is_image_variable(sandbox.VARIABLE)
+    assert is_image_variable(sandbox.VARIABLE)
 
 
 def test_an_unknown_user_fails_the_run(by_hand: ManualNode, misbehaving: Path) -> None:
