@@ -33,6 +33,7 @@ class FederationOptions(TypedDict, total=False):
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None
     policy: PolicySource | None
     ledger: str | Path | None
+    progress: bool | None
 
 
 def create_platform(

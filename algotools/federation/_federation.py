@@ -30,6 +30,7 @@ from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Fault
 from algotools.federation.policy import PolicySource
+from algotools.federation.progress.waiting import Watch
 from algotools.task import Role
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ class Federation:
             An owner whose variables in the ``federation.yaml`` set a policy has no other.
         ledger: the folder in which nodes without a ledger in their policy record runs; it warns and refuses nothing.
 
+        progress: whether ``run``, ``ask`` and ``map`` show their progress if they take longer than a second: on a
+            terminal a live table on standard error, in a notebook a table that is updated. By default only there;
+            with True also elsewhere, as lines on standard error; with False never.
+
     Raises:
         FederationError: the arguments are invalid or do not fit together.
         PolicyError: the policy is malformed, or v5 cannot express it.
@@ -92,6 +97,7 @@ class Federation:
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
         policy: PolicySource | None = None,
         ledger: str | Path | None = None,
+        progress: bool | None = None,
     ) -> None:
         self._platform = create_platform(
             nodes,
@@ -107,6 +113,7 @@ class Federation:
             policy=policy,
             ledger=ledger,
         )
+        self._progress = progress
         # The platform does not refer to this object. So Python can collect a federation that the caller has dropped,
         # which closes the platform.
         self._finalizer = weakref.finalize(self, self._platform.close)
@@ -232,7 +239,7 @@ class Federation:
         """
         __tracebackhide__ = True  # pytest then shows the line of the author's test
         planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
-        return run_at_all(self._platform, planned, timeout)
+        return run_at_all(self._platform, planned, timeout, self._watch())
 
     def ask(
         self,
@@ -265,7 +272,7 @@ class Federation:
         """
         __tracebackhide__ = True
         planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
-        return run_at_one(self._platform, planned, timeout)
+        return run_at_one(self._platform, planned, timeout, self._watch())
 
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
@@ -282,6 +289,9 @@ class Federation:
     def close(self) -> None:
         """Cancel everything that still runs, and remove all files."""
         self._finalizer()
+
+    def _watch(self) -> Watch:
+        return Watch(self, self._platform.store, self._progress)
 
     def __repr__(self) -> str:
         return f"<federation of {len(self._platform.nodes)} nodes, runner {self.runner}, contract {self.contract}>"

@@ -33,6 +33,7 @@ from algotools.federation.contract.rest import DataframeRecord, RunRecord, TaskR
 from algotools.federation.faults import SOUND, Faults
 from algotools.federation.folders import Folders
 from algotools.federation.policy import NodePolicy, check_generation
+from algotools.federation.progress.waiting import Watch
 from algotools.federation.runners import Runner
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Database, Identity, Role
@@ -215,14 +216,16 @@ class LocalPlatform:
         self.wait_until_idle()
         return finished
 
-    def wait_for_results(self, task: TaskRecord, runs: Sequence[RunRecord], timeout: float | None) -> list[Any]:
+    def wait_for_results(
+        self, task: TaskRecord, runs: Sequence[RunRecord], timeout: float | None, watch: Watch
+    ) -> list[Any]:
         """Wait for runs of a task and return their results. Runs at dead nodes are reported without waiting.
 
         Raises:
             RunsFailed: a run failed, or is not finished in time.
         """
         __tracebackhide__ = True  # pytest then shows the line of the author's test
-        self.store.wait((run for run in runs if not self.nodes[run.organization_id].faults.dead), timeout)
+        watch.wait(task, [run for run in runs if not self.nodes[run.organization_id].faults.dead], timeout)
         reasons = ((run.organization_id, self._explain_missing_result(run, timeout)) for run in runs)
         failures = {organization: reason for organization, reason in reasons if reason is not None}
         if not failures:

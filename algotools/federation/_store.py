@@ -39,7 +39,8 @@ class Store:
         self.collaboration = collaboration
         self._members = {id_: OrganizationRecord(id_, name) for id_, name in enumerate(members, start=2)}
         self._submit = submit
-        self._listen = listen
+        self.listeners: list[Listen] = [listen]
+        """Called with each new line of a log; a view of the progress adds itself while it is shown."""
         self._changed = threading.Condition()
         self._tasks: dict[int, TaskRecord] = {}
         self._runs: dict[int, RunRecord] = {}
@@ -218,7 +219,7 @@ class Store:
             if run.status in FINAL_STATUSES:
                 return
             run.log += f"{line}\n"
-        self._listen(run, line)
+        self._notify_listeners(run, line)
 
     def finish(
         self, run: RunRecord, status: str, output: bytes = b"", detail: str = "", failure: Failure | None = None
@@ -239,9 +240,13 @@ class Store:
             self._changed.notify_all()
             dependents = [self._tasks[id_] for id_ in self._unsubmitted if run.task_id in self._tasks[id_].depends_on]
         if line:
-            self._listen(run, line)
+            self._notify_listeners(run, line)
         for task in dependents:
             self._submit_runs(task)
+
+    def _notify_listeners(self, run: RunRecord, line: str) -> None:
+        for listen in tuple(self.listeners):
+            listen(run, line)
 
     def wait(self, runs: Iterable[RunRecord], timeout: float | None = None) -> bool:
         """Wait until runs have finished; return false if that takes longer than ``timeout`` seconds."""

@@ -10,6 +10,7 @@ from algotools.federation._answers import Answers
 from algotools.federation._platform import LocalPlatform
 from algotools.federation._results import Labels, Members, MethodCall, Requested, find_ids, parse_databases
 from algotools.federation.contract.rest import TaskRecord
+from algotools.federation.progress.waiting import Watch
 
 
 class PlannedTask(NamedTuple):
@@ -39,17 +40,17 @@ def plan_task(
     return PlannedTask(call, ids, parse_databases(databases), arguments)
 
 
-def run_at_all(platform: LocalPlatform, planned: PlannedTask, timeout: float | None) -> Answers:
+def run_at_all(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch) -> Answers:
     """Run the function at the node of each organization, and wait for the results; see ``Federation.run``."""
     __tracebackhide__ = True  # pytest then shows the line of the author's test
     task = send(platform, planned)
     with platform.kill_unless_awaited(task):
-        results = platform.wait_for_results(task, task.runs, timeout)
+        results = platform.wait_for_results(task, task.runs, timeout, watch)
     names = platform.organizations()
     return Answers(results, {id_: names[id_] for id_ in planned.organizations})
 
 
-def run_at_one(platform: LocalPlatform, planned: PlannedTask, timeout: float | None) -> Any:
+def run_at_one(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch) -> Any:
     """Run the function at one node, and return its result; see ``Federation.ask``."""
     __tracebackhide__ = True
     call, ids = planned.call, planned.organizations
@@ -63,7 +64,7 @@ def run_at_one(platform: LocalPlatform, planned: PlannedTask, timeout: float | N
     with platform.kill_unless_awaited(task):
         try:
             runs = [run for run in task.runs if run.organization_id == first]
-            return platform.wait_for_results(task, runs, timeout)[0]
+            return platform.wait_for_results(task, runs, timeout, watch)[0]
         finally:
             for run in task.runs:
                 if run.organization_id != first:

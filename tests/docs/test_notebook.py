@@ -56,7 +56,8 @@ def executed() -> Any:
 
 def output_texts(outputs: list[Any]) -> list[str]:
     """Return outputs as text, with a fixed name for the file of a cell, which changes with each run."""
-    texts = ["".join(output.get("text") or output["data"]["text/plain"]) for output in outputs]
+    shown = [output for output in outputs if "algotools" not in output.get("metadata", {})]  # a slow cell's progress
+    texts = ["".join(output.get("text") or output["data"]["text/plain"]) for output in shown]
     return [re.sub(r"\d{5,}\.py", "cell.py", text) for text in texts]
 
 

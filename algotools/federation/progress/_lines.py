@@ -27,6 +27,8 @@ class LineView:
     """Seconds until ``update`` should be called again."""
 
     def __init__(self, stream: TextIO) -> None:
+        self.started = time.monotonic()
+        """The time from which the view counts, on the monotonic clock."""
         self._stream = stream
         self._lock = threading.RLock()
         self._overview: Overview | None = None

@@ -49,11 +49,18 @@ class Snapshot(NamedTuple):
 
 
 class Overview:
-    """The runs of a task and its subtasks, with the names of organizations and methods."""
+    """The runs of a task and its subtasks, with the names of organizations and methods.
 
-    def __init__(self, federation: TaskSource, task: TaskRecord) -> None:
+    Args:
+        federation: the object that has the task.
+        task: the task.
+        runs: the runs of the task that the caller waits for; default: all.
+    """
+
+    def __init__(self, federation: TaskSource, task: TaskRecord, runs: Sequence[RunRecord] | None = None) -> None:
         self.federation = federation
         self.task = task
+        self.runs = task.runs if runs is None else runs
         self.names = federation.organizations()
         self._methods: dict[int, str] = {}
         self._failures: dict[int, Failure | None] = {}
@@ -111,7 +118,7 @@ class Overview:
         latest = {master: [run for task in rounds[-1] for run in task.runs] for master, rounds in all_rounds.items()}
         past_tasks = (task for rounds in all_rounds.values() for tasks in rounds[:-1] for task in tasks)
         earlier = Counter(run.status for task in past_tasks for run in task.runs)
-        return Snapshot(self.task.runs, latest, max(map(len, all_rounds.values()), default=0), earlier)
+        return Snapshot(self.runs, latest, max(map(len, all_rounds.values()), default=0), earlier)
 
 
 def select_runs(snapshot: Snapshot, capacity: int) -> list[RunRecord]:

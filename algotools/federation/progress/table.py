@@ -45,10 +45,15 @@ class TableView(LineView):
     """Draw a table of the runs several times a second.
 
     When the algorithm reads from the terminal, the table is removed permanently, and lines are written instead.
+
+    Args:
+        stream: the terminal.
+        transient: show only the table, without the lines of the logs, and let nothing remain of it.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, *, transient: bool = False) -> None:
         super().__init__(stream)
+        self._transient = transient
         self.interval = FRAME_INTERVAL
         self._console = Console(file=stream, highlight=False)
         # Rich could redirect standard output and error by itself. But rich redraws the table for each line, in the
@@ -56,7 +61,6 @@ class TableView(LineView):
         self._live = Live(
             console=self._console, auto_refresh=False, transient=True, redirect_stdout=False, redirect_stderr=False
         )
-        self._started = time.monotonic()
         self._lines: deque[str] = deque()
         self._latest: dict[int, str] = {}
         self._rounds: dict[int, str] = {}
@@ -67,13 +71,15 @@ class TableView(LineView):
     def receive_line(self, run: RunRecord, line: str) -> None:
         """Store a new line of a run's log until the next frame, so that runs do not wait for the terminal."""
         if not self._has_terminal:
-            super().receive_line(run, line)
+            if not self._transient:
+                super().receive_line(run, line)
         elif read_progress(line) is not None:
             self._latest[run.id] = line
         elif is_shown(line):
             if match := _ROUND.fullmatch(line):
                 self._rounds[run.id] = match[1]
-            self._lines.append(add_label(run, line))
+            if not self._transient:
+                self._lines.append(add_label(run, line))
 
     def follow(self, overview: Overview) -> None:
         """Start showing a task."""
@@ -85,12 +91,13 @@ class TableView(LineView):
         """Print new lines, and draw the table below."""
         with self._lock:
             if not self._has_terminal:
-                super().update()
+                if not self._transient:
+                    super().update()
             elif self._frames is not None:
                 started = time.thread_time()  # excludes the time of the runs in other threads
                 self._live.start()
                 self._print_lines()  # rich draws the previous frame again below the lines
-                frame = self._frames.draw(*self._console.size, time.monotonic() - self._started)
+                frame = self._frames.draw(*self._console.size, time.monotonic() - self.started)
                 self._live.update(frame, refresh=True)
                 self.interval = min(
                     max(FRAME_INTERVAL, (time.thread_time() - started) / DRAWING_SHARE), LONGEST_INTERVAL
@@ -102,8 +109,8 @@ class TableView(LineView):
             was_drawn = self._live.is_started
             self._release_terminal()
             super().close()
-            if was_drawn and self._frames is not None:
-                counts = self._frames.count(time.monotonic() - self._started)
+            if was_drawn and self._frames is not None and not self._transient:
+                counts = self._frames.count(time.monotonic() - self.started)
                 self._console.print(Text("\n").join(counts), style="dim", soft_wrap=True)
 
     def _release_terminal(self) -> None:
@@ -198,22 +205,24 @@ class _Frames:
 def _capture_streams(take_line: Callable[[str], object], before_input: Callable[[], object]) -> Iterator[None]:
     """Capture the lines of standard output and error of this process, where functions of runner inline print.
 
+    A stream that is not a terminal is not captured, because a script may write its output to a file.
     ``take_line`` is called in the thread that prints. ``before_input`` is called before the process reads from the
     terminal, for instance in a debugger at a breakpoint.
     """
     stdout, stderr, original_input = sys.stdout, sys.stderr, builtins.input
-    captured = _CapturedStream(stdout, take_line), _CapturedStream(stderr, take_line)
+    captured = [_CapturedStream(stream, take_line) if stream.isatty() else stream for stream in (stdout, stderr)]
 
     def read_input(*arguments: Any, **keywords: Any) -> Any:
         before_input()
         return original_input(*arguments, **keywords)
 
-    sys.stdout, sys.stderr = cast("tuple[TextIO, TextIO]", captured)
+    sys.stdout, sys.stderr = cast("list[TextIO]", captured)
     builtins.input = read_input  # pdb calls `input` as well; a hook in pdb itself would stop in this module
     yield
     sys.stdout, sys.stderr, builtins.input = stdout, stderr, original_input
     for stream in captured:
-        stream.let_through()
+        if isinstance(stream, _CapturedStream):
+            stream.let_through()
 
 
 class _CapturedStream:
