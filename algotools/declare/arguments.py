@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import copy
 import inspect
-import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -18,12 +17,15 @@ import msgspec
 
 from algotools import data
 from algotools.data.reading import Loaded
-from algotools.declare._arrays import ArrayRefused, describe_schema, encode_array, is_array_type
-from algotools.declare._bounds import BoundsRefused, explain_bounds, translate_bounds
 from algotools.declare._conversion import convert_argument
-from algotools.declare._markers import check_arrays, find_marked_values
-from algotools.declare._nested import check_bounds
+from algotools.declare._markers import find_marked_values
 from algotools.declare._packing import pack_arguments
+from algotools.declare._parameter_checks import (
+    check_argument,
+    check_variable,
+    make_declaration_error,
+    make_default_schema,
+)
 from algotools.declare._schema import build_schemas
 from algotools.declare.annotations import (
     ARGUMENT,
@@ -35,9 +37,8 @@ from algotools.declare.annotations import (
     has_reference,
     resolve_hints,
 )
-from algotools.declare.variables import VariableRefused, check_variable, explain_conflict, find_variable
+from algotools.declare.variables import explain_conflict
 from algotools.errors import ArgumentsError, DeclarationError
-from algotools.payload import encode_arguments
 from algotools.task import Database, Step
 
 
@@ -186,7 +187,10 @@ class Specification(msgspec.Struct, frozen=True):
         schemas, definitions = build_schemas([p.annotation for p in visible])
         properties: dict[str, object] = {}
         for parameter, schema in zip(visible, schemas, strict=True):
-            properties[parameter.name] = {**schema, **_make_default_schema(parameter)}
+            properties[parameter.name] = {
+                **schema,
+                **({} if parameter.required else make_default_schema(parameter.default)),
+            }
         result: dict[str, object] = {
             "type": "object",
             "properties": properties,
@@ -210,13 +214,13 @@ def check_declaration(function: Callable[..., object], role: Declared) -> None:
     for parameter in inspect.signature(function).parameters.values():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             stars = "*" if parameter.kind is parameter.VAR_POSITIONAL else "**"
-            raise _make_declaration_error(
+            raise make_declaration_error(
                 function,
                 f"{stars}{parameter.name} accepts any arguments; declare and annotate each argument",
                 rule="star-arguments",
             )
         if parameter.annotation is parameter.empty:
-            raise _make_declaration_error(
+            raise make_declaration_error(
                 function,
                 f"parameter {parameter.name} has no annotation; annotate it with its type, for instance `int`",
                 rule="no-annotation",
@@ -225,7 +229,7 @@ def check_declaration(function: Callable[..., object], role: Declared) -> None:
             with contextlib.suppress(NameError):  # a field of a class has a forward reference; `specify` resolves it
                 resolved.append(_make_parameter(function, role, parameter, parameter.annotation))
     if conflict := explain_conflict(resolved):
-        raise _make_declaration_error(function, conflict)
+        raise make_declaration_error(function, conflict)
 
 
 def specify(function: Callable[..., object], role: Declared, step: Step = "compute") -> Specification:
@@ -245,18 +249,18 @@ def specify(function: Callable[..., object], role: Declared, step: Step = "compu
     except DeclarationError:
         raise
     except NameError as error:
-        raise _make_declaration_error(
+        raise make_declaration_error(
             function,
             f"the annotation {error.name!r} cannot be resolved when the function is called; "
             "if it is imported under `if TYPE_CHECKING:`, import it at the top of the module instead",
             rule="hidden-annotation",
         ) from None
     except Exception as error:  # an annotation can be any expression
-        raise _make_declaration_error(function, f"an annotation cannot be resolved: {error}") from None
+        raise make_declaration_error(function, f"an annotation cannot be resolved: {error}") from None
     if conflict := explain_conflict(specification.parameters):
-        raise _make_declaration_error(function, conflict)
+        raise make_declaration_error(function, conflict)
     if step != "compute" and len(specification.data) != 1:
-        raise _make_declaration_error(function, _TABLE_SOURCE[step], rule="table-source")
+        raise make_declaration_error(function, _TABLE_SOURCE[step], rule="table-source")
     return specification
 
 
@@ -264,12 +268,6 @@ _TABLE_SOURCE = {
     "data_extraction": "declare exactly one parameter for the database, for instance `source: Database`",
     "preprocessing": "declare exactly one parameter for the table, for instance `data: pd.DataFrame`",
 }
-
-
-def _make_declaration_error(
-    function: Callable[..., object], reason: str, *, rule: str = "declaration"
-) -> DeclarationError:
-    return DeclarationError(f"{getattr(function, '__qualname__', function)}: {reason}", rule=rule)
 
 
 def _make_parameter(
@@ -281,17 +279,17 @@ def _make_parameter(
         bare, *metadata = typing.get_args(annotation)
     kind, form = classify_annotation(bare)
     if kind == "client" and role == "federated":
-        raise _make_declaration_error(
+        raise make_declaration_error(
             function,
             "a pooled function requests totals instead of using an AlgorithmClient; remove the parameter",
             rule="rpc-with-client",
         )
     if kind == "total" and role != "federated":
-        raise _make_declaration_error(
+        raise make_declaration_error(
             function, f"only a pooled function requests totals; decorate it with @federated instead of @{role}"
         )
     if kind == "client" and role == "rpc":
-        raise _make_declaration_error(
+        raise make_declaration_error(
             function,
             "only a master can use an AlgorithmClient; decorate the function with @master, or remove the parameter",
             rule="rpc-with-client",
@@ -300,17 +298,13 @@ def _make_parameter(
         kind, form = "argument", ""
         if any(isinstance(item, (Database, Columns)) for item in metadata):
             reason = f"parameter {parameter.name}: Argument[…] is sent by the task, but Database and Columns select "
-            raise _make_declaration_error(
-                function, f"{reason}data of the node; remove one of them", rule="no-json-form"
-            )
-    variable = None
-    try:
-        if kind in ("argument", "data") and (variable := find_variable(annotation)) is not None:
-            kind, annotation = "variable", check_variable(annotation, parameter.default)
-    except VariableRefused as refused:
-        raise _make_declaration_error(function, f"parameter {parameter.name}: {refused}") from None
+            raise make_declaration_error(function, f"{reason}data of the node; remove one of them", rule="no-json-form")
+    variable = ""
+    if kind in ("argument", "data"):
+        variable, annotation = check_variable(function, parameter, annotation)
+        kind = "variable" if variable else kind
     if kind == "argument":
-        annotation = _check_argument(function, parameter, annotation)
+        annotation = check_argument(function, parameter, annotation)
     database = next((m for m in metadata if isinstance(m, Database)), None)
     columns = next((m for m in metadata if isinstance(m, Columns)), Columns(()))
     return Parameter(
@@ -324,70 +318,8 @@ def _make_parameter(
         form=form,
         label=database.label if database else None,
         columns=columns,
-        variable=variable.name if variable else "",
+        variable=variable,
     )
-
-
-def _check_argument(function: Callable[..., object], parameter: inspect.Parameter, annotation: Any) -> Any:
-    """Return the annotation of an argument, with bounds that msgspec checks."""
-    try:
-        check_bounds(annotation, parameter.default)
-        annotation = translate_bounds(annotation)
-    except BoundsRefused as refused:
-        reason = f"parameter {parameter.name}: {refused}"
-        raise _make_declaration_error(function, reason, rule="unchecked-bounds") from None
-    try:
-        check_arrays(annotation)
-        msgspec.json.schema(annotation, schema_hook=describe_schema)
-    except ArrayRefused as refused:
-        reason = f"parameter {parameter.name}: {refused}"
-        raise _make_declaration_error(function, reason, rule="no-json-form") from None
-    except (TypeError, ValueError) as error:
-        if reason := explain_bounds(error):
-            reason = f"parameter {parameter.name}: {reason}"
-            raise _make_declaration_error(function, reason, rule="unchecked-bounds") from None
-        raise _make_declaration_error(
-            function,
-            f"parameter {parameter.name}: {format_annotation(annotation)} cannot be written as JSON, so a task cannot "
-            "pass it; use numbers, texts, lists, dicts, dataclasses or enums",
-            rule="no-json-form",
-        ) from None
-    if parameter.default is not parameter.empty:
-        try:
-            _, faults = convert_argument(_convert_default(parameter.default, encode_array), annotation)
-        except TypeError:
-            faults = ["not JSON"]
-        if faults:
-            raise _make_declaration_error(
-                function,
-                f"parameter {parameter.name}: the default is not of type {format_annotation(annotation)}; "
-                "correct the default, or widen the annotation (`| None`)",
-                rule="wrong-default",
-            ) from None
-    return annotation
-
-
-def _make_default_schema(parameter: Parameter) -> dict[str, object]:
-    """Return the default for JSON Schema; empty if there is no default, or JSON cannot express it (infinity)."""
-    if parameter.required:
-        return {}
-    try:
-        default = _convert_default(parameter.default, lambda array: json.loads(encode_arguments(array)))
-        json.dumps(default, allow_nan=False)
-    except ValueError:
-        return {}
-    return {"default": default}
-
-
-def _convert_default(default: Any, encode: Callable[[Any], Any]) -> Any:
-    """Return a default as a JSON value; *encode* is called with each array and table."""
-
-    def encode_known(value: Any) -> Any:
-        if not is_array_type(type(value)):
-            raise TypeError
-        return encode(value)
-
-    return msgspec.to_builtins(default, str_keys=True, enc_hook=encode_known)
 
 
 def _format_parameter(parameter: Parameter) -> str:

@@ -102,7 +102,7 @@ def find_variable(annotation: Any) -> NodeVariable | None:
     return variable
 
 
-def check_variable(annotation: Any, default: object) -> Any:
+def check_variable_type(annotation: Any, default: object) -> Any:
     """Refuse a node variable whose type has no text form, and return its annotation with bounds that msgspec checks.
 
     *default* is ``inspect.Parameter.empty`` if the parameter has no default.
