@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from algotools.declare.annotations import Argument, Column, Columns, Organization
+    from algotools.declare.annotations import (
+        Argument,
+        CategoryColumn,
+        Column,
+        Columns,
+        NumericColumn,
+        Organization,
+    )
     from algotools.declare.federated import federated
     from algotools.declare.functions import master, rpc
     from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, UserError
@@ -31,6 +38,8 @@ _MODULES = {
     "AlgorithmClient": "runtime.client",
     "Argument": "declare.annotations",
     "Column": "declare.annotations",
+    "NumericColumn": "declare.annotations",
+    "CategoryColumn": "declare.annotations",
     "Columns": "declare.annotations",
     "Database": "task",
     "NodeVariable": "task",
@@ -56,6 +65,8 @@ __all__ = [  # noqa: RUF022 - in the order in which an author needs them
     "AlgorithmClient",
     "Argument",
     "Column",
+    "NumericColumn",
+    "CategoryColumn",
     "Columns",
     "Database",
     "NodeVariable",

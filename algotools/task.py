@@ -36,6 +36,10 @@ class Database(Struct, frozen=True):
     group: int | None = None
     """Databases with the same group number form one argument (v5)."""
 
+    def __hash__(self) -> int:
+        """Return a hash without the options, so that ``Annotated[DataFrame, Database("label")] | None`` works."""
+        return hash((self.label, self.uri, self.type))
+
 
 class Proxy(Struct, frozen=True):
     """The address of the node's proxy and the token for it: in a file, or as a string (v5)."""

@@ -42,7 +42,7 @@ def list_parts(annotation: Any) -> Iterator[tuple[Any, bool]]:
 @functools.lru_cache(maxsize=4096)
 def _can_contain(annotation: Any, marker: Marker | None) -> bool:
     return any(
-        is_array_type(part) if marker is None else get_marker(part) == marker for part, _ in list_parts(annotation)
+        is_array_type(part) if marker is None else marker.covers(get_marker(part)) for part, _ in list_parts(annotation)
     )
 
 
@@ -75,7 +75,8 @@ def check_arrays(annotation: Any) -> None:
         if not is_argument:
             raise ArrayRefused(
                 f"a {name} inside {format_annotation(annotation)} is neither data of the node nor an argument; write "
-                f"Argument[{name}] if the task sends it, or a parameter with the annotation {name} for data of the node"
+                f"Argument[{name}] if the task sends it, or a parameter with the annotation {name}, {name} | None or "
+                f"dict[str, {name}] for data of the node"
             )
 
 
@@ -91,7 +92,7 @@ def find_marked_values(annotation: Any, value: Any, marker: Marker) -> Iterator[
     annotation = unwrap_alias(annotation)
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Annotated:
-        if get_marker(annotation) == marker:
+        if marker.covers(get_marker(annotation)):
             yield value
         else:
             yield from find_marked_values(arguments[0], value, marker)
@@ -108,7 +109,7 @@ def find_marked_values(annotation: Any, value: Any, marker: Marker) -> Iterator[
             yield from find_marked_values(arguments[1], item, marker)
     elif isinstance(value, (list, tuple, set, frozenset)) and arguments:
         has_fixed_length = origin is tuple and arguments[-1] is not ...
-        if not has_fixed_length and get_marker(arguments[0]) == marker:
+        if not has_fixed_length and marker.covers(get_marker(arguments[0])):
             yield from (item for item in value if item is not None)
             return
         for position, item in enumerate(value):

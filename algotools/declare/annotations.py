@@ -13,22 +13,45 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar, Union
 import msgspec
 
 from algotools.data import find_form
+from algotools.data.kinds import ColumnKind
 from algotools.declare._arrays import ArrayRefused, read_array_type, restore_array
 from algotools.task import RunInfo
+
+KIND_KEY = "column_kind"
+"""The key of a column's kind in JSON Schema, beside ``"format": "column"``."""
 
 
 class Marker(msgspec.Struct, frozen=True):
     """Metadata of an annotation: the value is a column's name, an organization's id, or an argument."""
 
     meaning: Literal["column", "organization", "argument"]
+    kind: ColumnKind | None = None
+    """The kind of a column; None for any column."""
+
+    def covers(self, marker: Marker | None) -> bool:
+        """Whether a marker has this meaning, and this kind if the kind is not None."""
+        return marker is not None and marker.meaning == self.meaning and self.kind in (None, marker.kind)
 
 
 COLUMN = Marker("column")
+"""Any column; covers the columns of each kind."""
+NUMERIC_COLUMN = Marker("column", "numeric")
+CATEGORY_COLUMN = Marker("column", "category")
 ORGANIZATION = Marker("organization")
 ARGUMENT = Marker("argument")
 
 Column: TypeAlias = Annotated[str, COLUMN, msgspec.Meta(extra_json_schema={"format": "column"})]
 """The name of a column of the injected data. Only columns that are named by such arguments are read."""
+
+NumericColumn: TypeAlias = Annotated[
+    str, NUMERIC_COLUMN, msgspec.Meta(extra_json_schema={"format": "column", KIND_KEY: "numeric"})
+]
+"""The name of a column of numbers. A node refuses a column of another kind before it calls the function."""
+
+CategoryColumn: TypeAlias = Annotated[
+    str, CATEGORY_COLUMN, msgspec.Meta(extra_json_schema={"format": "column", KIND_KEY: "category"})
+]
+"""The name of a column of categories: texts, booleans or whole numbers. A node refuses a column of another kind."""
 
 Organization: TypeAlias = Annotated[int, ORGANIZATION, msgspec.Meta(extra_json_schema={"format": "organization"})]
 """The id of an organization of the collaboration. In a master, unknown ids are refused before the function runs."""
@@ -91,7 +114,8 @@ def format_annotation(annotation: object) -> str:
         marker, inner = get_marker(annotation), format_annotation(arguments[0])
         if marker is None:
             return inner
-        return f"Argument[{inner}]" if marker is ARGUMENT else marker.meaning.capitalize()
+        words = (marker.kind or "", marker.meaning)
+        return f"Argument[{inner}]" if marker is ARGUMENT else "".join(word.capitalize() for word in words)
     with contextlib.suppress(ArrayRefused):
         if array := read_array_type(annotation):
             return array.format()

@@ -27,6 +27,12 @@ from algotools.declare._parameter_checks import (
     make_default_schema,
 )
 from algotools.declare._schema import build_schemas
+from algotools.declare._table_annotations import (
+    TableAnnotation,
+    explain_group,
+    explain_groups,
+    read_table_annotation,
+)
 from algotools.declare.annotations import (
     ARGUMENT,
     Columns,
@@ -57,6 +63,10 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     columns: Columns = Columns(())
     variable: str = ""
     """The name of the node variable; empty for a parameter of another kind."""
+    is_group: bool = False
+    """Whether the parameter receives a dict with the tables of several databases, by label."""
+    is_optional: bool = False
+    """Whether the parameter receives None if there is no database."""
     is_hidden: bool = False
     """Whether the argument belongs to the exchange between a master and its rpc, so that no list shows it."""
 
@@ -228,8 +238,7 @@ def check_declaration(function: Callable[..., object], role: Declared) -> None:
         if not has_reference(parameter.annotation):
             with contextlib.suppress(NameError):  # a field of a class has a forward reference; `specify` resolves it
                 resolved.append(_make_parameter(function, role, parameter, parameter.annotation))
-    if conflict := explain_conflict(resolved):
-        raise make_declaration_error(function, conflict)
+    _check_parameters(function, resolved)
 
 
 def specify(function: Callable[..., object], role: Declared, step: Step = "compute") -> Specification:
@@ -257,11 +266,18 @@ def specify(function: Callable[..., object], role: Declared, step: Step = "compu
         ) from None
     except Exception as error:  # an annotation can be any expression
         raise make_declaration_error(function, f"an annotation cannot be resolved: {error}") from None
-    if conflict := explain_conflict(specification.parameters):
-        raise make_declaration_error(function, conflict)
-    if step != "compute" and len(specification.data) != 1:
+    _check_parameters(function, specification.parameters)
+    if step != "compute" and [(p.is_group, p.is_optional) for p in specification.data] != [(False, False)]:
         raise make_declaration_error(function, _TABLE_SOURCE[step], rule="table-source")
     return specification
+
+
+def _check_parameters(function: Callable[..., object], parameters: Sequence[Parameter]) -> None:
+    """Refuse parameters that exclude each other."""
+    if conflict := explain_conflict(parameters):
+        raise make_declaration_error(function, conflict)
+    if fault := explain_groups([p.name for p in parameters if p.is_group]):
+        raise make_declaration_error(function, fault, rule="table-group")
 
 
 _TABLE_SOURCE = {
@@ -274,10 +290,15 @@ def _make_parameter(
     function: Callable[..., object], role: Declared, parameter: inspect.Parameter, annotation: Any
 ) -> Parameter:
     bare: Any = annotation
-    metadata: list[Any] = []
+    metadata: Sequence[Any] = ()
     if typing.get_origin(annotation) is Annotated:
         bare, *metadata = typing.get_args(annotation)
     kind, form = classify_annotation(bare)
+    tables = read_table_annotation(annotation) or TableAnnotation("", ())
+    if tables.form:
+        kind, form, metadata = "data", tables.form, tables.metadata
+    if fault := explain_group(tables):
+        raise make_declaration_error(function, f"parameter {parameter.name}: {fault}", rule="table-group")
     if kind == "client" and role == "federated":
         raise make_declaration_error(
             function,
@@ -319,6 +340,8 @@ def _make_parameter(
         label=database.label if database else None,
         columns=columns,
         variable=variable,
+        is_group=tables.is_group,
+        is_optional=tables.is_optional,
     )
 
 

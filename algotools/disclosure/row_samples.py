@@ -24,6 +24,8 @@ class SampledTable(NamedTuple):
 
     name: str
     """The parameter of the function."""
+    key: str | None
+    """The key of the table, if the parameter is a dict of tables."""
     label: str
     """The label of the database."""
     form: str
@@ -109,10 +111,14 @@ class RowSamples(Generic[Tables]):
         return self._select(_shuffle(len(table.persons), seed) for table in tables)
 
     def _select(self, selections: Iterator[Rows]) -> tuple[dict[str, object], Tables]:
-        tables, values = self._create_tables(), {}
+        tables, values = self._create_tables(), dict[str, Any]()
         for table, read in zip(self._memory, self._tables, strict=True):
             value = read.value if table is None else table.make(next(selections))
-            values[read.name] = tables.add(read.label, read.form, value, read.person, keeps_person=read.keeps_person)
+            value = tables.add(read.label, read.form, value, read.person, keeps_person=read.keeps_person)
+            if read.key is None:
+                values[read.name] = value
+            else:
+                values.setdefault(read.name, {})[read.key] = value
         return values, tables
 
 

@@ -84,15 +84,20 @@ class ReadTables:
         """Return the cells of each table."""
         return [table.cells for table in self._tables]
 
-    def make_samples(self, names: Sequence[str], most_cells: int, stack: ExitStack) -> RowSamples[ReadTables]:
-        """Return the tables for runs on other rows; *names* are the parameters. See ``RowSamples``."""
+    def make_samples(
+        self, names: Sequence[tuple[str, str | None]], most_cells: int, stack: ExitStack
+    ) -> RowSamples[ReadTables]:
+        """Return the tables for runs on other rows; see ``RowSamples``.
+
+        *names* are the parameter of each table, and its key if the parameter is a dict of tables.
+        """
         from algotools.disclosure.row_samples import RowSamples, SampledTable
 
         tables = [
             SampledTable(
-                name, table.facts.label, table.form, table.value, table.cells, table.person, table.keeps_person
+                name, key, table.facts.label, table.form, table.value, table.cells, table.person, table.keeps_person
             )
-            for name, table in zip(names, self._tables, strict=True)
+            for (name, key), table in zip(names, self._tables, strict=True)
         ]
         return RowSamples(tables, most_cells, stack, ReadTables)
 

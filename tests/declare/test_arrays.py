@@ -290,11 +290,11 @@ def test_a_table_is_read_from_columns_of_lists_or_of_rows():
     ("annotation", "reason"),
     [
         (
-            pd.DataFrame | None,
+            pd.DataFrame | int,
             "write Argument[pandas.DataFrame] if the task sends it, or a parameter with the annotation",
         ),
         (list[pl.DataFrame], "a polars.DataFrame inside list[DataFrame] is neither data of the node nor an argument"),
-        (dict[str, pa.Table], "a pyarrow.Table inside dict[str, Table] is neither data of the node nor an argument"),
+        (dict[int, pa.Table], "a pyarrow.Table inside dict[int, Table] is neither data of the node nor an argument"),
         (Argument[pl.LazyFrame], "a task cannot send a polars.LazyFrame; use Argument[pandas.DataFrame]"),
         (Argument[Database], "a task cannot send a algotools.Database"),
         (Annotated[Argument[pd.DataFrame], Database("register")], "remove one of them"),

@@ -101,6 +101,11 @@ RULES: dict[str, CheckRule] = {
         "The algorithm fails with DeclarationError: a v5 node passes one database or one table to such a function.",
         "Declare `source: Database`, or one DataFrame.",
     ),
+    "table-group": CheckRule(
+        "A function takes two dicts of tables, or a dict of tables with a label.",
+        "The function fails with DeclarationError: a dict receives all databases that no other parameter takes.",
+        "Declare one dict, and parameters with labels for the other databases.",
+    ),
     "table-result": CheckRule(
         "A function that makes a table (`step=`) returns a value of another type.",
         "The run fails with NotSerializable, after its computation.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 
 from algotools.data.reading import is_memory_error
 from algotools.declare.federated import PooledFunction
@@ -13,11 +13,10 @@ from algotools.disclosure.facts import Intent, Matches, is_valid
 from algotools.disclosure.register import Register
 from algotools.disclosure.tables import ReadTables
 from algotools.errors import DatabaseUnreadable
-from algotools.task import Database
 
 
 def make_intent(
-    function: RegisteredFunction, databases: Mapping[str, Database], columns: list[str], algorithm: Algorithm
+    function: RegisteredFunction, labels: Iterable[str], columns: list[str], algorithm: Algorithm
 ) -> Intent:
     """Return the description of a function that the policy of the node's owner judges before any data is read."""
     named_columns = [*columns, *(name for p in function.specification.data for name in p.columns.names or ())]
@@ -28,7 +27,7 @@ def make_intent(
         standalone=function.standalone,
         masters=() if function.standalone else tuple(find_masters(function, algorithm)),
         minimum_rows=function.minimum_rows,
-        databases=tuple(dict.fromkeys(database.label for database in databases.values())),
+        databases=tuple(dict.fromkeys(labels)),
         columns=tuple(dict.fromkeys(named_columns)),
         texts=tuple(filter(is_valid, function.collect_literals())),
         numbers=tuple(function.collect_numbers()),

@@ -13,8 +13,10 @@ import msgspec
 
 from algotools.data.reading import check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
+from algotools.declare.columns import list_required_kinds
 from algotools.declare.federated import PooledFunction
 from algotools.declare.locate import list_source_texts
+from algotools.declare.tables import AssignedTable
 from algotools.declare.variables import read_variables
 from algotools.disclosure.facts import Matches, Permission, TableFacts
 from algotools.disclosure.register import Register, use_register
@@ -34,7 +36,7 @@ from algotools.runtime.client import (
 )
 from algotools.runtime.dispatch._attribution import attribute_errors
 from algotools.runtime.dispatch._facts import make_intent, match_result
-from algotools.runtime.dispatch._load import assign_databases, load_data
+from algotools.runtime.dispatch._load import assign, load_data
 from algotools.runtime.dispatch.limits import build_memory_error
 from algotools.runtime.dispatch.messages import Declaration
 from algotools.runtime.logs import note
@@ -141,9 +143,9 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
     )
     arguments |= read_variables(specification.variables, task.variables)
     columns = specification.find_marked(arguments, COLUMN)
-    databases = assign_databases(specification.data, task)
+    assigned = assign(specification.data, task)
     declaration = Declaration(
-        intent=make_intent(function, databases, columns, algorithm),
+        intent=make_intent(function, [table.database.label for table in assigned], columns, algorithm),
         token=needs_client,
         identity=needs_ids,
         labels=tuple(p.label for p in specification.data if p.label is not None),
@@ -155,18 +157,19 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         node.judge_lines(lambda line: tables.match_line(line, list_texts()))
     with ExitStack() as stack:
         injected = _connect(algorithm, function, task, arguments, node, permission, stack)
-        databases = {name: node.open_database(database) for name, database in databases.items()}
+        assigned = [table._replace(database=node.open_database(table.database)) for table in assigned]
+        kinds = list_required_kinds(specification, arguments)
         reads_all_columns = task.step != "compute"  # a table made from another table keeps all of its columns
         injected |= load_data(
-            specification.data, databases, columns, stack, tables, permission, all_columns=reads_all_columns
+            specification.data, assigned, columns, kinds, stack, tables, permission, all_columns=reads_all_columns
         )
         if permission.is_judged:
             node.report_tables(tables.describe(with_lazy=False))
         only_columns = [] if reads_all_columns or not specification.data else columns
         sources = [task.args, task.kwargs, *(p.columns.names for p in specification.data)]
-        is_judged = permission.is_judged and task.step == "compute" and bool(function.role == "rpc" or databases)
+        is_judged = permission.is_judged and task.step == "compute" and bool(function.role == "rpc" or assigned)
         values = {**arguments, **injected}
-        prober = _make_prober(function, task, values, tables, permission, stack) if is_judged else None
+        prober = _make_prober(function, task, values, assigned, tables, permission, stack) if is_judged else None
         try:
             result = _call(function, values, folder, only_columns, _find_texts(sources), permission, register)
             _close_clients(injected.values())
@@ -220,6 +223,7 @@ def _make_prober(
     function: RegisteredFunction,
     task: Task,
     values: Mapping[str, object],
+    assigned: list[AssignedTable],
     tables: ReadTables,
     permission: Permission,
     stack: ExitStack,
@@ -233,8 +237,8 @@ def _make_prober(
         with use_register(Register(permission, other_tables, collects=False)):
             return _encode(_call_function(function, other_values, permission), task, function)[0]
 
-    data_names = [p.name for p in function.specification.data]
-    samples = tables.make_samples(data_names, permission.probe_cells, stack)
+    names = [(table.parameter.name, table.key) for table in assigned]
+    samples = tables.make_samples(names, permission.probe_cells, stack)
     is_pooled = isinstance(function, PooledFunction)
     return Prober(call, values, samples, permission.probe_groups, is_pooled=is_pooled, key=permission.sketch_key)
 
