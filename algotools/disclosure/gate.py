@@ -293,7 +293,7 @@ class Gate:
     def _collect_known(self, numbers: Iterable[float]) -> Known:
         """Return what the researcher knows already. Of the numbers, only those in *numbers* are needed."""
         arguments = self._arguments or self._read_arguments()
-        texts = set(arguments.texts)
+        texts = {*arguments.texts, *(database.label for database in self._task.databases)}
         tables = self._matches.tables if self._matches is not None else self._tables
         for table in (*tables, *self._tables):
             texts.update(table.columns, table.dtypes)

@@ -166,7 +166,8 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         if permission.is_judged:
             node.report_tables(tables.describe(with_lazy=False))
         only_columns = [] if reads_all_columns or not specification.data else columns
-        sources = [task.args, task.kwargs, *(p.columns.names for p in specification.data)]
+        labels = [database.label for database in task.databases]
+        sources = [task.args, task.kwargs, labels, *(p.columns.names for p in specification.data)]
         is_judged = permission.is_judged and task.step == "compute" and bool(function.role == "rpc" or assigned)
         values = {**arguments, **injected}
         prober = _make_prober(function, task, values, assigned, tables, permission, stack) if is_judged else None

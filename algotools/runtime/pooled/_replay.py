@@ -275,7 +275,9 @@ def run_at_node(
         AlgotoolsError: a value is refused, or the author's own ``UserError``.
         Exception: an exception of the author's code in a run in which all totals were known.
     """
-    lengths = (_get_length(values.get(p.name)) for p in function.declared.data)
+    data = (values.get(p.name) for p in function.declared.data)
+    tables = (table for value in data for table in (value.values() if isinstance(value, dict) else [value]))
+    lengths = map(_get_length, tables)
     rows = frozenset(length for length in lengths if length and length >= _MANY_ROWS)
     replay = NodeReplay(history, rows, minimum_records, unchecked)
     counter = _LineCounter(lines)
