@@ -99,13 +99,23 @@ def _post(
     federation: Federation, method: str | None, arguments: Mapping[str, object], options: TaskOptions
 ) -> TaskRecord:
     """Create the task of a command."""
-    databases = [Database(label, query=options.query) for label in options.database or ["default"]]
+    databases = _read_databases(options, federation)
     if options.query is not None and options.input_file is not None and federation.contract == "v3":
         raise make_usage_error("--query", "not allowed with --input on v3, because the raw input has the query")
     request = _make_request(method, arguments, databases, options.input_file, federation)
     members = federation.organizations()
     ids = parse_ids(",".join(options.organizations), members) if options.organizations else list(members)
     return federation.post(ids, request, databases, image=options.algorithm)
+
+
+def _read_databases(options: TaskOptions, federation: Federation) -> list[Database]:
+    """Return the requested databases. On v5, labels that are joined by commas are one argument: a group of tables."""
+    databases: list[Database] = []
+    for number, text in enumerate(options.database or ["default"]):
+        labels = text.split(",") if federation.contract == "v5" else [text]
+        group = number if len(labels) > 1 else None
+        databases += [Database(label, query=options.query, group=group) for label in labels]
+    return databases
 
 
 @contextmanager

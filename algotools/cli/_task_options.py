@@ -57,7 +57,10 @@ class TaskOptions:
     ] = None
     database: Annotated[
         list[str] | None,
-        typer.Option(help="Label of the database. Repeat the option for several databases. Default: default."),
+        typer.Option(
+            help="Label of the database. Repeat the option for several databases. On v5, a,b is a group of tables for "
+            "one argument of the function. Default: default."
+        ),
     ] = None
     query: Annotated[
         str | None, typer.Option(help="Query for the database, if its type supports queries.", show_default=False)

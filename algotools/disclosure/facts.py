@@ -207,7 +207,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """Values that the researcher knows before the task runs, so that a result may contain them."""
 
     texts: frozenset[str] = frozenset()
-    """Texts in the source of the algorithm and in the task's arguments, labels, and names of columns and their types."""
+    """Texts in the source and in the task's arguments, labels of databases, and names of columns and their types."""
     numbers: frozenset[float] = frozenset()
     """Numbers in the task's arguments."""
     source_numbers: frozenset[float] = frozenset()

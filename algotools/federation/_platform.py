@@ -151,6 +151,8 @@ class LocalPlatform:
             entries, fields = tables.entries, {"session_id": tables.session_id, "depends_on": tables.depends_on}
         elif by_ids or session is not None:
             raise FederationError(f"{self.contract.name} has no sessions: name databases by label, or use contract v5")
+        elif any(database.group is not None for database in by_label):
+            raise FederationError(f"{self.contract.name} has no groups of tables: name the databases in one list")
         else:
             entries = self.contract.name_databases(by_label)
         fields |= {"method": request.method, "role": role, "step": request.step, "only_organization": only_organization}

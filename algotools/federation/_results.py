@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Union
 
+import msgspec
+
 from algotools.errors import Failure, FederationError, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.client import DecoratedFunction, unknown_organizations_message
@@ -16,7 +18,8 @@ from algotools.task import Database
 Members = Union[int, str, Iterable[Union[int, str]]]
 """Organizations: one or several, each by its id or name."""
 
-Labels = Union[str, Database, Mapping[str, object], Sequence[Union[str, Database, Mapping[str, object]]]]
+Label = Union[str, Database, Mapping[str, object]]
+Labels = Union[Label, Sequence[Union[Label, Sequence[Label]]]]
 """The databases that a task requests: labels, or mappings with a label and, for instance, a query."""
 
 Requested = Union[Database, Sequence[int]]
@@ -77,6 +80,8 @@ def merge_arguments(mapping: Mapping[str, object] | None, keywords: Mapping[str,
 def parse_databases(databases: object) -> list[Requested]:
     """Return the requested databases (by label), or the requested tables (by id; a list for each argument).
 
+    The databases of a list within the list are a group: one argument of a v5 task.
+
     Raises:
         FederationError: ``databases`` has another shape.
     """
@@ -84,10 +89,31 @@ def parse_databases(databases: object) -> list[Requested]:
         return [_parse_item(databases)]
     if not isinstance(databases, Sequence):
         raise FederationError(f"`databases` must be a label, or a list of {_DATABASES_SHAPE}")
-    return [_parse_item(item) for item in databases]
+    requested: list[Requested] = []
+    for number, item in enumerate(databases):
+        if isinstance(item, (list, tuple)) and any(map(_is_labelled, item)):
+            requested += _parse_group(item, number)
+        else:
+            requested.append(_parse_item(item))
+    return requested
 
 
-_DATABASES_SHAPE = 'items {"label": "default"} or {"dataframe_id": 1}, or lists of these'
+_DATABASES_SHAPE = 'labels, items {"label": "default"} or {"dataframe_id": 1}, or lists of these'
+
+
+def _is_labelled(item: object) -> bool:
+    return isinstance(item, (str, Database)) or (isinstance(item, Mapping) and "dataframe_id" not in item)
+
+
+def _parse_group(items: Sequence[object], number: int) -> list[Requested]:
+    """Return the databases of one argument; *number* is its position in the task."""
+    group = [parsed for item in items if isinstance(parsed := _parse_item(item), Database)]
+    if len(group) < len(items):
+        raise FederationError("a group names its tables either by label or by id, not both")
+    labels = [database.label for database in group]
+    if repeated := next((label for label in labels if labels.count(label) > 1), None):
+        raise FederationError(f"a group has the database {repeated!r} twice; name each database once")
+    return [msgspec.structs.replace(database, group=number if len(group) > 1 else None) for database in group]
 
 
 def _parse_item(item: object) -> Requested:

@@ -139,13 +139,19 @@ class Sessions:
         """Return the tables for a task that names databases by label.
 
         A label may also be the name of a table that a task makes. For other labels each node extracts a table itself.
-        If the caller names no session, it is the session of the first named table, otherwise a new session.
+        Databases of one group form one argument. If the caller names no session, it is the session of the first named
+        table, otherwise a new session.
         """
         by_name = {table.name: table for table in self._dataframes.values() if table.source is None}
         named_tables = [by_name[database.label] for database in requested if database.label in by_name]
         session_id = session_id or (named_tables[0].session_id if named_tables else self.create().id)
-        ids = [(by_name.get(d.label) or self._find_or_add_source_table(session_id, d)).id for d in requested]
-        return self.select_by_ids([[id_] for id_ in ids], session_id)
+        arguments: dict[object, list[int]] = {}
+        for number, database in enumerate(requested):
+            source = msgspec.structs.replace(database, group=None)
+            table = by_name.get(database.label) or self._find_or_add_source_table(session_id, source)
+            argument = ("alone", number) if database.group is None else ("group", database.group)
+            arguments.setdefault(argument, []).append(table.id)
+        return self.select_by_ids(arguments.values(), session_id)
 
     def _find_or_add_source_table(self, session_id: int, source: Database) -> DataframeRecord:
         """Return the table that nodes extract themselves; a session has a separate one for each query and sheet."""
