@@ -21,6 +21,9 @@ from algotools.data.reading import NeedsPandas, Unreadable
 SIZE = 1 << 20
 """Bytes of the file that decide the types. For a smaller file, all rows do."""
 
+FIRST_ROW = 1 << 16
+"""Bytes of the file that contain the first row."""
+
 
 LATE = (
     f"a value below the first {SIZE // 2**20} MiB does not have the type that its column has above it, or a line has "
@@ -50,6 +53,11 @@ class Head(NamedTuple):
     """Whether these are all rows of the file."""
     begins_with_names: bool
     """Whether the header is the first line."""
+
+    @property
+    def width(self) -> int:
+        """Number of fields that the rows may have: those of the header, or more in a file with row names."""
+        return max(len(row) for row in (self.names, *self.rows[:1]))
 
 
 def read_head(path: Path, dialect: Dialect, size: int = SIZE) -> Head:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import codecs
 import contextlib
 import re
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -37,10 +38,13 @@ TOO_LONG = (
 """The reason for which a file with such a row is refused."""
 
 _FIRST_BLOCK = 1 << 19
-"""Bytes that are inspected first. A smaller file is inspected without NumPy."""
+"""Bytes that are inspected first if NumPy is imported. A smaller file is inspected without NumPy."""
 
 _BLOCK = 1 << 21
-"""Bytes that are inspected at once after the first block. In smaller blocks, the calls of NumPy cost more time."""
+"""Bytes that are inspected at once after the first block. In smaller blocks, the calls of NumPy cost more time.
+
+The import of NumPy takes longer than the inspection of this number of bytes without NumPy.
+"""
 
 _START = 64
 """Place of a block in its buffer. The last bytes of the block before are in front of it."""
@@ -110,7 +114,7 @@ def scan(path: Path, dialect: Dialect, *, width: int | None = None, hexadecimals
         blocks = _Blocks(stream, dialect, finds_hexadecimals=hexadecimals)
         blocks.read()
         if blocks.is_whole:
-            traits = _inspect_small(blocks.content, dialect, width)  # importing NumPy would take longer
+            traits = _inspect_small(blocks.content, dialect, width)
         else:
             traits = _inspect_large(path, blocks, dialect, width)
         blocks.finish()
@@ -240,6 +244,7 @@ class _Blocks:
         """A faster test, if NumPy is imported: whether a block of this size has no null byte and only ASCII."""
         self._stream = stream
         self._view = memoryview(self.buffer)[_START : _START + _BLOCK]
+        self._first_size = min(_BLOCK, _FIRST_BLOCK) if "numpy" in sys.modules else _BLOCK
         self._finds_hexadecimals = finds_hexadecimals
         self._encoding = dialect.encoding
         self._decoder = (
@@ -260,7 +265,7 @@ class _Blocks:
         )
         is_first, self.size = self.is_whole is None, self._fill()
         if is_first:
-            self.is_whole = self.size < min(_FIRST_BLOCK, _BLOCK)
+            self.is_whole = self.size < self._first_size
             if buffer.startswith(codecs.BOM_UTF8, _START):
                 self.size -= len(codecs.BOM_UTF8)
                 self._position += len(codecs.BOM_UTF8)
@@ -277,7 +282,7 @@ class _Blocks:
 
     def _fill(self) -> int:
         size = 0
-        end = min(_FIRST_BLOCK, _BLOCK) if self.is_whole is None else _BLOCK
+        end = self._first_size if self.is_whole is None else _BLOCK
         while count := self._stream.readinto(self._view[size:end]):  # type: ignore[attr-defined]  # a binary file has it
             size += count
         return size

@@ -12,8 +12,9 @@ from typing import Any
 
 import pandas as pd
 
+from algotools.data import ahead
 from algotools.data._csv_format import ASCII_BASED, Dialect, detect_compression, open_decompressed
-from algotools.data._csv_head import check_shape, read_head
+from algotools.data._csv_head import FIRST_ROW, check_shape, read_head
 from algotools.data._csv_scan import TOO_LONG, check_text, scan
 from algotools.data._csv_selection import ColumnSelection, is_worthwhile, read_selection
 from algotools.data.reading import Loaded, NeedsPandas, Unreadable, find_path, name_errors
@@ -91,18 +92,18 @@ def _check_file(path: Path, dialect: Dialect, *, counts_fields: bool) -> bool | 
     """
     width = None
     with contextlib.suppress(NeedsPandas):
-        head = read_head(path, dialect, _FIRST_ROWS)
-        width = max(len(row) for row in (head.names, *head.rows[:1]))
+        head = read_head(path, dialect, FIRST_ROW)
+        width = head.width
         if len(head.names) == 1 or len(head.names) < width:
             check_shape(read_head(path, dialect), dialect)
-    if counts_fields and width is not None and dialect.encoding in ASCII_BASED:
-        return scan(path, dialect, width=width, hexadecimals=False).has_long_rows
+    if width is not None and dialect.encoding in ASCII_BASED:
+        traits = ahead.take(path, dialect, width)
+        if traits is None and counts_fields:
+            traits = scan(path, dialect, width=width, hexadecimals=False)
+        if traits is not None:
+            return traits.has_long_rows if counts_fields else False
     check_text(path, dialect)
     return None if counts_fields else False
-
-
-_FIRST_ROWS = 1 << 16
-"""Bytes that contain the first row."""
 
 
 def _refuse_long_rows(has_long_rows: bool | None, uri: str, options: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from algotools.data import ahead
 from algotools.data._csv_format import ASCII_BASED, Dialect, detect_compression
 from algotools.data._csv_head import Kind, check_shape, find_kinds, read_head
 from algotools.data._csv_scan import TOO_LONG, Traits, scan
@@ -99,7 +100,10 @@ def inspect_csv(
     kinds = find_kinds(head, [names.index(name) for name in selected], dialect)
     may_accept = accepts_long_rows == "if empty" or (accepts_long_rows != "never" and len(selected) < len(names))
     counts_fields = may_accept or not skips_blank_lines
-    traits = scan(path, dialect, width=len(names) if counts_fields else None, hexadecimals=finds_hexadecimals)
+    width = len(names) if counts_fields else None
+    traits = ahead.take(path, dialect, width)
+    if traits is None:
+        traits = scan(path, dialect, width=width, hexadecimals=finds_hexadecimals)
     if not traits.is_regular or (traits.has_blank_lines and not skips_blank_lines):
         raise NeedsPandas
     if may_accept and traits.has_long_rows:

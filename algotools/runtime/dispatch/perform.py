@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from algotools.data import ahead
 from algotools.data.reading import check_again, is_memory_error
 from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.columns import list_required_kinds
@@ -163,6 +164,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         injected |= load_data(
             specification.data, assigned, columns, kinds, stack, tables, permission, all_columns=reads_all_columns
         )
+        ahead.stop_all()  # of data that the function reads itself
         if permission.is_judged:
             node.report_tables(tables.describe(with_lazy=False))
         only_columns = [] if reads_all_columns or not specification.data else columns

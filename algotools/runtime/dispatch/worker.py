@@ -30,6 +30,7 @@ from algotools.errors import (
 from algotools.runtime import lifetime, logs
 from algotools.runtime.contract import Contract, detect
 from algotools.runtime.dispatch._attribution import get_field_text
+from algotools.runtime.dispatch._scan_ahead import start_scan
 from algotools.runtime.dispatch.messages import (
     ConfiguredReply,
     ConfiguredRequest,
@@ -86,6 +87,7 @@ def main(descriptor: int, supervisor: int) -> NoReturn:
         return contract, msgspec.structs.replace(contract.read(os.environ), databases=start.databases)
 
     def load() -> Algorithm:
+        start_scan(start.databases)
         return locate.load(locate.locate_in_container(os.environ))
 
     work(read, load, channel, confinement=confinement, parent=supervisor)
