@@ -32,6 +32,9 @@ from algotools.task import Database, Identity, Task, is_image_variable
 from .command_server import run_command
 from .processes import LIMIT
 
+# The projects of the tests are in this repository, and thousands of tasks would fill their histories.
+os.environ["ALGOTOOLS_HISTORY"] = "off"
+
 ROOT = Path(__file__).parents[1]
 ALGORITHMS = Path(__file__).parent / "algorithms"
 AVERAGE = ROOT / "examples" / "average"

@@ -26,10 +26,8 @@ from algotools.disclosure.ledger import (
     verify_ledger,
 )
 from algotools.errors import FederationError, LedgerDamaged
+from algotools.federation.history import PROJECT_FOLDER
 from algotools.runtime.logs import format_count
-
-PROJECT_FOLDER = ".algotools"
-"""The folder of a project with its ledger. The folder ignores itself in Git, and no image contains it."""
 
 LedgerPath = Annotated[
     Path | None,

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from algotools.data import find_form
 from algotools.declare import locate
 from algotools.errors import FederationError
 from algotools.federation._frames import has_frames, remove_frames
 from algotools.federation._platform import LocalPlatform
+from algotools.federation._recording import Recorder, Surroundings
 from algotools.federation._store import Listen
 from algotools.federation.algorithms import Algorithms, AlgorithmSource, RunnerName
 from algotools.federation.configuration import TABLES, Configuration, Nodes, add_types, read_nodes
 from algotools.federation.faults import Fault, combine_faults
 from algotools.federation.folders import Folders
+from algotools.federation.history import TaskHistory, is_switched_off
 from algotools.federation.policy import PolicySource, get_default_policy, load_policy
 
 
@@ -34,6 +36,7 @@ class FederationOptions(TypedDict, total=False):
     policy: PolicySource | None
     ledger: str | Path | None
     progress: bool | None
+    history: str | Path | None
 
 
 def create_platform(
@@ -50,6 +53,7 @@ def create_platform(
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None,
     policy: PolicySource | None,
     ledger: str | Path | None,
+    history: str | Path | None,
 ) -> LocalPlatform:
     """Return the platform of a federation; ``Federation`` describes the arguments and the errors."""
     if timeout is not None and not timeout > 0:
@@ -78,6 +82,20 @@ def create_platform(
             "runner as-node imitates the Docker nodes of v3 and v4; v5's nodes start images on a cluster, "
             "with the same files as runner container, so use runner container"
         )
+    recorded = None if history is None or is_switched_off() else TaskHistory(history)
+    call = None
+    if recorded is not None:
+        options = {
+            "algorithm": algorithm,
+            "runner": runner,
+            "contract": contract,
+            "python": python,
+            "timeout": timeout,
+            "memory": memory,
+            "confined": confined,
+            "policy": policy,
+        }
+        call = None if faults else describe_call(nodes, options)
     folders = Folders.make(in_memory=not algorithms.uses_containers)
     try:
         if not isinstance(nodes, Configuration):
@@ -85,9 +103,51 @@ def create_platform(
         algorithms.has_frames_in_memory = has_frames(folders.base)
         listen = listen or (lambda _run, _line: None)
         node_faults = combine_faults(faults or {}, nodes)
-        return LocalPlatform(add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy, ledger)
+        faults_text = repr(sorted(node_faults.items()))
+        surroundings = Surroundings(nodes, algorithms, node_policy, faults_text, folders.base, call)
+        recorder = Recorder(recorded, surroundings)
+        return LocalPlatform(
+            add_types(nodes), algorithms, folders, timeout, listen, node_faults, node_policy, ledger, recorder
+        )
     except BaseException:
         algorithms.close()
         remove_frames(folders.base)
         folders.remove()
         raise
+
+
+def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -> dict[str, Any] | None:
+    """Return the options with which an equal federation can be made again, as plain data.
+
+    None if that is impossible, because functions or tables are in the memory of this process.
+    """
+    source: dict[str, object]
+    if isinstance(nodes, Configuration):
+        if nodes.file is None:
+            return None
+        source = {"federation": str(nodes.file)}
+    else:
+        members = (
+            nodes if isinstance(nodes, Mapping) else {f"organization_{i}": n for i, n in enumerate(nodes, start=2)}
+        )
+        source = {"nodes": {}}
+        for name, node in members.items():
+            labels = node if isinstance(node, Mapping) else {"default": node}
+            # A URI can contain a password, which must not be in the history.
+            if not all(isinstance(item, (str, Path)) and "://" not in str(item) for item in labels.values()):
+                return None
+            paths = {label: str(Path(str(item)).expanduser().absolute()) for label, item in labels.items()}
+            source["nodes"] = {**source["nodes"], name: paths}  # type: ignore[dict-item]  # made above
+    content: dict[str, Any] = {**source}
+    for name, value in options.items():
+        if isinstance(value, (str, Path)):
+            path = Path(value).expanduser()
+            is_path = name in ("algorithm", "python", "policy") and path.exists()
+            content[name] = str(path.absolute()) if is_path else str(value)
+        elif value is None or isinstance(value, (bool, int, float)):
+            content[name] = value
+        elif name == "policy" and isinstance(value, Mapping):
+            content[name] = {str(key): item for key, item in value.items()}
+        else:
+            return None
+    return content

@@ -29,6 +29,7 @@ from algotools.federation.configuration import Configuration, Nodes
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Fault
+from algotools.federation.history import find_project_history
 from algotools.federation.policy import PolicySource
 from algotools.federation.progress.waiting import Watch
 from algotools.task import Role
@@ -73,6 +74,8 @@ class Federation:
         progress: whether ``run``, ``ask`` and ``map`` show their progress if they take longer than a second: on a
             terminal a live table on standard error, in a notebook a table that is updated. By default only there;
             with True also elsewhere, as lines on standard error; with False never.
+        history: the file, or its folder, in which all tasks are recorded with their results; None records nothing.
+            ``from_file`` records in the folder ``.algotools`` of the file's project by default.
 
     Raises:
         FederationError: the arguments are invalid or do not fit together.
@@ -98,6 +101,7 @@ class Federation:
         policy: PolicySource | None = None,
         ledger: str | Path | None = None,
         progress: bool | None = None,
+        history: str | Path | None = None,
     ) -> None:
         self._platform = create_platform(
             nodes,
@@ -112,6 +116,7 @@ class Federation:
             faults=faults,
             policy=policy,
             ledger=ledger,
+            history=history,
         )
         self._progress = progress
         # The platform does not refer to this object. So Python can collect a federation that the caller has dropped,
@@ -123,10 +128,12 @@ class Federation:
         """Create a federation from a ``federation.yaml``.
 
         Without ``algorithm``, the key ``images`` of the file names the algorithm for each image. ``options`` are the
-        keywords of ``Federation``.
+        keywords of ``Federation``. Without ``history``, tasks are recorded in the history of the file's project.
         """
         from algotools.federation.yaml_file import read_file  # here, because only files need YAML
 
+        if "history" not in options:
+            options["history"] = find_project_history(Path(path).parent)
         return cls(read_file(Path(path)), **options)
 
     def client(self) -> Client:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -12,17 +13,16 @@ from typing import Any, cast
 
 from algotools.errors import (
     AlgotoolsError,
-    Failure,
     FederationError,
     ImageNotFound,
     Stopped,
-    TimedOut,
 )
 from algotools.federation._api import Api
 from algotools.federation._frames import remove_frames
 from algotools.federation._node import Node, NodeContext
 from algotools.federation._probing import describe_refusal, read_method
-from algotools.federation._results import Requested, explain_failure, format_organization, make_runs_failed
+from algotools.federation._recording import Recorder
+from algotools.federation._results import Requested
 from algotools.federation._schedule import Schedule
 from algotools.federation._sessions import Sessions
 from algotools.federation._store import Listen, Store
@@ -32,8 +32,8 @@ from algotools.federation.contract import Request, rest
 from algotools.federation.contract.rest import DataframeRecord, RunRecord, TaskRecord
 from algotools.federation.faults import SOUND, Faults
 from algotools.federation.folders import Folders
+from algotools.federation.history import ContributorsChanged
 from algotools.federation.policy import NodePolicy, check_generation
-from algotools.federation.progress.waiting import Watch
 from algotools.federation.runners import Runner
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Database, Identity, Role
@@ -51,6 +51,7 @@ class LocalPlatform:
         faults: organization -> the faults of its node.
         policy: the policy of every node.
         ledger: the folder of the project's ledger.
+        recorder: records the tasks in a history.
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class LocalPlatform:
         listen: Listen,
         faults: Mapping[int, Faults],
         policy: NodePolicy,
-        ledger: str | Path | None = None,
+        ledger: str | Path | None,
+        recorder: Recorder,
     ) -> None:
+        self.recorder = recorder
         self.contract = algorithms.contract
         self.algorithms = algorithms
         self.folders = folders
@@ -157,7 +160,18 @@ class LocalPlatform:
             entries = self.contract.name_databases(by_label)
         fields |= {"method": request.method, "role": role, "step": request.step, "only_organization": only_organization}
         inputs = dict.fromkeys(organizations, request.data)
-        return self.store.create(name, description, image, entries, inputs, **fields)
+        task = self.store.create(name, description, image, entries, inputs, **fields)
+        self.recorder.begin(self.store, task, request, databases, only_organization, self.find_image_id(image))
+        return task
+
+    def find_image_id(self, image: str) -> str:
+        """Return the id of the image that runs for a name; empty without containers, or if the runs report why not."""
+        if not self.algorithms.uses_containers:
+            return ""
+        try:
+            return str(getattr(self._find_runner(image), "image_id", ""))
+        except AlgotoolsError:
+            return ""
 
     def create_table(self, table: DataframeRecord, request: Request, image: str) -> TaskRecord:
         """Create the task that makes a table at every organization, or that preprocesses the existing table."""
@@ -211,31 +225,21 @@ class LocalPlatform:
             raise
         finally:
             self.wait_until_idle()
+            self.record(task)
+
+    def record(self, task: TaskRecord) -> None:
+        """Record the state of a task in the history; warn if other nodes contributed than to the same task before."""
+        message = self.recorder.update(task)
+        if message is not None:
+            warnings.warn(message, ContributorsChanged, stacklevel=6)  # the line of the caller of ``Federation.run``
 
     def wait(self, task: TaskRecord, timeout: float | None = None) -> bool:
         """Wait until a task is complete; false if ``timeout`` seconds are not enough."""
         finished = self.store.wait(task.runs, timeout)
         self.wait_until_idle()
+        if finished:
+            self.record(task)
         return finished
-
-    def wait_for_results(
-        self, task: TaskRecord, runs: Sequence[RunRecord], timeout: float | None, watch: Watch
-    ) -> list[Any]:
-        """Wait for runs of a task and return their results. Runs at dead nodes are reported without waiting.
-
-        Raises:
-            RunsFailed: a run failed, or is not finished in time.
-        """
-        __tracebackhide__ = True  # pytest then shows the line of the author's test
-        watch.wait(task, [run for run in runs if not self.nodes[run.organization_id].faults.dead], timeout)
-        reasons = ((run.organization_id, self._explain_missing_result(run, timeout)) for run in runs)
-        failures = {organization: reason for organization, reason in reasons if reason is not None}
-        if not failures:
-            return [self.contract.decode_output(run.output) for run in runs]
-        failed = [run for run in runs if run.organization_id in failures]
-        failed_subruns = [subrun for run in failed for subrun in self._list_subruns(run) if explain_failure(subrun)]
-        details = ((run.organization_id, run.detail) for run in (*failed_subruns, *failed))
-        raise make_runs_failed(task.name, len(runs), self.organizations(), failures, details)
 
     def probe(self, is_stopped: Callable[[], bool]) -> Iterator[str]:
         """Run each rpc of the completed tasks once again, as at a node that probes; yield what such a node refuses.
@@ -296,6 +300,7 @@ class LocalPlatform:
         # The runners are closed, but the threads of their runs may report this later, or never.
         for run in self.store.list_unfinished_runs():
             self.store.finish(run, "killed by user")
+        self.recorder.close()
 
     def _submit(self, run: RunRecord) -> None:
         """Queue a run for its node, unless the node is dead."""
@@ -359,25 +364,3 @@ class LocalPlatform:
             return status, content
         except (ValueError, LookupError):
             return rest.MASKED
-
-    def _explain_missing_result(self, run: RunRecord, timeout: float | None) -> Failure | None:
-        """Return the reason why a run has no result; None if it has a result."""
-        if run.status == "completed":
-            return None
-        if (failure := explain_failure(run)) is not None:
-            return failure
-        faults = self.nodes[run.organization_id].faults
-        if faults.dead:
-            return Failure(TimedOut.exit_code, "no result, because its node is dead")
-        notes = [f"status: {run.status}", *([f"its node is {faults}"] if str(faults) else [])]
-        for subrun in self._list_subruns(run):
-            if not subrun.finished_at:
-                fault = str(self.nodes[subrun.organization_id].faults)
-                name = format_organization(subrun.organization_id, self.organizations())
-                notes.append(f"it waits for {name}{f', whose node is {fault}' if fault else ''}")
-        return Failure(TimedOut.exit_code, f"no result within {timeout:g} s ({'; '.join(notes)})")
-
-    def _list_subruns(self, run: RunRecord) -> list[RunRecord]:
-        """Return the runs of the subtasks that a master's run created."""
-        subtasks = self.store.children(run.task_id)
-        return [r for task in subtasks if task.init_organization_id == run.organization_id for r in task.runs]

@@ -5,11 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from algotools.errors import FederationError
+from algotools.errors import Failure, FederationError, TimedOut
 from algotools.federation._answers import Answers
 from algotools.federation._platform import LocalPlatform
-from algotools.federation._results import Labels, Members, MethodCall, Requested, find_ids, parse_databases
-from algotools.federation.contract.rest import TaskRecord
+from algotools.federation._results import (
+    Labels,
+    Members,
+    MethodCall,
+    Requested,
+    explain_failure,
+    find_ids,
+    format_organization,
+    make_runs_failed,
+    parse_databases,
+)
+from algotools.federation.contract import Request
+from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.progress.waiting import Watch
 
 
@@ -45,7 +56,7 @@ def run_at_all(platform: LocalPlatform, planned: PlannedTask, timeout: float | N
     __tracebackhide__ = True  # pytest then shows the line of the author's test
     task = send(platform, planned)
     with platform.kill_unless_awaited(task):
-        results = platform.wait_for_results(task, task.runs, timeout, watch)
+        results = wait_for_results(platform, task, task.runs, timeout, watch)
     names = platform.organizations()
     return Answers(results, {id_: names[id_] for id_ in planned.organizations})
 
@@ -53,36 +64,97 @@ def run_at_all(platform: LocalPlatform, planned: PlannedTask, timeout: float | N
 def run_at_one(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch) -> Any:
     """Run the function at one node, and return its result; see ``Federation.ask``."""
     __tracebackhide__ = True
-    call, ids = planned.call, planned.organizations
-    if call.role == "rpc" and len(ids) > 1:
-        raise FederationError(
-            f"{call.method} is an rpc, which has a separate result at each node: use run, or name one organization "
-            "with at="
-        )
-    first = next((id_ for id_ in ids if not platform.nodes[id_].faults), ids[0])
+    first = choose_node(platform, planned)
     task = send(platform, planned, only_organization=first)
     with platform.kill_unless_awaited(task):
         try:
             runs = [run for run in task.runs if run.organization_id == first]
-            return platform.wait_for_results(task, runs, timeout, watch)[0]
+            return wait_for_results(platform, task, runs, timeout, watch)[0]
         finally:
             for run in task.runs:
                 if run.organization_id != first:
                     platform.store.finish(run, "killed by user")
 
 
+def choose_node(platform: LocalPlatform, planned: PlannedTask) -> int:
+    """Return the organization whose node runs the task of ``Federation.ask``: the first without a fault.
+
+    Raises:
+        FederationError: an rpc is sent to several organizations.
+    """
+    call, ids = planned.call, planned.organizations
+    if call.role == "rpc" and len(ids) > 1:
+        raise FederationError(
+            f"{call.method} is an rpc, which has a separate result at each node: use run, or name one organization "
+            "with at="
+        )
+    return next((id_ for id_ in ids if not platform.nodes[id_].faults), ids[0])
+
+
 def send(platform: LocalPlatform, planned: PlannedTask, only_organization: int | None = None) -> TaskRecord:
     """Create a task as a researcher does; for ``only_organization`` see ``Store.create``."""
+    return platform.create_task(
+        planned.organizations,
+        make_request(platform, planned),
+        planned.databases,
+        name=planned.call.method,
+        only_organization=only_organization,
+    )
+
+
+def make_request(platform: LocalPlatform, planned: PlannedTask) -> Request:
+    """Return the encoded request of a task."""
     call = planned.call
     packed = platform.algorithms.pack_arguments(call.method, planned.arguments)
     content: dict[str, object] = {"method": call.method, "kwargs": packed}
     if call.role is not None:
         content["master"] = call.role == "master"
     contract = platform.contract
-    request = contract.make_request(contract.add_query(content, planned.databases))
-    return platform.create_task(
-        planned.organizations, request, planned.databases, name=call.method, only_organization=only_organization
-    )
+    return contract.make_request(contract.add_query(content, planned.databases))
+
+
+def wait_for_results(
+    platform: LocalPlatform, task: TaskRecord, runs: Sequence[RunRecord], timeout: float | None, watch: Watch
+) -> list[Any]:
+    """Wait for runs of a task and return their results. Runs at dead nodes are reported without waiting.
+
+    Raises:
+        RunsFailed: a run failed, or is not finished in time.
+    """
+    __tracebackhide__ = True
+    watch.wait(task, [run for run in runs if not platform.nodes[run.organization_id].faults.dead], timeout)
+    reasons = ((run.organization_id, _explain_missing_result(platform, run, timeout)) for run in runs)
+    failures = {organization: reason for organization, reason in reasons if reason is not None}
+    if not failures:
+        return [platform.contract.decode_output(run.output) for run in runs]
+    failed = [run for run in runs if run.organization_id in failures]
+    failed_subruns = [subrun for run in failed for subrun in _list_subruns(platform, run) if explain_failure(subrun)]
+    details = ((run.organization_id, run.detail) for run in (*failed_subruns, *failed))
+    raise make_runs_failed(task.name, len(runs), platform.organizations(), failures, details)
+
+
+def _explain_missing_result(platform: LocalPlatform, run: RunRecord, timeout: float | None) -> Failure | None:
+    """Return the reason why a run has no result; None if it has a result."""
+    if run.status == "completed":
+        return None
+    if (failure := explain_failure(run)) is not None:
+        return failure
+    faults = platform.nodes[run.organization_id].faults
+    if faults.dead:
+        return Failure(TimedOut.exit_code, "no result, because its node is dead")
+    notes = [f"status: {run.status}", *([f"its node is {faults}"] if str(faults) else [])]
+    for subrun in _list_subruns(platform, run):
+        if not subrun.finished_at:
+            fault = str(platform.nodes[subrun.organization_id].faults)
+            name = format_organization(subrun.organization_id, platform.organizations())
+            notes.append(f"it waits for {name}{f', whose node is {fault}' if fault else ''}")
+    return Failure(TimedOut.exit_code, f"no result within {timeout:g} s ({'; '.join(notes)})")
+
+
+def _list_subruns(platform: LocalPlatform, run: RunRecord) -> list[RunRecord]:
+    """Return the runs of the subtasks that a master's run created."""
+    subtasks = platform.store.children(run.task_id)
+    return [r for task in subtasks if task.init_organization_id == run.organization_id for r in task.runs]
 
 
 def _find_method(platform: LocalPlatform, function: Callable[..., Any] | str) -> MethodCall:

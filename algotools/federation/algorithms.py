@@ -110,6 +110,11 @@ class Algorithms:
         return contracts.get_contract(self._chosen_contract or detected)
 
     @property
+    def python(self) -> Path | None:
+        """The interpreter in which the algorithms are installed, if it is not this interpreter."""
+        return self._python
+
+    @property
     def needs_csv(self) -> bool:
         """Whether frames must be CSV files, because the default algorithm is made with other tools."""
         return self._default_generation is not None and not self._default_generation.uses_algotools

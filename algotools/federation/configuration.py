@@ -70,6 +70,8 @@ class Configuration(msgspec.Struct, frozen=True):
     """The algorithm for each image name."""
     policy: Union[NodePolicy, None] = None
     """The policy of every node; None if the description has none."""
+    file: Union[Path, None] = None
+    """The file with the description, if it is a file."""
 
 
 def locate(uri: str, folder: Path) -> str:

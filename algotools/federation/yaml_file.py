@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import msgspec
+
 from algotools.errors import FederationError, PolicyError
 from algotools.federation._yaml_document import Element, Scalar, make_json_value, read_document, suggest
 from algotools.federation.configuration import Configuration, Member, locate
@@ -27,7 +29,8 @@ def read_file(path: Path) -> Configuration:
         PolicyError: the policy is malformed.
     """
     try:
-        return _read_root(read_document(path), path.parent.resolve())
+        configuration = _read_root(read_document(path), path.parent.resolve())
+        return msgspec.structs.replace(configuration, file=path.absolute())
     except RecursionError:  # a long chain of merge keys; the depth of the document itself is limited
         raise FederationError(f"{path} is not valid YAML: the values are nested too deeply") from None
 

@@ -115,6 +115,7 @@ class FederationFactory:
             "runner": runner or _get_option(self._config, "runner") or "inline",
             "contract": contract or _get_option(self._config, "contract"),
             "timeout": timeout,
+            "history": None,
             "memory": memory,
             "faults": _build_faults(slow or {}, [dead] if isinstance(dead, (int, str)) else dead, wrong or {}),
             "policy": _resolve_policy(policy, project or self._config.rootpath),

@@ -1,0 +1,243 @@
+"""Record the tasks of a federation in a history.
+
+Recording never stops a run: a problem is reported once, and the tasks are then not recorded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from algotools.federation._fingerprints import DataFingerprints, describe_versions, hash_texts
+from algotools.federation._results import Requested
+from algotools.federation._store import Store
+from algotools.federation.algorithms import Algorithms
+from algotools.federation.configuration import Configuration
+from algotools.federation.contract import Request
+from algotools.federation.contract.rest import TaskRecord
+from algotools.federation.folders import identify_process
+from algotools.federation.history import Fingerprint, HistoryEntry, HistoryProblem, StoredTask, TaskHistory
+from algotools.federation.policy import NodePolicy
+from algotools.task import Database
+
+
+class Surroundings(NamedTuple):
+    """The parts of a federation on which the results of its tasks depend."""
+
+    configuration: Configuration
+    algorithms: Algorithms
+    policy: NodePolicy
+    faults: str
+    temporary: Path
+    """The folder of the federation's own files."""
+    call: dict[str, Any] | None
+    """The options with which an equal federation can be made again; None if that is impossible."""
+
+
+class Recorder:
+    """Records the tasks of one federation.
+
+    Args:
+        history: the history; None records nothing.
+        surroundings: the parts of the federation on which results depend.
+    """
+
+    def __init__(self, history: TaskHistory | None, surroundings: Surroundings) -> None:
+        self._history = history
+        self._surroundings = surroundings
+        self._fingerprints: DataFingerprints | None = None
+        if history is not None:
+            members = surroundings.configuration.members
+            self._fingerprints = DataFingerprints(members, history, surroundings.temporary)
+        self._lock = threading.RLock()
+        self._entries: dict[int, tuple[HistoryEntry, Request]] = {}
+        """Id of a task that is not finished -> its entry."""
+        self._numbers: dict[int, int] = {}
+        self._store: Store | None = None
+
+    @property
+    def history(self) -> TaskHistory | None:
+        """The history; None if nothing is recorded, also after a problem."""
+        return self._history
+
+    def find_number(self, task_id: int) -> int | None:
+        """Return the number of a task in the history; None if it is not recorded."""
+        return self._numbers.get(task_id)
+
+    def begin(
+        self,
+        store: Store,
+        task: TaskRecord,
+        request: Request,
+        databases: Sequence[Requested],
+        only_organization: int | None,
+        image_id: str,
+    ) -> None:
+        """Record a task that has started."""
+        with self._lock:
+            if self._history is None:
+                return
+            try:
+                self._store = store
+                recipients = [run.organization_id for run in task.runs]
+                entry = self.describe(store, request, databases, recipients, only_organization, image_id)
+                entry.started, entry.method = task.created_at, entry.method or task.name
+                entry.number = self._history.add(entry, identify_process())
+                self._entries[task.id] = (entry, request)
+                self._numbers[task.id] = entry.number
+            except Exception as problem:  # whatever it is, the run is more important
+                self._give_up(problem)
+
+    def describe(
+        self,
+        store: Store,
+        request: Request,
+        databases: Sequence[Requested],
+        recipients: Sequence[int],
+        only_organization: int | None,
+        image_id: str,
+    ) -> HistoryEntry:
+        """Return the entry of a task that is not created yet.
+
+        Raises:
+            HistoryProblem: the history cannot be used.
+        """
+        parts = self._surroundings
+        method, arguments, text = read_call(request)
+        requested = [msgspec.to_builtins(item) for item in databases]
+        names = {organization.id: organization.name for organization in store.organizations()}
+        data = self._fingerprints.read() if self._fingerprints is not None else {}
+        versions = describe_versions(parts.algorithms, image_id)
+        contract = parts.algorithms.contract.name
+        variables = {member.name: dict(member.variables) for member in parts.configuration.members}
+        policy = [dict(parts.policy.variables), parts.policy.file]
+        environment = [versions, data, names, list(recipients), only_organization, contract, variables, policy]
+        is_known = ("algorithm" in versions or "image" in versions) and all(map(_is_known, data.values()))
+        by_label = all(isinstance(item, Database) for item in databases)
+        return HistoryEntry(
+            started="",
+            method=method,
+            arguments=arguments,
+            question=hash_texts(method, text, _to_json(requested)),
+            conditions=hash_texts(_to_json(environment), parts.faults) if is_known and by_label else "",
+            organizations=names,
+            recipients=list(recipients),
+            asked=only_organization,
+            databases=requested,
+            contract=contract,
+            runner=parts.algorithms.runner_name,
+            versions=versions,
+            data=data,
+            call=parts.call if by_label else None,
+        )
+
+    def find_completed(self, entries: Sequence[HistoryEntry]) -> Mapping[str, StoredTask]:
+        """Return the stored tasks with the questions and the conditions of entries, by question."""
+        with self._lock:
+            if self._history is None:
+                return {}
+            try:
+                return self._history.find_completed((entry.question, entry.conditions) for entry in entries)
+            except Exception as problem:
+                self._give_up(problem)
+                return {}
+
+    def update(self, task: TaskRecord) -> str | None:
+        """Record the state of a task; return a warning if other nodes contributed to the same question before."""
+        with self._lock:
+            entry, request = self._entries.get(task.id, (None, None))
+            if self._history is None or entry is None or request is None or self._store is None:
+                return None
+            try:
+                tree = self._store.list_task_tree(task)
+                runs = [run for run in task.runs if entry.asked in (None, run.organization_id)]
+                entry.finished = max((run.finished_at or "" for run in runs), default="") or None
+                entry.status = msgspec.structs.replace(task, runs=runs).status
+                contributions = find_contributions(entry, tree)
+                entry.contributed = [id_ for id_, reason in contributions.items() if not reason]
+                entry.missing = {id_: reason for id_, reason in contributions.items() if reason}
+                self._history.finish(entry, request.data, request.role, tree)
+                if task.complete:
+                    del self._entries[task.id]
+                    previous = self._find_changed(entry)
+                    return None if previous is None else describe_change(entry, previous)
+            except Exception as problem:
+                self._give_up(problem)
+            return None
+
+    def close(self) -> None:
+        """Record the final state of the tasks that nobody has waited for."""
+        for task_id in list(self._entries):
+            if self._store is not None and (task := self._store.task(task_id)) is not None:
+                self.update(task)
+
+    def _find_changed(self, entry: HistoryEntry) -> HistoryEntry | None:
+        """Return the previous completed task with the same question, if other nodes contributed to it."""
+        if self._history is None or entry.status != "completed":
+            return None
+        previous = self._history.find_previous(entry.question, entry.number)
+        if previous is None or set(previous.contributors) == set(entry.contributors):
+            return None
+        return previous
+
+    def _give_up(self, problem: Exception) -> None:
+        """Report a problem, and record nothing more."""
+        self._history = None
+        self._entries.clear()
+        reason = str(problem) if isinstance(problem, HistoryProblem) else f"{type(problem).__name__}: {problem}"
+        if sys.stderr is not None:
+            sys.stderr.write(f"note: {reason}; tasks are not recorded\n")
+
+
+def describe_change(entry: HistoryEntry, previous: HistoryEntry) -> str:
+    """Return the message for two runs of one question with different contributing nodes."""
+    before, now = (", ".join(item.contributors) or "no node" for item in (previous, entry))
+    return (
+        f"the same question had other contributing nodes in task {previous.number} of the history: {before}; now "
+        f"{now}. The difference between the two results can disclose the data of a node"
+    )
+
+
+def read_call(request: Request) -> tuple[str, Any, str]:
+    """Return method and arguments of a request, and a text that is equal for equal arguments.
+
+    The arguments are None if the input is not JSON.
+    """
+    data = request.data
+    try:
+        content = json.loads(data[data.find(b"{") :])
+    except (ValueError, RecursionError):
+        return request.method, None, hash_texts(data.hex())
+    if not request.method or content.get("method") == request.method:  # v3 and v4; on v5 the input is the arguments
+        method = str(content.get("method", request.method))
+        arguments = {f"[{i}]": value for i, value in enumerate(content.get("args") or [])}
+        arguments |= content.get("kwargs") or {}
+    else:
+        method, arguments = request.method, content
+    return method, arguments, _to_json(arguments)
+
+
+def find_contributions(entry: HistoryEntry, tree: Sequence[TaskRecord]) -> dict[int, str]:
+    """Return organization -> reason why it contributed nothing; empty if it contributed."""
+    reasons: dict[int, str] = {}
+    tasks = tree[1:] or tree[:1]
+    for task in tasks:
+        for run in task.runs:
+            if tree[1:] or entry.asked in (None, run.organization_id):
+                reason = "" if run.status == "completed" else run.status
+                reasons[run.organization_id] = reasons.get(run.organization_id) or reason
+    return reasons
+
+
+def _is_known(fingerprints: Mapping[str, Fingerprint]) -> bool:
+    return all(fingerprint.hash for fingerprint in fingerprints.values())
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(msgspec.to_builtins(value, str_keys=True), sort_keys=True, ensure_ascii=False)
