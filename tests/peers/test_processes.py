@@ -370,3 +370,15 @@ def test_the_contract_option_overrides_the_generation_of_an_algorithm(peer_pytho
     with federation("v4", peer_python("v4"), contract="v3") as peers:  # the wrong contract: the wrapper fails
         [run] = runs(peers, "partial", [2], column="age")
         assert run.status == "crashed"
+
+
+def test_a_group_of_databases_is_a_dict_for_the_dataframes_of_v5(peer_python: PeerPython) -> None:
+    first, second = pd.DataFrame({"age": [1, 2]}), pd.DataFrame({"weight": [80.5]})
+    nodes = [{"default": first, "second": second, "third": first}]
+    with federation("v5", peer_python("v5"), nodes) as peers:
+        two = {"default": ["age"], "second": ["weight"]}
+        assert peers.run("grouped", databases=[["default", "second"]]) == [two]
+        assert peers.run("grouped", databases=[[{"label": "default"}, {"label": "second"}], "third"]) == [two]
+        assert peers.run("grouped", databases=[["second", "third", "default"]]) == [{**two, "third": ["age"]}]
+        # Without the inner list, each database is an argument of its own.
+        assert peers.run("grouped", databases=["default"]) == [{"default": ["age"]}]

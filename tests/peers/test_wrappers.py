@@ -467,6 +467,8 @@ def preprocessing(method: str, *labels: str, **kwargs: Any) -> Case:
         v5_case("two_tables", labels=("second", "first")),
         v5_case("two_tables", labels=("first", "first")),
         v5_case("two_tables", labels=("first,second", "third")),  # the first of each group
+        v5_case("grouped"),
+        v5_case("grouped", labels=("second,first",)),
         v5_case("three_tables", labels=("third", "first", "second")),
         v5_case("prints"),
         v5_case("central", {"number": 3}, role="master"),

@@ -49,8 +49,8 @@ def three_tables(first: pd.DataFrame, second: pd.DataFrame, third: pd.DataFrame)
 
 
 @rpc
-def grouped(first: pd.DataFrame, second: pd.DataFrame) -> Any:
-    return [to_rows(first), to_rows(second)]
+def grouped(tables: dict[str, pd.DataFrame]) -> Any:
+    return {name: to_rows(frame) for name, frame in tables.items()}
 
 
 @rpc

@@ -273,11 +273,11 @@ DIFFERENCES: dict[str, Difference] = {
         False,
         "theirs is the session's folder, with every table of the session; ours is a new folder inside",
     ),
-    "v5: each table of a group has its own parameter": Difference(
-        V5_CASE._replace(method="grouped", labels=("first,second",)),
+    "v5: a dict of tables receives the tables of all arguments": Difference(
+        V5_CASE._replace(method="grouped", labels=("first", "second")),
+        {"first": rows("first")},
         {"first": rows("first"), "second": rows("second")},
-        [rows("first"), rows("second")],
-        "a function has the same parameters in every generation; theirs passes a dictionary",
+        "a task names the databases in the same way in every generation; theirs passes only the first argument",
     ),
     "v5: an argument `mock_data` cannot replace the table": Difference(
         V5_CASE._replace(method="length", kwargs={"mock_data": [[1, 2, 3]]}),
