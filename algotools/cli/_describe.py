@@ -135,6 +135,9 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
             label = database.get("label")
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"
             form = _ANNOTATIONS.get(database["form"], database["form"])
+            if database.get("group"):
+                source, form = "all other databases of the task", f"dict[str, {form}]"
+            form = f"{form} | None" if database.get("optional") else form
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
         if text := _describe_leaving_values(function):
             console.print(f"  [dim]{text}[/dim]", soft_wrap=True)
@@ -233,6 +236,8 @@ def format_type(schema: object, definitions: Mapping[str, Any], depth: int = 0) 
             name = reference.rpartition("/")[2]
             target = definitions.get(name)
             text = format_part(target) if isinstance(target, Mapping) and "enum" in target else name
+        case {"column_kind": str(kind)}:
+            text = f"{kind.capitalize()}Column"
         case {"type": "array", "format": str(name)}:  # an array or a column
             text = name.rpartition(".")[2]
         case {"type": "object", "format": str(name)}:

@@ -13,6 +13,7 @@ import docstring_parser
 
 from algotools.declare import locate
 from algotools.declare._result_types import describe_result_type
+from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.variables import describe_variables
@@ -24,7 +25,8 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
     """Return the name and the functions of an algorithm as JSON-compatible data.
 
     Each function has ``method``, ``role``, ``step``, ``standalone``, ``description``, ``databases`` (parameter, form,
-    label) and ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled
+    label; ``group`` if the parameter receives a dict with all remaining databases; ``optional`` if it can be None) and
+    ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled
     function's master has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master.
     ``leaves`` is the type of the result and its fields, or None if only a table of a session is made, which stays at
     the node. ``minimum_rows`` is the author's number, if there is one. ``gate`` is the sentence about the policy of a
@@ -85,10 +87,19 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         **({} if function.minimum_rows is None else {"minimum_rows": function.minimum_rows}),
         "description": description,
         "variables": list(variables.values()),
-        "databases": [{"parameter": p.name, "form": p.form, "label": p.label} for p in specification.data],
+        "databases": list(map(_describe_database, specification.data)),
         "leaves": _describe_leaving_values(function),
         "arguments": schema,
     }
+
+
+def _describe_database(parameter: Parameter) -> dict[str, object]:
+    item: dict[str, object] = {"parameter": parameter.name, "form": parameter.form, "label": parameter.label}
+    if parameter.is_group:
+        item["group"] = True
+    if parameter.is_optional:
+        item["optional"] = True
+    return item
 
 
 def main() -> int:

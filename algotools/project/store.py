@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 import docstring_parser
 import msgspec
 
+from algotools.data.kinds import KINDS
+from algotools.declare.annotations import KIND_KEY
+from algotools.declare.arguments import Parameter
 from algotools.declare.description import add_default_policy, describe
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.locate import GROUP, Location, get_table, read_toml
@@ -117,6 +120,7 @@ def _list_databases(function: RegisteredFunction, algorithm: Algorithm, generati
     database with the label; parameters without a label get the first databases of the task, in order.
     """
     databases: dict[str | int, dict[str, Any]] = {}
+    groups: dict[str | int, bool] = {}
     for reader in (function, *_find_readers(function, algorithm)):
         descriptions = {p.arg_name: p.description or "" for p in docstring_parser.parse(reader.__doc__ or "").params}
         positions = itertools.count()
@@ -126,10 +130,21 @@ def _list_databases(function: RegisteredFunction, algorithm: Algorithm, generati
             used_names = {database["name"] for used_key, database in databases.items() if used_key != key}
             # The UI identifies databases by name, so names must be unique.
             item = {"name": f"{name} ({len(databases) + 1})" if name in used_names else name}
-            if description := " ".join(descriptions.get(parameter.name, "").split()):
+            if description := " ".join((*descriptions.get(parameter.name, "").split(), *_describe_use(parameter))):
                 item["description"] = description
+            groups[key] = groups.get(key, False) or parameter.is_group
             databases.setdefault(key, item)
-    return [{**database, "multiple": False} if generation >= 5 else database for database in databases.values()]
+    if generation < 5:
+        return list(databases.values())
+    return [{**database, "multiple": groups[key]} for key, database in databases.items()]
+
+
+def _describe_use(parameter: Parameter) -> Iterator[str]:
+    """Yield sentences about a parameter that receives several tables or None, for which v4 has no field."""
+    if parameter.is_group:
+        yield "Any number of databases, by label."
+    if parameter.is_optional:
+        yield "Optional."
 
 
 def _find_readers(function: RegisteredFunction, algorithm: Algorithm) -> list[RegisteredFunction]:
@@ -210,9 +225,15 @@ def _list_allowed_values(schema: _Schema, definitions: _Schema) -> list[Any]:
 
 
 def _find_description(schema: _Schema) -> str:
-    """Return the description from the docstring, or from the annotation ``Annotated[int, Meta(description=…)]``."""
+    """Return the description from the docstring, or from the annotation ``Annotated[int, Meta(description=…)]``.
+
+    The stores have no field for the kind of a column, so the description names the kind.
+    """
     forms = (schema, *schema.get("anyOf", ()))
-    return next((str(form["description"]) for form in forms if "description" in form), "")
+    text = next((str(form["description"]) for form in forms if "description" in form), "")
+    kinds = {form[KIND_KEY] for part in forms for form in (part, part.get("items") or {}) if KIND_KEY in form}
+    end = "." if text and text[-1] not in ".!?:;" and kinds else ""
+    return " ".join(filter(None, (f"{text}{end}", *(f"Needs {KINDS[kind]}." for kind in sorted(kinds)))))
 
 
 def _encode_default(schema: _Schema, definitions: _Schema, kind: str, generation: Generation) -> Any:

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from algotools import Argument, Column, Organization, rpc
+from algotools import Argument, CategoryColumn, Column, NumericColumn, Organization, rpc
 from algotools.cli._describe import format_type
 from algotools.declare.annotations import format_annotation
 from algotools.declare.arguments import specify
@@ -34,7 +34,8 @@ class NestedGroup:
 @pytest.mark.parametrize(
     "annotation",
     [
-        int, float, str, bool, list, dict, Any, int | None, Column, list[Column], list[Organization] | None,
+        int, float, str, bool, list, dict, Any, int | None, Column, NumericColumn, dict[str, CategoryColumn],
+        list[Column], list[Organization] | None,
         Literal["a", "b"], Literal[1, 2], CountUnit, NestedGroup, list[NestedGroup], dict[str, float],
         dict[str, list[int]],
         tuple[int, str], datetime.date, np.ndarray, list[np.ndarray] | None, pd.Series, Argument[pd.DataFrame],

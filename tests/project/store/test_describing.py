@@ -2,9 +2,10 @@
 
 import json
 
+import pandas as pd
 import pytest
 
-from algotools import rpc
+from algotools import NumericColumn, rpc
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm
 from algotools.describe import describe
@@ -38,6 +39,23 @@ def test_databases_have_a_parameter_a_form_and_a_label(described):
         {"parameter": "visits", "form": "pandas", "label": "visits"},
     ]
     assert summary["databases"] == []
+
+
+def test_a_group_and_an_optional_table_are_marked_as_such():
+    @rpc
+    def count(tables: dict[str, pd.DataFrame], extra: pd.DataFrame | None, column: NumericColumn) -> int:
+        return 0
+
+    [described] = describe(Algorithm.from_functions([count]))["functions"]
+    assert described["databases"] == [
+        {"parameter": "tables", "form": "pandas", "label": None, "group": True},
+        {"parameter": "extra", "form": "pandas", "label": None, "optional": True},
+    ]
+    assert described["arguments"]["properties"]["column"] == {
+        "type": "string",
+        "format": "column",
+        "column_kind": "numeric",
+    }
 
 
 def test_arguments_are_a_json_schema_with_descriptions_of_the_docstring(described):

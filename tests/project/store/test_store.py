@@ -19,7 +19,18 @@ import msgspec
 import pandas as pd
 import pytest
 
-from algotools import AlgorithmClient, Column, Columns, Database, Organization, RunInfo, master, rpc
+from algotools import (
+    AlgorithmClient,
+    CategoryColumn,
+    Column,
+    Columns,
+    Database,
+    NumericColumn,
+    Organization,
+    RunInfo,
+    master,
+    rpc,
+)
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm
 from algotools.errors import MetadataError
@@ -285,6 +296,47 @@ class TestAFunction:
         assert only_function(count)["databases"] == expected
         described = only_function(count, generation=5)["databases"]
         assert described == [{**database, "multiple": False} for database in expected]
+
+    def test_a_dict_of_tables_takes_several_databases_on_v5(self):
+        @rpc
+        def count(
+            tables: dict[str, pd.DataFrame], extra: Annotated[pd.DataFrame | None, Database("deaths")] = None
+        ) -> int:
+            """Count.
+
+            Args:
+                tables: a table for each year.
+                extra: the deaths.
+            """
+            return 0
+
+        expected = [
+            {"name": "Tables", "description": "a table for each year. Any number of databases, by label."},
+            {"name": "deaths", "description": "the deaths. Optional."},
+        ]
+        assert only_function(count)["databases"] == expected
+        described = only_function(count, generation=5)["databases"]
+        assert described == [{**expected[0], "multiple": True}, {**expected[1], "multiple": False}]
+
+    def test_names_the_kind_of_a_column_in_its_description(self):
+        @rpc
+        def fit(
+            data: pd.DataFrame, outcome: NumericColumn, by: list[CategoryColumn] | None = None, other: Column = "x"
+        ) -> float:
+            """Fit.
+
+            Args:
+                outcome: the outcome
+            """
+            return 0.0
+
+        arguments = {argument["name"]: argument for argument in only_function(fit)["arguments"]}
+        assert {name: argument["type"] for name, argument in arguments.items()} == {
+            "outcome": "column", "by": "column_list", "other": "column",
+        }  # fmt: skip
+        assert arguments["outcome"]["description"] == "the outcome. Needs a column of numbers."
+        assert arguments["by"]["description"] == ("Needs a column of categories (texts, booleans or whole numbers).")
+        assert "description" not in arguments["other"]
 
     def test_never_has_two_databases_with_the_same_name(self):
         parameters = {"data": (pd.DataFrame, NOTHING), "more": (Annotated[pd.DataFrame, Database("Data")], NOTHING)}
