@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algotools.federation._completeness import measure_completeness
 from algotools.federation._fingerprints import DataFingerprints, describe_versions, hash_texts
 from algotools.federation._results import Requested
 from algotools.federation._store import Store
@@ -159,9 +160,8 @@ class Recorder:
                 runs = [run for run in task.runs if entry.asked in (None, run.organization_id)]
                 entry.finished = max((run.finished_at or "" for run in runs), default="") or None
                 entry.status = msgspec.structs.replace(task, runs=runs).status
-                contributions = find_contributions(entry, tree)
-                entry.contributed = [id_ for id_, reason in contributions.items() if not reason]
-                entry.missing = {id_: reason for id_, reason in contributions.items() if reason}
+                completeness = measure_completeness(self._store, task)
+                entry.expected, entry.missing = list(completeness.expected), dict(completeness.missing)
                 self._history.finish(entry, request.data, request.role, tree)
                 if task.complete:
                     del self._entries[task.id]
@@ -221,18 +221,6 @@ def read_call(request: Request) -> tuple[str, Any, str]:
     else:
         method, arguments = request.method, content
     return method, arguments, _to_json(arguments)
-
-
-def find_contributions(entry: HistoryEntry, tree: Sequence[TaskRecord]) -> dict[int, str]:
-    """Return organization -> reason why it contributed nothing; empty if it contributed."""
-    reasons: dict[int, str] = {}
-    tasks = tree[1:] or tree[:1]
-    for task in tasks:
-        for run in task.runs:
-            if tree[1:] or entry.asked in (None, run.organization_id):
-                reason = "" if run.status == "completed" else run.status
-                reasons[run.organization_id] = reasons.get(run.organization_id) or reason
-    return reasons
 
 
 def _is_known(fingerprints: Mapping[str, Fingerprint]) -> bool:

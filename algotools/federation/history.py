@@ -15,6 +15,7 @@ from typing import Any, Union
 import msgspec
 
 from algotools.errors import Failure, FederationError
+from algotools.federation._completeness import Completeness
 from algotools.federation._history_file import FILE_NAME, HistoryProblem, open_database
 from algotools.federation._results import explain_failure
 from algotools.federation.contract import get_contract
@@ -101,16 +102,17 @@ class HistoryEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     """Organization -> label -> fingerprint."""
     call: Union[dict[str, Any], None] = None
     """The options of the federation, with which the task can be run again; None if that is impossible."""
-    contributed: list[int] = []
-    missing: dict[int, str] = {}
-    """Organization that contributed nothing -> reason."""
+    expected: list[int] = []
+    """The organizations whose data the result should contain; see ``Completeness``."""
+    missing: dict[int, Union[Failure, None]] = {}
+    """Organization whose data are missing -> reason; None if the master did not send it a subtask."""
     note: str = ""
     """Why the results are not stored; empty if they are."""
 
     @property
     def contributors(self) -> list[str]:
-        """The names of the organizations that contributed."""
-        return [self.organizations.get(id_, str(id_)) for id_ in self.contributed]
+        """The names of the organizations whose data are in the result."""
+        return [self.organizations.get(id_, str(id_)) for id_ in self.expected if id_ not in self.missing]
 
 
 class _StoredRecord(msgspec.Struct, kw_only=True):
@@ -154,6 +156,11 @@ class StoredTask:
     def subtasks(self, task_id: int) -> Sequence[TaskRecord]:
         """See ``TaskSource``."""
         return [task for task in self._tasks.values() if task.parent_id == task_id]
+
+    def completeness(self, task_id: int) -> Completeness:
+        """See ``TaskSource``; only for the task itself."""
+        del task_id
+        return Completeness(tuple(self.entry.expected), self.entry.missing)
 
     def failure(self, run: RunRecord) -> Failure | None:
         """See ``TaskSource``."""

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from algotools.errors import Failure
+from algotools.federation._completeness import Completeness
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 
 _CATEGORIES = {"completed": "completed", "active": "active", "initializing": "active", "pending": "pending"}
@@ -33,6 +34,9 @@ class TaskSource(Protocol):
 
     def answer(self, run: RunRecord) -> object:
         """Return the decoded result of a run."""
+
+    def completeness(self, task_id: int) -> Completeness:
+        """Return the organizations whose data are in the results of a task, and those that are missing."""
 
 
 class Snapshot(NamedTuple):
