@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import IO
 
 import docker
@@ -13,7 +13,16 @@ from docker.errors import APIError
 from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.errors import AlgotoolsError, ImageError
-from algotools.image.engine import BUILD_TIMEOUT, Log, get_error_text, is_disk_full, make_engine_error, read_stream
+from algotools.image._build_stream import BuildStream
+from algotools.image.engine import (
+    BUILD_TIMEOUT,
+    Log,
+    Message,
+    get_error_text,
+    is_disk_full,
+    make_engine_error,
+    read_stream,
+)
 from algotools.image.lease import lock_names, mark_replaced, remove_replaced_images
 from algotools.image.names import Reference, parse_reference
 
@@ -32,7 +41,7 @@ _LINES_SHOWN = 40
 """Number of lines of a failed step in the error's detail."""
 
 REMOVE_TIMEOUT = 10
-"""Seconds to wait until the engine has stopped a cancelled step."""
+"""Seconds to wait until the engine has stopped a cancelled step, and again until its container is removed."""
 
 LONGEST_LINE = 60_000
 """Maximum bytes of a line in a Dockerfile. The classic builder accepts 65,535."""
@@ -77,7 +86,8 @@ def build_image(
     steps = _Steps(log, hint)
     stream = None
     try:
-        stream = client.api.build(
+        stream = BuildStream(
+            client,
             fileobj=archive,
             custom_context=True,
             dockerfile="Dockerfile",
@@ -99,7 +109,7 @@ def build_image(
         raise _make_build_error(get_error_text(error)) from None
     except BaseException:
         if stream is not None:
-            stream.close()  # the engine notices the closed connection, and stops the step
+            steps.follow_cancellation(stream.cancel(REMOVE_TIMEOUT))
         # The image of every finished step has no name. `docker images` would show them forever.
         for image in reversed(steps.unfinished_images):
             remove_image(client, image)
@@ -200,6 +210,13 @@ class _Steps:
         *lines, self._incomplete = (self._incomplete + text).split("\n")
         for line in lines:
             self._process_line(line.rstrip())
+
+    def follow_cancellation(self, messages: Iterable[Message]) -> None:
+        """Process the last messages of a cancelled build for the images that they report, without a log."""
+        self._log = lambda _line: None
+        with contextlib.suppress(AlgotoolsError):  # the engine reports the cancellation as an error
+            for message in messages:
+                self.process(message)
 
     def _process_line(self, line: str) -> None:
         if _STEP.match(line):

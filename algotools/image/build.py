@@ -19,6 +19,7 @@ import re
 import subprocess
 import time
 from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -146,24 +147,24 @@ def build_project(
     unlabelled = build_image(
         client, sources.make_archive(), log=log, arguments=build_arguments, platform=platform, no_cache=no_cache
     )
-    origin = {
-        Label.MADE_FROM: unlabelled,
-        Label.GATE: GATE_VERSION,
-        **_read_base_labels(client, build_arguments.get("BASE_IMAGE")),
-        **_read_project_labels(folder),
-        **_read_revision_labels(folder, sources.files),
-    }
-    if left_in_trial:
-        origin[Label.LEFT_IN_TRIAL] = msgspec.json.encode(left_in_trial).decode()
-    if read_labels(client, tag).items() >= origin.items():
-        log("nothing has changed")
-    else:
-        try:
+    try:
+        origin = {
+            Label.MADE_FROM: unlabelled,
+            Label.GATE: GATE_VERSION,
+            **_read_base_labels(client, build_arguments.get("BASE_IMAGE")),
+            **_read_project_labels(folder),
+            **_read_revision_labels(folder, sources.files),
+        }
+        if left_in_trial:
+            origin[Label.LEFT_IN_TRIAL] = msgspec.json.encode(left_in_trial).decode()
+        if read_labels(client, tag).items() >= origin.items():
+            log("nothing has changed")
+        else:
             log("starting the image, and describing its functions")
             _label_image(client, unlabelled, tag, {**_try_image(client, unlabelled, platform), **origin}, platform)
-        except BaseException:
-            remove_image(client, unlabelled)
-            raise
+    except BaseException:
+        remove_image(client, unlabelled)
+        raise
     image = client.images.get(tag)
     return BuiltImage(tag, str(image.id), int(image.attrs["Size"]), time.monotonic() - started)
 
@@ -311,21 +312,25 @@ def _start_container(
     client: docker.DockerClient, image: str, command: list[str] | None, platform: str | None
 ) -> Iterator[Container]:
     """Start a container without network, and remove it at the end."""
-    container: Container | None = None
+    # The engine completes a request that a signal has interrupted here, and the new container would remain. So a thread
+    # makes the request, and the exit waits for its container.
+    executor = ThreadPoolExecutor(max_workers=1)
+    creation = executor.submit(
+        client.containers.create,
+        image,
+        command,
+        entrypoint=[] if command else None,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges"],
+        tmpfs={"/tmp": ""},  # noqa: S108 - a path in the container
+        platform=platform,
+        labels={Label.TRIAL: ""},
+    )
     try:
         try:
-            container = client.containers.create(
-                image,
-                command,
-                entrypoint=[] if command else None,
-                network_mode="none",
-                read_only=True,
-                cap_drop=["ALL"],
-                security_opt=["no-new-privileges"],
-                tmpfs={"/tmp": ""},  # noqa: S108 - a path in the container
-                platform=platform,
-                labels={Label.TRIAL: ""},
-            )
+            container = creation.result()
             container.start()
         except APIError as error:
             text = get_error_text(error)
@@ -333,8 +338,9 @@ def _start_container(
             raise ImageError(f"the image cannot be started: {reason}") from None
         yield container
     finally:
-        if container is not None:
-            remove_container(client, str(container.id))
+        executor.shutdown()
+        if creation.exception() is None:
+            remove_container(client, str(creation.result().id))
 
 
 def _wait_for_exit(container: Container, command: str) -> tuple[int, bytes, str]:
