@@ -41,11 +41,12 @@ class Answers(list[Any]):
         cells = [[result.get(key, _NO_CELL) for key in keys] if has_columns else [result] for result in self]
         # The caller may have changed this list. Additional results have no organization.
         names += [""] * (len(self) - len(names))
-        rows = [[name, *map(_format_cell, row)] for name, row in zip(names, cells, strict=False)]
+        rows = [[name, *map(format_cell, row)] for name, row in zip(names, cells, strict=False)]
         return format_html_table(["organization", *(keys if has_columns else ["result"])], rows)
 
 
-def _format_cell(value: object) -> str:
+def format_cell(value: object) -> str:
+    """Return a value as the short text of a cell."""
     if value is _NO_CELL:
         return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)

@@ -12,6 +12,8 @@ from algotools.errors import Failure, FederationError
 from algotools.federation._answers import Answers, format_html_table
 from algotools.federation._completeness import Completeness, measure_completeness
 from algotools.federation._construction import FederationOptions, create_platform
+from algotools.federation._grid import Grid
+from algotools.federation._mapping import run_map
 from algotools.federation._prove import prove
 from algotools.federation._results import (
     Labels,
@@ -31,6 +33,7 @@ from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.faults import Fault
 from algotools.federation.history import find_project_history
 from algotools.federation.policy import PolicySource
+from algotools.federation.progress.status_line import StatusLine
 from algotools.federation.progress.waiting import Watch
 from algotools.task import Role
 
@@ -280,6 +283,40 @@ class Federation:
         __tracebackhide__ = True
         planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
         return run_at_one(self._platform, planned, timeout, self._watch())
+
+    def map(
+        self,
+        function: Callable[..., Any] | str,
+        arguments: Iterable[Mapping[str, object]],
+        /,
+        *,
+        at: Members | None = None,
+        databases: Labels = "default",
+        timeout: float | None = 60.0,
+        fresh: bool = False,
+    ) -> Grid:
+        """Run a function once for each mapping of arguments, and return all results as one table.
+
+        A master runs at one node, as with ``ask``; an rpc at the node of each organization, as with ``run``. A few
+        tasks run at a time. A task that fails does not stop the others.
+
+        A task that the history of the federation has as completed, with the same data and versions, is not run again.
+        So a call that was interrupted continues where it stopped. Data in a database server have no fingerprint; tasks
+        that use such data always run.
+
+        Args:
+            function: see ``run``.
+            arguments: the arguments of each task.
+            at: see ``run``.
+            databases: see ``run``.
+            timeout: seconds to wait for the results of one task; None waits without a limit.
+            fresh: run also the tasks that the history has.
+
+        Raises:
+            FederationError: the call is invalid.
+        """
+        tasks = [plan_task(self._platform, function, at, databases, dict(item)) for item in arguments]
+        return run_map(self._platform, tasks, timeout, fresh=fresh, line=StatusLine(self._progress))
 
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""

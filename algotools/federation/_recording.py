@@ -41,6 +41,17 @@ class Surroundings(NamedTuple):
     """The options with which an equal federation can be made again; None if that is impossible."""
 
 
+Plan = tuple[Request, Sequence[Requested], Sequence[int]]
+"""Request, databases and organizations of a task that is not created yet."""
+
+
+class State(NamedTuple):
+    """The data of the nodes and the versions at one moment."""
+
+    data: dict[str, dict[str, Fingerprint]]
+    versions: dict[str, str]
+
+
 class Recorder:
     """Records the tasks of one federation.
 
@@ -80,20 +91,30 @@ class Recorder:
         only_organization: int | None,
         image_id: str,
     ) -> None:
-        """Record a task that has started."""
+        """Record a task that has started; for ``only_organization`` see ``Store.create``."""
         with self._lock:
             if self._history is None:
                 return
             try:
                 self._store = store
                 recipients = [run.organization_id for run in task.runs]
-                entry = self.describe(store, request, databases, recipients, only_organization, image_id)
+                state = self.read_state(image_id)
+                entry = self.describe(store, request, databases, recipients, only_organization, state)
                 entry.started, entry.method = task.created_at, entry.method or task.name
                 entry.number = self._history.add(entry, identify_process())
                 self._entries[task.id] = (entry, request)
                 self._numbers[task.id] = entry.number
             except Exception as problem:  # whatever it is, the run is more important
                 self._give_up(problem)
+
+    def read_state(self, image_id: str) -> State:
+        """Return the current fingerprints and versions.
+
+        Raises:
+            HistoryProblem: the history cannot be used.
+        """
+        data = self._fingerprints.read() if self._fingerprints is not None else {}
+        return State(data, describe_versions(self._surroundings.algorithms, image_id))
 
     def describe(
         self,
@@ -102,19 +123,14 @@ class Recorder:
         databases: Sequence[Requested],
         recipients: Sequence[int],
         only_organization: int | None,
-        image_id: str,
+        state: State,
     ) -> HistoryEntry:
-        """Return the entry of a task that is not created yet.
-
-        Raises:
-            HistoryProblem: the history cannot be used.
-        """
+        """Return the entry of a task that may not be created yet."""
         parts = self._surroundings
         method, arguments, text = read_call(request)
         requested = [msgspec.to_builtins(item) for item in databases]
         names = {organization.id: organization.name for organization in store.organizations()}
-        data = self._fingerprints.read() if self._fingerprints is not None else {}
-        versions = describe_versions(parts.algorithms, image_id)
+        data, versions = state
         contract = parts.algorithms.contract.name
         variables = {member.name: dict(member.variables) for member in parts.configuration.members}
         policy = [dict(parts.policy.variables), parts.policy.file]
@@ -138,13 +154,25 @@ class Recorder:
             call=parts.call if by_label else None,
         )
 
-    def find_completed(self, entries: Sequence[HistoryEntry]) -> Mapping[str, StoredTask]:
-        """Return the stored tasks with the questions and the conditions of entries, by question."""
+    def find_completed(
+        self, store: Store, tasks: Sequence[Plan], only_organization: int | None, image_id: str
+    ) -> dict[int, StoredTask]:
+        """Return position -> stored task for the tasks that were completed with the same data and versions.
+
+        Args:
+            store: the store of the federation.
+            tasks: request, databases and organizations of each task.
+            only_organization: see ``Store.create``.
+            image_id: the id of the image of the algorithm, if it is one.
+        """
         with self._lock:
             if self._history is None:
                 return {}
             try:
-                return self._history.find_completed((entry.question, entry.conditions) for entry in entries)
+                state = self.read_state(image_id)
+                entries = [self.describe(store, *task, only_organization, state) for task in tasks]
+                stored = self._history.find_completed((entry.question, entry.conditions) for entry in entries)
+                return {i: stored[entry.question] for i, entry in enumerate(entries) if entry.question in stored}
             except Exception as problem:
                 self._give_up(problem)
                 return {}
