@@ -233,5 +233,6 @@ def test_run_has_the_signature_of_a_call(client):
     assert callable(client.run)
     assert list(inspect.signature(client.run).parameters) == [
         *("function", "organizations", "timeout", "quorum", "grace", "wait_for_all", "interval"),
+        "minimum_organizations",
         *("arguments", "keywords"),
     ]
