@@ -1,4 +1,4 @@
-"""An author's error: the fields that its class declares, their values, and the module that declares the class."""
+"""An author's error: the fields that its class declares, the module that declares the class, and the traceback."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import inspect
 import numbers
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
@@ -85,3 +87,63 @@ def is_in_module(kind: type) -> bool:
 def is_global(kind: type, error: BaseException) -> bool:
     """Return whether a function that raised the error has the class as a global name, as in the cells of a doctest."""
     return any(frame.f_globals.get(kind.__qualname__) is kind for frame, _ in traceback.walk_tb(error.__traceback__))
+
+
+def list_causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception, and the exceptions from which or during which it was raised, the last one first."""
+    visited = set[int]()  # the author's code can make a circle of causes
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def format_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception, as Python prints it."""
+    try:
+        return "".join(traceback.format_exception(error))
+    except Exception as failure:  # an exception of the author's code has a class or attributes that raise
+        return f"the traceback cannot be shown ({type(failure).__name__})\n"
+
+
+def format_author_traceback(error: BaseException) -> str:
+    """Return the traceback of an exception and of its causes; each begins in the author's code."""
+    try:
+        report = traceback.TracebackException.from_exception(error, compact=True)
+        for part in _list_parts(report):
+            part.stack = traceback.StackSummary.from_list(select_author_frames(part.stack))
+        return "".join(report.format())
+    except Exception as failure:  # see `format_traceback`
+        return f"the traceback cannot be shown ({type(failure).__name__})\n"
+
+
+def select_author_frames(frames: Iterable[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
+    """Return the frames from the author's code on; all of them if there are only frames of algotools.
+
+    Frames of algotools and of libraries that the author's code calls remain.
+    """
+    frames = list(frames)
+    first = next((i for i, frame in enumerate(frames) if not _is_machinery(frame.filename)), 0)
+    return frames[first:]
+
+
+def _list_parts(report: traceback.TracebackException) -> Iterator[traceback.TracebackException]:
+    """Yield the report of an exception, of its causes, and of the members of groups."""
+    waiting = [report]
+    while waiting:  # Python has limited a circle of causes, so this ends
+        part = waiting.pop()
+        yield part
+        others = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
+        waiting += [other for other in others if other is not None]
+
+
+def _is_machinery(file: str) -> bool:
+    """Return whether a file belongs to algotools, or to a module with which algotools calls the author's code."""
+    modules = [sys.modules.get(name) for name in _MACHINERY]
+    files = [Path(module.__file__) for module in modules if module is not None and module.__file__]
+    folders = [_PACKAGE, *(path.parent if path.stem == "__init__" else path for path in files)]
+    return file.startswith("<frozen ") or any(Path(file).is_relative_to(folder) for folder in folders)
+
+
+_PACKAGE = Path(__file__).parent
+_MACHINERY = ("contextlib", "importlib", "msgspec", "runpy", "threading", "wrapt")

@@ -11,13 +11,18 @@ Each class declares its exit code. A missing code, or a code that two classes us
 from __future__ import annotations
 
 import enum
-import traceback
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from algotools._fields import convert_field, find_fields, is_constant_of, is_global, is_in_module
-from algotools._fields import find_named_class as find_named_class  # noqa: PLC0414 - a part of this module's interface
+
+# Parts of this module's interface.
+from algotools._fields import find_named_class as find_named_class  # noqa: PLC0414
+from algotools._fields import format_author_traceback as format_author_traceback  # noqa: PLC0414
+from algotools._fields import format_traceback as format_traceback  # noqa: PLC0414
+from algotools._fields import list_causes as list_causes  # noqa: PLC0414
+from algotools._fields import select_author_frames as select_author_frames  # noqa: PLC0414
 
 PACKAGE = Path(__file__).parent
 """The folder of the source of algotools. Its frames are removed from the tracebacks that an author reads."""
@@ -371,20 +376,3 @@ class InternalError(AlgotoolsError, RuntimeError, exit_code=70):
         """Wrap an unexpected exception; its traceback is the detail, for the owner."""
         message = f"internal error in algotools ({type(error).__name__}); please report it"
         return cls(message, detail=format_traceback(error))
-
-
-def list_causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an exception, and the exceptions from which or during which it was raised, the last one first."""
-    visited = set[int]()  # the author's code can make a circle of causes
-    while error is not None and id(error) not in visited:
-        visited.add(id(error))
-        yield error
-        error = error.__cause__ or error.__context__
-
-
-def format_traceback(error: BaseException) -> str:
-    """Return the traceback of an exception, as Python prints it."""
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception as failure:  # an exception of the author's code has a class or attributes that raise
-        return f"the traceback cannot be shown ({type(failure).__name__})\n"

@@ -20,7 +20,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions, unregister
-from algotools.errors import AlgorithmImportError, AlgorithmNotFound, AlgotoolsError, find_named_class, format_traceback
+from algotools.errors import (
+    AlgorithmImportError,
+    AlgorithmNotFound,
+    AlgotoolsError,
+    find_named_class,
+    format_author_traceback,
+)
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -242,7 +248,7 @@ def _import(location: Location) -> ModuleType:
             raise AlgorithmNotFound(f"no module {location.module!r}{folder}") from None
         raise AlgorithmImportError(
             f"the algorithm's module {location.module!r} requires {error.name!r}, which is not installed",
-            detail=traceback.format_exc(),
+            detail=format_author_traceback(error),
         ) from None
     except BaseException as error:  # a module may call sys.exit when it is imported
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
@@ -251,7 +257,7 @@ def _import(location: Location) -> ModuleType:
         reason = f"{name_exception(error)}{describe_source_line(error, _find_source(location))}"
         raise AlgorithmImportError(
             f"the algorithm's module {location.module!r} cannot be imported ({reason})",
-            detail=format_traceback(error),
+            detail=format_author_traceback(error),
         ) from None
 
 
@@ -279,6 +285,11 @@ def describe_source_line(error: BaseException, folder: str | Path | None) -> str
     lines = [(frame.filename, frame.lineno) for frame in frames]
     if isinstance(error, SyntaxError) and error.filename:
         lines.append((error.filename, error.lineno))
+    return describe_line(lines, folder)
+
+
+def describe_line(lines: Iterable[tuple[str, int | None]], folder: str | Path | None) -> str:
+    """Return the last of the lines that is in the algorithm's source; see ``describe_source_line``."""
     author_lines = [
         (file, line) for file, line in lines if folder is not None and _is_source_file(Path(file), Path(folder))
     ]

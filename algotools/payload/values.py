@@ -6,12 +6,11 @@ They are computed here, so that an engine's error becomes an error of the author
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from algotools.errors import FunctionRaised, NotSerializable, ResultTooLarge, find_named_class
+from algotools.errors import FunctionRaised, NotSerializable, ResultTooLarge, find_named_class, format_author_traceback
 
 # --- The path to a part of a value. ---
 
@@ -142,7 +141,8 @@ def convert_function_errors(activity: str = "the table that the function returne
     try:
         yield
     except Exception as error:
-        raise FunctionRaised(f"{type(error).__name__} while {activity}", detail=traceback.format_exc()) from error
+        message = f"{type(error).__name__} while {activity}"
+        raise FunctionRaised(message, detail=format_author_traceback(error)) from error
 
 
 def name_type(kind: type) -> str:

@@ -6,6 +6,9 @@ Nothing isolates the author's code: a function that crashes or exits stops this 
 from __future__ import annotations
 
 import os
+import sys
+import threading
+import traceback
 
 from algotools.data.time_limit import call_within
 from algotools.errors import TimedOut
@@ -13,6 +16,7 @@ from algotools.federation.runners import Job
 from algotools.runtime import logs
 from algotools.runtime.dispatch.gated import GatedAccess
 from algotools.runtime.dispatch.perform import Load
+from algotools.runtime.dispatch.stack import make_late_error
 from algotools.runtime.dispatch.supervisor import Run
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
@@ -43,16 +47,25 @@ class InlineRunner:
         Raises:
             AlgotoolsError: the function failed, or exceeded its time limit.
         """
+        node = GatedAccess(run)
+        threads: list[int] = []
 
         def work() -> bytes:
-            node = GatedAccess(run)
+            threads.append(threading.get_ident())
             with logs.use_console(node.write_line):
                 return node.perform(self._load)
 
         if run.timeout is None:
             return work()
-        late_error = TimedOut(f"the run did not end within its limit of {run.timeout:g} s")
-        return call_within(run.timeout, work, late_error)
+        late_error = make_late_error(run.timeout, (), None)
+        try:
+            return call_within(run.timeout, work, late_error)
+        except TimedOut as error:
+            if error is not late_error:
+                raise
+            frame = sys._current_frames().get(threads[0]) if threads else None  # noqa: SLF001 - the only way to read it
+            frames = traceback.extract_stack(frame) if frame else ()
+            raise make_late_error(run.timeout, frames, node.source) from None
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""

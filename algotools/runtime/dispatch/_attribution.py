@@ -12,7 +12,14 @@ from typing import TypeVar, cast
 from algotools._fields import format_fields
 from algotools.data.reading import is_memory_error
 from algotools.declare import locate
-from algotools.errors import AlgotoolsError, FunctionExited, FunctionRaised, UserError, make_public
+from algotools.errors import (
+    AlgotoolsError,
+    FunctionExited,
+    FunctionRaised,
+    UserError,
+    format_author_traceback,
+    make_public,
+)
 from algotools.runtime.dispatch.limits import build_memory_error
 
 Outcome = TypeVar("Outcome")
@@ -66,13 +73,13 @@ def _convert_error(
     """Return the error that a researcher may read."""
     if isinstance(error, SystemExit):
         message = f"{part} ended the process (SystemExit) instead of returning"
-        return FunctionExited(message, detail=traceback.format_exc())
+        return FunctionExited(message, detail=format_author_traceback(error))
     location = locate.describe_source_line(error, folder)
     if not isinstance(error, AlgotoolsError) and is_memory_error(error):
-        return build_memory_error(f"{part}{location}", traceback.format_exc())
+        return build_memory_error(f"{part}{location}", format_author_traceback(error))
     if isinstance(error, UserError):
         return _make_public(error, part, folder, frozenset(task_texts))
-    detail = traceback.format_exc() + (hint if isinstance(error, KeyError) else "")
+    detail = format_author_traceback(error) + (hint if isinstance(error, KeyError) else "")
     return FunctionRaised(f"{locate.name_exception(error)} in {part}{location}", detail=detail)
 
 
@@ -85,7 +92,7 @@ def _make_public(error: UserError, method: str, folder: str, task_texts: frozens
     except (ValueError, TypeError) as reason:
         part = f"{method}{locate.describe_source_line(error, folder)}"
         name = locate.name_exception(error)
-        return FunctionRaised(f"{name} in {part}, without its text: {reason}", detail=traceback.format_exc())
+        return FunctionRaised(f"{name} in {part}, without its text: {reason}", detail=format_author_traceback(error))
 
 
 def _add_field_text(public: UserError, error: UserError) -> UserError:

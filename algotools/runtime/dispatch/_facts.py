@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterable
 
 from algotools.data.reading import is_memory_error
@@ -12,7 +11,7 @@ from algotools.declare.masters import find_masters
 from algotools.disclosure.facts import Intent, Matches, is_valid
 from algotools.disclosure.register import Register
 from algotools.disclosure.tables import ReadTables
-from algotools.errors import DatabaseUnreadable
+from algotools.errors import DatabaseUnreadable, format_author_traceback
 
 
 def make_intent(
@@ -58,5 +57,5 @@ def match_result(
         raise DatabaseUnreadable(
             f"database {labels}: its rows cannot be counted for the policy of the node's owner "
             f"({type(error).__name__})",
-            detail=traceback.format_exc(),
+            detail=format_author_traceback(error),
         ) from None

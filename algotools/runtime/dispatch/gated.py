@@ -22,6 +22,8 @@ class GatedAccess(NodeAccess):
         super().__init__(lambda: run.contract.connect(run.task, read_run_token(run.task)))
         self._run = run
         self._match: MatchLine = lambda _line: Matches()
+        self.source: str | None = None
+        """The folder of the algorithm, or the file of a notebook's cell; None before the function is known."""
 
     def perform(self, load: Load) -> bytes:
         """Perform the task, and return the encoded result; see ``perform``.
@@ -39,6 +41,7 @@ class GatedAccess(NodeAccess):
 
     def declare(self, declaration: Declaration) -> Permission:
         """See ``NodeAccess``."""
+        self.source = declaration.source
         return self._run.gate.permit(declaration.intent)
 
     def sign(self, method: str, input_hash: str, organizations: Sequence[int]) -> str:

@@ -48,10 +48,16 @@ class Declaration(msgspec.Struct, tag=True):
     """Whether the function has a parameter for the run's ids."""
     labels: tuple[str, ...] = ()
     """The labels of databases."""
+    source: str = ""
+    """The folder of the algorithm, or the file of a notebook's cell."""
 
 
 class Listener(msgspec.Struct, tag=True):
     """From the worker, once, before the import, with a descriptor: see ``algotools.runtime.sandbox.metadata``."""
+
+
+class StackOffer(msgspec.Struct, tag=True):
+    """From the worker, once, as its first message, with a descriptor: see ``algotools.runtime.dispatch.stack``."""
 
 
 class TablesRead(msgspec.Struct, tag=True):
@@ -165,7 +171,8 @@ class RunFailure(msgspec.Struct, tag=True):
 
 
 Request = Union[TokenRequest, IdentityRequest, SignatureRequest, ConfiguredRequest, DatabaseRequest]
-FromWorker = Union[Declaration, Listener, TablesRead, ResultMatches, LogLine, Request, RunResult, RunFailure]
+Notice = Union[StackOffer, Listener, TablesRead, ResultMatches, LogLine]
+FromWorker = Union[Declaration, Notice, Request, RunResult, RunFailure]
 Message = TypeVar("Message", bound=msgspec.Struct)
 End = TypeVar("End", bound="socket.socket | int")
 

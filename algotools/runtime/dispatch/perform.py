@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -26,6 +25,7 @@ from algotools.errors import (
     AlgotoolsError,
     FunctionRaised,
     UnknownOrganization,
+    format_author_traceback,
 )
 from algotools.payload import encode_plain, encode_rich, show_path
 from algotools.runtime.client import (
@@ -121,7 +121,7 @@ def perform(task: Task, load: Load, node: NodeAccess) -> bytes:
     except Exception as error:  # raised while reading data; `attribute_errors` handles those of the author's code
         if not is_memory_error(error):
             raise
-        raise build_memory_error(task.method, traceback.format_exc()) from None
+        raise build_memory_error(task.method, format_author_traceback(error)) from None
 
 
 def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
@@ -150,6 +150,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         token=needs_client,
         identity=needs_ids,
         labels=tuple(p.label for p in specification.data if p.label is not None),
+        source=str(folder),
     )
     permission = node.declare(declaration)
     register = Register(permission, tables := ReadTables())

@@ -13,7 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -21,60 +21,43 @@ from algotools.disclosure.facts import Matches
 from algotools.disclosure.gate import WITHHELD_LINE, WITHHELD_MESSAGE, Gate
 from algotools.errors import (
     AlgotoolsError,
-    DatabaseUnreadable,
     FunctionExited,
     FunctionRaised,
-    TimedOut,
-    TokenError,
-    UnknownLabel,
     UserError,
-    Withheld,
 )
 from algotools.payload import LARGEST
 from algotools.runtime.contract import Contract
-from algotools.runtime.contract.environment import read_run_token, read_token
 from algotools.runtime.dispatch._child import ChildWorker
+from algotools.runtime.dispatch._replies import Replies
 from algotools.runtime.dispatch._worker_errors import (
     describe_exit_code,
-    make_label_error,
     make_misuse_error,
     rebuild_error,
 )
 from algotools.runtime.dispatch.messages import (
     ENVELOPE,
     LARGEST_TABLE,
-    ConfiguredReply,
-    ConfiguredRequest,
-    DatabaseReply,
-    DatabaseRequest,
     Declaration,
-    IdentityReply,
     Inbox,
     Listener,
     LogLine,
-    PermissionReply,
-    Reply,
-    Request,
     ResultMatches,
     RunFailure,
     RunResult,
-    SignatureReply,
-    SignatureRequest,
+    StackOffer,
     Start,
     TablesRead,
-    TokenReply,
-    TokenRequest,
     send,
     try_reply,
     wait_readable,
 )
 from algotools.runtime.dispatch.scratch import make_scratch_folder
+from algotools.runtime.dispatch.stack import WorkerStack, make_late_error
 from algotools.runtime.logs import Console, format_line
 from algotools.task import Task
 
 if TYPE_CHECKING:
     from algotools.runtime.sandbox import Confinement
-    from algotools.runtime.sandbox.copies import Copies
     from algotools.runtime.sandbox.metadata import MetadataChanges
 
 CHUNK = 1 << 20
@@ -82,6 +65,8 @@ _LAST_PRINTS = 500
 """Bytes of the last prints that are kept, to find the reason for an exit."""
 _LAST_READS = 16
 """Reads after the worker's exit. They empty the pipe, but end even if a child of the worker writes without pause."""
+_MOST_DESCRIPTORS = 2
+"""Descriptors that our worker sends before their messages are handled: for its stack and for its filter."""
 POLLING_INTERVAL = 0.1
 """Seconds between two checks of whether the worker is still alive."""
 
@@ -178,18 +163,29 @@ class _Worker:
         self._inbox = Inbox((LARGEST if run.task.step == "compute" else LARGEST_TABLE) + ENVELOPE)
         self._deadline = math.inf if run.timeout is None else time.monotonic() + run.timeout
         self._may_request_copies = may_request_copies
-        self._copies: Copies | None = None
+
+        def note(text: str) -> None:
+            run.sink(f"{text}\n".encode(errors="backslashreplace"))
+
+        self._replies = Replies(
+            run.task,
+            run.gate,
+            run.console,
+            note,
+            process.pid,
+            self._compute_remaining_time,
+            may_request_copies=may_request_copies,
+        )
+        self._stack: WorkerStack | None = None
         self._changes: MetadataChanges | None = None
         self._descriptors: list[int] = []
-        self._declaration: Declaration | None = None
-        self._reported_labels: set[str] = set()
 
     def follow(self) -> bytes:
         """Handle messages and prints until the worker's last message; return the encoded result."""
         open_ends: list[socket.socket | int] = [self._channel, self._output]
         has_exited = False
         while True:
-            interval = 0 if has_exited else POLLING_INTERVAL
+            interval = 0 if has_exited else min(POLLING_INTERVAL, self._compute_time_to_stack())
             listeners = [self._changes.listener] if self._changes else []
             readable = wait_readable([*open_ends, *listeners], min(self._compute_remaining_time(), interval))
             if self._changes and self._changes.listener in readable:
@@ -220,23 +216,34 @@ class _Worker:
         self._channel.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
+        if self._stack is not None:
+            self._stack.close()
         if self._changes is not None:
             self._changes.close()
-        if self._copies is not None:
-            self._copies.remove()
+        self._replies.close()
 
     def _compute_remaining_time(self) -> float:
         """Return the seconds until the deadline; raise ``TimedOut`` after it."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            raise TimedOut(f"the run did not end within its limit of {self._run.timeout:g} s")
+            frames = self._stack.read() if self._stack is not None else []
+            raise make_late_error(cast("float", self._run.timeout), frames, self._replies.source)
         return remaining
+
+    def _compute_time_to_stack(self) -> float:
+        """Return the seconds until the worker must write its stack, and request the stack when the time has come."""
+        if self._stack is None or self._stack.is_requested:
+            return math.inf
+        remaining = self._deadline - time.monotonic() - self._stack.lead
+        if remaining <= 0 and self._process.poll() is None:
+            self._stack.request(self._process.pid)
+        return max(0.0, remaining)
 
     def _receive(self) -> bytes:
         try:
             data, descriptors, _, _ = socket.recv_fds(self._channel, CHUNK, 1)
             for descriptor in descriptors:
-                if self._descriptors or self._changes:  # sent by the author's code
+                if len(self._descriptors) == _MOST_DESCRIPTORS:  # sent by the author's code
                     os.close(descriptor)
                 else:
                     self._descriptors.append(descriptor)
@@ -256,12 +263,14 @@ class _Worker:
                     self._run.console(judge_line(self._run.gate, message))
                 elif isinstance(message, Listener):
                     self._start_listening()
+                elif isinstance(message, StackOffer):
+                    self._accept_stack()
                 elif isinstance(message, TablesRead):
                     self._run.gate.add_tables(message.tables)
                 elif isinstance(message, ResultMatches):
                     self._run.gate.add_matches(message.matches)
                 else:
-                    reply = self._permit(message) if isinstance(message, Declaration) else self._reply_to(message)
+                    reply = self._replies.reply_to(message)
                     # Our worker reads each reply before its next request, so its buffer never fills up. A full buffer
                     # shows that the author's code has written requests into the channel.
                     if not try_reply(self._channel, reply):
@@ -271,6 +280,12 @@ class _Worker:
         except (msgspec.DecodeError, UnicodeDecodeError):
             raise make_misuse_error() from None
         return None
+
+    def _accept_stack(self) -> None:
+        """Read from now on the worker's stack if the run reaches its time limit."""
+        if self._stack is not None or not self._descriptors:
+            raise make_misuse_error()
+        self._stack = WorkerStack(self._descriptors.pop(0), self._run.timeout)
 
     def _start_listening(self) -> None:
         """Answer from now on the requests of the worker's filter of system calls."""
@@ -282,76 +297,12 @@ class _Worker:
 
         self._changes = MetadataChanges(self._descriptors.pop(0), list_folders(self._run.task))
 
-    def _permit(self, declaration: Declaration) -> PermissionReply:
-        """Ask the gate whether the function may read its data; the worker waits for the reply."""
-        if self._declaration is not None:
-            raise make_misuse_error()
-        self._declaration = declaration
-        try:
-            return PermissionReply(permission=self._run.gate.permit(declaration.intent))
-        except Withheld as error:
-            return PermissionReply(**error.failure()._asdict())
-
     def _judge_failure(self, failure: RunFailure) -> AlgotoolsError:
         """Return the worker's error. A message of the author is withheld if it may contain values from the data."""
         is_authors = failure.exit_code == UserError.exit_code
         if is_authors and not self._run.gate.check_line(failure.field_text, failure.matches or Matches()):
             return FunctionRaised(WITHHELD_MESSAGE, detail=failure.message)
         return rebuild_error(failure)
-
-    def _reply_to(self, request: Request) -> Reply:
-        """Return the reply to a request: what the task or the function's signature names, and nothing else."""
-        declaration = self._declaration or Declaration()
-        if isinstance(request, DatabaseRequest):
-            return self._copy_database(request.label, declaration)
-        if isinstance(request, ConfiguredRequest):
-            return self._provide_database(request.label, declaration)
-        try:
-            if isinstance(request, (TokenRequest, SignatureRequest)):
-                # Only a master has a client. The local federation does not tell masters and rpcs apart in its task.
-                is_rpc = self._may_request_copies and self._run.task.role == "rpc"
-                if not declaration.token or is_rpc:
-                    raise TokenError("the function has no parameter for a client, so it does not get the node's token")
-                if isinstance(request, SignatureRequest):
-                    return SignatureReply(signature=self._run.gate.sign(*msgspec.structs.astuple(request)))
-                return TokenReply(token=read_run_token(self._run.task))
-            if not declaration.identity:
-                raise TokenError("the function has no parameter for the run's ids, so it does not get them")
-            return IdentityReply(identity=read_token(read_run_token(self._run.task)))
-        except AlgotoolsError as error:
-            kinds: dict[type, type[Reply]] = {TokenRequest: TokenReply, SignatureRequest: SignatureReply}
-            return kinds.get(type(request), IdentityReply)(**error.failure()._asdict())
-
-    def _provide_database(self, label: str, declaration: Declaration) -> Reply:
-        """Reply with a database that the signature names and the task did not request."""
-        database = next((d for d in self._run.task.configured if d.label == label), None)
-        if database is None or label not in declaration.labels:
-            return ConfiguredReply(**make_label_error().failure()._asdict())
-        if label not in self._reported_labels:
-            self._reported_labels.add(label)
-            self._log(f"the function reads database {label!r}, which the task did not request")
-        return ConfiguredReply(database=database)
-
-    def _copy_database(self, label: str, declaration: Declaration) -> Reply:
-        """Copy a database for the worker, and reply with the copy's URI."""
-        if not self._may_request_copies:
-            raise make_misuse_error()
-        if self._copies is None:
-            from algotools.runtime.sandbox.copies import Copies  # here, because few runs need a copy
-
-            self._copies = Copies(self._run.task, self._process.pid, self._note_for_owner)
-        try:
-            if label not in {*declaration.labels, *(d.label for d in self._run.task.databases)}:
-                raise make_label_error()
-            return DatabaseReply(uri=self._copies.get(label, self._compute_remaining_time))
-        except (DatabaseUnreadable, UnknownLabel) as error:
-            return DatabaseReply(**error.failure()._asdict())
-
-    def _log(self, text: str) -> None:
-        self._run.console(format_line("info", text))
-
-    def _note_for_owner(self, text: str) -> None:
-        self._run.sink(f"{text}\n".encode(errors="backslashreplace"))
 
     def _forward_prints(self) -> bool:
         """Forward the prints of the author's code to the node's owner.

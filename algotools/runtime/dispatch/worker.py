@@ -57,6 +57,7 @@ from algotools.runtime.dispatch.messages import (
     send,
 )
 from algotools.runtime.dispatch.perform import Load, MatchLine, NodeAccess, perform
+from algotools.runtime.dispatch.stack import offer_stack
 from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Database, Identity, Task
 
@@ -119,6 +120,7 @@ def work(
         if output is not None:
             _redirect(output, channel.fileno())
         try:
+            offer_stack(channel)
             contract, task = read()
             for secret in contract.list_secrets(os.environ):
                 del os.environ[secret]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -103,8 +105,15 @@ def test_an_exit_is_noticed_while_a_child_prints_without_pause(call: Run) -> Non
     ],
     indirect=["way"],
 )
-def test_a_function_that_never_returns_is_stopped_at_the_timeout(call: Run, method: str) -> None:
-    assert "did not end within its limit of 1 s" in check_failed(call(method, timeout=1.0), 45)
+def test_a_function_that_never_returns_is_stopped_at_the_timeout(call: Run, method: str, misbehaving: Path) -> None:
+    outcome = call(method, timeout=1.0)
+    location = "the run did not end within its limit of 1 s; it was at __init__.py, line "
+    message = check_failed(outcome, 45)
+    assert message.startswith(location)
+    lines = (misbehaving / "src" / "misbehaving" / "__init__.py").read_text(encoding="utf-8").splitlines()
+    first = lines.index(f"def {method}(data: Database) -> None:") + 1
+    assert first < int(message.removeprefix(location)) <= first + 2
+    assert re.findall('File "(.*)", line', outcome.detail)[0].endswith("misbehaving/__init__.py")
 
 
 @in_processes
