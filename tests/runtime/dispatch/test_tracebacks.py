@@ -94,7 +94,7 @@ def test_a_worker_without_the_signal_is_stopped_in_time():
     def f(data: Database) -> int:
         import signal
 
-        signal.pthread_sigmask(signal.SIG_BLOCK, range(1, signal.NSIG))
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         while True:
             time.sleep(60)
 
