@@ -139,6 +139,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
                 source, form = "all other databases of the task", f"dict[str, {form}]"
             form = f"{form} | None" if database.get("optional") else form
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
+        for variable in function.get("variables", ()):
+            console.print(f"  [dim]node variable[/dim] {_format_variable(variable)}", soft_wrap=True)
         if text := _describe_leaving_values(function):
             console.print(f"  [dim]{text}[/dim]", soft_wrap=True)
         if function.get("left_in_trial"):
@@ -151,6 +153,15 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
 
     if note := description.get("gate"):
         console.print(f"\n[dim]{make_printable(note)}[/dim]")
+
+
+def _format_variable(variable: Mapping[str, Any]) -> str:
+    """Format a node variable of a description: its name, type, default and description."""
+    schema = variable.get("schema", {})
+    default = "required" if variable.get("required") else f"default: {schema.get('default')!r}"
+    text = f" {schema['description']}" if schema.get("description") else ""
+    details = make_printable(f"({variable.get('type')}, {default}){text}")
+    return f"[green]{make_printable(variable['name'])}[/green] [dim]{details}[/dim]"
 
 
 def _describe_leaving_values(function: Mapping[str, Any]) -> str:

@@ -16,6 +16,12 @@ from algotools.cli._results import show_results
 from algotools.cli._signals import handle_stop_signals
 from algotools.cli._streams import OutputStream
 from algotools.cli._task_options import Arguments, Method, TaskOptions, accept_task_options
+from algotools.cli._variables import (
+    assign_variables,
+    parse_variables,
+    read_members,
+    warn_about_misspelt_variables,
+)
 from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
@@ -103,6 +109,7 @@ def _post(
     if options.query is not None and options.input_file is not None and federation.contract == "v3":
         raise make_usage_error("--query", "not allowed with --input on v3, because the raw input has the query")
     request = _make_request(method, arguments, databases, options.input_file, federation)
+    warn_about_misspelt_variables(federation, parse_variables(options.variable or []), method)
     members = federation.organizations()
     ids = parse_ids(",".join(options.organizations), members) if options.organizations else list(members)
     return federation.post(ids, request, databases, image=options.algorithm)
@@ -166,9 +173,12 @@ def _open_federation(options: TaskOptions, listen: Callable[[RunRecord, str], ob
         "ledger": find_project_ledger(algorithm),
         "listen": listen,
     }
+    variables = parse_variables(options.variable or [])
     if options.data:
         if file is not None:
             raise make_usage_error("--data", "not allowed with --federation")
+        names = {id_: f"organization_{id_}" for id_, _ in enumerate(options.data, start=2)}
+        keywords["variables"] = assign_variables(variables, lambda: names)
         return Federation(list(options.data), **keywords)
     folder = Path(algorithm) if Path(algorithm).is_dir() else Path()
     default = folder / "federation.yaml"
@@ -179,6 +189,7 @@ def _open_federation(options: TaskOptions, listen: Callable[[RunRecord, str], ob
             f"{folder.resolve()} has no federation.yaml; change to the folder of a project, or name data with "
             "--data FILE"
         )
+    keywords["variables"] = assign_variables(variables, lambda: read_members(file or default))
     return Federation.from_file(file or default, **keywords)
 
 

@@ -132,6 +132,15 @@ class TaskOptions:
             show_default=False,
         ),
     ] = None
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Variable that the nodes' owners set for algorithms, at all nodes or at one organization (id or "
+            "name). Repeat the option for each variable. It replaces `algorithm_env` of the federation.yaml.",
+            metavar="NAME[@ORG]=VALUE",
+            show_default=False,
+        ),
+    ] = None
 
 
 def accept_task_options(command: Callable[..., None]) -> Callable[..., None]:

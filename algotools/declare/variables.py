@@ -207,37 +207,47 @@ class VariableParameter(typing.Protocol):
         """The default."""
 
 
+class VariableFault(typing.NamedTuple):
+    """A variable that is missing or malformed. The message contains no value; the detail is for the node's owner."""
+
+    message: str
+    detail: str = ""
+
+
+def read_variable(parameter: VariableParameter, variables: Mapping[str, str]) -> object:
+    """Return the value of a parameter, its default if the variable is not set, or a ``VariableFault``."""
+    name = parameter.variable
+    if name not in variables:
+        if not parameter.required:
+            return parameter.default
+        return VariableFault(f"the node variable {name} ({format_annotation(parameter.annotation)}) is not set")
+    value, faults = convert_text(variables[name], parameter.annotation)
+    if faults:
+        message = f"the node variable {name} is malformed: {', '.join(faults)}"
+        return VariableFault(message, f"{name}={variables[name]!r}")
+    return value
+
+
 def read_variables(parameters: Sequence[VariableParameter], variables: Mapping[str, str]) -> dict[str, object]:
-    """Return the values of parameters by name. A variable that is not set and has a default stays absent.
+    """Return the values of parameters by name.
 
     Raises:
         NodeVariableError: variables are missing or malformed. The message names them, and contains no value, because
             the values belong to the node's owner; the detail contains them.
     """
-    values: dict[str, object] = {}
-    problems, details = [], []
-    for parameter in parameters:
-        name = parameter.variable
-        if name not in variables:
-            if parameter.required:
-                kind = format_annotation(parameter.annotation)
-                problems.append(f"the node variable {name} ({kind}) is not set")
-            continue
-        values[parameter.name], faults = convert_text(variables[name], parameter.annotation)
-        if faults:
-            problems.append(f"the node variable {name} is malformed: {', '.join(faults)}")
-            details.append(f"{name}={variables[name]!r}")
-    if problems:
+    values = {parameter.name: read_variable(parameter, variables) for parameter in parameters}
+    faults = [value for value in values.values() if isinstance(value, VariableFault)]
+    if faults:
+        messages = "; ".join(dict.fromkeys(fault.message for fault in faults))
         raise NodeVariableError(
-            f"{'; '.join(dict.fromkeys(problems))}. Only the node's owner can set it, among the node's variables for "
-            "algorithms (`algorithm_env`)",
-            detail="\n".join(dict.fromkeys(details)),
+            f"{messages}. Only the node's owner sets it, among the node's variables for algorithms (`algorithm_env`)",
+            detail="\n".join(fault.detail for fault in faults if fault.detail),
         )
     return values
 
 
 def describe_variables(parameters: Sequence[VariableParameter]) -> list[dict[str, Any]]:
-    """Return name, parameter and JSON Schema of each node variable."""
+    """Return name, parameter, type and JSON Schema of each node variable."""
     described = []
     for parameter in parameters:
         (schema,), definitions = build_schemas([replace_paths(parameter.annotation)])
@@ -253,6 +263,7 @@ def describe_variables(parameters: Sequence[VariableParameter]) -> list[dict[str
             {
                 "name": parameter.variable,
                 "parameter": parameter.name,
+                "type": format_annotation(parameter.annotation),
                 "required": parameter.required,
                 "schema": schema,
             }

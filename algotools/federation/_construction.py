@@ -19,6 +19,7 @@ from algotools.federation.faults import Fault, combine_faults
 from algotools.federation.folders import Folders
 from algotools.federation.history import TaskHistory, is_switched_off
 from algotools.federation.policy import PolicySource, get_default_policy, load_policy
+from algotools.federation.variables import Variables, add_variables
 
 
 class FederationOptions(TypedDict, total=False):
@@ -35,6 +36,7 @@ class FederationOptions(TypedDict, total=False):
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None
     policy: PolicySource | None
     ledger: str | Path | None
+    variables: Variables | None
     progress: bool | None
     history: str | Path | None
 
@@ -54,6 +56,7 @@ def create_platform(
     policy: PolicySource | None,
     ledger: str | Path | None,
     history: str | Path | None,
+    variables: Variables | None,
 ) -> LocalPlatform:
     """Return the platform of a federation; ``Federation`` describes the arguments and the errors."""
     if timeout is not None and not timeout > 0:
@@ -100,6 +103,7 @@ def create_platform(
     try:
         if not isinstance(nodes, Configuration):
             nodes = read_nodes(nodes, folders.base, as_csv=algorithms.needs_csv)
+        nodes = add_variables(nodes, variables or {})
         algorithms.has_frames_in_memory = has_frames(folders.base)
         listen = listen or (lambda _run, _line: None)
         node_faults = combine_faults(faults or {}, nodes)

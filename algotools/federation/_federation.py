@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algotools.errors import Failure, FederationError
+from algotools.errors import AlgotoolsError, Failure, FederationError
 from algotools.federation._answers import Answers, format_html_table
 from algotools.federation._completeness import Completeness, measure_completeness
 from algotools.federation._construction import FederationOptions, create_platform
@@ -35,6 +35,7 @@ from algotools.federation.history import find_project_history
 from algotools.federation.policy import PolicySource
 from algotools.federation.progress.status_line import StatusLine
 from algotools.federation.progress.waiting import Watch
+from algotools.federation.variables import Variables, find_misspelt
 from algotools.task import Role
 
 if TYPE_CHECKING:
@@ -73,6 +74,9 @@ class Federation:
             the ``federation.yaml``, otherwise the preset in the variable ``ALGOTOOLS_POLICY``, otherwise ``standard``.
             An owner whose variables in the ``federation.yaml`` set a policy has no other.
         ledger: the folder in which nodes without a ledger in their policy record runs; it warns and refuses nothing.
+        variables: the variables that the nodes' owners set for algorithms: ``{"MINIMUM_ROWS": 5}`` for all nodes, and
+            ``{"north": {"MINIMUM_ROWS": 3}}`` for the organization ``north`` (id or name). They replace those of the
+            ``federation.yaml``; None removes a variable. A list becomes JSON.
 
         progress: whether ``run``, ``ask`` and ``map`` show their progress if they take longer than a second: on a
             terminal a live table on standard error, in a notebook a table that is updated. By default only there;
@@ -103,6 +107,7 @@ class Federation:
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
         policy: PolicySource | None = None,
         ledger: str | Path | None = None,
+        variables: Variables | None = None,
         progress: bool | None = None,
         history: str | Path | None = None,
     ) -> None:
@@ -120,6 +125,7 @@ class Federation:
             policy=policy,
             ledger=ledger,
             history=history,
+            variables=variables,
         )
         self._progress = progress
         # The platform does not refer to this object. So Python can collect a federation that the caller has dropped,
@@ -321,6 +327,17 @@ class Federation:
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
         return self._platform.find_role(method)
+
+    def find_misspelt_variables(self, names: Iterable[str], method: str) -> dict[str, str]:
+        """Return variable -> the similar variable that a called method declares, for names that no method declares.
+
+        The result is empty if this process cannot load the algorithm.
+        """
+        algorithm = self._platform.algorithms.find_own()
+        try:
+            return {} if algorithm is None else find_misspelt(names, method, algorithm)
+        except AlgotoolsError:  # a declaration is wrong; the run reports the reason
+            return {}
 
     def probe(self, is_stopped: Callable[[], bool]) -> Iterable[str]:
         """Run each rpc of the completed tasks again, as at a node that probes; yield what such a node would refuse."""

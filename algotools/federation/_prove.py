@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from algotools import data
 from algotools.declare.annotations import COLUMN
 from algotools.declare.federated import REQUEST, RUN, PooledFunction
+from algotools.declare.variables import read_variables
 from algotools.errors import (
     PACKAGE,
     AlgotoolsError,
@@ -32,6 +33,7 @@ from algotools.errors import (
     UnknownColumn,
 )
 from algotools.federation._frames import add_frame, remove_frames
+from algotools.federation.variables import Value, format_value
 from algotools.payload import decode_rich, encode_arguments, encode_rich
 from algotools.runtime.logs import filter_lines
 from algotools.runtime.pooled import Pooled
@@ -60,6 +62,7 @@ def prove(
     person: str | None = None,
     tolerance: float = 1e-6,
     arguments: Mapping[str, object] | None = None,
+    variables: Mapping[str, Value] | None = None,
     **keywords: object,
 ) -> Any:
     """Check that a pooled function gives the same result for every split of its rows, and return this result.
@@ -75,6 +78,7 @@ def prove(
         person: the column with a person's identifier, if the rows of one person must stay at one node.
         tolerance: the relative difference that is allowed between two results.
         arguments: more arguments, for names that are also names of options.
+        variables: the node variables of all nodes, as for ``Federation``.
         **keywords: the function's arguments.
 
     Raises:
@@ -82,6 +86,7 @@ def prove(
         NodesDisagree, RoundsDisagree, TotalRefused: the function is refused; the message names the split.
         FederationError: the function is not a pooled function, or the frame does not fit it.
         ArgumentsError: the arguments do not fit the function.
+        NodeVariableError: a node variable is missing or malformed.
         UnknownColumn: an argument names a column that the frame does not contain.
     """
     __tracebackhide__ = True  # pytest shows the caller's line, and not this function
@@ -90,7 +95,9 @@ def prove(
     if not isinstance(function, PooledFunction):
         raise FederationError("prove needs a function that is decorated with @federated")
     tables = _read_tables(function, frame)
-    with _Bench(function, {**(arguments or {}), **keywords}) as bench:
+    texts = {name: format_value(name, value) for name, value in (variables or {}).items()}
+    set_texts = {name: text for name, text in texts.items() if text is not None}
+    with _Bench(function, {**(arguments or {}), **keywords}, set_texts) as bench:
         expected = _compute_one_table(bench, tables)
         for split in make_splits(tables, person):
             result = _compute_split(bench, split)
@@ -200,11 +207,13 @@ def _read_tables(function: PooledFunction, frame: Any) -> dict[str, pd.DataFrame
 class _Bench:
     """Runs a function on tables: on whole tables, and in rounds over nodes."""
 
-    def __init__(self, function: PooledFunction, arguments: Mapping[str, object]) -> None:
+    def __init__(self, function: PooledFunction, arguments: Mapping[str, object], variables: Mapping[str, str]) -> None:
         specification = function.partial.specification
         encoded = json.loads(encode_arguments(specification.pack(arguments, function.method), function.method))
         self.function = function
         self.arguments = specification.validate((), encoded)
+        self.arguments |= read_variables(specification.variables, variables)
+        self._variables = variables
         self._names = specification.find_marked(self.arguments, COLUMN)
         self._stack = contextlib.ExitStack()
         self._folder = Path()
@@ -267,9 +276,7 @@ class _Bench:
         return {name: self._describe_run(folder) for name in names}
 
     def _describe_run(self, folder: Path) -> RunInfo:
-        return RunInfo(
-            task_id=1, node_id=1, organization_id=1, collaboration_id=1, temporary_folder=folder, variables={}
-        )
+        return RunInfo(temporary_folder=folder, variables=self._variables)
 
     def _load(self, tables: Rows, stack: contextlib.ExitStack) -> dict[str, Any]:
         """Return the tables in the forms that the function requests, with the columns that a node would read."""

@@ -198,14 +198,18 @@ class Algorithms:
 
         Otherwise the arguments are unchanged, and arrays are sent as lists.
         """
-        if self.default is None or not has_arrays(arguments):
-            return arguments
-        try:
-            is_ours = self._find_generation(self.default) is None
-            function = _load(self.default).functions.get(method) if is_ours else None
-        except AlgotoolsError:  # the run reports the reason
-            return arguments
+        algorithm = self.find_own() if has_arrays(arguments) else None
+        function = None if algorithm is None else algorithm.functions.get(method)
         return arguments if function is None else function.specification.pack(arguments, method)
+
+    def find_own(self) -> Algorithm | None:
+        """Return the default algorithm if it is made with algotools and this process can load it."""
+        if self.default is None:
+            return None
+        try:
+            return _load(self.default) if self._find_generation(self.default) is None else None
+        except AlgotoolsError:  # the run reports the reason
+            return None
 
     def prepare_runners(self) -> None:
         """Let the runners prepare for a run, when no run executes yet."""

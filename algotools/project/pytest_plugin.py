@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from algotools.federation import AlgorithmSource, Federation, RunnerName
     from algotools.federation.configuration import Nodes
     from algotools.federation.policy import PolicySource
+    from algotools.federation.variables import Variables
 
     OrganizationKey = Union[int, str]
     """The id or the name of an organization."""
@@ -85,6 +86,7 @@ class FederationFactory:
         timeout: float | None = None,
         memory: int | str | None = None,
         policy: PolicySource | None = None,
+        variables: Variables | None = None,
     ) -> Federation:
         """Create a federation that runs the algorithm of the project to which the test belongs.
 
@@ -103,6 +105,8 @@ class FederationFactory:
             memory: the memory limit of a run in a container.
             policy: the policy of the nodes' owners: ``standard``, ``strict``, ``off``, a mapping of settings, or the
                 path of a policy file; see ``algotools.Federation``.
+            variables: the variables that the nodes' owners set for algorithms: variable -> value for all nodes, or
+                organization -> the variables of its node; see ``algotools.Federation``.
 
         Raises:
             PolicyError: the policy is malformed.
@@ -119,18 +123,20 @@ class FederationFactory:
             "memory": memory,
             "faults": _build_faults(slow or {}, [dead] if isinstance(dead, (int, str)) else dead, wrong or {}),
             "policy": _resolve_policy(policy, project or self._config.rootpath),
+            "variables": variables,
         }
         return self._exit_stack.enter_context(self._open_federation(nodes, project or self._config.rootpath, options))
 
     def prove(self, function: Callable[..., Any], frame: Any, /, **arguments: Any) -> Any:
         """Check that a pooled function gives the same result for every split of its rows; see ``Federation.prove``.
 
-        Without arguments, those in ``[tool.algotools.trial]`` of the project are used.
+        Without arguments, those in ``[tool.algotools.trial]`` of the project are used. ``variables=`` is an
+        option.
         """
         from algotools.federation import Federation
 
-        if not arguments:
-            arguments = {"arguments": self._read_trial_arguments(function)}
+        if not arguments.keys() - {"variables"}:
+            arguments |= {"arguments": self._read_trial_arguments(function)}
         return Federation.prove(function, frame, **arguments)
 
     def _read_trial_arguments(self, function: Callable[..., Any]) -> Mapping[str, object]:

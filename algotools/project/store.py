@@ -84,8 +84,8 @@ def build_metadata(algorithm: Algorithm, metadata: Metadata, generation: Generat
         "code_url": metadata.code_url,
         "documentation_url": metadata.documentation_url,
         "functions": [
-            _describe_function(function, described[method], algorithm, generation)
-            for method, function in algorithm.functions.items()
+            _describe_function(function, described, algorithm, generation)
+            for function in algorithm.functions.values()
             if generation >= 5 or function.step == "compute"  # v4 has no session steps
         ],
     }
@@ -93,14 +93,17 @@ def build_metadata(algorithm: Algorithm, metadata: Metadata, generation: Generat
 
 
 def _describe_function(
-    function: RegisteredFunction, described: Mapping[str, Any], algorithm: Algorithm, generation: Generation
+    function: RegisteredFunction, descriptions: Mapping[str, Any], algorithm: Algorithm, generation: Generation
 ) -> dict[str, Any]:
     key, steps = _STEPS[generation]
+    described = descriptions[function.method]
     schema = described["arguments"]
+    methods = [reader.method for reader in (function, *_find_readers(function, algorithm))]
+    variables = _describe_variables(methods, descriptions)
     return {
         "name": function.method,
         "display_name": _humanize(function.method),
-        "description": described["description"],
+        "description": "\n\n".join(filter(None, (described["description"], variables))),
         key: steps[function.role] if function.step == "compute" else function.step,
         "standalone": function.standalone,
         "databases": _list_databases(function, algorithm, generation),
@@ -111,6 +114,18 @@ def _describe_function(
             for name, form in schema["properties"].items()
         ],
     }
+
+
+def _describe_variables(methods: list[str], described: Mapping[str, Any]) -> str:
+    """Return a sentence about the node variables of functions, because the store has no field for them."""
+    texts: dict[str, str] = {}
+    for variable in (variable for method in methods for variable in described[method]["variables"]):
+        schema = variable["schema"]
+        default = "required" if variable["required"] else f"default {json.dumps(schema.get('default'))}"
+        text = f"{variable['name']} ({variable['type']}, {default})"
+        meaning = str(schema.get("description", "")).rstrip(".")
+        texts.setdefault(variable["name"], f"{text}: {meaning}" if meaning else text)
+    return f"Variables that the node's owner sets: {'; '.join(texts.values())}." if texts else ""
 
 
 def _list_databases(function: RegisteredFunction, algorithm: Algorithm, generation: Generation) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ FEDERATION = """\
 organizations:
   - name: first
     databases: {default: 2.csv, visits: visits.csv}
-    algorithm_env: {PLAYER: Alice, GREETING: hello world}
+    algorithm_env: {PLAYER: Alice, GREETING: hello world, LEVELS: "1,2"}
   - name: second
     databases: {default: 3.csv, visits: visits.csv}
   - name: third

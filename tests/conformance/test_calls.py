@@ -88,7 +88,9 @@ RPCS = {
         },
     ),
     "node variables and the run's own numbers": Call(
-        "describe_run", {"variables": ["PLAYER", "GREETING", "OTHER"]}, [2, 1, 1, "Alice", "hello world", None]
+        "describe_run",
+        {"variables": ["PLAYER", "GREETING", "OTHER"]},
+        [2, 1, 1, "Alice", "hello world", None, [1, 2], True, "Alice"],
     ),
     "a folder of another job": Call("keep", {"text": "c"}, ""),
     "log and progress": Call("report", {}, "reported", (r"info > half\nway", "progress > 50% of the rows")),

@@ -142,7 +142,7 @@ def test_the_text_of_a_number_is_the_same_number(number: float) -> None:
 def test_a_missing_variable_is_named_unless_it_has_a_default() -> None:
     with pytest.raises(NodeVariableError, match=r"node variable X \(int\) is not set.*node's owner"):
         read_variables(specify_variable(int).variables, {"Y": "1"})
-    assert read_variables(specify_variable(int, 5).variables, {}) == {}
+    assert read_variables(specify_variable(int, 5).variables, {}) == {"value": 5}
     assert read_variables(specify_variable(int, 5).variables, {"X": "6"}) == {"value": 6}
 
 
@@ -208,6 +208,7 @@ def test_the_description_has_variables_beside_arguments() -> None:
     assert minimum == {
         "name": "MINIMUM_ROWS",
         "parameter": "minimum",
+        "type": "int",
         "required": False,
         "schema": {"type": "integer", "minimum": 1, "default": 10, "description": "the fewest rows."},
     }

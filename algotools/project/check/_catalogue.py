@@ -65,6 +65,11 @@ RULES: dict[str, CheckRule] = {
         "pip refuses to install the project in its image.",
         "Allow the Python version of the base image, or remove the upper limit.",
     ),
+    "node-variable": CheckRule(
+        "An organization in `federation.yaml` lacks a node variable that a function needs, or its value is malformed.",
+        "The function fails with NodeVariableError at this node of the local federation, and cannot be tried.",
+        "Set the variable under `algorithm_env` of the organization, or give the parameter a default.",
+    ),
     "trial-arguments": CheckRule(
         "`[tool.algotools.trial]` names an unknown method or argument, or has a wrong value.",
         "`algotools check` cannot call the function, and `algotools describe` shows a wrong example.",

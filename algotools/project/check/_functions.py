@@ -40,6 +40,7 @@ from algotools.project.check._runner import TrialRunner
 from algotools.project.check._setup import TrialNodes, TrialSetup, read_nodes
 from algotools.project.check._source import find_decorated, locate_definition
 from algotools.project.check._trial import Outcome, check_trial_table
+from algotools.project.check._variables import check_variables
 from algotools.project.trial import TrialTable
 from algotools.runtime.sandbox.local import HINT, NO_SANDBOX, describe_missing, is_denial
 from algotools.task import Role
@@ -101,6 +102,7 @@ class _Examination:
             if (module := sys.modules.get(file.module)) is not None:
                 self._report(*checker.check_module(file, vars(module)))
         self._report(*check_trial_table(self._table, specified, {*self._refused, *registered}))
+        self._report(*check_variables(specified, self._nodes.members))
         # A trial would only repeat a finding that the source has shown already.
         functions_to_try = {}
         for name, function in specified.items():

@@ -17,6 +17,7 @@ from typing import Any
 from algotools import data
 from algotools.declare.annotations import COLUMN
 from algotools.declare.federated import PooledFunction
+from algotools.declare.variables import read_variables
 from algotools.errors import AlgotoolsError, NotSerializable
 from algotools.federation import Federation
 from algotools.federation.configuration import Member
@@ -148,6 +149,7 @@ def call_on_one_table(
         with ExitStack() as stack:
             temporary = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="algotools-")))
             values: dict[str, Any] = specification.validate((), trial.arguments)
+            values |= read_variables(specification.variables, member.variables)
             names = specification.find_marked(values, COLUMN)
             for parameter in specification.data:
                 database = (_assign(trial, member) or {})[parameter.name]
@@ -179,7 +181,7 @@ def split_rows(
         tables = _read_all_rows(trial, members)
         if tables is None:
             return trial.skip("an organization has no table of at most 20 MB for the split test")
-        Federation.prove(function, tables, arguments=trial.arguments)
+        Federation.prove(function, tables, arguments=trial.arguments, variables=members[0].variables)
         return None
 
     return _explain(call, trial, "", folder, table)

@@ -50,6 +50,7 @@ def read_nodes(project: Path | None, setup: TrialSetup) -> TrialNodes:
         except AlgotoolsError:  # `check_federation` reports it
             members, policy = (), None
     if setup.data:
-        members = (Member(Path(setup.data).stem, {"default": Database("default", str(Path(setup.data).resolve()))}),)
+        databases = {"default": Database("default", str(Path(setup.data).resolve()))}
+        members = (Member(Path(setup.data).stem, databases, members[0].variables if members else {}),)
     members = [member.remove_policy() for member in members]
     return TrialNodes(members, setup.policy or policy or setup.default, setup.calls_once)

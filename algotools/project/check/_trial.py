@@ -31,6 +31,7 @@ from algotools.errors import (
     FunctionExited,
     FunctionRaised,
     NodesDisagree,
+    NodeVariableError,
     NotSerializable,
     ProofFailed,
     RoundsDisagree,
@@ -158,6 +159,8 @@ class Trial(NamedTuple):
 
     def explain_error(self, error: AlgotoolsError, table: TrialTable, folder: str | None = None) -> Outcome:
         """Return the outcome of a call that algotools has refused, or that has raised an error of the author's."""
+        if isinstance(error, NodeVariableError):
+            return NotTried(method=self.name, reason=error.message)
         path, line = locate_definition(self.function) or ("", None)
         if isinstance(error, (ProofFailed, NodesDisagree, RoundsDisagree, TotalRefused)):
             if (finding := find_missing_name(error.__cause__, folder, f"{self.name}: ", self._total)) is not None:

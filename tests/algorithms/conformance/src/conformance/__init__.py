@@ -6,13 +6,13 @@ import enum
 import sys
 import time
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 
 import algotools
-from algotools import AlgorithmClient, Column, Database, Organization, RunInfo, UserError, master, rpc
+from algotools import AlgorithmClient, Column, Database, NodeVariable, Organization, RunInfo, UserError, master, rpc
 
 
 class FewerThanTen(UserError):
@@ -96,8 +96,16 @@ def echo(
 
 
 @rpc
-def describe_run(info: RunInfo, variables: list[str]) -> list[Any]:
-    return [info.organization_id, info.node_id, info.collaboration_id, *(info.variables.get(v) for v in variables)]
+def describe_run(
+    info: RunInfo,
+    levels: Annotated[list[int], NodeVariable("LEVELS")],
+    variables: list[str],
+    is_open: Annotated[bool, NodeVariable("IS_OPEN")] = True,
+    *,
+    player: Annotated[str, NodeVariable("PLAYER")],
+) -> list[Any]:
+    ids = [info.organization_id, info.node_id, info.collaboration_id]
+    return [*ids, *(info.variables.get(v) for v in variables), levels, is_open, player]
 
 
 @rpc
