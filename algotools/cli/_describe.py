@@ -22,7 +22,8 @@ from algotools.cli._console import WaitView, make_printable
 from algotools.data import FORMS
 from algotools.declare import locate
 from algotools.declare.description import describe as describe_algorithm
-from algotools.project.store import StoreChoice, build_metadata, collect_metadata
+from algotools.project.metadata import collect_metadata
+from algotools.project.store import StoreChoice, build_metadata
 from algotools.project.trial import HEADER, TrialTable, describe_trial, format_command
 
 if TYPE_CHECKING:

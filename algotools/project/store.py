@@ -1,4 +1,4 @@
-"""The metadata of an algorithm for an algorithm store, from signatures, docstrings and ``pyproject.toml``.
+"""The metadata of an algorithm for an algorithm store, from signatures and docstrings; see also ``metadata``.
 
 The result is the body of the store's ``POST /algorithm``. v3 has no store. ``docs/store.md`` is the page for authors.
 """
@@ -8,26 +8,19 @@ from __future__ import annotations
 import enum
 import itertools
 import json
-import re
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from importlib.metadata import Distribution, entry_points
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 import docstring_parser
-import msgspec
 
 from algotools.data.kinds import KINDS
 from algotools.declare.annotations import KIND_KEY
 from algotools.declare.arguments import Parameter
 from algotools.declare.description import add_default_policy, describe
 from algotools.declare.functions import Algorithm, RegisteredFunction
-from algotools.declare.locate import GROUP, Location, get_table, read_toml
 from algotools.declare.masters import find_named_rpcs
-from algotools.errors import ImageNotFound, MetadataError
-from algotools.image.names import make_version_tag, parse_reference
+from algotools.project.metadata import Metadata, humanize
 from algotools.task import Role
 
 Generation = Literal[4, 5]
@@ -48,28 +41,12 @@ _STEPS: dict[Generation, tuple[str, dict[Role, str]]] = {
     5: ("step_type", {"master": "central_compute", "rpc": "federated_compute"}),
 }
 
-_PARTITIONINGS = ("horizontal", "vertical")
-
-_CODE = ("source", "repository", "sourcecode", "code", "github", "gitlab", "homepage")
-_DOCUMENTATION = ("documentation", "docs")
-
 _FORMATS = {("string", "column"): "column", ("integer", "organization"): "organization"}
 _SCALARS = {"string": "string", "integer": "integer", "number": "float", "boolean": "boolean"}
 _LISTS = {"column", "organization", "string", "integer", "float"}
 """The types that have a list type in the store."""
 
 _Schema = Mapping[str, Any]
-
-
-class Metadata(msgspec.Struct, frozen=True, kw_only=True):
-    """The metadata of an algorithm as a whole, without its functions; the fields have the store's names."""
-
-    name: str
-    image: str
-    code_url: str
-    description: str | None = None
-    documentation_url: str | None = None
-    partitioning: str = "horizontal"
 
 
 def build_metadata(algorithm: Algorithm, metadata: Metadata, generation: Generation) -> dict[str, Any]:
@@ -102,7 +79,7 @@ def _describe_function(
     variables = _describe_variables(methods, descriptions)
     return {
         "name": function.method,
-        "display_name": _humanize(function.method),
+        "display_name": humanize(function.method),
         "description": "\n\n".join(filter(None, (described["description"], variables))),
         key: steps[function.role] if function.step == "compute" else function.step,
         "standalone": function.standalone,
@@ -141,7 +118,7 @@ def _list_databases(function: RegisteredFunction, algorithm: Algorithm, generati
         positions = itertools.count()
         for parameter in reader.specification.data:
             key = next(positions) if parameter.label is None else parameter.label
-            name = _humanize(parameter.name) if parameter.label is None else parameter.label
+            name = humanize(parameter.name) if parameter.label is None else parameter.label
             used_names = {database["name"] for used_key, database in databases.items() if used_key != key}
             # The UI identifies databases by name, so names must be unique.
             item = {"name": f"{name} ({len(databases) + 1})" if name in used_names else name}
@@ -178,7 +155,7 @@ def _describe_argument(
     """Return an item of a function's ``arguments``; *definitions* are the ``$defs`` of the argument's JSON Schema."""
     kind = _find_type(schema, definitions)
     allowed = _list_allowed_values(schema, definitions) if kind in {"string", "integer"} else []
-    result: dict[str, Any] = {"name": name, "display_name": _humanize(name)}
+    result: dict[str, Any] = {"name": name, "display_name": humanize(name)}
     if description := _find_description(schema):
         result["description"] = description
     result["type"] = kind
@@ -264,150 +241,3 @@ def _encode_default(schema: _Schema, definitions: _Schema, kind: str, generation
         return format(Decimal(text), "f")  # the UI's input field refuses an exponent, as in 1e-05
     # v4 stores every default as text. Both stores parse the text of a json argument as JSON, so a string is quoted.
     return value if generation >= 5 and not isinstance(value, str) else text
-
-
-class _ProjectMetadata(NamedTuple):
-    """The declared metadata of a project, read from its folder or from the installed distribution."""
-
-    name: str
-    version: str = ""
-    description: str = ""
-    urls: Mapping[str, str] = {}
-    options: Mapping[str, Any] = {}
-    """``[tool.algotools]``."""
-    folder: Path | None = None
-
-
-def collect_metadata(
-    target: str | Path, location: Location, *, image: str | None = None, code_url: str | None = None
-) -> Metadata:
-    """Collect the metadata of a project for the store; the arguments take precedence over the project's own values.
-
-    Args:
-        target: a folder, or the name of an installed algorithm or module, as for ``locate.locate``.
-        location: the result of ``locate.locate``.
-        image: an image reference; default: the project's image with its version as tag.
-        code_url: the web page of the source; default: one of the project's URLs, or the git remote ``origin``.
-
-    Raises:
-        MetadataError: values are missing or invalid; the message lists all of them, each with advice.
-    """
-    is_folder = Path(target).is_dir()
-    project = _read_project(Path(target)) if is_folder else _read_distribution(str(target), location.module)
-    faults: list[str] = []
-    metadata = Metadata(
-        name=_read_option(project, "title", faults) or _humanize(project.name),
-        image=_choose_image(project, image, faults),
-        code_url=code_url or _find_url(project, _CODE) or _find_remote_page(project.folder) or "",
-        description=project.description or None,
-        documentation_url=_find_url(project, _DOCUMENTATION),
-        partitioning=_read_option(project, "partitioning", faults) or _PARTITIONINGS[0],
-    )
-    if metadata.partitioning not in _PARTITIONINGS:
-        faults.append(
-            f"partitioning: unknown value {metadata.partitioning!r} (choose from {', '.join(_PARTITIONINGS)})"
-        )
-    if not metadata.code_url:
-        advice = 'add Repository = "https://…" under [project.urls] to pyproject.toml, set a git remote `origin`, or '
-        faults.append(f"code_url: the source's address is missing; {advice if project.folder else ''}pass --code-url")
-    if faults:
-        raise MetadataError(f"incomplete metadata for the algorithm store: {'; '.join(faults)}")
-    return metadata
-
-
-def _humanize(name: str) -> str:
-    """Return a name as a phrase: ``v6-average_py`` becomes "V6 average py"."""
-    spaced = " ".join(re.sub(r"[-_.]+", " ", name).split()) or name
-    return spaced[:1].upper() + spaced[1:]
-
-
-def _read_project(folder: Path) -> _ProjectMetadata:
-    content = read_toml(folder / "pyproject.toml")
-    project = get_table(content, "project")
-    return _ProjectMetadata(
-        name=str(project.get("name") or folder.resolve().name),
-        version=str(project.get("version") or ""),
-        description=str(project.get("description") or ""),
-        urls={label: url for label, url in get_table(project, "urls").items() if isinstance(url, str)},
-        options=get_table(content, "tool", "algotools"),
-        folder=folder,
-    )
-
-
-def _read_distribution(target: str, module: str) -> _ProjectMetadata:
-    """Return the metadata of the distribution that contains the algorithm, or only the name of a module without one."""
-    points = list(entry_points(group=GROUP))
-    point = next((p for p in points if p.name == target), None) or next((p for p in points if p.module == module), None)
-    distribution: Distribution | None = getattr(point, "dist", None)
-    if distribution is None:
-        return _ProjectMetadata(name=module)
-    fields = distribution.metadata
-    urls = [f"Homepage, {url}" for url in fields.get_all("Home-page") or ()] + list(fields.get_all("Project-URL") or ())
-    return _ProjectMetadata(
-        name=fields["Name"],
-        version=fields["Version"],
-        description=" ".join(fields.get_all("Summary") or ()),
-        urls={label.strip(): url.strip() for label, _, url in (text.partition(",") for text in urls)},
-    )
-
-
-def _read_option(project: _ProjectMetadata, key: str, faults: list[str]) -> str:
-    """Return an option of ``[tool.algotools]``; add to *faults* if the option is not a string."""
-    value = project.options.get(key, "")
-    if isinstance(value, str):
-        return value
-    faults.append(f"{key}: the value under [tool.algotools] must be a string")
-    return ""
-
-
-def _choose_image(project: _ProjectMetadata, requested: str | None, faults: list[str]) -> str:
-    """Return the requested image, otherwise the project's image with its version as tag; add to *faults* if invalid."""
-    image = requested or _read_option(project, "image", faults)
-    if not image:
-        advice = 'add image = "registry.example.org/demo/average" (without tag) under [tool.algotools], or '
-        faults.append(f"image: the reference is missing; {advice if project.folder else ''}pass --image")
-        return ""
-    try:
-        parsed = parse_reference(image)
-    except ImageNotFound as error:
-        faults.append(f"image: {error.message}")
-        return ""
-    if requested:
-        return requested
-    if parsed.tag or parsed.digest:
-        faults.append(f"image: remove the tag of {image} under [tool.algotools]; the project's version is the tag")
-    if not project.version:
-        faults.append(
-            "version: the image's tag is missing; add version to [project] of pyproject.toml, or pass --image"
-        )
-    return f"{image}:{make_version_tag(project.version)}"
-
-
-def _find_url(project: _ProjectMetadata, labels: tuple[str, ...]) -> str | None:
-    """Return the URL with the first matching label; labels are normalized to letters and digits, as PyPI does."""
-    urls = {re.sub(r"[\W_]", "", label).lower(): url for label, url in project.urls.items() if url}
-    return next((urls[label] for label in labels if label in urls), None)
-
-
-def _find_remote_page(folder: Path | None) -> str | None:
-    """Return the web page of a folder's git remote; None without git, checkout or remote."""
-    from algotools.image.build import run_git  # imported here: the docker package is slow to import
-
-    remote = run_git(folder, "remote", "get-url", "origin") if folder else None
-    return _convert_remote(remote) if remote is not None else None
-
-
-def _convert_remote(remote: str) -> str | None:
-    """Return the web page of a git remote, without credentials and ``.git``; None for a remote on this machine.
-
-    >>> _convert_remote("git@git.example.org:demo/average.git")
-    'https://git.example.org/demo/average'
-    """
-    if short := re.fullmatch(r"(?:[^@/:]+@)?([\w-]+(?:\.[\w-]+)+):(?!/)(.+)", remote):  # scp's format
-        remote = f"ssh://{short[1]}/{short[2]}"
-    parts = urlsplit(remote)
-    if parts.scheme not in {"http", "https", "ssh", "git"} or not parts.hostname:
-        return None
-    is_web = parts.scheme in {"http", "https"}
-    host = parts.netloc.rpartition("@")[2] if is_web else parts.hostname  # an ssh port is not the port of a web server
-    return f"{parts.scheme if is_web else 'https'}://{host}{parts.path.rstrip('/').removesuffix('.git')}"

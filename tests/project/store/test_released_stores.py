@@ -21,7 +21,8 @@ from algotools import AlgorithmClient, Column, Database, Organization, master, r
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.errors import AlgotoolsError
-from algotools.project.store import Metadata, build_metadata
+from algotools.project.metadata import Metadata
+from algotools.project.store import build_metadata
 
 from ...conftest import ALGORITHMS, examples
 from .signatures import NOTHING, function_taking

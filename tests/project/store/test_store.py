@@ -35,7 +35,8 @@ from algotools.declare import locate
 from algotools.declare.functions import Algorithm
 from algotools.errors import MetadataError
 from algotools.image.build import get_default_tag
-from algotools.project.store import Metadata, _convert_remote, _humanize, build_metadata, collect_metadata
+from algotools.project.metadata import Metadata, _convert_remote, collect_metadata, humanize
+from algotools.project.store import build_metadata
 
 from ...conftest import COMMAND, environment
 from .signatures import NOTHING, function_taking
@@ -616,7 +617,7 @@ def test_a_git_remote_becomes_a_web_page(remote, page):
     ("name", "phrase"), [("average_partial", "Average partial"), ("v6-demo.a", "V6 demo a"), ("_", "_"), ("", "")]
 )
 def test_a_name_becomes_a_phrase(name, phrase):
-    assert _humanize(name) == phrase
+    assert humanize(name) == phrase
 
 
 class TestTheCommand:
