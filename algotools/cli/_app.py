@@ -12,6 +12,9 @@ from typer.core import TyperCommand
 from algotools import __version__
 from algotools.cli._decode import DECODE_EXAMPLES, decode
 from algotools.cli._describe import describe
+from algotools.cli._history import HISTORY_EXAMPLES, HISTORY_SHOW_EXAMPLES
+from algotools.cli._history import list_tasks as list_history
+from algotools.cli._history import show as show_history
 from algotools.cli._images import BUILD_EXAMPLES, INSPECT_KEYS, build, inspect, push
 from algotools.cli._ledger import LEDGER_SHOW_EXAMPLES, LEDGER_VERIFY_EXAMPLES
 from algotools.cli._ledger import show as show_ledger
@@ -23,6 +26,8 @@ from algotools.cli._policy_check import check as check_policy
 from algotools.cli._policy_show import POLICY_SHOW_EXAMPLES
 from algotools.cli._policy_show import show as show_policy
 from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
+from algotools.cli._rerun import HISTORY_RERUN_EXAMPLES
+from algotools.cli._rerun import rerun as rerun_history
 from algotools.cli._run import RUN_EXAMPLES, run
 
 app = typer.Typer(
@@ -57,6 +62,10 @@ def _add(command: Callable[..., None], epilog: str = "", group: typer.Typer = ap
 
 policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 ledger_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+history_app = typer.Typer(rich_markup_mode="rich")
+history_app.callback(
+    invoke_without_command=True, help=_join_lines(list_history.__doc__), epilog=_join_lines(HISTORY_EXAMPLES)
+)(list_history)
 _add(new, NEW_EXAMPLES)
 _add(run, RUN_EXAMPLES)
 _add(decode, DECODE_EXAMPLES)
@@ -70,6 +79,9 @@ _add(check_policy, POLICY_CHECK_EXAMPLES, policy_app)
 _add(show_ledger, LEDGER_SHOW_EXAMPLES, ledger_app)
 _add(verify_ledger, LEDGER_VERIFY_EXAMPLES, ledger_app)
 _add(export_ledger, LEDGER_EXPORT_EXAMPLES, ledger_app)
+_add(show_history, HISTORY_SHOW_EXAMPLES, history_app)
+_add(rerun_history, HISTORY_RERUN_EXAMPLES, history_app)
+app.add_typer(history_app, name="history", short_help="List, show and repeat the earlier tasks of a project.")
 app.add_typer(policy_app, name="policy", help="Show the policy of a node's owner, and its effect on an algorithm.")
 app.add_typer(ledger_app, name="ledger", help="Show, verify and export the record of everything that left a node.")
 

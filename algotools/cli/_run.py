@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
 from algotools.cli._arguments import make_usage_error, parse_arguments, parse_ids
+from algotools.cli._console import show_note
+from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._probes import show_probes
 from algotools.cli._results import show_results
-from algotools.cli._signals import handle_stop_signals
+from algotools.cli._signals import StopRequest, handle_stop_signals
 from algotools.cli._streams import OutputStream
 from algotools.cli._task_options import Arguments, Method, TaskOptions, accept_task_options
 from algotools.cli._variables import (
@@ -23,7 +26,7 @@ from algotools.cli._variables import (
     warn_about_misspelt_variables,
 )
 from algotools.errors import FederationError, RunsFailed
-from algotools.federation import Federation
+from algotools.federation import ContributorsChanged, Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract import Request, get_contract
 from algotools.federation.contract.rest import RunRecord, TaskRecord
@@ -80,25 +83,45 @@ def _send_and_show(method: str | None, arguments: Sequence[str] | None, options:
     Raises:
         RunsFailed: a run of the task failed.
     """
-    with handle_stop_signals() as stop, _open_results_stream() as results_stream, _open_view() as view:
+    with handle_stop_signals() as stop, open_results_stream() as results_stream, open_view() as view:
         local_federation = _open_federation(options, listen=view.receive_line)
         stop.is_deferred = True
         with local_federation:
             passed = parse_arguments(arguments or [])
             overview = Overview(local_federation, _post(local_federation, method, passed, options))
-            view.follow(overview)
-            while stop.exit_code is None and not local_federation.wait(overview.task.id, view.interval):
-                view.update()
-            view.close()
-            if stop.exit_code is not None:
-                sys.stderr.write("stopping all runs …\n")
-                sys.exit(stop.exit_code)
+            follow_task(local_federation, overview, view, stop)
             show_results(overview, results_stream, as_json=options.as_json, arguments=passed)
             if not options.no_probe:
                 show_probes(local_federation, lambda: stop.exit_code is not None)
             number_failed = sum(overview.get_failure(run) is not None for run in overview.task.runs)
     if number_failed:
         raise RunsFailed(f"{number_failed} of {format_count(len(overview.task.runs), 'run')} failed")
+
+
+def follow_task(federation: Federation, overview: Overview, view: LineView, stop: StopRequest) -> None:
+    """Show a task until it is complete. After a signal, exit with the signal's code."""
+    view.follow(overview)
+    with show_warnings(view):
+        while stop.exit_code is None and not federation.wait(overview.task.id, view.interval):
+            view.update()
+    view.close()
+    if stop.exit_code is not None:
+        sys.stderr.write("stopping all runs …\n")
+        sys.exit(stop.exit_code)
+
+
+@contextmanager
+def show_warnings(view: LineView) -> Iterator[None]:
+    """Show warnings about the nodes of a result as notes, without the line of the code that warns."""
+    with warnings.catch_warnings(record=True) as recorded:
+        warnings.simplefilter("always", ContributorsChanged)
+        yield
+    view.close()
+    for warning in recorded:
+        if isinstance(warning.message, ContributorsChanged):
+            show_note(f"warning: {warning.message}")
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _post(
@@ -126,7 +149,7 @@ def _read_databases(options: TaskOptions, federation: Federation) -> list[Databa
 
 
 @contextmanager
-def _open_view() -> Iterator[LineView]:
+def open_view() -> Iterator[LineView]:
     """Show the progress of a task on standard error: as a live table on a terminal, otherwise as lines."""
     view = LineView(sys.stderr)
     if is_terminal(sys.stderr, os.environ):
@@ -142,7 +165,7 @@ def _open_view() -> Iterator[LineView]:
 
 
 @contextmanager
-def _open_results_stream() -> Iterator[TextIO]:
+def open_results_stream() -> Iterator[TextIO]:
     """Open standard output for the results, and redirect all other output to standard error."""
     # The descriptor itself is redirected, because child processes and compiled libraries do not write to sys.stdout.
     sys.stdout.flush()
@@ -171,6 +194,7 @@ def _open_federation(options: TaskOptions, listen: Callable[[RunRecord, str], ob
         "confined": options.confined,
         "policy": options.policy,
         "ledger": find_project_ledger(algorithm),
+        "history": None if options.no_history else find_history(algorithm),
         "listen": listen,
     }
     variables = parse_variables(options.variable or [])

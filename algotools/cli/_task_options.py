@@ -123,6 +123,12 @@ class TaskOptions:
         bool,
         typer.Option("--no-probe", help="Do not run functions again to find values that depend on few records."),
     ] = False
+    no_history: Annotated[
+        bool,
+        typer.Option(
+            "--no-history", help="Do not record the task in the history of the project; see `algotools history`."
+        ),
+    ] = False
     policy: Annotated[
         str | None,
         typer.Option(

@@ -197,12 +197,24 @@ class Federation:
         return self._platform.wait(self.task(task_id), timeout)
 
     def post(
-        self, organizations: Members, request: Request | bytes, databases: Sequence[Requested], image: str = ""
+        self,
+        organizations: Members,
+        request: Request | bytes,
+        databases: Sequence[Requested],
+        image: str = "",
+        *,
+        only_organization: int | None = None,
     ) -> TaskRecord:
-        """Create a task from an encoded input."""
+        """Create a task from an encoded input; with ``only_organization``, only its node runs the task."""
         ids = find_ids(organizations, self.organizations())
         request = Request(request) if isinstance(request, bytes) else request
-        return self._platform.create_task(ids, request, databases, name="task", image=image)
+        return self._platform.create_task(
+            ids, request, databases, name="task", image=image, only_organization=only_organization
+        )
+
+    def find_number(self, task_id: int) -> int | None:
+        """Return the number of a task in the history; None if the task is not recorded."""
+        return self._platform.recorder.find_number(task_id)
 
     def answer(self, run: RunRecord) -> object:
         """Return the decoded result of a run."""

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 from algotools import __version__
 from algotools.data import FRAMES_IN_MEMORY
-from algotools.declare.locate import locate
+from algotools.declare.locate import get_table, locate, read_toml
 from algotools.errors import AlgotoolsError
 from algotools.federation.algorithms import Algorithms
 from algotools.federation.configuration import Member
@@ -160,8 +160,8 @@ def _hash_frame(frame: Any) -> str:
 def describe_versions(algorithms: Algorithms, image_id: str) -> dict[str, str]:
     """Return the versions on which a result depends.
 
-    ``algorithm`` is the hash of the algorithm's source. It is missing if the source is not readable here, for instance
-    in another interpreter.
+    ``algorithm`` is the hash of the algorithm's source, after the version if a project has one. It is missing if the
+    source is not readable here, for instance in another interpreter.
     """
     versions = {"algotools": __version__, "python": platform.python_version()}
     if image_id:
@@ -191,7 +191,19 @@ def _hash_algorithm(algorithms: Algorithms) -> str | None:
     else:
         folder = root / package if (root / package).is_dir() else None
     files = sorted(root.glob("*.py")) if folder is None else _list_sources(folder)
-    return hash_texts(*(f"{file.relative_to(root)} {_hash_file(file)}" for file in files))
+    hash_ = hash_texts(*(f"{file.relative_to(root)} {_hash_file(file)}" for file in files))
+    version = _read_version(Path(source))
+    return f"{version} {hash_}" if version else hash_
+
+
+def _read_version(folder: Path) -> str:
+    """Return the version in the ``pyproject.toml`` of a project; empty without one."""
+    file = folder / "pyproject.toml"
+    try:
+        project = get_table(read_toml(file), "project") if file.is_file() else {}
+    except AlgotoolsError:
+        return ""
+    return str(project.get("version", ""))
 
 
 def _list_sources(folder: Path) -> list[Path]:

@@ -128,7 +128,7 @@ class Recorder:
         """Return the entry of a task that may not be created yet."""
         parts = self._surroundings
         method, arguments, text = read_call(request)
-        requested = [msgspec.to_builtins(item) for item in databases]
+        requested = [_remove_empty(msgspec.to_builtins(item)) for item in databases]
         names = {organization.id: organization.name for organization in store.organizations()}
         data, versions = state
         contract = parts.algorithms.contract.name
@@ -249,6 +249,13 @@ def read_call(request: Request) -> tuple[str, Any, str]:
     else:
         method, arguments = request.method, content
     return method, arguments, _to_json(arguments)
+
+
+def _remove_empty(item: Any) -> Any:
+    """Return a requested database without the fields that a request does not have."""
+    return (
+        {key: value for key, value in item.items() if value not in (None, "", {})} if isinstance(item, dict) else item
+    )
 
 
 def _is_known(fingerprints: Mapping[str, Fingerprint]) -> bool:

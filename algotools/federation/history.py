@@ -21,6 +21,7 @@ from algotools.federation._results import explain_failure
 from algotools.federation.contract import get_contract
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.folders import has_exited
+from algotools.task import Role
 
 __all__ = [
     "FILE_NAME",
@@ -119,7 +120,7 @@ class _StoredRecord(msgspec.Struct, kw_only=True):
     """The request, the runs with results and logs of a task, and its subtasks."""
 
     request: bytes
-    role: Union[str, None] = None
+    role: Union[Role, None] = None
     image: str = ""
     tasks: list[TaskRecord]
 
@@ -132,18 +133,17 @@ class StoredTask:
         self.request = record.request
         self.role = record.role
         self.image = record.image
-        self._tasks = {task.id: task for task in record.tasks}
+        task, *subtasks = record.tasks
+        fetched = [run for run in task.runs if entry.asked in (None, run.organization_id)]
+        self.main_task = msgspec.structs.replace(task, runs=fetched)
+        """The task itself, with the runs that nodes fetched."""
+        self._tasks = {member.id: member for member in (self.main_task, *subtasks)}
         self._contract = get_contract(entry.contract)
 
     @property
-    def main_task(self) -> TaskRecord:
-        """The task itself."""
-        return next(iter(self._tasks.values()))
-
-    @property
     def runs(self) -> Sequence[RunRecord]:
-        """The runs whose results the caller waited for."""
-        return [run for run in self.main_task.runs if self.entry.asked in (None, run.organization_id)]
+        """The runs of the task itself."""
+        return self.main_task.runs
 
     def organizations(self) -> Mapping[int, str]:
         """See ``TaskSource``."""
@@ -214,7 +214,7 @@ class TaskHistory:
             database.execute("DELETE FROM tasks WHERE number <= ?", ((cursor.lastrowid or 0) - MOST_TASKS,))
             return int(cursor.lastrowid or 0)
 
-    def finish(self, entry: HistoryEntry, request: bytes, role: str | None, tasks: Sequence[TaskRecord]) -> None:
+    def finish(self, entry: HistoryEntry, request: bytes, role: Role | None, tasks: Sequence[TaskRecord]) -> None:
         """Store the status, results and logs of a task. The first of ``tasks`` is the task, the others its subtasks."""
         record = _StoredRecord(request=request, role=role, image=tasks[0].image, tasks=_remove_inputs(tasks, entry))
         data = zlib.compress(msgspec.msgpack.encode(record), 1)
