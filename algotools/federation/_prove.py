@@ -16,11 +16,13 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from algotools import data
 from algotools.declare.annotations import COLUMN
+from algotools.declare.columns import check_kinds, list_required_kinds
 from algotools.declare.federated import REQUEST, RUN, PooledFunction
+from algotools.declare.tables import collect_values
 from algotools.declare.variables import read_variables
 from algotools.errors import (
     PACKAGE,
@@ -50,8 +52,8 @@ _RANDOM_SPLITS = 3
 _MOST_SORTED_COLUMNS = 3
 _MOST_LEVELS = 20
 
-Rows = Mapping[str, Any]
-"""Parameter -> its table."""
+Rows = Mapping[tuple[str, Union[str, None]], Any]
+"""Parameter, and the key of a table in a dict of tables, -> the table."""
 
 
 def prove(
@@ -74,7 +76,7 @@ def prove(
     Args:
         function: a function decorated with ``@federated``.
         frame: its rows: a DataFrame (pandas, Polars or Arrow), or a mapping from parameter to DataFrame if it takes
-            several tables.
+            several tables. The rows of a dict of tables are a mapping from label to DataFrame.
         person: the column with a person's identifier, if the rows of one person must stay at one node.
         tolerance: the relative difference that is allowed between two results.
         arguments: more arguments, for names that are also names of options.
@@ -88,6 +90,7 @@ def prove(
         ArgumentsError: the arguments do not fit the function.
         NodeVariableError: a node variable is missing or malformed.
         UnknownColumn: an argument names a column that the frame does not contain.
+        WrongColumnKind: a column is not of the kind that an argument requires.
     """
     __tracebackhide__ = True  # pytest shows the caller's line, and not this function
     from algotools.runtime.pooled.rounds import find_difference
@@ -181,26 +184,43 @@ def _list_grouping_columns(frame: pd.DataFrame) -> list[str]:
     return columns[:_MOST_SORTED_COLUMNS]
 
 
-def _read_tables(function: PooledFunction, frame: Any) -> dict[str, pd.DataFrame]:
-    """Return the rows of each parameter as a pandas DataFrame."""
+def _read_tables(function: PooledFunction, frame: Any) -> dict[tuple[str, str | None], pd.DataFrame]:
+    """Return the rows of each table as a pandas DataFrame."""
     import pandas as pd
 
     from algotools.runtime.pooled.rounds import to_rows
 
-    names = [p.name for p in function.declared.data]
-    if any(p.form in data.UNREAD for p in function.declared.data):
+    parameters = function.declared.data
+    if any(p.form in data.UNREAD for p in parameters):
         raise FederationError(f"prove needs tables, but {function.__name__} reads its database itself")
     if isinstance(frame, (list, tuple)):
         raise FederationError("prove splits the rows itself; pass one frame with all rows, such as pd.concat(frames)")
-    tables = dict(frame) if isinstance(frame, Mapping) else {names[0]: frame}
-    if tables.keys() != set(names):
+    tables = _name_tables(function, frame)
+    with contextlib.suppress(ValueError):  # not rows
+        tables = {name: to_rows(table) for name, table in tables.items()}
+    if not tables or not all(isinstance(table, pd.DataFrame) for table in tables.values()):
+        raise FederationError("prove needs the rows as a DataFrame")
+    return tables
+
+
+def _name_tables(function: PooledFunction, frame: Any) -> dict[tuple[str, str | None], Any]:
+    """Return the tables that a caller has passed: one table, a dict of tables, or a mapping by parameter."""
+    parameters = function.declared.data
+    required = {p.name for p in parameters if not p.is_optional}
+    names = [p.name for p in parameters]
+    if not isinstance(frame, Mapping) or (len(parameters) == 1 and parameters[0].is_group and names != list(frame)):
+        frame = {names[0]: frame}
+    if not required <= frame.keys() <= set(names):
         raise FederationError(
             f"{function.__name__} takes the tables {', '.join(names)}; pass a mapping with these names"
         )
-    with contextlib.suppress(ValueError):  # not rows
-        tables = {name: to_rows(tables[name]) for name in names}
-    if not all(isinstance(table, pd.DataFrame) for table in tables.values()):
-        raise FederationError("prove needs the rows as a DataFrame")
+    tables: dict[tuple[str, str | None], Any] = {}
+    for parameter in parameters:
+        value = frame.get(parameter.name)
+        if parameter.is_group and not isinstance(value, (Mapping, type(None))):
+            raise FederationError(f"{parameter.name} is a dict of tables; pass a mapping from label to DataFrame")
+        group = value if isinstance(value, Mapping) else {None: value}
+        tables |= {(parameter.name, key): table for key, table in group.items() if table is not None}
     return tables
 
 
@@ -215,6 +235,7 @@ class _Bench:
         self.arguments |= read_variables(specification.variables, variables)
         self._variables = variables
         self._names = specification.find_marked(self.arguments, COLUMN)
+        self._kinds = list_required_kinds(specification, self.arguments)
         self._stack = contextlib.ExitStack()
         self._folder = Path()
         self._number = 0
@@ -280,28 +301,31 @@ class _Bench:
 
     def _load(self, tables: Rows, stack: contextlib.ExitStack) -> dict[str, Any]:
         """Return the tables in the forms that the function requests, with the columns that a node would read."""
-        values = {}
-        existing: list[str] = []
-        for parameter in self.function.declared.data:
+        values: list[tuple[str, str | None, object]] = []
+        columns: dict[str, list[str]] = {}
+        for (name, key), table in tables.items():
+            parameter = next(p for p in self.function.declared.data if p.name == name)
             self._number += 1
             path = self._folder / f"{self._number}.frame"
-            add_frame(tables[parameter.name], path)
+            add_frame(table, path)
             stack.callback(_remove_frame, path)
-            database = Database(label=parameter.label or "default", uri=str(path), type="frame")
+            database = Database(label=key or parameter.label or "default", uri=str(path), type="frame")
             loaded = parameter.load(database, self._names, stack)
-            values[parameter.name] = loaded.value
-            columns = list(map(str, loaded.columns or ()))
-            _check_columns(parameter.columns.names or (), columns)
-            existing += columns
-        _check_columns(self._names, existing)
-        return values
+            check_kinds(self._kinds, database.label, parameter.form, loaded.value, loaded.columns)
+            values.append((name, key, loaded.value))
+            columns.setdefault(name, []).extend(map(str, loaded.columns or ()))
+        for parameter in self.function.declared.data:
+            _check_columns(parameter.columns.names or (), columns.get(parameter.name, ()))
+        _check_columns(self._names, [column for own_columns in columns.values() for column in own_columns])
+        return collect_values(self.function.declared.data, values)
 
     def list_unread_columns(self, tables: Rows) -> list[str]:
         """Return the columns that the function does not receive, because it names other columns."""
         unread: list[str] = []
-        for parameter in self.function.declared.data:
-            if (selection := parameter.columns.select(self._names)) is not None:
-                unread += [name for name in map(str, tables[parameter.name].columns) if name not in selection]
+        selections = {p.name: p.columns.select(self._names) for p in self.function.declared.data}
+        for (name, _), table in tables.items():
+            if (selection := selections[name]) is not None:
+                unread += [column for column in map(str, table.columns) if column not in selection]
         return unread
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from algotools import data
-from algotools.declare.annotations import Column
+from algotools.declare.annotations import COLUMN, get_marker
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import RegisteredFunction
 from algotools.errors import AlgotoolsError
@@ -50,8 +50,8 @@ def check_disclosure(function: RegisteredFunction, files: Sequence[SourceFile]) 
         return []
     parameters = (function.declared if isinstance(function, PooledFunction) else function.specification).parameters
     reader = _FlowReader(
-        tables=[p.name for p in parameters if p.kind == "data" and p.form not in data.UNREAD],
-        lists=[p.name for p in parameters if p.kind == "argument" and p.annotation not in (Column, str)],
+        tables=[p.name for p in parameters if p.kind == "data" and p.form not in data.UNREAD and not p.is_group],
+        lists=[p.name for p in parameters if p.kind == "argument" and not _is_text(p.annotation)],
         totals=[p.name for p in parameters if p.kind == "total"],
         is_message=lambda call: _is_message(call, wrapped.__globals__),
         is_record=lambda call: _is_record(call, wrapped.__globals__),
@@ -68,6 +68,10 @@ def check_disclosure(function: RegisteredFunction, files: Sequence[SourceFile]) 
         reason = f"{function.method}: a message contains data: {_show(value.node)}"
         findings.append(Finding.of("data-in-message", path, value.node.lineno, reason))
     return findings
+
+
+def _is_text(annotation: Any) -> bool:
+    return annotation is str or COLUMN.covers(get_marker(annotation))
 
 
 def _make_findings(

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from algotools import data
 from algotools.declare.annotations import COLUMN
 from algotools.declare.functions import RegisteredFunction
+from algotools.declare.tables import assign_databases
 from algotools.errors import AlgotoolsError, NodesDisagree, ProofFailed, RoundsDisagree, TotalRefused
 from algotools.project.check._rules import Finding
 from algotools.runtime.pooled.aggregator import Aggregator, find_similar_verb, list_verbs
@@ -86,7 +87,7 @@ def find_unread_column(
     specification = function.specification
     requested = specification.find_marked(arguments, COLUMN)
     parameters = [p for p in specification.data if p.label is None]
-    for parameter, database in zip(parameters, databases, strict=False) if names else ():
+    for parameter, database in assign_databases(parameters, databases).tables if names else ():
         selection = parameter.columns.select(requested)
         if selection is None or parameter.form in data.UNREAD:
             continue

@@ -17,20 +17,22 @@ from typing import Any
 from algotools import data
 from algotools.declare.annotations import COLUMN
 from algotools.declare.federated import PooledFunction
+from algotools.declare.tables import AssignedTable, assign_databases, collect_values
 from algotools.declare.variables import read_variables
 from algotools.errors import AlgotoolsError, NotSerializable
 from algotools.federation import Federation
 from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile
 from algotools.payload import encode_plain, encode_rich
+from algotools.project.check._choice import choose_databases
 from algotools.project.check._exceptions import describe_unknown_total
 from algotools.project.check._messages import TrialCall
 from algotools.project.check._rules import Finding, NotTried
 from algotools.project.check._source import FunctionNode, find_function, locate_definition, read_bindings, walk_body
-from algotools.project.check._trial import IDENTITY, Outcome, Trial, choose_databases
+from algotools.project.check._trial import IDENTITY, Outcome, Trial
 from algotools.project.trial import TrialTable
 from algotools.runtime.pooled import Aggregator
-from algotools.task import Database, RunInfo
+from algotools.task import RunInfo
 
 _MOST_ROWS = 2_000
 """Rows of a table in the split test, which calls the function about a hundred times."""
@@ -56,7 +58,7 @@ def check_source(function: PooledFunction, files: Sequence[SourceFile]) -> list[
             for part in unknown
             for reason, advice in [describe_unknown_total(totals[0], part.attr)]
         ]
-    finder = _RowCountFinder(node, [p.name for p in parameters if p.kind == "data"])
+    finder = _RowCountFinder(node, [p.name for p in parameters if p.kind == "data" and not p.is_group])
     return [
         Finding.of("local-result", path, part.lineno, f"{function.method}: it returns {ast.unparse(part)}")
         for part in finder.find()
@@ -127,14 +129,12 @@ def _is_len(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1
 
 
-def _assign(trial: Trial, member: Member) -> dict[str, Database] | None:
-    """Return parameter -> database of a member; None if one is missing or too large."""
-    unlabelled = choose_databases(trial.function, member)
-    if unlabelled is None:
+def _assign(trial: Trial, member: Member) -> list[AssignedTable] | None:
+    """Return the databases of a member for the parameters; None if one is missing or too large."""
+    requested = choose_databases(trial.function, member)
+    if requested is None:
         return None
-    following = iter(unlabelled)
-    parameters = trial.function.specification.data
-    return {p.name: next(following) if p.label is None else member.databases[p.label] for p in parameters}
+    return assign_databases(trial.function.specification.data, requested, member.databases.values()).tables
 
 
 def call_on_one_table(
@@ -151,9 +151,11 @@ def call_on_one_table(
             values: dict[str, Any] = specification.validate((), trial.arguments)
             values |= read_variables(specification.variables, member.variables)
             names = specification.find_marked(values, COLUMN)
-            for parameter in specification.data:
-                database = (_assign(trial, member) or {})[parameter.name]
-                values[parameter.name] = parameter.load(database, names, stack).value
+            tables = [
+                (table.parameter.name, table.key, table.parameter.load(table.database, names, stack).value)
+                for table in _assign(trial, member) or ()
+            ]
+            values |= collect_values(specification.data, tables)
             info = RunInfo(
                 task_id=IDENTITY.task_id,
                 node_id=IDENTITY.node_id,
@@ -206,17 +208,18 @@ def _explain(
 
 
 def _read_all_rows(trial: Trial, members: Sequence[Member]) -> dict[str, Any] | None:
-    """Return parameter -> the rows of all organizations in one table."""
+    """Return parameter -> the rows of all organizations in one table; a dict for a group of tables."""
     import pandas as pd
 
-    assigned = [_assign(trial, member) for member in members]
-    tables: dict[str, Any] = {}
-    for parameter in trial.function.specification.data:
-        parts: list[Any] = []
-        for databases in assigned:
-            if databases is None:
-                return None
-            parts.append(data.load(databases[parameter.name], "pandas", None).value)
-        rows: Any = pd.concat(parts, ignore_index=True)
-        tables[parameter.name] = rows.sample(_MOST_ROWS, random_state=1) if len(rows) > _MOST_ROWS else rows
-    return tables
+    parts: dict[tuple[str, str | None], list[Any]] = {}
+    for assigned in [_assign(trial, member) for member in members]:
+        if assigned is None:
+            return None
+        for table in assigned:
+            frame = data.load(table.database, "pandas", None).value
+            parts.setdefault((table.parameter.name, table.key), []).append(frame)
+    tables: list[tuple[str, str | None, object]] = []
+    for (name, key), frames in parts.items():
+        rows: Any = pd.concat(frames, ignore_index=True)
+        tables.append((name, key, rows.sample(_MOST_ROWS, random_state=1) if len(rows) > _MOST_ROWS else rows))
+    return collect_values(trial.function.specification.data, tables)

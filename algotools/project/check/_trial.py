@@ -11,15 +11,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
-import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
-from algotools import data
-from algotools.declare.annotations import Column
-from algotools.declare.arguments import Parameter
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
 from algotools.disclosure.gate import Gate
@@ -38,16 +34,17 @@ from algotools.errors import (
     TotalRefused,
     UnknownColumn,
     Withheld,
+    WrongColumnKind,
 )
 from algotools.federation.configuration import Member
 from algotools.federation.policy import NodePolicy
 from algotools.payload import decode_rich, encode_plain
+from algotools.project.check._choice import choose_arguments, choose_databases
 from algotools.project.check._exceptions import (
     find_author_line,
     find_message_line,
     find_missing_name,
     find_unread_column,
-    read_table,
     split_message,
 )
 from algotools.project.check._messages import TrialCall
@@ -58,9 +55,6 @@ from algotools.runtime.contract import get_contract
 from algotools.runtime.dispatch.gated import GatedAccess
 from algotools.runtime.dispatch.supervisor import Run
 from algotools.task import Database, Identity, Task
-
-_LARGEST_TRIAL = 20_000_000
-"""Bytes of a data file; a trial call on a larger file would take too long."""
 
 Outcome = Union[Finding, NotTried, None]
 """The outcome of a trial call; None if it shows no fault."""
@@ -170,7 +164,7 @@ class Trial(NamedTuple):
             refusal = split_message(error, self.function)
             call = "" if self.is_declared else f" ({self._describe_call()})"
             return Finding.of("depends-on-split", *location, f"{self.name}: {refusal.reason}{call}", refusal.advice)
-        if self.is_declared and isinstance(error, (ArgumentsError, UnknownColumn)):
+        if self.is_declared and isinstance(error, (ArgumentsError, UnknownColumn, WrongColumnKind)):
             reason = f"{HEADER} has wrong arguments for {self.name}: {error.message}"
             return Finding.of("trial-arguments", FILE, table.find_line(self.name), reason)
         return self.skip(error.message if self.is_declared else f"{error.message} ({self._describe_call()})")
@@ -209,7 +203,7 @@ def plan_trial(function: RegisteredFunction, member: Member | None, table: Trial
             return Trial(function, databases, validate_trial(function, declared), is_declared=True)
         except ArgumentsError:
             return NotTried(method=name, reason=f"its arguments in {HEADER} are wrong")
-    chosen = _choose_arguments(function, databases)
+    chosen = choose_arguments(function, databases)
     if chosen is None:
         return NotTried(method=name, reason=f"it has required arguments; add them to {HEADER}")
     return Trial(function, databases, chosen, is_declared=False)
@@ -326,75 +320,3 @@ def _list_leaving(gate: Gate) -> tuple[LeavingValues, ...] | None:
 
 def _ignore(_text: str | bytes) -> None:
     """Drop a line of the log."""
-
-
-def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...] | None:
-    """Return the node's first databases for the parameters without a label; None if one is missing or too large."""
-    labels = {p.label for p in function.specification.data if p.label is not None}
-    number = sum(p.label is None for p in function.specification.data)
-    unlabelled = [d for label, d in member.databases.items() if label not in labels][:number]
-    if len(unlabelled) < number or not labels <= member.databases.keys():
-        return None
-    databases = [*unlabelled, *(member.databases[label] for label in labels)]
-    return tuple(unlabelled) if all(map(_is_small_file, databases)) else None
-
-
-def _is_small_file(database: Database) -> bool:
-    try:
-        return Path(database.uri.removeprefix("file://")).stat().st_size <= _LARGEST_TRIAL
-    except (OSError, ValueError):
-        return False
-
-
-def _choose_arguments(function: RegisteredFunction, databases: Sequence[Database]) -> dict[str, object] | None:
-    """Return columns as the required arguments; None if a required argument is not a column."""
-    required: list[Parameter] = [p for p in function.specification.arguments if p.required]
-    if not required:
-        return {}
-    if not databases or not all(p.annotation in (Column, list[Column]) for p in required):
-        return None
-    if all(p.form in data.UNREAD for p in function.specification.data):
-        return None
-    frame = read_table(databases[0])
-    columns = [] if frame is None else _sort_columns(frame)
-    if len(columns) < len(required):
-        return None
-    groups = _list_groups(required)
-    chosen: dict[str, object] = {}
-    for parameter in sorted(required, key=lambda p: p not in groups):  # other parameters can take any column
-        name = min(columns, key=lambda column: _rank_group(frame[column])) if parameter in groups else columns[0]
-        columns.remove(name)
-        chosen[parameter.name] = name if parameter.annotation == Column else [name]
-    return {p.name: chosen[p.name] for p in required}
-
-
-_GROUPS = re.compile(r"(?:^|_)(by|groups?|sex|gender|arm|strat\w*|level|class|category|factor|treatment|site)(?:$|_)")
-"""Names of parameters for a column with groups."""
-
-_MEASURES = frozenset({"x", "y", "outcome", "value", "values", "weight", "weights", "time", "event", "score", "target"})
-"""Names of parameters for a column of numbers."""
-
-_MOST_GROUPS = 20
-
-
-def _list_groups(required: Sequence[Parameter]) -> list[Parameter]:
-    """Return the parameters for a column with groups: by their names, otherwise the second one."""
-    columns = [p for p in required if p.annotation == Column]
-    group_parameters = [p for p in columns if _GROUPS.search(p.name)]
-    return group_parameters or [p for p in columns[1:2] if p.name not in _MEASURES]
-
-
-def _rank_group(column: Any) -> int:
-    """Return a number that is low if the values of a column are probably groups."""
-    from pandas.api.types import is_numeric_dtype
-
-    has_few = 1 < column.map(str).nunique() <= _MOST_GROUPS
-    return (0 if has_few else 2) + int(is_numeric_dtype(column))
-
-
-def _sort_columns(frame: Any) -> list[str]:
-    """Return the names of a table's columns, numeric columns first."""
-    from pandas.api.types import is_numeric_dtype
-
-    columns = [column for column in frame.columns if isinstance(column, str)]
-    return sorted(columns, key=lambda column: not is_numeric_dtype(frame[column]))

@@ -321,7 +321,8 @@ def run_without_rows(function: PooledFunction, values: Mapping[str, Any], histor
     Returns:
         The result, if the function needs no rows and no further total; otherwise None.
     """
-    if asks_questions(function.__wrapped__):
+    # A placeholder is never None, but at a node an optional table may be.
+    if asks_questions(function.__wrapped__) or any(p.is_optional for p in function.declared.data):
         return None
     replay = RowlessReplay(history)
     injected = {p.name: replay.make_ghost() for p in function.declared.parameters if p.kind in _NODES_OWN}
