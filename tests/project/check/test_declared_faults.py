@@ -74,6 +74,10 @@ FAULTS: dict[str, tuple[str, str]] = {
     "a default of another type": (rpc("return 1", "number: int = 'three'"), "wrong-default"),
     "an annotation for type checkers": (LATE + rpc("return 1", "number: Decimal"), "hidden-annotation"),
     "a table from two sources": (step("return data", "other: pd.DataFrame"), "table-source"),
+    "two dicts of tables": (
+        rpc("return 1", "years: dict[str, pd.DataFrame], sites: dict[str, pd.DataFrame]"),
+        "table-group",
+    ),
     "a table function that returns a dict": (step("return {}", returns="dict[str, int]"), "table-result"),
     "an rpc with a client": (rpc("return 1", "client: AlgorithmClient"), "rpc-with-client"),
     "two methods of one name": ("\n@rpc(name='average_partial')\ndef more() -> int:\n    return 1\n", "same-name"),
