@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 from algotools.cli._arguments import make_usage_error, parse_arguments, parse_ids
 from algotools.cli._console import show_note
+from algotools.cli._grid import parse_grid, show_grid
 from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._probes import show_probes
@@ -45,6 +46,8 @@ algotools run master column_name=age --data hospital1.csv --data hospital2.csv -
 
 algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
 
+algotools run master column_name=age --grid seed:=1..100 --json
+
 algotools run central column=age --algorithm REGISTRY/IMAGE:TAG --runner container --data a.csv --data b.csv
 
 algotools run central column=age --algorithm my_pkg --python venv/bin/python --data a.csv --data b.csv
@@ -64,7 +67,10 @@ def run(method: Method = None, arguments: Arguments = None, *, options: TaskOpti
     a real node: with the same input, the same files and the same results.
     """
     _check_usage(method, arguments, options)
-    _send_and_show(method, arguments, options)
+    if options.grid:
+        _run_grid(str(method), parse_grid(options.grid, parse_arguments(arguments or [])), options)
+    else:
+        _send_and_show(method, arguments, options)
 
 
 def _check_usage(method: str | None, arguments: Sequence[str] | None, options: TaskOptions) -> None:
@@ -73,6 +79,10 @@ def _check_usage(method: str | None, arguments: Sequence[str] | None, options: T
         raise make_usage_error("METHOD", "required without --input; `algotools describe` lists the methods")
     if options.input_file is not None and arguments:
         raise make_usage_error("--input", "not allowed with arguments, which are part of the raw input")
+    if options.grid and options.input_file is not None:
+        raise make_usage_error("--grid", "not allowed with --input, which contains the arguments")
+    if options.fresh and not options.grid:
+        raise make_usage_error("--fresh", "allowed only with --grid; other tasks always run")
     if options.query is not None and len(options.database or ()) > 1:
         raise make_usage_error("--query", "allowed with only one --database; for more queries use a client")
 
@@ -98,25 +108,44 @@ def _send_and_show(method: str | None, arguments: Sequence[str] | None, options:
         raise RunsFailed(f"{number_failed} of {format_count(len(overview.task.runs), 'run')} failed")
 
 
+def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options: TaskOptions) -> None:
+    """Run a task for each combination of arguments, and show one table.
+
+    Raises:
+        RunsFailed: a run of a task failed.
+    """
+    with handle_stop_signals(), open_results_stream() as stream:
+        # A signal exits at once: `map` then stops its tasks, and the federation closes.
+        with _open_federation(options, listen=lambda _run, _line: None) as federation, show_warnings():
+            grid = federation.map(
+                method,
+                combinations,
+                at=_read_recipients(options, federation),
+                databases=_read_databases(options, federation),
+                timeout=None,
+                fresh=options.fresh,
+            )
+        show_grid(grid, stream, as_json=options.as_json)
+
+
 def follow_task(federation: Federation, overview: Overview, view: LineView, stop: StopRequest) -> None:
     """Show a task until it is complete. After a signal, exit with the signal's code."""
     view.follow(overview)
-    with show_warnings(view):
+    with show_warnings():
         while stop.exit_code is None and not federation.wait(overview.task.id, view.interval):
             view.update()
-    view.close()
+        view.close()
     if stop.exit_code is not None:
         sys.stderr.write("stopping all runs …\n")
         sys.exit(stop.exit_code)
 
 
 @contextmanager
-def show_warnings(view: LineView) -> Iterator[None]:
+def show_warnings() -> Iterator[None]:
     """Show warnings about the nodes of a result as notes, without the line of the code that warns."""
     with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always", ContributorsChanged)
         yield
-    view.close()
     for warning in recorded:
         if isinstance(warning.message, ContributorsChanged):
             show_note(f"warning: {warning.message}")
@@ -133,9 +162,13 @@ def _post(
         raise make_usage_error("--query", "not allowed with --input on v3, because the raw input has the query")
     request = _make_request(method, arguments, databases, options.input_file, federation)
     warn_about_misspelt_variables(federation, parse_variables(options.variable or []), method)
-    members = federation.organizations()
-    ids = parse_ids(",".join(options.organizations), members) if options.organizations else list(members)
+    ids = _read_recipients(options, federation)
     return federation.post(ids, request, databases, image=options.algorithm)
+
+
+def _read_recipients(options: TaskOptions, federation: Federation) -> list[int]:
+    members = federation.organizations()
+    return parse_ids(",".join(options.organizations), members) if options.organizations else list(members)
 
 
 def _read_databases(options: TaskOptions, federation: Federation) -> list[Database]:

@@ -123,6 +123,19 @@ class TaskOptions:
         bool,
         typer.Option("--no-probe", help="Do not run functions again to find values that depend on few records."),
     ] = False
+    grid: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Values of an argument, for one task each: seed:=1..100, tolerance:=[1e-3,1e-6] or "
+            "column=age,weight. With several options, every combination is a task. A completed task that the history "
+            "has with the same data and versions is not run again.",
+            metavar="NAME=VALUES",
+            show_default=False,
+        ),
+    ] = None
+    fresh: Annotated[bool, typer.Option("--fresh", help="With --grid, run also the tasks that the history has.")] = (
+        False
+    )
     no_history: Annotated[
         bool,
         typer.Option(

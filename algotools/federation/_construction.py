@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +14,7 @@ from algotools.federation._platform import LocalPlatform
 from algotools.federation._recording import Recorder, Surroundings
 from algotools.federation._store import Listen
 from algotools.federation.algorithms import Algorithms, AlgorithmSource, RunnerName
-from algotools.federation.configuration import TABLES, Configuration, Nodes, add_types, read_nodes
+from algotools.federation.configuration import TABLES, Configuration, Member, Nodes, add_types, read_nodes
 from algotools.federation.faults import Fault, combine_faults
 from algotools.federation.folders import Folders
 from algotools.federation.history import TaskHistory, is_switched_off
@@ -103,7 +103,10 @@ def create_platform(
     try:
         if not isinstance(nodes, Configuration):
             nodes = read_nodes(nodes, folders.base, as_csv=algorithms.needs_csv)
+        described_members = nodes.members
         nodes = add_variables(nodes, variables or {})
+        if call is not None:
+            call["variables"] = find_changed_variables(described_members, nodes.members)
         algorithms.has_frames_in_memory = has_frames(folders.base)
         listen = listen or (lambda _run, _line: None)
         node_faults = combine_faults(faults or {}, nodes)
@@ -131,11 +134,8 @@ def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -
             return None
         source = {"federation": str(nodes.file)}
     else:
-        members = (
-            nodes if isinstance(nodes, Mapping) else {f"organization_{i}": n for i, n in enumerate(nodes, start=2)}
-        )
         source = {"nodes": {}}
-        for name, node in members.items():
+        for name, node in nodes.items() if isinstance(nodes, Mapping) else name_nodes(nodes):
             labels = node if isinstance(node, Mapping) else {"default": node}
             # A URI can contain a password, which must not be in the history.
             if not all(isinstance(item, (str, Path)) and "://" not in str(item) for item in labels.values()):
@@ -155,3 +155,19 @@ def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -
         else:
             return None
     return content
+
+
+def name_nodes(nodes: Sequence[Any]) -> Iterable[tuple[str, Any]]:
+    """Return the nodes with the names that the organizations of a sequence get."""
+    return ((f"organization_{position}", node) for position, node in enumerate(nodes, start=2))
+
+
+def find_changed_variables(before: Sequence[Member], after: Sequence[Member]) -> dict[str, dict[str, str | None]]:
+    """Return organization -> the variables that its description does not have with these values; None: removed."""
+    changed: dict[str, dict[str, str | None]] = {}
+    for old, new in zip(before, after, strict=True):
+        names = {*old.variables, *new.variables}
+        values = {n: new.variables.get(n) for n in sorted(names) if old.variables.get(n) != new.variables.get(n)}
+        if values:
+            changed[new.name] = values
+    return changed

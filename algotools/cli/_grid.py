@@ -1,0 +1,146 @@
+"""``algotools run --grid``: many tasks of one method, and one table."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from algotools.cli._arguments import make_usage_error, parse_arguments
+from algotools.errors import RunsFailed
+from algotools.federation import Cell, Grid
+from algotools.runtime.logs import escape_unprintable, format_count
+
+MOST_COMBINATIONS = 10_000
+"""Maximum number of tasks of one command, because a mistyped range would run for days."""
+
+MOST_DETAILS = 3
+"""Maximum number of different failures with details."""
+
+
+def parse_grid(texts: Sequence[str], arguments: Mapping[str, object]) -> list[dict[str, object]]:
+    """Return the arguments of each task: every combination of the values, together with the common arguments.
+
+    Raises:
+        typer.BadParameter: a text is malformed, or there are too many combinations.
+    """
+    values: dict[str, list[object]] = {}
+    for text in texts:
+        name, items = _parse_values(text)
+        if name in values or name in arguments:
+            raise make_usage_error("--grid", f"{name} is passed twice; write all of its values in one list")
+        values[name] = items
+    number = math.prod(map(len, values.values()))
+    if number > MOST_COMBINATIONS:
+        raise make_usage_error("--grid", f"{number} combinations are more than {MOST_COMBINATIONS}; use fewer values")
+    return [{**arguments, **dict(zip(values, items, strict=True))} for items in itertools.product(*values.values())]
+
+
+def _parse_values(text: str) -> tuple[str, list[object]]:
+    """Return name and values of a text: ``seed:=1..100``, ``tolerance:=[1e-3,1e-6]`` or ``column=age,weight``."""
+    examples = "examples: seed:=1..100, tolerance:=[1e-3,1e-6], column=age,weight"
+    match = re.fullmatch(r"([^:=]+)(:?=)(.*)", text, re.DOTALL)
+    if match is None:
+        raise make_usage_error("--grid", f"{text!r} has no name and values; {examples}")
+    name, sign, content = match.groups()
+    if sign == "=":
+        items: list[object] = [item.strip() for item in content.split(",")]
+        if not all(items):
+            raise make_usage_error("--grid", f"{text!r} has an empty value; {examples}")
+        return name, _refuse_repetition(text, items)
+    if limits := re.fullmatch(r"\s*(-?\d+)\s*\.\.\s*(-?\d+)\s*", content):
+        first, last = int(limits[1]), int(limits[2])
+        if first > last:
+            raise make_usage_error("--grid", f"{text!r} is empty, because {first} is larger than {last}")
+        if last - first >= MOST_COMBINATIONS:
+            raise make_usage_error("--grid", f"{text!r} has more than {MOST_COMBINATIONS} values")
+        return name, list(range(first, last + 1))
+    if content.startswith("@"):
+        value = parse_arguments([text])[name]
+    else:
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            raise make_usage_error("--grid", f"{text!r} is neither a range nor a JSON list; {examples}") from None
+    if not isinstance(value, list) or not value:
+        raise make_usage_error("--grid", f"{text!r} is not a list with values; {examples}")
+    return name, _refuse_repetition(text, value)
+
+
+def _refuse_repetition(text: str, items: list[object]) -> list[object]:
+    """Return values that differ from each other."""
+    if len({json.dumps(item, sort_keys=True) for item in items}) < len(items):
+        raise make_usage_error("--grid", f"{text!r} has a value twice")
+    return items
+
+
+def show_grid(grid: Grid, stream: TextIO, *, as_json: bool) -> None:
+    """Write one table to ``stream``, and the details of failures to standard error.
+
+    Raises:
+        RunsFailed: a task failed.
+    """
+    if as_json:
+        stream.write(f"{json.dumps([_make_json_item(grid, cell) for cell in grid], ensure_ascii=False)}\n")
+    else:
+        _show_table(grid, stream)
+    stream.flush()
+    if grid.errors:
+        _show_details(list(grid.errors.values()))
+        raise RunsFailed(f"{len(grid.errors)} of {format_count(len(grid), 'task')} failed")
+
+
+def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
+    def name(id_: int) -> dict[str, object]:
+        return {"id": id_, "name": grid.organizations[id_]}
+
+    failures = {} if cell.error is None else cell.error.failures
+    return {
+        "arguments": dict(cell.arguments),
+        "task": cell.number,
+        "is_reused": cell.is_reused,
+        "status": "completed" if cell.error is None else "failed",
+        "results": [{"organization": name(id_), "result": result} for id_, result in cell.results.items()],
+        "errors": [
+            {"organization": name(id_), "code": failure.exit_code, "message": failure.message}
+            for id_, failure in failures.items()
+        ],
+    }
+
+
+def _show_table(grid: Grid, stream: TextIO) -> None:
+    rows = grid.to_rows()
+    table = Table()
+    for column in rows[0] if rows else ():
+        is_number = all(isinstance(row[column], (int, float)) or row[column] is None for row in rows)
+        table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
+    for row in rows:
+        style = "red" if row.get("error") else ""
+        table.add_row(*(Text(_format_cell(value), style) for value in row.values()))
+    Console(file=stream, highlight=False).print(table)
+
+
+def _format_cell(value: object) -> str:
+    if value is None:
+        return ""
+    return escape_unprintable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+
+
+def _show_details(errors: Sequence[RunsFailed]) -> None:
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    by_message: dict[str, str] = {}
+    for error in errors:
+        by_message.setdefault(error.message, error.detail.rstrip())
+    for message, detail in list(by_message.items())[:MOST_DETAILS]:
+        console.print(Text(message, style="red"))
+        if detail:
+            console.print(Text.from_ansi(detail, style="dim"))
+    if len(by_message) > MOST_DETAILS:
+        console.print(f"{len(by_message) - MOST_DETAILS} more failures are in the table", style="dim")
