@@ -280,6 +280,30 @@ def test_a_policy_decides_which_results_leave_a_node(project: Project) -> None:
     assert session.counts == {"passed": 5}, session.output
 
 
+VARIABLES = """
+from typing import Annotated
+
+from algotools import NodeVariable, rpc
+
+@rpc
+def show(minimum: Annotated[int, NodeVariable("MINIMUM_ROWS")] = 10) -> int:
+    return minimum
+
+def test_alone():
+    assert show() == 10
+    assert show(minimum=3) == 3
+
+def test_at_all_nodes_and_at_one(federation):
+    nodes = federation(FRAMES, algorithm=[show], policy="off", variables={"MINIMUM_ROWS": 5, 3: {"MINIMUM_ROWS": 7}})
+    assert nodes.run(show) == [5, 7, 5]
+"""
+
+
+def test_a_test_sets_node_variables(project: Project) -> None:
+    session = project.test(BEGIN + VARIABLES)
+    assert session.counts == {"passed": 2}, session.output
+
+
 INTERNAL = """
 from algotools import AlgorithmClient, master, rpc
 

@@ -25,6 +25,7 @@ from algotools import (
     Column,
     Columns,
     Database,
+    NodeVariable,
     NumericColumn,
     Organization,
     RunInfo,
@@ -391,6 +392,34 @@ def refusal_message(folder: Path | str, **options: str) -> str:
 
 
 class TestMastersAndTheRpcsThatTheyCall:
+    @pytest.mark.parametrize("generation", [4, 5])
+    def test_the_description_names_the_node_variables_of_a_function_and_of_its_master(self, generation):
+        @rpc
+        def count(
+            data: pd.DataFrame, column: Column, minimum: Annotated[int, NodeVariable("MINIMUM_ROWS")] = 10
+        ) -> int:
+            """Count rows.
+
+            Args:
+                data: the rows.
+                column: the column.
+                minimum: The fewest rows.
+            """
+            return 1
+
+        @master
+        def count_all(client: AlgorithmClient, column: Column, site: Annotated[str, NodeVariable("SITE")]) -> int:
+            return sum(client.run(count, column=column))
+
+        algorithm = Algorithm.from_functions([count, count_all])
+        described, described_master = build_metadata(algorithm, METADATA, generation)["functions"]
+        variable = "MINIMUM_ROWS (int, default 10): The fewest rows"
+        assert described["description"] == f"Count rows.\n\nVariables that the node's owner sets: {variable}."
+        assert described_master["description"] == (
+            f"Variables that the node's owner sets: SITE (str, required); {variable}."
+        )
+        assert [argument["name"] for argument in described["arguments"]] == ["column"]
+
     SOURCE = """\
         import pandas as pd
         from algotools import AlgorithmClient, master, rpc, Database
