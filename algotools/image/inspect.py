@@ -31,6 +31,14 @@ class _LabelDatabase(msgspec.Struct, frozen=True, kw_only=True):
     label: str | None = None
 
 
+class _LabelVariable(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    parameter: str
+    type: str
+    required: bool
+    schema: dict[str, object] = {}
+
+
 class _LabelResult(msgspec.Struct, frozen=True, kw_only=True):
     type: str | None = None
     fields: dict[str, str] = {}
@@ -46,6 +54,7 @@ class _LabelFunction(msgspec.Struct, frozen=True, kw_only=True):
     minimum_rows: int | None = None
     description: str = ""
     databases: list[_LabelDatabase] = []
+    variables: list[_LabelVariable] = []
     leaves: _LabelResult | None = None
     arguments: _LabelArguments = _LabelArguments()
 
