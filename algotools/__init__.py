@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from algotools.declare.federated import federated
     from algotools.declare.functions import master, rpc
-    from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, UserError
+    from algotools.errors import AlgotoolsError, PartialFailure, RunsFailed, RunsIncomplete, UserError
     from algotools.federation import Federation
     from algotools.runtime.client import AlgorithmClient
     from algotools.runtime.logs import log, progress
@@ -55,6 +55,7 @@ _MODULES = {
     "Pooled": "runtime.pooled",
     "Federation": "federation",
     "RunsFailed": "errors",
+    "RunsIncomplete": "errors",
 }
 
 __all__ = [  # noqa: RUF022 - in the order in which an author needs them
@@ -80,6 +81,7 @@ __all__ = [  # noqa: RUF022 - in the order in which an author needs them
     "Pooled",
     "Federation",
     "RunsFailed",
+    "RunsIncomplete",
 ]
 
 

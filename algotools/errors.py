@@ -4,7 +4,7 @@
 contains a value from a node's data. ``detail`` is only for the owner of the node: the traceback, the list of
 columns, the path of a file.
 
-Each class declares its exit code. A missing code, or a code that two classes use, fails at import.
+Each class declares its exit code. A missing code, or the code of another class, fails at import.
 ``docs/exit-codes.md`` explains the codes.
 """
 
@@ -44,9 +44,9 @@ class AlgotoolsError(Exception):
 
     exit_code: ClassVar[int]
 
-    def __init_subclass__(cls, *, exit_code: int, **kwargs: object) -> None:
+    def __init_subclass__(cls, *, exit_code: int, shares_code: bool = False, **kwargs: object) -> None:
         super().__init_subclass__(**kwargs)
-        owner = CODES.setdefault(exit_code, cls)
+        owner = cls if shares_code else CODES.setdefault(exit_code, cls)
         # A notebook cell that runs twice declares its class twice, so the names are compared.
         if owner is not cls and owner.__qualname__ != cls.__qualname__:
             raise TypeError(f"exit code {exit_code} of {cls.__name__} already belongs to {owner.__name__}")
@@ -363,6 +363,15 @@ class MetadataError(AlgotoolsError, ValueError, exit_code=68):
 
 class MachineError(AlgotoolsError, RuntimeError, exit_code=69):
     """This machine lacks threads, processes, file descriptors, memory, disk space or the working directory."""
+
+
+class RunsIncomplete(AlgotoolsError, UserWarning, exit_code=69, shares_code=True):
+    """The result of a master lacks the data of organizations: a warning; with ``require_all=True``, an error."""
+
+    def __init__(self, message: str, *, detail: str = "", missing: Mapping[int, Failure | None] | None = None) -> None:
+        super().__init__(message, detail=detail)
+        self.missing = dict(missing or {})
+        """Organization id -> the reason of its failure; None if the master sent it no subtask."""
 
 
 # Algotools itself (70).

@@ -28,7 +28,7 @@ from algotools.cli._policy_show import show as show_policy
 from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
 from algotools.cli._rerun import HISTORY_RERUN_EXAMPLES
 from algotools.cli._rerun import rerun as rerun_history
-from algotools.cli._run import RUN_EXAMPLES, run
+from algotools.cli._run import ASK_EXAMPLES, RUN_EXAMPLES, ask, run
 
 app = typer.Typer(
     name="algotools",
@@ -68,6 +68,7 @@ history_app.callback(
 )(list_history)
 _add(new, NEW_EXAMPLES)
 _add(run, RUN_EXAMPLES)
+_add(ask, ASK_EXAMPLES)
 _add(decode, DECODE_EXAMPLES)
 _add(describe)
 _add(check, CHECK_EXAMPLES)

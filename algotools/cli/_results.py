@@ -1,11 +1,8 @@
-"""The results of a finished task as JSON or as a table, followed by the details of failures."""
+"""The results of a finished task: as JSON, or as a table of its runs and each result in full."""
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import json
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple, TextIO
 
@@ -14,53 +11,49 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from algotools.errors import ArgumentsError
+from algotools.cli._details import NAMES_IN_DETAILS, NAMES_IN_ROW, format_names, show_details
+from algotools.cli._values import format_table, format_value
 from algotools.federation.contract.rest import RunRecord
 from algotools.federation.progress import Overview
+from algotools.federation.report import make_result_item
+from algotools.federation.result_tables import is_scalar, make_table
 from algotools.runtime.contract.files import is_pickle
 from algotools.runtime.logs import escape_unprintable
 
 GROUPING_FROM = 20
 """Number of runs above which organizations with equal results share a row."""
 
-NAMES_IN_ROW = 3
-"""Maximal number of organizations named in a shared row."""
 
-NAMES_IN_DETAILS = 20
-"""Maximal number of organizations named above the details of a failure."""
-
-DETAILS = 3
-"""Maximal number of different details shown for a failure."""
-
-
-def show_results(overview: Overview, stream: TextIO, *, as_json: bool, arguments: Mapping[str, object]) -> None:
+def show_results(
+    overview: Overview,
+    stream: TextIO,
+    *,
+    as_json: bool,
+    arguments: Mapping[str, object],
+    is_quiet: bool = False,
+) -> None:
     """Write the results to ``stream``, and failures and the output of functions to standard error.
 
-    ``arguments`` are the arguments of the task, for hints about refused arguments.
+    ``arguments`` are the arguments of the task, for hints about refused arguments. With ``is_quiet``, the output of
+    the functions is not shown. The last line names the organizations that are missing in the results.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if as_json:
-        stream.write(
-            json.dumps([_make_json_item(overview, run) for run in overview.task.runs], ensure_ascii=False) + "\n"
-        )
-    elif _show_table(overview, stream):
-        stream.flush()
-        console.print("… marks a truncated result; --json prints the complete results", style="dim")
+        items = [make_result_item(overview, run) for run in overview.runs]
+        stream.write(json.dumps(items, ensure_ascii=False) + "\n")
+    else:
+        _show_table(overview, stream)
+        _show_in_full(overview, stream)
     stream.flush()
-    _show_details(overview, console, arguments)
+    show_details(overview, console, arguments, is_quiet=is_quiet)
+    if line := overview.completeness.describe(overview.names):
+        console = console if as_json else Console(file=stream, highlight=False, soft_wrap=True)
+        console.print(Text(escape_unprintable(line)), style="yellow")
+        stream.flush()
 
 
-def _make_json_item(overview: Overview, run: RunRecord) -> dict[str, object]:
-    item: dict[str, object] = {
-        "organization": {"id": run.organization_id, "name": overview.names[run.organization_id]},
-        "status": run.status,
-    }
-    if (failure := overview.get_failure(run)) is not None:
-        return {**item, "error": {"code": failure.exit_code, "message": failure.message}}
-    result = overview.federation.answer(run)
-    if isinstance(result, bytes):
-        return {**item, "result_base64": base64.b64encode(result).decode()}
-    return {**item, "result": result}
+_SHORT = 20
+"""Number of characters of a result that always fits into the table."""
 
 
 class _Row(NamedTuple):
@@ -70,10 +63,10 @@ class _Row(NamedTuple):
     failed: bool
 
 
-def _show_table(overview: Overview, stream: TextIO) -> bool:
-    """Show a table as wide as the terminal, and return whether a result is truncated.
+def _show_table(overview: Overview, stream: TextIO) -> None:
+    """Show a table as wide as the terminal. Long results end with an ellipsis.
 
-    Below the runs of the task are the failed subtask runs of failed masters.
+    Below the runs of the task are the failed subtask runs of its masters.
     """
     console = Console(file=stream, highlight=False)
     task_rows, subtask_rows = list(_make_task_rows(overview)), list(_make_failed_subtask_rows(overview))
@@ -90,31 +83,76 @@ def _show_table(overview: Overview, stream: TextIO) -> bool:
             table.add_row(Text(row.label, overflow="fold"), Text(row.status, style, overflow="fold"), text)
         table.add_section()
     console.print(table)
-    return any(cell_len(row.text) > width for row in rows if not row.failed)
+
+
+def _show_in_full(overview: Overview, stream: TextIO) -> None:
+    """Show each different result in full, under the names of its organizations.
+
+    Several different mappings with the same keys are the rows of one table. Several different numbers or short texts
+    are not shown again, because the table above already has them in full.
+    """
+    groups: dict[str, tuple[object, list[RunRecord]]] = {}
+    for run in overview.runs:
+        if overview.get_failure(run) is None:
+            value = overview.federation.answer(run)
+            if not isinstance(value, bytes):
+                groups.setdefault(json.dumps(value), (value, []))[1].append(run)
+    if len(groups) > 1 and all(is_scalar(value) and len(str(value)) <= _SHORT for value, _ in groups.values()):
+        return
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    rows = {
+        format_names(overview, runs, NAMES_IN_ROW): value
+        for value, runs in groups.values()
+        if isinstance(value, Mapping) and all(map(is_scalar, value.values()))
+    }
+    if len(rows) == len(groups) > 1 and (table := make_table("organization", rows)) is not None:
+        _print_lines(console, "", format_table(table, console.width))
+        return
+    for value, runs in groups.values():
+        _print_lines(console, format_names(overview, runs, NAMES_IN_DETAILS), format_value(value, console.width))
+
+
+def _print_lines(console: Console, heading: str, lines: Sequence[str]) -> None:
+    console.print()
+    if heading:
+        console.print(Text(heading, "bold"))
+    for line in lines:
+        console.print(Text(line))
 
 
 def _make_task_rows(overview: Overview) -> Iterator[_Row]:
     """Yield a row for each run. If there are many runs, yield one row for all runs with equal results."""
     groups: dict[object, tuple[str, list[RunRecord]]] = {}
-    for run in overview.task.runs:
+    for run in overview.runs:
         text = _format_cell(overview, run)
-        key = (run.status, text) if len(overview.task.runs) > GROUPING_FROM else run.id
+        key = (run.status, text) if len(overview.runs) > GROUPING_FROM else run.id
         groups.setdefault(key, (text, []))[1].append(run)
     for text, runs in groups.values():
         failed = overview.get_failure(runs[0]) is not None
-        yield _Row(_format_names(overview, runs, NAMES_IN_ROW), runs[0].status, text, failed)
+        yield _Row(format_names(overview, runs, NAMES_IN_ROW), runs[0].status, text, failed)
 
 
 def _make_failed_subtask_rows(overview: Overview) -> Iterator[_Row]:
-    """Yield a row for each different failure of subtask runs of failed masters."""
-    failed_masters = {run.organization_id for run in overview.task.runs if overview.get_failure(run) is not None}
+    """Yield a row for each different failure of subtask runs, and for organizations that are missing without a failure.
+
+    The failure of a run that a master has repeated with success is left out.
+    """
+    failed_masters = {run.organization_id for run in overview.runs if overview.get_failure(run) is not None}
+    missing = overview.completeness.missing
     groups: dict[tuple[str, str, str], list[RunRecord]] = {}
     for task in overview.list_subtasks():
-        for run in task.runs if task.init_organization_id in failed_masters else ():
-            if overview.get_failure(run) is not None:
+        for run in task.runs:
+            is_relevant = task.init_organization_id in failed_masters or run.organization_id in missing
+            if is_relevant and overview.get_failure(run) is not None:
                 groups.setdefault((overview.get_method(run), run.status, _format_cell(overview, run)), []).append(run)
     for (method, status, text), runs in groups.items():
-        yield _Row(f"{method}: {_format_names(overview, runs, NAMES_IN_ROW)}", status, text, failed=True)
+        yield _Row(f"{method}: {format_names(overview, runs, NAMES_IN_ROW)}", status, text, failed=True)
+    shown = {run.organization_id for runs in groups.values() for run in runs}
+    shown |= {run.organization_id for run in overview.runs if overview.get_failure(run) is not None}
+    for id_, failure in missing.items():
+        if id_ not in shown:
+            reason = "the master sent it no subtask" if failure is None else f"[{failure.exit_code}] {failure.message}"
+            yield _Row(f"{overview.names[id_]} ({id_})", "missing", escape_unprintable(reason), failed=True)
 
 
 def _format_cell(overview: Overview, run: RunRecord) -> str:
@@ -126,63 +164,3 @@ def _format_cell(overview: Overview, run: RunRecord) -> str:
         kind = "pickle" if is_pickle(result) else "not JSON"
         return f"<{len(result)} bytes, {kind}, not opened>"
     return json.dumps(result, ensure_ascii=False)
-
-
-def _show_details(overview: Overview, console: Console, arguments: Mapping[str, object]) -> None:
-    """Show the output of the functions, and failures with their details. Failures of subtasks come first.
-
-    At a node, only the owner may read details. On a local federation the author is the owner of every node.
-    """
-    printed: dict[str, list[RunRecord]] = {}
-    failures: dict[tuple[int, str], dict[str, list[RunRecord]]] = {}
-    for task in (*overview.list_subtasks(), overview.task):
-        for run in task.runs:
-            if (failure := overview.get_failure(run)) is not None:
-                details = failures.setdefault((failure.exit_code, failure.message), {})
-                details.setdefault(failure.detail.rstrip(), []).append(run)
-            elif run.detail:
-                printed.setdefault(run.detail.rstrip(), []).append(run)
-    for text, runs in printed.items():
-        console.print(Text.assemble((_format_names(overview, runs, NAMES_IN_DETAILS), "cyan"), " printed:"))
-        console.print(Text.from_ansi(text))
-    for (code, message), details in failures.items():
-        names = _format_names(overview, [run for runs in details.values() for run in runs], NAMES_IN_DETAILS)
-        console.print(Text.assemble((names, "red"), f": [{code}] {message}"))
-        for text, runs in list(details.items())[:DETAILS]:
-            if text and len(details) > 1:
-                console.print(Text(f"{_format_names(overview, runs, NAMES_IN_ROW)}:", style="dim"))
-            if text:
-                console.print(Text.from_ansi(text, style="dim"))
-        if (hidden := len(details) - DETAILS) > 0:
-            details_are = "detail is" if hidden == 1 else "details are"
-            console.print(f"{hidden} more {details_are} not shown; --organizations ID runs only one node", style="dim")
-        if code == ArgumentsError.exit_code:
-            for hint in _suggest_operators(message, arguments):
-                console.print(hint, style="dim", markup=False)
-
-
-def _suggest_operators(message: str, arguments: Mapping[str, object]) -> Iterator[str]:
-    """Yield a hint for each refused argument that ``:=`` instead of ``=`` would pass as intended, or the reverse."""
-    problems = message.partition(" (the function takes")[0].split("; ")
-    for name, value in arguments.items():
-        problem = next((problem for problem in problems if problem.startswith(f"{name}: ")), "")
-        if problem and isinstance(value, str) and (intended := _guess_json(value, problem)) is not None:
-            yield f"{name}=… passes a string; write {name}:={shlex.quote(intended)}"
-        elif "expected str" in problem and not isinstance(value, str):
-            yield f"{name}:=… passes JSON; to pass a string, write {name}=…"
-
-
-def _guess_json(text: str, problem: str) -> str | None:
-    """Return the JSON that a text probably means: itself, or a list of its parts; None if it is only a text."""
-    for candidate in (text, f"[{text}]"):
-        with contextlib.suppress(ValueError, RecursionError):
-            return None if isinstance(json.loads(candidate), str) else candidate
-    return json.dumps(text.split(","), ensure_ascii=False) if "expected array" in problem else None
-
-
-def _format_names(overview: Overview, runs: Sequence[RunRecord], limit: int) -> str:
-    """List the organizations of runs without duplicates. If there are more than ``limit``, count the last."""
-    names = list(dict.fromkeys(map(overview.format_organization, runs)))
-    if len(names) <= limit + 1:
-        return ", ".join(names)
-    return f"{', '.join(names[:limit])} and {len(names) - limit} more"

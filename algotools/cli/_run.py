@@ -1,9 +1,10 @@
-"""``algotools run``: run a task on a local federation."""
+"""``algotools run`` and ``algotools ask``: run a task on a local federation."""
 
 from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from algotools.cli._console import show_note
 from algotools.cli._grid import parse_grid, show_grid
 from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
+from algotools.cli._output import check_output, write_output
 from algotools.cli._probes import show_probes
 from algotools.cli._results import show_results
 from algotools.cli._signals import StopRequest, handle_stop_signals
@@ -26,7 +28,7 @@ from algotools.cli._variables import (
     read_members,
     warn_about_misspelt_variables,
 )
-from algotools.errors import FederationError, RunsFailed
+from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIncomplete
 from algotools.federation import ContributorsChanged, Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract import Request, get_contract
@@ -34,6 +36,18 @@ from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.progress import LineView, Overview, is_terminal
 from algotools.runtime.logs import format_count
 from algotools.task import Database
+
+ASK_EXAMPLES = """
+[bold]Examples[/bold]
+
+algotools ask master column_name=age
+
+algotools ask master column_name=age --output average.json
+
+algotools ask fit columns:='["age", "sex"]' --organizations 2,3 --require-all
+
+[dim]`algotools run --help` explains how arguments are passed.[/dim]
+"""
 
 RUN_EXAMPLES = """
 [bold]Examples[/bold]
@@ -66,11 +80,27 @@ def run(method: Method = None, arguments: Arguments = None, *, options: TaskOpti
     Organizations have the ids 2, 3, …. Each organization has one node with its own databases. A function runs like at
     a real node: with the same input, the same files and the same results.
     """
+    _run_command(method, arguments, options)
+
+
+@accept_task_options
+def ask(method: Method = None, arguments: Arguments = None, *, options: TaskOptions) -> None:
+    """Run a master at one node, over the data of all nodes, and show its result.
+
+    The task names all organizations, so the master runs its rpc at each of them. But only one node runs the master.
+    With `algotools run`, every node would run it and combine the same results.
+    """
+    _run_command(method, arguments, options, at_one=True)
+
+
+def _run_command(
+    method: str | None, arguments: Sequence[str] | None, options: TaskOptions, *, at_one: bool = False
+) -> None:
     _check_usage(method, arguments, options)
     if options.grid:
         _run_grid(str(method), parse_grid(options.grid, parse_arguments(arguments or [])), options)
     else:
-        _send_and_show(method, arguments, options)
+        _send_and_show(method, arguments, options, at_one=at_one)
 
 
 def _check_usage(method: str | None, arguments: Sequence[str] | None, options: TaskOptions) -> None:
@@ -81,31 +111,70 @@ def _check_usage(method: str | None, arguments: Sequence[str] | None, options: T
         raise make_usage_error("--input", "not allowed with arguments, which are part of the raw input")
     if options.grid and options.input_file is not None:
         raise make_usage_error("--grid", "not allowed with --input, which contains the arguments")
+    if options.grid and (options.output is not None or options.require_all):
+        option = "--require-all" if options.output is None else "--output"
+        raise make_usage_error(option, "not allowed with --grid; use Federation.map and its to_frame()")
     if options.fresh and not options.grid:
         raise make_usage_error("--fresh", "allowed only with --grid; other tasks always run")
     if options.query is not None and len(options.database or ()) > 1:
         raise make_usage_error("--query", "allowed with only one --database; for more queries use a client")
+    check_output(options.output, overwrite=options.overwrite)
 
 
-def _send_and_show(method: str | None, arguments: Sequence[str] | None, options: TaskOptions) -> None:
+def _send_and_show(
+    method: str | None, arguments: Sequence[str] | None, options: TaskOptions, *, at_one: bool = False
+) -> None:
     """Send a task, show its progress, and show the results or the failures.
+
+    With ``at_one``, only one node runs the method, which must be a master if the task names several organizations.
 
     Raises:
         RunsFailed: a run of the task failed.
+        RunsIncomplete: an organization is missing in a result, with the option ``--require-all``.
     """
-    with handle_stop_signals() as stop, open_results_stream() as results_stream, open_view() as view:
-        local_federation = _open_federation(options, listen=view.receive_line)
+    with (
+        handle_stop_signals() as stop,
+        open_results_stream() as results_stream,
+        open_view(is_quiet=options.quiet) as view,
+        _find_ledger(options) as ledger,
+    ):
+        local_federation = _open_federation(options, view.receive_line, ledger)
         stop.is_deferred = True
         with local_federation:
             passed = parse_arguments(arguments or [])
-            overview = Overview(local_federation, _post(local_federation, method, passed, options))
+            overview = Overview(local_federation, _post(local_federation, method, passed, options, at_one=at_one))
             follow_task(local_federation, overview, view, stop)
-            show_results(overview, results_stream, as_json=options.as_json, arguments=passed)
+            show_results(overview, results_stream, as_json=options.as_json, arguments=passed, is_quiet=options.quiet)
+            error = _find_error(overview, require_all=options.require_all)
+            has_result = any(overview.get_failure(run) is None for run in overview.runs)
+            if options.output is not None and has_result and not isinstance(error, RunsIncomplete):
+                record = local_federation.record(overview.task.id, None if options.input_file else passed)
+                write_output(options.output, record)
+                show_note(f"the results are in {options.output}")
+            if not options.quiet:
+                _suggest_ask(overview)
             if not options.no_probe:
                 show_probes(local_federation, lambda: stop.exit_code is not None)
-            number_failed = sum(overview.get_failure(run) is not None for run in overview.task.runs)
-    if number_failed:
-        raise RunsFailed(f"{number_failed} of {format_count(len(overview.task.runs), 'run')} failed")
+    if error is not None:
+        raise error
+
+
+def _find_error(overview: Overview, *, require_all: bool) -> AlgotoolsError | None:
+    """Return the error with which the command ends; None if the task succeeded."""
+    if number_failed := sum(overview.get_failure(run) is not None for run in overview.runs):
+        return RunsFailed(f"{number_failed} of {format_count(len(overview.runs), 'run')} failed")
+    completeness = overview.completeness
+    if require_all and not completeness.is_complete:
+        return RunsIncomplete(completeness.describe(overview.names), missing=completeness.missing)
+    return None
+
+
+def _suggest_ask(overview: Overview) -> None:
+    """Show a hint if several nodes ran a master, which needs only one."""
+    masters = {task.init_organization_id for task in overview.list_subtasks()}
+    if len(masters) > 1:
+        method = overview.get_method(overview.runs[0])
+        show_note(f"each of {len(overview.runs)} nodes ran the master; `algotools ask {method} …` runs it once")
 
 
 def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options: TaskOptions) -> None:
@@ -114,9 +183,9 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
     Raises:
         RunsFailed: a run of a task failed.
     """
-    with handle_stop_signals(), open_results_stream() as stream:
+    with handle_stop_signals(), open_results_stream() as stream, _find_ledger(options) as ledger:
         # A signal exits at once: `map` then stops its tasks, and the federation closes.
-        with _open_federation(options, listen=lambda _run, _line: None) as federation, show_warnings():
+        with _open_federation(options, lambda _run, _line: None, ledger) as federation, show_warnings():
             grid = federation.map(
                 method,
                 combinations,
@@ -145,25 +214,36 @@ def show_warnings() -> Iterator[None]:
     """Show warnings about the nodes of a result as notes, without the line of the code that warns."""
     with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always", ContributorsChanged)
+        warnings.simplefilter("always", RunsIncomplete)
         yield
     for warning in recorded:
-        if isinstance(warning.message, ContributorsChanged):
+        if isinstance(warning.message, (ContributorsChanged, RunsIncomplete)):
             show_note(f"warning: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
 def _post(
-    federation: Federation, method: str | None, arguments: Mapping[str, object], options: TaskOptions
+    federation: Federation, method: str | None, arguments: Mapping[str, object], options: TaskOptions, *, at_one: bool
 ) -> TaskRecord:
-    """Create the task of a command."""
+    """Create the task of a command.
+
+    Raises:
+        FederationError: an rpc would run at one of several nodes.
+    """
     databases = _read_databases(options, federation)
     if options.query is not None and options.input_file is not None and federation.contract == "v3":
         raise make_usage_error("--query", "not allowed with --input on v3, because the raw input has the query")
     request = _make_request(method, arguments, databases, options.input_file, federation)
     warn_about_misspelt_variables(federation, parse_variables(options.variable or []), method)
     ids = _read_recipients(options, federation)
-    return federation.post(ids, request, databases, image=options.algorithm)
+    if at_one and len(ids) > 1 and federation.find_role(str(method)) == "rpc":
+        raise FederationError(
+            f"{method} is an rpc, which has a separate result at each node: use `algotools run`, or name one "
+            "organization with --organizations"
+        )
+    only = federation.choose_node(ids) if at_one else None
+    return federation.post(ids, request, databases, image=options.algorithm, only_organization=only)
 
 
 def _read_recipients(options: TaskOptions, federation: Federation) -> list[int]:
@@ -182,8 +262,12 @@ def _read_databases(options: TaskOptions, federation: Federation) -> list[Databa
 
 
 @contextmanager
-def open_view() -> Iterator[LineView]:
+def open_view(*, is_quiet: bool = False) -> Iterator[LineView]:
     """Show the progress of a task on standard error: as a live table on a terminal, otherwise as lines."""
+    if is_quiet:
+        with open(os.devnull, "w", encoding="utf-8") as stream:
+            yield LineView(stream)
+        return
     view = LineView(sys.stderr)
     if is_terminal(sys.stderr, os.environ):
         from algotools.federation.progress.table import (
@@ -213,7 +297,20 @@ def open_results_stream() -> Iterator[TextIO]:
         os.close(original_stdout)
 
 
-def _open_federation(options: TaskOptions, listen: Callable[[RunRecord, str], object]) -> Federation:
+@contextmanager
+def _find_ledger(options: TaskOptions) -> Iterator[Path | None]:
+    """Yield the folder of the project's ledger. The file of ``--output`` needs a ledger, so otherwise one is made."""
+    folder = find_project_ledger(options.algorithm)
+    if folder is not None or options.output is None:
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="algotools-") as temporary:
+        yield Path(temporary) / "ledger"
+
+
+def _open_federation(
+    options: TaskOptions, listen: Callable[[RunRecord, str], object], ledger: Path | None
+) -> Federation:
     """Create the federation of a command from files of databases or from a ``federation.yaml``."""
     algorithm, file = options.algorithm, options.federation
     runner = RunnerChoice.AS_NODE if options.as_node else options.runner
@@ -226,8 +323,8 @@ def _open_federation(options: TaskOptions, listen: Callable[[RunRecord, str], ob
         "memory": options.memory,
         "confined": options.confined,
         "policy": options.policy,
-        "ledger": find_project_ledger(algorithm),
         "history": None if options.no_history else find_history(algorithm),
+        "ledger": ledger,
         "listen": listen,
     }
     variables = parse_variables(options.variable or [])

@@ -98,8 +98,37 @@ class TaskOptions:
         bool,
         typer.Option(
             "--json",
-            help="Print the results as JSON. A result that is not JSON (a pickle) is not opened: its item has "
+            help="Print the results as JSON. A master's result over fewer nodes than the task names has the key "
+            "incomplete. A result that is not JSON (a pickle) is not opened: its item has "
             "result_base64 instead of result.",
+        ),
+    ] = False
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="File for the results: .json (with the nodes, rows, withheld cells and versions behind the results), "
+            ".csv (with these in FILE.csv.json), or .parquet (with these in the metadata).",
+            show_default=False,
+        ),
+    ] = None
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file of --output if it exists.")] = False
+    require_all: Annotated[
+        bool,
+        typer.Option(
+            "--require-all",
+            help="A result without the data of an organization, for instance because its node failed and the master "
+            "went on, is an error (exit code 69).",
+        ),
+    ] = False
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet",
+            "-q",
+            help="Show no progress, no lines of logs and no prints of functions, also not those of the wrappers of "
+            "other tools. Results, failures and warnings are shown.",
         ),
     ] = False
     timeout: Annotated[

@@ -18,6 +18,7 @@ from algotools.disclosure._ledger_entry import (
     LedgerHead,
     NumbersEntry,
     RefusalEntry,
+    decode_entry,
     hash_bytes,
 )
 from algotools.disclosure._ledger_file import LedgerProblem, Verification, read_entries, verify_ledger
@@ -36,6 +37,7 @@ __all__ = [
     "LedgerProblem",
     "NumbersEntry",
     "Verification",
+    "find_entries",
     "open_ledger",
     "prepare_folder",
     "read_entries",
@@ -186,6 +188,18 @@ def prepare_folder(folder: Path) -> None:
     except OSError as error:
         raise LedgerProblem(f"the folder of the ledger cannot be made ({error.strerror})") from error
     _ledger_file.LedgerFile(folder).read_key()
+
+
+def find_entries(folder: Path, federation: str) -> list[LedgerEntry]:
+    """Return the entries that the runs of a local federation made; empty if the ledger cannot be read."""
+    if not (folder / FILE_NAME).is_file():
+        return []
+    try:
+        with _ledger_file.LedgerFile(folder).lock() as ledger:
+            lines = list(ledger.find_lines(b'"federation":' + msgspec.json.encode(federation)))
+    except (LedgerProblem, OSError):
+        return []
+    return [decode_entry(line) for line in reversed(lines)]
 
 
 def read_heads(text: str) -> list[LedgerHead]:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from algotools.federation.result_tables import make_records
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 WIDEST = 100
 """Maximum number of characters of a cell in a notebook's table. A longer text is cut and ends with an ellipsis."""
@@ -32,6 +37,35 @@ class Answers(list[Any]):
         The results that the caller has added to the list have no organization and are left out.
         """
         return list(zip(self.organizations, self, strict=False))
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the results of all organizations as one table, with the organizations' names in the index.
+
+        * Numbers, texts and lists: the column ``result``.
+        * Mappings: a row for each organization and a column for each key. The keys of nested mappings are joined:
+          ``weights.age``.
+        * Tables: the rows of all tables, with the labels of the rows as further levels of the index.
+
+        A key, row or column that the result of an organization does not have is NaN.
+        """
+        import pandas as pd
+
+        records = make_records(self.items())
+        names = [self.organizations[id_] for id_ in records.organizations]
+        if records.index_names:
+            rows = [(name, *label) for name, label in zip(names, records.labels, strict=True)]
+            index: pd.Index[Any] = pd.MultiIndex.from_tuples(rows, names=["organization", *records.index_names])
+        else:
+            index = pd.Index(names, name="organization")
+        # A column is made by itself, so that its type depends on its own cells.
+        cells = ([row[position] for row in records.rows] for position in range(len(records.columns)))
+        frame = pd.DataFrame(dict(enumerate(cells)), index=index)
+        if all(len(label) == 1 for label in records.columns):
+            columns: pd.Index[Any] = pd.Index([label for (label,) in records.columns])
+        else:
+            columns = pd.MultiIndex.from_tuples(records.columns)
+        frame.columns = columns
+        return frame
 
     def _repr_html_(self) -> str:
         """Return a table with a row for each organization. If all results are dictionaries, each key has a column."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Union
 
 from algotools.errors import Failure, TimedOut
@@ -46,25 +46,21 @@ class Completeness(NamedTuple):
         return f"incomplete: {len(self.contributed)} of {len(self.expected)} organizations; {reasons}"
 
 
-def measure_completeness(store: Store, task: TaskRecord) -> Completeness:
-    """Return the completeness of the results of a task. An organization that misses in one result is missing.
+def measure_completeness(store: Store, task: TaskRecord, run: RunRecord | None = None) -> Completeness:
+    """Return the completeness of the results of a task, or of one run. An organization that misses in one is missing.
 
     A killed, failed or unfinished run of the task has no result, so no organization contributes to it.
     """
-    return merge(measure_run(store, task, run) for run in store.list_fetched_runs(task))
-
-
-def merge(parts: Iterator[Completeness]) -> Completeness:
-    """Return the completeness of several results together."""
     expected: dict[int, None] = {}
     missing: dict[int, Failure | None] = {}
-    for part in parts:
+    for member in task.fetched_runs if run is None else [run]:
+        part = _measure_run(store, task, member)
         expected |= dict.fromkeys(part.expected)
         missing = {**part.missing, **missing}
     return Completeness(tuple(expected), {id_: missing[id_] for id_ in expected if id_ in missing})
 
 
-def measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness:
+def _measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness:
     """Return the completeness of the result of one run of a task.
 
     The result of a run without subtasks contains the data of its own node. A master's result contains the data of the

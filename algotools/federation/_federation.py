@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algotools.errors import AlgotoolsError, Failure, FederationError
+from algotools.errors import AlgotoolsError
 from algotools.federation._answers import Answers, format_html_table
-from algotools.federation._completeness import Completeness, measure_completeness
 from algotools.federation._construction import FederationOptions, create_platform
 from algotools.federation._grid import Grid
 from algotools.federation._mapping import run_map
@@ -19,17 +18,17 @@ from algotools.federation._results import (
     Labels,
     Members,
     Requested,
-    explain_failure,
     find_ids,
     merge_arguments,
 )
 from algotools.federation._store import Listen
+from algotools.federation._task_reader import TaskReader
 from algotools.federation._tasks import plan_task, run_at_all, run_at_one
 from algotools.federation.algorithms import AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Nodes
 from algotools.federation.contract import Request
-from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.contract.rest import TaskRecord
 from algotools.federation.faults import Fault
 from algotools.federation.history import find_project_history
 from algotools.federation.policy import PolicySource
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
 
-class Federation:
+class Federation(TaskReader):
     """A local collaboration: organizations with a node each, a server, and the researcher's ``client``.
 
     Args:
@@ -159,29 +158,6 @@ class Federation:
         """Name of the runner that executes runs."""
         return self._platform.algorithms.runner_name
 
-    def organizations(self) -> dict[int, str]:
-        """Return id and name of each organization of the collaboration."""
-        return self._platform.organizations()
-
-    def task(self, task_id: int) -> TaskRecord:
-        """Return a task and its runs.
-
-        Raises:
-            FederationError: the id is unknown.
-        """
-        task = self._platform.store.task(task_id)
-        if task is None:
-            raise FederationError(f"unknown task {task_id}")
-        return task
-
-    def tasks(self) -> Sequence[TaskRecord]:
-        """Return all tasks, in the order of their creation."""
-        return self._platform.store.tasks()
-
-    def subtasks(self, task_id: int) -> Sequence[TaskRecord]:
-        """Return the tasks that runs of a task created."""
-        return self._platform.store.children(task_id)
-
     def kill(self, task_id: int) -> None:
         """Cancel all unfinished runs of a task and of its subtasks; their status is then ``killed by user``.
 
@@ -216,24 +192,9 @@ class Federation:
         """Return the number of a task in the history; None if the task is not recorded."""
         return self._platform.recorder.find_number(task_id)
 
-    def answer(self, run: RunRecord) -> object:
-        """Return the decoded result of a run."""
-        return self._platform.contract.decode_output(run.output)
-
-    def failure(self, run: RunRecord) -> Failure | None:
-        """Return the reason why a run failed, with the details for its node's owner; None if the run did not fail."""
-        return explain_failure(run)
-
-    def completeness(self, task_id: int) -> Completeness:
-        """Return the organizations whose data are in the results of a task, and those that are missing.
-
-        An organization is missing if its run of the task failed, if it failed in a subtask of a master, or if the task
-        names it and the master sent it no subtask.
-
-        Raises:
-            FederationError: the id is unknown.
-        """
-        return measure_completeness(self._platform.store, self.task(task_id))
+    def choose_node(self, organizations: Sequence[int]) -> int:
+        """Return the organization whose node runs a master alone, as with ``ask``."""
+        return self._platform.choose_node(organizations)
 
     def run(
         self,
@@ -243,6 +204,7 @@ class Federation:
         at: Members | None = None,
         databases: Labels = "default",
         timeout: float | None = 60.0,
+        require_all: bool = False,
         arguments: Mapping[str, object] | None = None,
         **keywords: object,
     ) -> Answers:
@@ -253,6 +215,8 @@ class Federation:
             at: the organizations of the task, by id or name; by default all organizations.
             databases: the databases that the task requests, by label; v3 accepts only one.
             timeout: seconds to wait for the results; then unfinished runs are cancelled. None waits without a limit.
+            require_all: whether a master's result without the data of an organization is an error. By default it is a
+                warning (``RunsIncomplete``), and ``completeness`` has the reasons.
             arguments: arguments of the function whose names are parameters of this method.
             **keywords: the other arguments of the function.
 
@@ -263,11 +227,12 @@ class Federation:
         Raises:
             RunsFailed: a run did not complete. The message names each organization and the reason; ``failures`` has
                 them by organization.
+            RunsIncomplete: an organization is missing in the result of a master, with ``require_all=True``.
             FederationError: the call is invalid.
         """
         __tracebackhide__ = True  # pytest then shows the line of the author's test
         planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
-        return run_at_all(self._platform, planned, timeout, self._watch())
+        return run_at_all(self._platform, planned, timeout, self._watch(), require_all=require_all)
 
     def ask(
         self,
@@ -277,6 +242,7 @@ class Federation:
         at: Members | None = None,
         databases: Labels = "default",
         timeout: float | None = 60.0,
+        require_all: bool = False,
         arguments: Mapping[str, object] | None = None,
         **keywords: object,
     ) -> Any:
@@ -291,16 +257,18 @@ class Federation:
             at: the organizations of the task, by id or name; by default all organizations.
             databases: see ``run``.
             timeout: see ``run``.
+            require_all: see ``run``.
             arguments: see ``run``.
             **keywords: the function's arguments.
 
         Raises:
             RunsFailed: the run did not complete.
+            RunsIncomplete: an organization is missing in the result, with ``require_all=True``.
             FederationError: the call is invalid.
         """
         __tracebackhide__ = True
         planned = plan_task(self._platform, function, at, databases, merge_arguments(arguments, keywords))
-        return run_at_one(self._platform, planned, timeout, self._watch())
+        return run_at_one(self._platform, planned, timeout, self._watch(), require_all=require_all)
 
     def map(
         self,

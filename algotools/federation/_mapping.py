@@ -112,13 +112,13 @@ def _run_cell(platform: LocalPlatform, planned: PlannedTask, timeout: float | No
     error = None
     try:
         if planned.call.role == "master":
-            run_at_one(platform, planned, timeout, watch)
+            run_at_one(platform, planned, timeout, watch, require_all=False)
         else:
-            run_at_all(platform, planned, timeout, watch)
+            run_at_all(platform, planned, timeout, watch, require_all=False)
     except RunsFailed as failure:
         error = failure
     task = watch.tasks[threading.get_ident()]
-    completed = [run for run in platform.store.list_fetched_runs(task) if run.status == "completed"]
+    completed = [run for run in task.fetched_runs if run.status == "completed"]
     names = platform.organizations()
     results = Answers(
         (platform.contract.decode_output(run.output) for run in completed),

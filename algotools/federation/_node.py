@@ -99,6 +99,12 @@ class Node:
             self._tables = SessionFolders(member, self._folder, context.sessions)
 
     @property
+    def ledger_folder(self) -> Path | None:
+        """The folder of the node's ledger; None if the node has none."""
+        folder = self._ledger_variables.get(POLICY_LEDGER) or self._ledger_variables.get(LEDGER)
+        return None if folder is None else Path(folder)
+
+    @property
     def labels(self) -> list[str]:
         """The labels of the node's databases."""
         return list(self._member.databases)

@@ -75,6 +75,7 @@ class LocalPlatform:
         self._closed = threading.Event()
         self._callers: dict[str, tuple[Identity, int]] = {}
         self._key = secrets.token_bytes(32)
+        self.federation_name = secrets.token_hex(6)  # see `NodeContext.federation`
         self._api = Api(self._respond, lambda token: token in self._callers)
         names = [member.name for member in configuration.members]
         self.store = Store(configuration.collaboration, names, self._submit, listen)
@@ -96,7 +97,7 @@ class LocalPlatform:
             policy,
             policy_file,
             ledger_folder,
-            secrets.token_hex(6),
+            self.federation_name,
         )
         self.nodes = {
             id_: Node(context, member, id_, faults.get(id_, SOUND))
@@ -193,6 +194,10 @@ class LocalPlatform:
         table.tasks.append(task.id)
         return task
 
+    def choose_node(self, organizations: Sequence[int]) -> int:
+        """Return the organization whose node runs a master alone: the first one whose node has no fault."""
+        return next((id_ for id_ in organizations if not self.nodes[id_].faults), organizations[0])
+
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
         if self.algorithms.default is None:
@@ -235,11 +240,19 @@ class LocalPlatform:
 
     def wait(self, task: TaskRecord, timeout: float | None = None) -> bool:
         """Wait until a task is complete; false if ``timeout`` seconds are not enough."""
-        finished = self.store.wait(task.runs, timeout)
+        finished = self.store.wait(task.fetched_runs, timeout)
+        if finished:
+            self.cancel_unfetched(task)
         self.wait_until_idle()
         if finished:
             self.record(task)
         return finished
+
+    def cancel_unfetched(self, task: TaskRecord) -> None:
+        """Finish the runs of a task that no node fetches. A master is complete before: its subtasks need the task."""
+        for run in task.runs:
+            if task.only_organization not in (None, run.organization_id):
+                self.store.finish(run, "killed by user")
 
     def probe(self, is_stopped: Callable[[], bool]) -> Iterator[str]:
         """Run each rpc of the completed tasks once again, as at a node that probes; yield what such a node refuses.

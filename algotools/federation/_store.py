@@ -45,10 +45,8 @@ class Store:
         self._tasks: dict[int, TaskRecord] = {}
         self._runs: dict[int, RunRecord] = {}
         self._children: dict[int, list[TaskRecord]] = {}
-        self._unsubmitted: dict[int, int | None] = {}
-        """Id of a task whose runs are not submitted yet -> the argument ``only_organization`` of ``create``."""
-        self._only_organizations: dict[int, int] = {}
-        """Id of a task whose runs only one node fetches -> the organization of the node."""
+        self._unsubmitted: set[int] = set()
+        """Ids of the tasks whose runs are not submitted yet."""
         self.read_run_ids: set[int] = set()
         """Ids of the runs whose results were sent to a master."""
         self.offline_node_ids: Collection[int] = ()
@@ -95,11 +93,6 @@ class Store:
         """Return the subtasks of a task."""
         return self._children.get(task_id, [])
 
-    def list_fetched_runs(self, task: TaskRecord) -> list[RunRecord]:
-        """Return the runs of a task that nodes fetch; see the argument ``only_organization`` of ``create``."""
-        only_organization = self._only_organizations.get(task.id)
-        return [run for run in task.runs if only_organization in (None, run.organization_id)]
-
     def required_by(self, task_id: int) -> Sequence[TaskRecord]:
         """Return the tasks that depend on a task."""
         return [task for task in self._tasks.values() if task_id in task.depends_on]
@@ -129,14 +122,12 @@ class Store:
         inputs: Mapping[int, bytes],
         parent: TaskRecord | None = None,
         initiator: int = ROOT.id,
-        only_organization: int | None = None,
         **fields: Any,
     ) -> TaskRecord:
         """Create a task with a run for each organization, in the order of ``inputs``.
 
         The runs start when the tasks in the field ``depends_on`` are completed. If one of these fails, the runs fail.
-        With ``only_organization``, the node of this organization fetches its run, and the other runs stay ``pending``.
-        ``fields`` are the fields of the task's record that only v5 has.
+        ``fields`` are further fields of the task's record. With ``only_organization``, the other runs stay ``pending``.
 
         Raises:
             LookupError: an organization is not a member, or the parent has finished.
@@ -175,9 +166,7 @@ class Store:
             self._runs |= {run.id: run for run in runs}
             if parent:
                 self._children.setdefault(parent.id, []).append(task)
-            self._unsubmitted[task_id] = only_organization
-            if only_organization is not None:
-                self._only_organizations[task_id] = only_organization
+            self._unsubmitted.add(task_id)
         self._submit_runs(task)
         return task
 
@@ -191,15 +180,14 @@ class Store:
             dependencies = [self._tasks[id_] for id_ in task.depends_on]
             if task.id not in self._unsubmitted or not all(dependency.complete for dependency in dependencies):
                 return
-            only_organization = self._unsubmitted.pop(task.id)
+            self._unsubmitted.discard(task.id)
         if any(dependency.status != "completed" for dependency in dependencies):
             for run in task.runs:
                 self.log(run, "error > a task that this one depends on has failed")
                 self.finish(run, "depended on failed task")
             return
-        for run in task.runs:
-            if only_organization in (None, run.organization_id):
-                self._submit(run)
+        for run in task.fetched_runs:
+            self._submit(run)
 
     def mark_fetched(self, run: RunRecord) -> None:
         """Record that a node has fetched a run and prepares it."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from algotools.errors import Failure, FederationError, TimedOut
+from algotools.errors import PACKAGE, Failure, FederationError, RunsIncomplete, TimedOut
 from algotools.federation._answers import Answers
+from algotools.federation._completeness import measure_completeness
 from algotools.federation._platform import LocalPlatform
 from algotools.federation._results import (
     Labels,
@@ -51,29 +55,56 @@ def plan_task(
     return PlannedTask(call, ids, parse_databases(databases), arguments)
 
 
-def run_at_all(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch) -> Answers:
+def run_at_all(
+    platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch, *, require_all: bool
+) -> Answers:
     """Run the function at the node of each organization, and wait for the results; see ``Federation.run``."""
     __tracebackhide__ = True  # pytest then shows the line of the author's test
     task = send(platform, planned)
     with platform.kill_unless_awaited(task):
         results = wait_for_results(platform, task, task.runs, timeout, watch)
+    check_completeness(platform, task, require_all=require_all)
     names = platform.organizations()
     return Answers(results, {id_: names[id_] for id_ in planned.organizations})
 
 
-def run_at_one(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch) -> Any:
+def run_at_one(
+    platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: Watch, *, require_all: bool
+) -> Any:
     """Run the function at one node, and return its result; see ``Federation.ask``."""
     __tracebackhide__ = True
-    first = choose_node(platform, planned)
-    task = send(platform, planned, only_organization=first)
+    task = send(platform, planned, only_organization=choose_node(platform, planned))
     with platform.kill_unless_awaited(task):
         try:
-            runs = [run for run in task.runs if run.organization_id == first]
-            return wait_for_results(platform, task, runs, timeout, watch)[0]
+            [result] = wait_for_results(platform, task, task.fetched_runs, timeout, watch)
         finally:
-            for run in task.runs:
-                if run.organization_id != first:
-                    platform.store.finish(run, "killed by user")
+            platform.cancel_unfetched(task)
+    check_completeness(platform, task, require_all=require_all)
+    return result
+
+
+def check_completeness(platform: LocalPlatform, task: TaskRecord, *, require_all: bool) -> None:
+    """Warn about organizations that are missing in the results of a task.
+
+    Raises:
+        RunsIncomplete: an organization is missing, and *require_all* is true.
+    """
+    completeness = measure_completeness(platform.store, task)
+    if completeness.is_complete:
+        return
+    incomplete = RunsIncomplete(completeness.describe(platform.organizations()), missing=completeness.missing)
+    if require_all:
+        raise incomplete
+    warnings.warn(incomplete, stacklevel=_find_stacklevel())
+
+
+def _find_stacklevel() -> int:
+    """Return the number of frames until the caller's code, so that a warning shows the caller's line."""
+    frame = inspect.currentframe()
+    level = 0
+    while frame is not None and PACKAGE in Path(frame.f_code.co_filename).parents:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def choose_node(platform: LocalPlatform, planned: PlannedTask) -> int:
@@ -88,7 +119,7 @@ def choose_node(platform: LocalPlatform, planned: PlannedTask) -> int:
             f"{call.method} is an rpc, which has a separate result at each node: use run, or name one organization "
             "with at="
         )
-    return next((id_ for id_ in ids if not platform.nodes[id_].faults), ids[0])
+    return platform.choose_node(ids)
 
 
 def send(platform: LocalPlatform, planned: PlannedTask, only_organization: int | None = None) -> TaskRecord:

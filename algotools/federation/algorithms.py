@@ -20,6 +20,7 @@ from algotools.payload import has_arrays
 
 if TYPE_CHECKING:
     from algotools.federation._generation import Generation
+    from algotools.image.inspect import RunnableImage
 
 RunnerName = Literal["inline", "process", "container", "as-node"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
@@ -133,7 +134,7 @@ class Algorithms:
         Raises:
             AlgotoolsError: the algorithm cannot run.
         """
-        algorithm = self._images.get(image, self.default)
+        algorithm = self.find_source(image)
         if algorithm is None and self.uses_containers:
             algorithm = image
         if algorithm is None:
@@ -143,6 +144,16 @@ class Algorithms:
             if key not in self._runners:
                 self._runners[key] = self._make_runner(algorithm, contract, api)
             return self._runners[key]
+
+    def find_source(self, image: str) -> AlgorithmSource | None:
+        """Return the algorithm for an image's name: the entry in ``images``, otherwise the default algorithm."""
+        return self._images.get(image, self.default)
+
+    def find_image(self, image: str) -> RunnableImage | None:
+        """Return the image that runs for an image's name; None if runs are not in containers, or none has started."""
+        source = self.find_source(image)
+        key = image if source is None else source if isinstance(source, str) else ""
+        return getattr(self._runners.get(key), "image", None)
 
     def find_roles(self) -> Mapping[str, str]:
         """Return method -> role of the federation's default algorithm.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import docker
@@ -158,6 +158,17 @@ class ImageInfo(msgspec.Struct, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
+class ImageVersions(NamedTuple):
+    """The versions of the software in an image; None if its labels do not name them."""
+
+    title: str | None = None
+    version: str | None = None
+    algotools: str | None = None
+    python: str | None = None
+    digests: tuple[str, ...] = ()
+    """``name@sha256:…`` in registries; empty for an image that was not pulled or pushed."""
+
+
 class RunnableImage(NamedTuple):
     """An image that a runner can start."""
 
@@ -173,6 +184,7 @@ class RunnableImage(NamedTuple):
     """The entry point and command that a node starts."""
     variables: Mapping[str, str] = {}
     """The environment variables of the image."""
+    versions: ImageVersions = ImageVersions()
 
 
 def inspect(name: str) -> ImageInfo:
@@ -252,8 +264,18 @@ def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> Run
         has_algotools_labels=bool({Label.VERSION, Label.DESCRIPTION} & image.labels.keys()),
         has_gate=Label.GATE in image.labels,
         command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),
+        versions=_read_versions(image.labels, image.attrs.get("RepoDigests") or ()),
         variables=dict(pair.split("=", 1) for pair in configuration.get("Env") or () if "=" in pair),
     )
+
+
+def _read_versions(labels: Mapping[str, str], digests: Iterable[str]) -> ImageVersions:
+    try:
+        python = msgspec.json.decode(labels.get(Label.PACKAGES) or "{}", type=dict[str, str]).get("python")
+    except msgspec.MsgspecError:
+        python = None
+    title, version = labels.get(Label.TITLE), labels.get(Label.ALGORITHM_VERSION)
+    return ImageVersions(title, version, labels.get(Label.VERSION), python, tuple(digests))
 
 
 def _inspect_in_registry(reference: Reference) -> ImageInfo:

@@ -270,16 +270,17 @@ def test_the_time_limit_stops_a_run(tmp_path: Path) -> None:
     assert json.loads(completed.stdout)[0]["error"]["code"] == 45
 
 
-def test_a_long_result_is_truncated_in_the_table_and_complete_as_json(tmp_path: Path) -> None:
+def test_a_long_result_is_truncated_in_the_table_and_complete_below_and_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("name\nx\n")
     command = ("return_long_text", "length:=1000", "--algorithm", str(ALGORITHMS / "slowly"))
     data = ("--data", str(tmp_path / "a.csv"))
     completed = run(*command, *data, variables={"COLUMNS": "60"})
     assert completed.returncode == 0
-    lines = completed.stdout.splitlines()
-    assert {len(line) for line in lines} == {60}
-    assert re.fullmatch(r'│ organization_2 \(2\) │ completed │ "x+… │', lines[3])
-    assert "--json prints the complete results" in completed.stderr
+    table, _, full = completed.stdout.partition("\n\n")
+    assert {len(line) for line in table.splitlines()} == {60}
+    assert re.fullmatch(r'│ organization_2 \(2\) │ completed │ "x+… │', table.splitlines()[3])
+    assert full.splitlines()[0] == "organization_2 (2)"
+    assert "".join(full.splitlines()[1:]) == "x" * 1000
     assert json.loads(run(*command, *data, "--json").stdout)[0]["result"] == "x" * 1000
 
 

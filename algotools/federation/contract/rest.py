@@ -173,6 +173,14 @@ class TaskRecord(Struct, kw_only=True):
     depends_on: tuple[int, ...] = ()
     """The ids of the tasks that must be completed before this task starts."""
 
+    only_organization: int | None = None
+    """The only organization whose node fetches its run; None if all nodes fetch their runs."""
+
+    @property
+    def fetched_runs(self) -> list[RunRecord]:
+        """The runs that nodes fetch."""
+        return [run for run in self.runs if self.only_organization in (None, run.organization_id)]
+
     @property
     def complete(self) -> bool:
         """Whether all runs have finished, in any status."""

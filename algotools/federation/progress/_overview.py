@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from algotools.errors import Failure
@@ -35,8 +36,8 @@ class TaskSource(Protocol):
     def answer(self, run: RunRecord) -> object:
         """Return the decoded result of a run."""
 
-    def completeness(self, task_id: int) -> Completeness:
-        """Return the organizations whose data are in the results of a task, and those that are missing."""
+    def completeness(self, task_id: int, run: RunRecord | None = None) -> Completeness:
+        """Return the organizations that contributed to a task, or to the result of one of its runs."""
 
 
 class Snapshot(NamedTuple):
@@ -58,13 +59,13 @@ class Overview:
     Args:
         federation: the object that has the task.
         task: the task.
-        runs: the runs of the task that the caller waits for; default: all.
+        runs: the runs of the task that the caller waits for; default: those that nodes fetch.
     """
 
     def __init__(self, federation: TaskSource, task: TaskRecord, runs: Sequence[RunRecord] | None = None) -> None:
         self.federation = federation
         self.task = task
-        self.runs = task.runs if runs is None else runs
+        self.runs = task.fetched_runs if runs is None else runs
         self.names = federation.organizations()
         self._methods: dict[int, str] = {}
         self._failures: dict[int, Failure | None] = {}
@@ -81,6 +82,15 @@ class Overview:
         if run.finished_at:
             self._failures[run.id] = failure
         return failure
+
+    @cached_property
+    def completeness(self) -> Completeness:
+        """The organizations whose data are in the results, and those that are missing. The task must be finished."""
+        return self.federation.completeness(self.task.id)
+
+    def measure(self, run: RunRecord) -> Completeness:
+        """Return the completeness of the result of one run."""
+        return self.federation.completeness(self.task.id, run)
 
     def format_organization(self, run: RunRecord) -> str:
         """Return the name and id of a run's organization."""

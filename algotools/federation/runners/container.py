@@ -63,7 +63,7 @@ class _ContainerRunner:
 
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path, memory: int | None = None) -> None:
         self._containers = Containers(client, image.id)
-        self._image = image
+        self.image = image
         self.image_id = image.id
         self._api = api
         self.slots = max(2, os.cpu_count() or 1)
@@ -82,11 +82,11 @@ class _ContainerRunner:
         with self._containers.use(), contextlib.ExitStack() as stack:
             network = "none"
             if self._needs_api(job):
-                relay = start_relay(self._containers, self._image.id, self._api, self._make_hardened_settings())
+                relay = start_relay(self._containers, self.image.id, self._api, self._make_hardened_settings())
                 network = f"container:{stack.enter_context(relay).id}"
             container = stack.enter_context(
                 self._containers.create(
-                    self._image.id,
+                    self.image.id,
                     environment=environment,
                     network_mode=network,
                     mounts=_make_mounts(job),
@@ -95,7 +95,7 @@ class _ContainerRunner:
                 )
             )
             # Only runs of algotools report their own timeout.
-            grace = GRACE if self._image.has_algotools_labels else 0.0
+            grace = GRACE if self.image.has_algotools_labels else 0.0
             return self._containers.watch(container, console, job.cancellation, timeout or LIMIT, grace)
 
     def start(self) -> None:
@@ -128,13 +128,13 @@ class _ContainerRunner:
         """
         if job.contract.has_sessions:
             return job.task.role == "master"  # only masters have network access on v5
-        if not self._image.roles:
+        if not self.image.roles:
             return True
         try:
             method = contract.detect(job.environment).read(job.environment).method
         except AlgotoolsError:
             return False  # the run reads the same input, and reports the error
-        if self._image.roles.get(method) == "master" or method in self._image.internal:
+        if self.image.roles.get(method) == "master" or method in self.image.internal:
             return True
         # A policy file can set the minimum of organizations, too.
         return ORGANIZATIONS in job.task.policy_variables or job.task.policy_file is not None
@@ -186,7 +186,7 @@ class _AsNodeRunner:
 
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path) -> None:
         self._containers = Containers(client, image.id)
-        self._image = image
+        self.image = image
         self.image_id = image.id
         self._api = api
         self._lock = threading.Lock()
@@ -203,9 +203,9 @@ class _AsNodeRunner:
         relay_settings = {"labels": {"vantage6-type": "algorithm-helper"}}
         with (
             self._containers.use(),
-            start_relay(self._containers, self._image.id, self._api, relay_settings) as relay,
+            start_relay(self._containers, self.image.id, self._api, relay_settings) as relay,
             self._containers.create(
-                self._image.id,
+                self.image.id,
                 environment=job.prepare(task).environment,
                 network_mode=f"container:{relay.id}",
                 labels={"vantage6-type": "algorithm", "node": node.name, "algotools.task": name},

@@ -1,0 +1,167 @@
+"""The file of ``--output``: the record of a task as JSON, or its results as a table in CSV or Parquet."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from algotools.cli._arguments import make_usage_error
+from algotools.errors import OutputError
+from algotools.federation.result_tables import ResultRecords, is_scalar, make_records
+
+SUFFIXES = (".json", ".csv", ".parquet")
+
+METADATA_KEY = b"algotools"
+"""The key of the record, without the results, in the metadata of a Parquet file."""
+
+
+def check_output(path: Path | None, *, overwrite: bool) -> Path | None:
+    """Refuse a file that could not be written after the task. ``overwrite`` allows that the file exists."""
+    if path is None:
+        return None
+    if path.suffix.lower() not in SUFFIXES:
+        raise make_usage_error("--output", f"{str(path)!r} must end with {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}")
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise make_usage_error("--output", f"the folder {str(folder)!r} does not exist; create it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise make_usage_error("--output", f"the folder {str(folder)!r} cannot be written to")
+    for file in list_files(path):
+        if file.is_dir():
+            raise make_usage_error("--output", f"{str(file)!r} is a folder")
+        if file.exists() and not overwrite:
+            raise make_usage_error("--output", f"{str(file)!r} exists; choose another name, or add --overwrite")
+    return path
+
+
+def list_files(path: Path) -> list[Path]:
+    """Return the files of an output: a CSV file has its record in a second file, ``FILE.csv.json``."""
+    return [path.with_name(f"{path.name}.json"), path] if path.suffix.lower() == ".csv" else [path]
+
+
+def write_output(path: Path, record: Mapping[str, Any]) -> None:
+    """Write the record of a task. Each file is complete, or unchanged.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    metadata = {key: value for key, value in record.items() if key != "results"}
+    with contextlib.ExitStack() as stack:
+        parts = []
+        for file in list_files(path):
+            match file.suffix.lower():
+                case ".json" if file == path:
+                    content = _encode_json(record)
+                case ".json":
+                    content = _encode_json(metadata)
+                case ".csv":
+                    content = _encode_csv(_make_records(record)).encode()
+                case _:
+                    content = _encode_parquet(_make_records(record), metadata)
+            part = file.with_name(f".{file.name}-{os.getpid()}.part")
+            stack.callback(part.unlink, missing_ok=True)
+            _write(part, content, file)
+            parts.append((part, file))
+        for part, file in parts:
+            with _convert_errors(file):
+                part.replace(file)
+
+
+def _make_records(record: Mapping[str, Any]) -> tuple[ResultRecords, dict[int, str]]:
+    """Return the results as records of one table, and the names of the organizations."""
+    names = {item["organization"]["id"]: item["organization"]["name"] for item in record["results"]}
+    values = [
+        (item["organization"]["id"], item.get("result", item.get("result_base64")))
+        for item in record["results"]
+        if "error" not in item
+    ]
+    return make_records(values), names
+
+
+def _list_columns(records: ResultRecords, names: Mapping[int, str]) -> list[tuple[str, list[Any]]]:
+    """Return name and cells of each column of a file: the organization, the labels of the rows, and the values."""
+    columns: list[tuple[str, list[Any]]] = [
+        ("organization_id", list(records.organizations)),
+        ("organization", [names[id_] for id_ in records.organizations]),
+    ]
+    for level, name in enumerate(records.index_names):
+        columns.append((name, [label[level] for label in records.labels]))
+    for position, label in enumerate(records.columns):
+        name = ".".join("" if part is None else str(part) for part in label)
+        columns.append((name or "result", [row[position] for row in records.rows]))
+    used: set[str] = set()
+    return [(_make_unique(name, used), cells) for name, cells in columns]
+
+
+def _make_unique(name: str, used: set[str]) -> str:
+    unique, number = name, 2
+    while unique in used:
+        unique, number = f"{name}_{number}", number + 1
+    used.add(unique)
+    return unique
+
+
+def _encode_json(content: Mapping[str, Any]) -> bytes:
+    return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
+
+
+def _encode_csv(content: tuple[ResultRecords, Mapping[int, str]]) -> str:
+    columns = _list_columns(*content)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(name for name, _ in columns)
+    cells = [[_to_text(cell) for cell in column] for _, column in columns]
+    writer.writerows(zip(*cells, strict=True))
+    return stream.getvalue()
+
+
+def _to_text(cell: object) -> object:
+    """Return the cell of a CSV file: numbers and texts unchanged, nothing for null, other values as JSON."""
+    return cell if isinstance(cell, str) or cell is None else json.dumps(cell, ensure_ascii=False)
+
+
+def _encode_parquet(content: tuple[ResultRecords, Mapping[int, str]], metadata: Mapping[str, Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = _list_columns(*content)
+    table = pa.table({name: _make_array(cells) for name, cells in columns})
+    table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, ensure_ascii=False).encode()})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
+
+
+def _make_array(cells: Iterable[Any]) -> Any:
+    """Return a column for Parquet. A column of mixed types, or with lists or mappings, contains JSON texts."""
+    import pyarrow as pa
+
+    values = list(cells)
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        values = [None if value is None else float(value) for value in values]
+    if all(map(is_scalar, values)) and (len(kinds) <= 1 or kinds == {int, float}):
+        with contextlib.suppress(OverflowError, pa.ArrowInvalid):  # an integer of more than 64 bits
+            return pa.array(values)
+    return pa.array([None if value is None else json.dumps(value, ensure_ascii=False) for value in values])
+
+
+def _write(part: Path, content: bytes, file: Path) -> None:
+    with _convert_errors(file), part.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def _convert_errors(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"the file {str(file)!r} cannot be written ({error.strerror})") from None

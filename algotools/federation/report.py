@@ -1,0 +1,119 @@
+"""The record of a finished task as plain data: results, contributing nodes, rows, hidden cells and versions."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from algotools.disclosure.ledger import LedgerEntry, find_entries
+from algotools.errors import Failure
+from algotools.federation._completeness import Completeness
+from algotools.federation._platform import LocalPlatform
+from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.progress import Overview
+
+FORMAT = 1
+"""The version of the record's structure."""
+
+
+def make_result_item(overview: Overview, run: RunRecord) -> dict[str, Any]:
+    """Return the result of a run, or the reason of its failure, as ``algotools run --json`` shows it."""
+    item: dict[str, Any] = {"organization": _show_organization(overview, run.organization_id), "status": run.status}
+    if (failure := overview.get_failure(run)) is not None:
+        return {**item, "error": _show_failure(failure)}
+    result = overview.federation.answer(run)
+    if isinstance(result, bytes):
+        item["result_base64"] = base64.b64encode(result).decode()
+    else:
+        item["result"] = result
+    completeness = overview.measure(run)
+    if not completeness.is_complete:
+        item["incomplete"] = _show_completeness(overview, completeness)
+    return item
+
+
+def make_record(
+    overview: Overview,
+    arguments: Mapping[str, object] | None,
+    versions: Mapping[str, object],
+    entries: Sequence[LedgerEntry],
+) -> dict[str, Any]:
+    """Return the record of a finished task.
+
+    Args:
+        overview: the task.
+        arguments: its arguments, as values of JSON; None if they are not known.
+        versions: see ``read_versions``.
+        entries: the entries of the nodes' ledgers about the task and its subtasks.
+    """
+    task, completeness = overview.task, overview.completeness
+    organizations = dict.fromkeys([*completeness.expected, *(run.organization_id for run in overview.runs)])
+    return {
+        "format": FORMAT,
+        "task": {
+            "method": overview.get_method(overview.runs[0]),
+            "arguments": arguments,
+            "organizations": [_show_organization(overview, run.organization_id) for run in task.runs],
+            "databases": task.databases,
+            "created_at": task.created_at,
+            "finished_at": max((str(run.finished_at) for run in overview.runs), default=None),
+        },
+        "versions": dict(versions),
+        "is_complete": completeness.is_complete,
+        "nodes": [_describe_node(overview, completeness, id_, entries) for id_ in organizations],
+        "results": [make_result_item(overview, run) for run in overview.runs],
+    }
+
+
+def find_ledger_entries(platform: LocalPlatform, task: TaskRecord) -> list[LedgerEntry]:
+    """Return the entries of the nodes' ledgers about a task and its subtasks."""
+    ids = {member.id for member in platform.store.list_task_tree(task)}
+    folders = {node.ledger_folder for node in platform.nodes.values() if node.ledger_folder is not None}
+    entries = [entry for folder in folders for entry in find_entries(folder, platform.federation_name)]
+    return [entry for entry in entries if entry.task in ids]
+
+
+def _describe_node(
+    overview: Overview, completeness: Completeness, id_: int, entries: Iterable[LedgerEntry]
+) -> dict[str, Any]:
+    """Return what a node contributed. Facts that its ledger does not contain are None."""
+    own_entries = [entry for entry in entries if entry.organization == id_ and entry.verdict == "left"]
+    databases = {item.label: item for entry in own_entries for item in entry.databases if item.rows is not None}
+    records = [numbers.records for entry in own_entries for numbers in entry.numbers]
+    rows = next(iter(databases.values())).rows if len(databases) == 1 else None
+    rows_used = max(records, default=None)
+    has_missing = rows is not None and rows_used is not None
+    failure = completeness.missing.get(id_)
+    return {
+        "organization": _show_organization(overview, id_),
+        "contributed": id_ in completeness.contributed,
+        "error": None if failure is None else _show_failure(failure),
+        "databases": [{"label": item.label, "rows": item.rows, "columns": item.columns} for item in databases.values()],
+        "rows": rows,
+        "rows_used": rows_used,
+        "rows_missing": max(0, (rows or 0) - (rows_used or 0)) if has_missing else None,
+        "withheld_cells": sum(entry.hidden for entry in own_entries) if own_entries else None,
+    }
+
+
+def _show_completeness(overview: Overview, completeness: Completeness) -> dict[str, Any]:
+    return {
+        "expected": list(completeness.expected),
+        "contributed": list(completeness.contributed),
+        "missing": [
+            {
+                "organization": _show_organization(overview, id_),
+                "error": None if failure is None else _show_failure(failure),
+            }
+            for id_, failure in completeness.missing.items()
+        ],
+    }
+
+
+def _show_organization(overview: Overview, id_: int) -> dict[str, Any]:
+    return {"id": id_, "name": overview.names[id_]}
+
+
+def _show_failure(failure: Failure) -> dict[str, Any]:
+    return {"code": failure.exit_code, "message": failure.message}

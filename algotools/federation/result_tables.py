@@ -1,0 +1,187 @@
+"""The tables in decoded results, and the results of several organizations as records of one table.
+
+``docs/concepts/results.md`` describes the forms in which tables are sent. Nothing here imports pandas.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Label = tuple[Any, ...]
+"""The label of a row or column: a value for each of its levels."""
+
+_TIGHT_KEYS = {"index", "columns", "data", "index_names", "column_names"}
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+class ResultTable(NamedTuple):
+    """A table with labels. A missing cell is None."""
+
+    index_names: tuple[str, ...]
+    """The names of the levels of the rows' labels; empty texts for levels without a name."""
+    labels: Sequence[Label]
+    columns: Sequence[Label]
+    rows: Sequence[Sequence[Any]]
+    has_labels: bool = True
+    """Whether the result contains the labels of the rows. Otherwise they are numbers from 0."""
+
+
+class ResultRecords(NamedTuple):
+    """The results of several organizations as one table: one or several records for each organization."""
+
+    organizations: Sequence[int]
+    """The organization of each record."""
+    index_names: tuple[str, ...]
+    """The names of the levels of the rows; without levels, each organization has one record."""
+    labels: Sequence[Label]
+    columns: Sequence[Label]
+    rows: Sequence[Sequence[Any]]
+
+
+def read_table(value: object) -> ResultTable | None:
+    """Return the table that a result or a part of it is; None for a value that is not a table.
+
+    A table is a mapping column → row → value, the *tight* form of pandas, a list of mappings, or a list of lists of
+    equal length. A mapping of mappings of which more than half of the cells are missing is not a table.
+    """
+    if isinstance(value, Mapping):
+        return _read_tight(value) if value.keys() == _TIGHT_KEYS else _read_columns(value)
+    return _read_rows(value) if isinstance(value, list) else None
+
+
+def make_table(name: str, rows: Mapping[Any, Mapping[str, Any]]) -> ResultTable | None:
+    """Return a table with a row for each mapping of scalars; None if more than half of its cells would be missing.
+
+    *name* is the name of the rows' labels.
+    """
+    keys = list(dict.fromkeys(key for row in rows.values() for key in row))
+    if not keys or 2 * sum(map(len, rows.values())) < len(rows) * len(keys):
+        return None
+    cells = [[row.get(key) for key in keys] for row in rows.values()]
+    return ResultTable((name,), [(label,) for label in rows], _parse_labels(keys), cells)
+
+
+def parse_label(text: str) -> Label:
+    """Return the levels of a key: the JSON text of a list is a label with several levels."""
+    if text.startswith("["):
+        try:
+            return tuple(json.loads(text))
+        except (ValueError, RecursionError):
+            pass
+    return (text,)
+
+
+def is_scalar(value: object) -> bool:
+    """Return whether a value of JSON is neither a list nor a mapping."""
+    return isinstance(value, _SCALARS)
+
+
+def make_records(results: Iterable[tuple[int, object]]) -> ResultRecords:
+    """Return the results of organizations as records of one table.
+
+    If all results are tables, each row is a record. If all are mappings, each organization has one record, and nested
+    keys are joined by dots. Otherwise the only column is ``result``.
+    """
+    items = list(results)
+    tables = [read_table(value) for _, value in items]
+    complete = [table for table in tables if table is not None]
+    if items and len(complete) == len(items) and len({len(table.index_names) for table in complete}) == 1:
+        return _join_tables([id_ for id_, _ in items], complete)
+    organizations = [id_ for id_, _ in items]
+    no_labels: list[Label] = [()] * len(items)
+    mappings = [_flatten(value) for _, value in items if isinstance(value, Mapping)]
+    if items and len(mappings) == len(items):
+        keys = list(dict.fromkeys(key for mapping in mappings for key in mapping))
+        rows = [[mapping.get(key) for key in keys] for mapping in mappings]
+        return ResultRecords(organizations, (), no_labels, [(key,) for key in keys], rows)
+    return ResultRecords(organizations, (), no_labels, [("result",)], [[value] for _, value in items])
+
+
+def _join_tables(organizations: Sequence[int], tables: Sequence[ResultTable]) -> ResultRecords:
+    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    owners: list[int] = []
+    labels: list[Label] = []
+    rows: list[list[Any]] = []
+    for organization, table in zip(organizations, tables, strict=True):
+        positions = {column: position for position, column in enumerate(table.columns)}
+        selection = [positions.get(column) for column in columns]
+        owners += [organization] * len(table.rows)
+        labels += table.labels
+        rows += [[None if position is None else row[position] for position in selection] for row in table.rows]
+    names = tables[0].index_names
+    default = ["row"] if len(names) == 1 else [f"row_{level}" for level in range(1, len(names) + 1)]
+    return ResultRecords(
+        owners, tuple(name or d for name, d in zip(names, default, strict=True)), labels, columns, rows
+    )
+
+
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a mapping without nested mappings. A table with several levels becomes a mapping of its columns first."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        name = f"{prefix}{_join(parse_label(str(key)))}"
+        if isinstance(value, Mapping) and value.keys() == _TIGHT_KEYS and (table := _read_tight(value)) is not None:
+            for label, row in zip(table.labels, table.rows, strict=True):
+                for column, cell in zip(table.columns, row, strict=True):
+                    flat[".".join(filter(None, (name, _join(column), _join(label))))] = cell
+        elif isinstance(value, Mapping) and value:
+            flat |= _flatten(value, f"{name}.")
+        else:
+            flat[name] = value
+    return flat
+
+
+def _join(label: Label) -> str:
+    return ".".join("" if level is None else str(level) for level in label)
+
+
+def _read_tight(value: Mapping[str, Any]) -> ResultTable | None:
+    index, columns, rows, names, _ = (value[key] for key in ("index", "columns", "data", "index_names", "column_names"))
+    if not all(isinstance(part, list) for part in (index, columns, rows, names)) or len(index) != len(rows):
+        return None
+    if any(not isinstance(row, list) or len(row) != len(columns) or not all(map(is_scalar, row)) for row in rows):
+        return None
+    labels = [_to_label(label) for label in index]
+    if any(len(label) != len(names) for label in labels):
+        return None
+    return ResultTable(tuple(str(name or "") for name in names), labels, list(map(_to_label, columns)), rows)
+
+
+def _to_label(label: object) -> Label:
+    return tuple(label) if isinstance(label, list) else (label,)
+
+
+def _read_columns(value: Mapping[str, Any]) -> ResultTable | None:
+    """Return the table of a mapping column → row → value."""
+    if not value or not all(isinstance(column, Mapping) for column in value.values()):
+        return None
+    keys = list(dict.fromkeys(key for column in value.values() for key in column))
+    cells = [cell for column in value.values() for cell in column.values()]
+    if not all(map(is_scalar, cells)) or len(value) * len(keys) < 2 or 2 * len(cells) < len(value) * len(keys):
+        return None
+    rows = [[column.get(key) for column in value.values()] for key in keys]
+    index = _parse_labels(keys)
+    return ResultTable(("",) * len(index[0]), index, _parse_labels(value), rows)
+
+
+def _parse_labels(keys: Iterable[str]) -> list[Label]:
+    """Return the labels of keys. All have the same number of levels."""
+    names = [str(key) for key in keys]
+    labels = [parse_label(name) for name in names]
+    return labels if len(set(map(len, labels))) == 1 else [(name,) for name in names]
+
+
+def _read_rows(value: list[Any]) -> ResultTable | None:
+    """Return the table of a list of mappings, or of a list of lists of equal length."""
+    if value and all(isinstance(row, Mapping) and all(map(is_scalar, row.values())) for row in value):
+        table = make_table("", dict(enumerate(value)))
+        return None if table is None else table._replace(has_labels=False)
+    if value and all(isinstance(row, list) and row and all(map(is_scalar, row)) for row in value):
+        widths = {len(row) for row in value}
+        labels: list[Label] = [(position,) for position in range(max(widths))]
+        numbers: list[Label] = [(position,) for position in range(len(value))]
+        return ResultTable(("",), numbers, labels, value, has_labels=False) if len(widths) == 1 else None
+    return None
