@@ -19,11 +19,11 @@ from algotools.task import Database
 
 
 def start_scan(databases: Iterable[Database]) -> None:
-    """Start the scan of the first large CSV file, if this process may use a second processor.
+    """Start the scan of the first large CSV file, if this process may use a second processor, which has no other work.
 
-    Without a second processor, the scan would only delay the imports, and might not be needed at all.
+    Otherwise, the scan would only delay the imports, and might not be needed at all.
     """
-    if sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2 or threading.active_count() > 1:
+    if sys.platform != "linux" or threading.active_count() > 1 or not _has_free_processor():
         return
     if (database := ahead.select_file(databases)) is None:
         return
@@ -39,6 +39,14 @@ def start_scan(databases: Iterable[Database]) -> None:
         _scan(database, write_end, worker)
     os.close(write_end)
     ahead.add(database, read_end, lambda: _stop(process))
+
+
+def _has_free_processor() -> bool:
+    processors = len(os.sched_getaffinity(0))
+    try:
+        return os.getloadavg()[0] <= processors > 1
+    except OSError:
+        return processors > 1
 
 
 def _scan(database: Database, write_end: int, worker: int) -> NoReturn:

@@ -46,9 +46,10 @@ def measure(data: Path) -> dict[str, float | bool]:
 ROWS = 300_000
 
 
-def run(by_hand: ManualNode, content: str, method: str, **arguments: str) -> CompletedRun:
+def run(by_hand: ManualNode, content: str, method: str, *, load: float = 0.0, **arguments: str) -> CompletedRun:
     by_hand.databases["default"].write_text(content)
     (by_hand.folder / "scanned.py").write_text(ALGORITHM)
+    (by_hand.folder / "sitecustomize.py").write_text(f"import os; os.getloadavg = lambda: ({load}, 0.0, 0.0)")
     posted = json.dumps({"method": method, "kwargs": arguments}).encode()
     environment = by_hand.environment(Path("scanned"), posted)
     return by_hand.run({**environment, "PYTHONPATH": str(by_hand.folder)})
@@ -63,6 +64,11 @@ def test_the_reader_takes_the_traits_of_a_large_file(by_hand: ManualNode) -> Non
 def test_a_small_file_is_not_scanned_ahead(by_hand: ManualNode) -> None:
     outcome = run(by_hand, "name,age\nDoe,2\n", "add", column="age")
     assert json.loads(outcome.output) == {"total": 2, "was_started": False, "has_children": False}
+
+
+def test_a_loaded_machine_does_not_scan_ahead(by_hand: ManualNode) -> None:
+    outcome = run(by_hand, "name,age\n" + "Doe,2\n" * 10 * ROWS, "add", load=1000.0, column="age")
+    assert json.loads(outcome.output) == {"total": 20 * ROWS, "was_started": False, "has_children": False}
 
 
 def test_the_scan_of_a_file_that_the_function_reads_itself_is_stopped(by_hand: ManualNode) -> None:
