@@ -17,6 +17,7 @@ import msgspec
 from algotools.errors import Failure, FederationError
 from algotools.federation._completeness import Completeness
 from algotools.federation._history_file import FILE_NAME, HistoryProblem, open_database
+from algotools.federation._probing import read_method
 from algotools.federation._results import explain_failure
 from algotools.federation.contract import get_contract
 from algotools.federation.contract.rest import RunRecord, TaskRecord
@@ -220,7 +221,7 @@ class TaskHistory:
 
     def finish(self, entry: HistoryEntry, request: bytes, role: Role | None, tasks: Sequence[TaskRecord]) -> None:
         """Store the status, results and logs of a task. The first of ``tasks`` is the task, the others its subtasks."""
-        record = _StoredRecord(request=request, role=role, image=tasks[0].image, tasks=_remove_inputs(tasks, entry))
+        record = _StoredRecord(request=request, role=role, image=tasks[0].image, tasks=_remove_inputs(tasks))
         data = zlib.compress(msgspec.msgpack.encode(record), 1)
         if len(data) > LARGEST_RECORD:
             entry.note = f"the results were not stored, because they are larger than {LARGEST_RECORD >> 20} MB"
@@ -328,12 +329,12 @@ def _decode_record(entry: HistoryEntry, data: bytes) -> StoredTask:
     return StoredTask(entry, record)
 
 
-def _remove_inputs(tasks: Sequence[TaskRecord], entry: HistoryEntry) -> list[TaskRecord]:
+def _remove_inputs(tasks: Sequence[TaskRecord]) -> list[TaskRecord]:
     """Return tasks without the inputs of their runs, which repeat the request."""
     return [
         msgspec.structs.replace(
             task,
-            method=task.method or (entry.method if task is tasks[0] else task.name),
+            method=(read_method(task, task.runs[0]) if task.runs else "") or task.name,
             runs=[msgspec.structs.replace(run, input=b"") for run in task.runs],
         )
         for task in tasks
