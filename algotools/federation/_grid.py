@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
-from algotools.errors import Failure, RunsFailed
+from algotools.errors import RunsFailed
 from algotools.federation._answers import Answers, format_cell, format_html_table
 
 if TYPE_CHECKING:
@@ -63,13 +63,10 @@ class Grid(list[Cell]):
         rows: list[dict[str, Any]] = []
         for cell in self:
             start = {name: cell.arguments.get(name) for name in names}
-            for id_, result in cell.results.items():
-                organization = {} if self.role == "master" else {"organization": cell.results.organizations[id_]}
-                columns = result if isinstance(result, dict) else {"result": result}
-                values = {f"result.{key}" if key in reserved else str(key): value for key, value in columns.items()}
-                rows.append({**start, **organization, **values})
+            cell_rows = {id_: self._make_row(start, id_, result, reserved) for id_, result in cell.results.items()}
             if cell.error is not None:
-                rows += self._make_failed_rows(start, cell.error)
+                cell_rows |= self._make_failed_rows(start, cell.error)
+            rows += [cell_rows[id_] for id_ in sorted(cell_rows)]
         columns_of_all = dict.fromkeys(key for row in rows for key in row if key != "error")
         if any("error" in row for row in rows):
             columns_of_all["error"] = None
@@ -81,21 +78,22 @@ class Grid(list[Cell]):
 
         return pd.DataFrame(self.to_rows())
 
-    def _make_failed_rows(self, start: Mapping[str, Any], error: RunsFailed) -> list[dict[str, Any]]:
-        if self.role == "master":
-            (failure, *_) = [*error.failures.values(), Failure(RunsFailed.exit_code, error.message)]
-            return [{**start, "error": _format_failure(failure)}]
-        return [
-            {**start, "organization": self.organizations.get(id_, str(id_)), "error": _format_failure(failure)}
+    def _make_row(self, start: Mapping[str, Any], id_: int, result: object, reserved: set[str]) -> dict[str, Any]:
+        columns = result if isinstance(result, dict) else {"result": result}
+        values = {f"result.{key}" if key in reserved else str(key): value for key, value in columns.items()}
+        return {**start, **self._name_organization(id_), **values}
+
+    def _make_failed_rows(self, start: Mapping[str, Any], error: RunsFailed) -> dict[int, dict[str, Any]]:
+        return {
+            id_: {**start, **self._name_organization(id_), "error": f"[{failure.exit_code}] {failure.message}"}
             for id_, failure in error.failures.items()
-        ]
+        }
+
+    def _name_organization(self, id_: int) -> dict[str, str]:
+        return {} if self.role == "master" else {"organization": self.organizations[id_]}
 
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
         rows = self.to_rows()
         head = list(rows[0]) if rows else ["result"]
         return format_html_table(head, [["" if v is None else format_cell(v) for v in row.values()] for row in rows])
-
-
-def _format_failure(failure: Failure) -> str:
-    return f"[{failure.exit_code}] {failure.message}"

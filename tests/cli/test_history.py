@@ -1,0 +1,247 @@
+"""``algotools history`` and ``algotools run --grid``: recorded tasks are shown, repeated, compared and continued."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from algotools.federation.history import TaskHistory
+
+from ..conftest import AVERAGE, COMMAND, algotools, environment
+from ..processes import LIMIT
+
+ON = {"ALGOTOOLS_HISTORY": "on"}
+CALL = ("run", "master", "column_name=age", "--runner", "inline", "--no-probe")
+
+
+def call(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return algotools(*arguments, cwd=folder, variables={**ON, **variables})
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "average"
+    shutil.copytree(AVERAGE, folder, ignore=shutil.ignore_patterns(".algotools", "__pycache__", "*.egg-info"))
+    return folder
+
+
+def get_file(project: Path) -> Path:
+    return project / ".algotools" / "history.sqlite3"
+
+
+def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None:
+    shown = call(project, *CALL)
+    assert shown.returncode == 0
+    failed = call(project, "run", "master", "column_name=nope", "--runner", "inline", "--no-probe", "--json")
+    listed = call(project, "history")
+    assert listed.returncode == 0
+    header, first, second = listed.stdout.splitlines()
+    assert header.split() == ["task", "time", "took", "method", "arguments", "status", "nodes"]
+    assert first.split()[0] == "1"
+    assert first.split()[-4:] == ["completed", "3", "of", "3"]
+    assert "column_name=age" in first
+    assert "column_name=nope" in second
+    again = call(project, "history", "show", "1")
+    assert again.stdout == shown.stdout
+    assert "task 1, " in again.stderr
+    assert "info > sent average_partial to 3 of 3 organizations" in again.stderr
+    assert "data of example_org1: default " in again.stderr
+    content = json.loads(call(project, "history", "show", "2", "--json").stdout)
+    assert content["results"] == json.loads(failed.stdout)
+    assert content["task"]["arguments"] == {"column_name": "nope"}
+    tasks = json.loads(call(project / "src", "history", "--json", "--last", "1").stdout)["tasks"]
+    assert [(task["number"], task["versions"]["algotools"]) for task in tasks] == [(2, "0.1.0")]
+
+
+@pytest.mark.parametrize("how", [{"option": "--no-history"}, {"ALGOTOOLS_HISTORY": "off"}])
+def test_the_history_is_switched_off(project: Path, how: dict[str, str]) -> None:
+    options = [how.pop("option")] if "option" in how else []
+    assert call(project, *CALL, *options, **how).returncode == 0
+    assert not get_file(project).exists()
+    missing = call(project, "history")
+    assert missing.returncode == 60
+    assert "no task was recorded yet" in missing.stderr
+
+
+def test_a_repetition_reports_what_has_changed(project: Path) -> None:
+    call(project, *CALL, "--organizations", "2,3")
+    same = call(project, "history", "rerun", "1")
+    assert same.returncode == 0
+    assert same.stderr.splitlines()[-4:] == [
+        "compared with task 1:", "  data: unchanged", "  versions: unchanged", "  results: the same",
+    ]  # fmt: skip
+    data = project / "data" / "org1.csv"
+    lines = data.read_text().splitlines()
+    data.write_text("\n".join([lines[0], *lines[2:], *lines[2:]]) + "\n")
+    source = project / "src" / "average" / "__init__.py"
+    source.write_text(source.read_text() + "\n# changed\n")
+    changed = call(project, "history", "rerun", "1", "--json")
+    content = json.loads(changed.stdout)
+    assert (content["earlier"], content["task"]["number"], content["task"]["recipients"]) == (1, 3, [2, 3])
+    assert content["changes"]["data"] == [{"organization": "example_org1", "label": "default", "change": "changed"}]
+    assert list(content["changes"]["versions"]) == ["algorithm"]
+    assert content["changes"]["nodes"] is None
+    assert content["changes"]["results"] == ["example_org1", "example_org2"]
+    assert content["results"] == json.loads(call(project, "history", "show", "3", "--json").stdout)["results"]
+    unknown = call(project, "history", "rerun", "9")
+    assert unknown.returncode == 60
+    assert "the history has no task 9" in unknown.stderr
+
+
+def test_a_task_of_another_set_of_nodes_is_reported(project: Path) -> None:
+    call(project, *CALL)
+    other = call(project, *CALL, "--organizations", "2")
+    assert other.returncode == 0
+    (line,) = [line for line in other.stderr.splitlines() if line.startswith("warning: ")]
+    assert "in task 1 of the history: example_org1, example_org2, example_org3; now example_org1." in line
+
+
+def test_a_damaged_history_does_not_stop_a_run(project: Path) -> None:
+    get_file(project).parent.mkdir()
+    get_file(project).write_bytes(b"damaged" * 1000)
+    completed = call(project, *CALL)
+    assert completed.returncode == 0
+    assert completed.stderr.count("tasks are not recorded") == 1
+    listed = call(project, "history")
+    assert listed.returncode == 60
+    assert "cannot be read" in listed.stderr
+
+
+@pytest.mark.parametrize(
+    ("grid", "reason"),
+    [
+        ("seed", "has no name and values"),
+        ("seed:=", "is neither a range nor a JSON list"),
+        ("seed:=1..x", "is neither a range nor a JSON list"),
+        ("seed:=5..1", "is empty, because 5 is larger than 1"),
+        ("seed:=1..999999999999", "has more than 10000 values"),
+        ("seed:=3", "is not a list with values"),
+        ("seed:=[]", "is not a list with values"),
+        ("seed:=[1,1]", "has a value twice"),
+        ("column=age,,sex", "has an empty value"),
+        ("column_name=age,sex", "is passed twice"),
+    ],
+)
+def test_a_malformed_grid_is_a_usage_error_before_anything_starts(project: Path, grid: str, reason: str) -> None:
+    completed = call(project, *CALL, "--grid", grid)
+    assert completed.returncode == 2
+    assert reason in " ".join(completed.stderr.replace("│", " ").split())
+    assert not get_file(project).exists()
+
+
+GRIDDED = '''
+"""An algorithm whose calls a test counts."""
+
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from algotools import AlgorithmClient, UserError, master, rpc
+
+
+class Unlucky(UserError):
+    text = "three brings bad luck"
+
+
+@rpc
+def count(data: pd.DataFrame, seed: int, weight: float = 1.0, name: str = "", calls: str = "") -> float:
+    if seed == 3:
+        raise Unlucky
+    if calls:
+        time.sleep(0.1)
+        with Path(calls).open("a") as file:
+            file.write(f"{seed}\\\\n")
+    return len(data) * weight + seed
+
+
+@master
+def total(
+    client: AlgorithmClient, seed: int, weight: float = 1.0, name: str = "", calls: str = ""
+) -> dict[str, float]:
+    return {"total": sum(client.run(count, seed=seed, weight=weight, name=name, calls=calls))}
+'''
+
+
+@pytest.fixture
+def gridded(project: Path) -> Path:
+    (project / "src" / "average" / "__init__.py").write_text(GRIDDED.replace("\\\\n", "\\n"))
+    return project
+
+
+def test_a_grid_is_one_table_of_every_combination(gridded: Path) -> None:
+    options = ("--runner", "inline", "--grid", "seed:=1..2", "--grid", "weight:=[0.5,2]", "--grid", "name=a,b")
+    completed = call(gridded, "run", "total", *options, "--json")
+    assert completed.returncode == 0
+    items = json.loads(completed.stdout)
+    assert [item["arguments"] for item in items] == [
+        {"seed": seed, "weight": weight, "name": name} for seed in (1, 2) for weight in (0.5, 2) for name in "ab"
+    ]
+    assert {item["status"] for item in items} == {"completed"}
+    assert {item["task"] for item in items} == set(range(1, 9))
+    assert not any(item["is_reused"] for item in items)
+    rows = sum(len((gridded / "data" / f"org{i}.csv").read_text().split()) - 1 for i in (1, 2, 3))
+    assert items[0]["results"][0]["result"]["total"] == rows * 0.5 + 3
+    table = call(gridded, "run", "total", *options)
+    assert "note: 8 of 8 tasks are in the history with the same data and versions" in table.stderr
+    assert [cell.strip() for cell in table.stdout.splitlines()[1].split("┃")[1:-1]] == [
+        "seed", "weight", "name", "total"
+    ]  # fmt: skip
+    assert len(table.stdout.splitlines()) == 8 + 4
+
+
+def test_a_cell_that_fails_does_not_lose_the_others(gridded: Path) -> None:
+    completed = call(gridded, "run", "count", "--runner", "inline", "--grid", "seed:=[2,3,4]", "--json")
+    assert completed.returncode == 61
+    assert "1 of 3 tasks failed" in completed.stderr
+    assert "three brings bad luck" in completed.stderr
+    first, failed, last = json.loads(completed.stdout)
+    assert [len(item["results"]) for item in (first, failed, last)] == [3, 0, 3]
+    assert {error["code"] for error in failed["errors"]} == {41}
+    again = call(gridded, "run", "count", "--runner", "inline", "--grid", "seed:=[2,3,4]", "--json")
+    assert [item["is_reused"] for item in json.loads(again.stdout)] == [True, False, True]
+    fresh = call(gridded, "run", "count", "--runner", "inline", "--grid", "seed:=[2,4]", "--json", "--fresh")
+    assert not any(item["is_reused"] for item in json.loads(fresh.stdout))
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: signal.Signals) -> None:
+    calls = tmp_path / "calls"
+    command = ("run", "total", f"calls={calls}", "--grid", "seed:=10..29", "--runner", "inline", "--json")
+    process = subprocess.Popen(
+        [*COMMAND, *command],
+        cwd=gridded,
+        env=environment(ON),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + LIMIT
+    while not calls.exists() or len(calls.read_text().splitlines()) < 12:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    output, messages = process.communicate(timeout=LIMIT)
+    assert process.returncode == (-number if number == signal.SIGKILL else 128 + number)
+    assert output == ""
+    if number != signal.SIGKILL:
+        assert messages.splitlines()[-1] == "stopped; nothing is left running"
+    entries = TaskHistory(get_file(gridded)).list_entries()
+    done = {entry.arguments["seed"] for entry in entries if entry.status == "completed"}
+    assert 0 < len(done) < 20
+    calls.unlink()
+    again = call(gridded, *command)
+    assert again.returncode == 0
+    assert f"note: {len(done)} of 20 tasks are in the history" in again.stderr
+    items = json.loads(again.stdout)
+    assert {item["arguments"]["seed"] for item in items if item["is_reused"]} == done
+    assert {int(line) for line in calls.read_text().split()} == set(range(10, 30)) - done
+    assert os.listdir(gridded / ".algotools").count("history.sqlite3") == 1

@@ -1,0 +1,193 @@
+"""Many tasks of one method: one table, failures in their cells, and continued after an interruption."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from algotools import AlgorithmClient, Federation, UserError, master, rpc
+from algotools.errors import FederationError
+from algotools.federation import Grid
+from algotools.federation.history import TaskHistory
+
+from ..processes import LIMIT
+
+NODES = {"north": pd.DataFrame({"x": range(10)}), "south": pd.DataFrame({"x": range(20)})}
+
+
+class Unlucky(UserError):
+    text = "three brings bad luck"
+
+
+@rpc
+def scale(data: pd.DataFrame, factor: int, limit: int = 20) -> dict[str, float]:
+    if factor == 3 and len(data) < limit:
+        raise Unlucky
+    return {"sum": float(data["x"].sum() * factor)}
+
+
+@master
+def total(client: AlgorithmClient, factor: int) -> dict[str, float]:
+    return {"total": sum(part["sum"] for part in client.run(scale, factor=factor))}
+
+
+@master
+def share(client: AlgorithmClient, factor: int) -> float:
+    return factor / 2
+
+
+FUNCTIONS = [scale, total, share]
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALGOTOOLS_HISTORY", "on")
+
+
+def factors(*values: int) -> list[dict[str, object]]:
+    return [{"factor": value} for value in values]
+
+
+@pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
+def test_a_master_has_one_row_for_each_task_and_a_failure_is_in_its_row(contract: str) -> None:
+    with Federation(NODES, algorithm=FUNCTIONS, contract=contract) as federation:
+        grid = federation.map(total, factors(1, 3, 2))
+    assert isinstance(grid, Grid)
+    assert grid.results == [{"total": 235.0}, None, {"total": 470.0}]
+    assert list(grid.errors) == [1]
+    first, failed, last = grid.to_rows()
+    assert first == {"factor": 1, "total": 235.0, "error": None}
+    assert failed["total"] is None
+    assert "three brings bad luck" in failed["error"]
+    assert last == {"factor": 2, "total": 470.0, "error": None}
+    assert list(grid.to_frame().columns) == ["factor", "total", "error"]
+
+
+def test_an_rpc_has_a_row_for_each_organization_and_keeps_the_results_of_the_others() -> None:
+    with Federation(NODES, algorithm=FUNCTIONS) as federation:
+        grid = federation.map("scale", factors(2, 3))
+        assert grid.results == [[{"sum": 90.0}, {"sum": 380.0}], None]
+        assert grid.to_rows() == [
+            {"factor": 2, "organization": "north", "sum": 90.0, "error": None},
+            {"factor": 2, "organization": "south", "sum": 380.0, "error": None},
+            {"factor": 3, "organization": "north", "sum": None, "error": "[41] three brings bad luck"},
+            {"factor": 3, "organization": "south", "sum": 570.0, "error": None},
+        ]
+        assert federation.map(scale, factors(2), at="south").to_rows() == [
+            {"factor": 2, "organization": "south", "sum": 380.0}
+        ]
+
+
+def test_other_results_have_one_column_and_names_do_not_collide() -> None:
+    @master
+    def repeat(client: AlgorithmClient, factor: int) -> dict[str, int]:
+        return {"factor": factor, "twice": 2 * factor}
+
+    with Federation(NODES, algorithm=[*FUNCTIONS, repeat]) as federation:
+        assert federation.map(share, factors(1, 2)).to_rows() == [
+            {"factor": 1, "result": 0.5},
+            {"factor": 2, "result": 1.0},
+        ]
+        assert federation.map(repeat, factors(4)).to_rows() == [{"factor": 4, "result.factor": 4, "twice": 8}]
+        assert federation.map(share, []) == []
+        assert "<td>0.5</td>" in federation.map(share, factors(1))._repr_html_()
+        with pytest.raises(FederationError, match="not in the collaboration: 9"):
+            federation.map(share, factors(1), at=[9])
+
+
+def test_only_tasks_with_other_data_or_code_run_again(tmp_path: Path, capfd) -> None:
+    history = tmp_path / "history.sqlite3"
+
+    def count_reused(nodes=NODES, algorithm=FUNCTIONS, fresh=False, **options) -> int:
+        with Federation(nodes, algorithm=algorithm, history=history, **options) as federation:
+            grid = federation.map(total, factors(1, 2), fresh=fresh)
+        assert [cell.is_reused for cell in grid] == [grid[0].is_reused] * 2
+        return sum(cell.is_reused for cell in grid)
+
+    assert count_reused() == 0
+    assert capfd.readouterr().err == ""
+    assert count_reused() == 2
+    assert capfd.readouterr().err == (
+        "note: 2 of 2 tasks are in the history with the same data and versions, and are not run again\n"
+    )
+    assert count_reused(progress=False) == 2
+    assert capfd.readouterr().err == ""
+    assert count_reused(fresh=True) == 0
+    assert count_reused(nodes={**NODES, "south": pd.DataFrame({"x": range(21)})}) == 0
+    assert count_reused(policy={"minimum_cell": 5}) == 0
+    assert count_reused(variables={"A": "1"}) == 0
+
+    @rpc
+    def scale(data: pd.DataFrame, factor: int) -> dict[str, float]:
+        return {"sum": float(data["x"].sum() * factor * 1)}
+
+    assert count_reused(algorithm=[scale, total, share]) == 0
+    assert count_reused() == 2
+    assert len(TaskHistory(history).list_entries()) == 2 * 6
+
+
+def test_data_of_a_server_are_never_taken_for_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n2\n3\n4\n")
+    nodes = {"north": str(tmp_path / "a.csv"), "south": "postgresql://db.example.org/register"}
+    for _ in range(2):
+        with Federation(nodes, algorithm=FUNCTIONS, history=tmp_path / "history.sqlite3") as federation:
+            assert not federation.map(scale, factors(1), at="north")[0].is_reused
+
+
+SCRIPT = """
+import sys, time
+from pathlib import Path
+import pandas as pd
+from algotools import AlgorithmClient, Federation, master, rpc
+
+@rpc
+def count(data: pd.DataFrame, seed: int) -> int:
+    time.sleep(0.05)
+    with (Path(sys.argv[1]) / "calls").open("a") as calls:
+        calls.write(f"{seed}\\n")
+    return len(data) + seed
+
+@master
+def total(client: AlgorithmClient, seed: int) -> int:
+    return sum(client.run(count, seed=seed))
+
+if __name__ == "__main__":
+    nodes = [pd.DataFrame({"x": range(5)})] * 2
+    with Federation(nodes, algorithm=[count, total], history=Path(sys.argv[1]) / "history.sqlite3") as federation:
+        print("started", flush=True)
+        grid = federation.map(total, [{"seed": seed} for seed in range(30)])
+        print(grid.results)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_interrupted_map_continues(tmp_path: Path, number: signal.Signals) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    command = [sys.executable, str(script), str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    calls = tmp_path / "calls"
+    while not calls.exists() or len(calls.read_text().splitlines()) < 16:
+        assert process.poll() is None
+        os.sched_yield()
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=LIMIT)
+    assert process.returncode != 0
+    if number == signal.SIGINT:
+        assert messages.rstrip().endswith("KeyboardInterrupt")
+    entries = TaskHistory(tmp_path / "history.sqlite3").list_entries()
+    completed = [entry.arguments["seed"] for entry in entries if entry.status == "completed"]
+    assert 0 < len(completed) < 30
+    assert {entry.status for entry in entries} <= {"completed", "interrupted", "killed by user"}
+    calls.unlink()
+    again = subprocess.run(command, check=True, capture_output=True, text=True, timeout=LIMIT)
+    assert again.stdout.splitlines()[1] == str([10 + 2 * seed for seed in range(30)])
+    assert again.stderr.startswith(f"note: {len(completed)} of 30 tasks are in the history with the same data")
+    repeated = {int(line) for line in calls.read_text().splitlines()}
+    assert repeated == set(range(30)) - set(completed)
