@@ -3,10 +3,11 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
+.PHONY: demo docs test test-all test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
 
-# Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again.
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again. Python compiles
+# the modules that it imports; pip would compile all modules of all packages, which takes longer than their installation.
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile
 
 $(VENV)/package: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 10) else "algotools needs Python 3.10 or newer; choose one with: make PYTHON=python3.12")'
@@ -48,6 +49,10 @@ CONTAINERS := $(filter tests/adversary/% tests/federation/%,$(ENGINE))
 test: $(VENV)/installed
 	$(MAKE) -j $(JOBS) $(PARTS)
 
+# Tests of a corpus or of many similar cases use a fixed sample, except here; see `sample` in pyproject.toml.
+test-all: export ALGOTOOLS_TEST_ALL := 1
+test-all: test
+
 # Tests that need a container engine are skipped without an engine. Each part checks only its own containers.
 test-engine: base-image
 	$(PYTEST) -m docker $(filter-out $(CONTAINERS) $(IMAGES:%=%/%),$(ENGINE))
@@ -88,7 +93,7 @@ test-waits: $(VENV)/installed
 # Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
 # about tables, processes, messages of Python itself, and the command line. The other tests would repeat what the first
 # version has shown: containers and peers use their own Python, and federation, tools and documents run the same code.
-# Property tests have fewer examples, which find the same kinds of faults.
+# Property tests have fewer examples, and tests with many cases a third of them; these find the same kinds of faults.
 ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors \
 	$(addprefix tests/runtime/,dispatch extraction logs packaging pooled) \
 	$(wildcard $(addprefix tests/disclosure/test_,content.py gate.py reductions.py rules.py tables.py)) \

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,6 +42,29 @@ AVERAGE = ROOT / "examples" / "average"
 
 FEW_EXAMPLES = "ALGOTOOLS_TEST_FEW_EXAMPLES" in os.environ
 """Set by `make test-python`, because another version of Python tests all examples."""
+
+WHOLE = os.environ.get("ALGOTOOLS_TEST_ALL") == "1"
+"""Whether exhaustive tests run completely: `make test-all`. In other runs they use a fixed sample."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep every n-th case of a test with the marker ``sample(n)``, unless WHOLE is set or the caller names a case.
+
+    With FEW_EXAMPLES every third case of each test is kept: cases of one test run the same code, so a difference
+    between versions of Python seldom concerns a single case, and another version has all cases.
+    """
+    if WHOLE or any("::" in argument for argument in config.args):
+        return
+    left_out, numbers = set[pytest.Item](), Counter[str]()
+    for item in items:
+        marker = item.get_closest_marker("sample")
+        share = max(marker.args[0] if marker else 1, 3 if FEW_EXAMPLES else 1)
+        test = item.nodeid.partition("[")[0]
+        if numbers[test] % share:
+            left_out.add(item)
+        numbers[test] += 1
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def examples(number: int) -> int:

@@ -45,7 +45,7 @@ from .by_hand.node import (
 )
 from .by_hand.wrappers import Starter, WrapperPair
 
-pytestmark = pytest.mark.peers
+pytestmark = [pytest.mark.peers, pytest.mark.sample(3)]  # each case starts the real wrapper and ours
 
 FILES = {
     "first": "age,name\n71,Jane\n58,\n",
