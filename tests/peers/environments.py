@@ -57,7 +57,7 @@ def install_peer(generation: str) -> Path | None:
             return None
         subprocess.run([base, "-m", "venv", "--clear", folder], check=True, capture_output=True)
         python = folder / "bin" / "python"
-        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
         subprocess.run([*pip, *peer.requirements], check=True, capture_output=True)
         marker.write_text(str(peer.requirements), encoding="utf-8")
         return python
