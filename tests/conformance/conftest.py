@@ -55,8 +55,9 @@ WAYS = [
 
 
 # The outcome of a call depends on the contract and on the runner, seldom on the pair. So each contract has all calls
-# without containers, and one contract has all calls in containers. Every other pair with containers has these calls;
-# they cover the exchange between a container and its node. All calls on all pairs would take eight minutes longer.
+# with the runner `inline`, and one contract has all calls in processes and in containers. Every other pair has these
+# calls; they cover the exchange between a process or container and its node. All calls on all pairs would take nine
+# minutes longer.
 CALLS_OF_EVERY_PAIR = (
     "an rpc",
     "node variables and the run's own numbers",
@@ -67,7 +68,9 @@ CALLS_OF_EVERY_PAIR = (
     "a folder that the runs of a job share",
     "a failed subtask",
 )
-ALL_CALLS_IN_CONTAINERS = Way("v4", "container")
+ALL_CALLS = (Way("v4", "process"), Way("v4", "container"))
+"""Pairs with all calls, besides those with the runner ``inline``."""
+
 ONLY_CALLS = (Way("v3", "container"), Way("v4", "as-node"), Way("v5", "container"))
 """Pairs without the tests of ``test_runs``, which run with each contract and each runner of another pair."""
 
@@ -76,7 +79,7 @@ ONLY_ON_V5 = "test_a_session_of_v5"
 
 
 def has_all_calls(way: Way) -> bool:
-    return not way.needs_engine or way == ALL_CALLS_IN_CONTAINERS
+    return way.runner == "inline" or way in ALL_CALLS
 
 
 def is_tested(way: Way, name: str) -> bool:
@@ -94,7 +97,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.name == "test_runs.py" and params.get("way") in ONLY_CALLS and item.originalname != ONLY_ON_V5:
             left_out.append(item)
         # A master at each of three nodes: twelve containers for each pair.
-        if item.path.name == "test_manual.py" and "way" in params and not has_all_calls(params["way"]):
+        if (
+            item.path.name == "test_manual.py"
+            and "way" in params
+            and params["way"].needs_engine
+            and not has_all_calls(params["way"])
+        ):
             left_out.append(item)
         if {"way", "name"} <= {*params} and not is_tested(params["way"], params["name"]):
             left_out.append(item)
