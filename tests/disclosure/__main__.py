@@ -6,6 +6,7 @@ import argparse
 import sys
 import warnings
 
+from . import matrix
 from .matrix import MINIMA, format_matrix, format_rules, write_page
 
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="replace the tables in docs/trust.md")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
+    matrix.has_all_nodes = True
     sys.stdout.write("".join(f"{tables}\n\n" for tables in format_matrix().values()))
     sys.stdout.write("".join(f"\n{format_rules(k)}\n" for k in MINIMA[1:]))
     if options.page:

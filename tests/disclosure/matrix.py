@@ -11,7 +11,7 @@ from typing import NamedTuple
 from algotools.disclosure.policy import Policy
 from algotools.disclosure.rules import WAYS_OUT
 
-from ..conftest import ROOT
+from ..conftest import ROOT, WHOLE
 from .cases import Cheat, Honest
 from .chain import Outcome, find_claims, has_leak, run_task
 from .claims import PERSON
@@ -25,6 +25,10 @@ PROBE_RULES = ("few", "dominance", "order", "pair", "large", "unprobed")
 STRUCTURAL_RULES = tuple(rule for rule in WAYS_OUT if rule not in {*EVIDENCE_RULES, *PROBE_RULES, "earlier"})
 PAGE = ROOT / "docs" / "trust.md"
 MARKERS = ("<!-- {} -->", "<!-- /{} -->")
+
+
+has_all_nodes = WHOLE
+"""Whether the cheats are judged at each node where they leak, as for the page. ``__main__`` sets it."""
 
 
 class Design(NamedTuple):
@@ -117,9 +121,19 @@ def _is_safe(cheat: Cheat, table: str, runs: Sequence[Outcome]) -> bool:
 
 @functools.cache
 def list_leaks() -> list[tuple[Cheat, str]]:
-    """Return the cheats with a leak in their results, and each node at which they leak."""
+    """Return the cheats with a leak in their results, and each node at which they leak.
+
+    In a sample these are the smallest and the largest node of each cheat.
+    """
     cheats = [cheat for cheat in CHEATS if cheat.leak in {"result", "several tasks"}]
-    return [(cheat, table) for cheat in cheats for table in cheat.tables if cheat.leaks_on(table)]
+    return [(cheat, table) for cheat in cheats for table in _list_nodes(cheat)]
+
+
+def _list_nodes(cheat: Cheat) -> list[str]:
+    if has_all_nodes:
+        return [table for table in cheat.tables if cheat.leaks_on(table)]
+    ends = (next(filter(cheat.leaks_on, tables), None) for tables in (cheat.tables, reversed(cheat.tables)))
+    return [*dict.fromkeys(filter(None, ends))]
 
 
 @functools.cache

@@ -6,6 +6,7 @@ import pytest
 
 from algotools.disclosure.rules import WAYS_OUT
 
+from ..conftest import WHOLE
 from .corpus import CHEATS
 from .judging import run_case
 from .matrix import (
@@ -66,8 +67,9 @@ def test_the_verdict_does_not_depend_on_the_encoding(name: str) -> None:
 
 
 def test_the_page_has_the_totals() -> None:
+    # Only `make test-all` judges the cheats at all nodes.
     text = PAGE.read_text(encoding="utf-8")
     assert all(marker.format("gate") in text for marker in MARKERS)
     for part in PARTS:
-        assert str(count_cheats(3, [part], in_result)) in text
+        assert not WHOLE or str(count_cheats(3, [part], in_result)) in text
         assert str(count_honest(3, [part])) in text
