@@ -78,6 +78,16 @@ def test_a_group_that_cannot_be_filled_is_refused(annotations: dict[str, Any], r
     assert reason in caught.value.message
 
 
+@pytest.mark.parametrize("annotation", [Frame | None, dict[str, Frame]])
+def test_a_function_that_makes_a_table_takes_exactly_one(annotation: Any) -> None:
+    def prepare(data: Any) -> Any:
+        return data
+
+    prepare.__annotations__["data"] = annotation
+    with pytest.raises(DeclarationError, match="declare exactly one parameter for the table"):
+        specify(prepare, "rpc", "preprocessing")
+
+
 def request(text: str) -> list[Database]:
     """Return the databases of a task: ``x y+z`` are two arguments, and the second one is a group; ``-x`` is missing."""
     arguments = [part.split("+") for part in text.split()]

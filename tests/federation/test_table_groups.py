@@ -98,6 +98,14 @@ def test_a_dict_receives_the_tables_of_the_task_by_label(nodes: Federation, cont
     assert nodes.ask("ask", databases=databases) == [expected, {**expected, **extra}]
 
 
+def test_a_worker_process_opens_every_table(contract: str) -> None:
+    nodes = [NODE, {**NODE, "extra": ADULTS}]
+    expected = {"adults": 6} if contract == "v3" else {"adults": 6, "children": 8}
+    extra = {} if contract == "v5" else {"extra": 6}
+    with Federation(nodes, algorithm=declare(), contract=contract, runner="process") as federation:
+        assert federation.run("count", databases=name_databases(contract)) == [expected, {**expected, **extra}]
+
+
 def test_an_optional_table_is_none_if_the_task_does_not_request_it(nodes: Federation, contract: str) -> None:
     assert nodes.run("second", databases="adults") == [-1, -1]
     if contract != "v3":
