@@ -137,7 +137,8 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
             source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"
             form = _ANNOTATIONS.get(database["form"], database["form"])
             if database.get("group"):
-                source, form = "all other databases of the task", f"dict[str, {form}]"
+                others = "other " if len(function["databases"]) > 1 else ""
+                source, form = f"all {others}databases of the task", f"dict[str, {form}]"
             form = f"{form} | None" if database.get("optional") else form
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
         for variable in function.get("variables", ()):

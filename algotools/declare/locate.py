@@ -350,8 +350,18 @@ def _select_names(nodes: Iterable[ast.AST]) -> frozenset[str]:
 def _parse(files: Iterable[Path]) -> Iterator[ast.AST]:
     """Yield the nodes of files' sources; none of a file that cannot be parsed, such as a cell with a magic command."""
     for file in files:
-        with contextlib.suppress(SyntaxError, ValueError):
-            yield from ast.walk(ast.parse("".join(linecache.getlines(str(file)))))
+        yield from ast.walk(parse_source("".join(linecache.getlines(str(file)))))
+
+
+_parse_lock = threading.Lock()
+
+
+def parse_source(source: str) -> ast.Module:
+    """Return the syntax tree of a source; without statements if the source cannot be parsed."""
+    # Runs of the inline runner are threads. Python 3.11 raises SystemError if two threads parse at the same time.
+    with _parse_lock, contextlib.suppress(SyntaxError, ValueError):
+        return ast.parse(source)
+    return ast.Module(body=[], type_ignores=[])
 
 
 def _is_source_file(file: Path, folder: Path) -> bool:

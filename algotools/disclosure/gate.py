@@ -297,7 +297,7 @@ class Gate:
         tables = self._matches.tables if self._matches is not None else self._tables
         for table in (*tables, *self._tables):
             texts.update(table.columns, table.dtypes)
-        texts.update(self._intent.texts if self._intent is not None else ())
+        texts.update((*self._intent.texts, *self._intent.databases) if self._intent is not None else ())
         texts.update(self._matches.texts if self._matches is not None else ())
         return Known(
             texts=frozenset(texts),

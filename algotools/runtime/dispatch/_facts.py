@@ -49,7 +49,8 @@ def match_result(
         DatabaseUnreadable: the engine of a lazy table fails to count its rows.
     """
     try:
-        return tables.match_result(data, intent.texts, list_texts, register, is_pooled=intent.is_pooled)
+        known_texts = {*intent.texts, *intent.databases}
+        return tables.match_result(data, known_texts, list_texts, register, is_pooled=intent.is_pooled)
     except Exception as error:  # engines raise any class of error
         if is_memory_error(error):
             raise

@@ -9,6 +9,8 @@ import os
 from pathlib import Path
 from types import FrameType
 
+from algotools.declare.locate import parse_source
+
 _PACKAGE = str(Path(__file__).parent) + os.sep
 
 
@@ -25,7 +27,4 @@ def read_source(file: str) -> str:
 @functools.lru_cache(maxsize=8)
 def parse(source: str) -> ast.Module:
     """Return the syntax tree of a source; without statements if the source is not available."""
-    try:
-        return ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
+    return parse_source(source)
