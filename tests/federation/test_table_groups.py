@@ -98,14 +98,6 @@ def test_a_dict_receives_the_tables_of_the_task_by_label(nodes: Federation, cont
     assert nodes.ask("ask", databases=databases) == [expected, {**expected, **extra}]
 
 
-def test_a_worker_process_opens_every_table(contract: str) -> None:
-    nodes = [NODE, {**NODE, "extra": ADULTS}]
-    expected = {"adults": 6} if contract == "v3" else {"adults": 6, "children": 8}
-    extra = {} if contract == "v5" else {"extra": 6}
-    with Federation(nodes, algorithm=declare(), contract=contract, runner="process") as federation:
-        assert federation.run("count", databases=name_databases(contract)) == [expected, {**expected, **extra}]
-
-
 def test_an_optional_table_is_none_if_the_task_does_not_request_it(nodes: Federation, contract: str) -> None:
     assert nodes.run("second", databases="adults") == [-1, -1]
     if contract != "v3":
@@ -214,24 +206,31 @@ def test_the_split_test_takes_the_rows_of_a_group() -> None:
 
 
 @pytest.mark.parametrize(
-    ("contract", "options"),
-    [("v4", ["--database", "a", "--database", "b"]), ("v5", ["--database", "a,b"]), ("v5", ["--database", "b"])],
+    ("contract", "options", "expected"),
+    [
+        ("v3", ["--database", "b"], {"b": 7, "extra": 9}),
+        ("v4", ["--database", "a", "--database", "b"], {"a": 5, "b": 7, "extra": 9}),
+        ("v5", ["--database", "a,b"], {"a": 5, "b": 7}),
+    ],
 )
-def test_the_option_database_is_repeated_or_names_a_group(tmp_path: Path, contract: str, options: list[str]) -> None:
+def test_the_option_database_is_repeated_or_names_a_group(
+    tmp_path: Path, contract: str, options: list[str], expected: dict[str, int]
+) -> None:
+    """A worker process opens every table, also one that its function names and the task does not request."""
     (tmp_path / "sizes.py").write_text(
-        "import pandas as pd\nfrom algotools import rpc\n\n\n"
-        "@rpc\ndef sizes(tables: dict[str, pd.DataFrame]) -> dict[str, int]:\n"
-        "    return {label: len(table) for label, table in tables.items()}\n"
+        "from typing import Annotated\n\nimport pandas as pd\nfrom algotools import Database, rpc\n\n\n"
+        "@rpc\ndef sizes(tables: dict[str, pd.DataFrame],\n"
+        "          extra: Annotated[pd.DataFrame | None, Database('extra')]) -> dict[str, int]:\n"
+        "    named = tables if extra is None else {**tables, 'extra': extra}\n"
+        "    return {label: len(table) for label, table in named.items()}\n"
     )
-    for label, count in (("a", 5), ("b", 7)):
+    for label, count in (("a", 5), ("b", 7), ("extra", 9)):
         pd.DataFrame({"x": range(count)}).to_csv(tmp_path / f"{label}.csv", index=False)
     (tmp_path / "federation.yaml").write_text(
-        "organizations:\n  - name: one\n    databases:\n      a: a.csv\n      b: b.csv\n"
+        "organizations:\n  - name: one\n    databases:\n      a: a.csv\n      b: b.csv\n      extra: extra.csv\n"
     )
-    completed = algotools(
-        "run", "sizes", "--algorithm", "sizes", "--contract", contract, *options, "--json", cwd=tmp_path
-    )
+    command = ["run", "sizes", "--algorithm", "sizes", "--contract", contract, "--runner", "process", "--json"]
+    completed = algotools(*command, *options, cwd=tmp_path)
     assert completed.returncode == 0, completed.stderr
-    expected = {"b": 7} if options[1] == "b" else {"a": 5, "b": 7}
     [item] = json.loads(completed.stdout)
     assert item["result"] == expected
