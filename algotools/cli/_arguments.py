@@ -78,11 +78,23 @@ def _read_argument(name: str, file: Path) -> object:
     raise make_usage_error(name, reason)
 
 
-def parse_ids(text: str, members: Mapping[int, str]) -> list[int]:
-    """Return the ids in a text like ``2,3``."""
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        choices = ", ".join(f"{id_} ({name})" for id_, name in members.items())
-        reason = f"{text!r} is not a list of ids like 2,3 (choose from {choices})"
-        raise make_usage_error("--organizations", reason) from None
+def parse_organizations(texts: Sequence[str], members: Mapping[int, str]) -> list[int | str]:
+    """Return the organizations in texts like ``2,3`` and ``Leiden, 3``, each by its id or name.
+
+    A name may contain commas: the longest part of a text that is an id or a name counts. An id has priority over the
+    same text as a name. Unknown names stay as they are written.
+    """
+    names = list(members.values())
+    known = {*map(str, members), *names}
+    organizations: list[int | str] = []
+    for text in texts:
+        parts = text.split(",")
+        while parts:
+            candidates = [(size, ",".join(parts[:size]).strip()) for size in range(len(parts), 0, -1)]
+            size, name = next(((size, name) for size, name in candidates if name in known), candidates[-1])
+            is_id = name.isdecimal() and (int(name) in members or name not in known)
+            if not is_id and names.count(name) > 1:
+                raise make_usage_error("--organizations", f"{name!r} is the name of several organizations; pass an id")
+            organizations.append(int(name) if is_id else name)
+            parts = parts[size:]
+    return organizations

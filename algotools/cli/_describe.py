@@ -19,6 +19,7 @@ from rich.padding import Padding
 from rich.table import Table
 
 from algotools.cli._console import WaitView, make_printable
+from algotools.cli._target import find_target
 from algotools.data import FORMS
 from algotools.declare import locate
 from algotools.declare.description import describe as describe_algorithm
@@ -29,7 +30,10 @@ from algotools.project.trial import HEADER, TrialTable, describe_trial, format_c
 if TYPE_CHECKING:
     from algotools.project.store import Generation
 
-ALGORITHM_HELP = "Folder of a project, name of an installed algorithm, or a module. Default: the current folder."
+ALGORITHM_HELP = (
+    "Folder of a project, a Python file, name of an installed algorithm, or a module. Default: the project of the "
+    "current folder."
+)
 
 NO_TRIAL_HELP = "Do not call functions to find out which values leave a node."
 
@@ -74,6 +78,7 @@ def describe(
     """
     if store is None and (image or code_url):
         raise typer.BadParameter("only allowed with --store 4 or --store 5", param_hint=["--image", "--code-url"])
+    target = find_target(target)
     location = locate.locate(target)
     with contextlib.redirect_stdout(sys.stderr):  # the module may print when it is imported
         algorithm = locate.load(location)

@@ -56,11 +56,11 @@ def show_details(
             details_are = "detail is" if hidden == 1 else "details are"
             console.print(f"{hidden} more {details_are} not shown; --organizations ID runs only one node", style="dim")
         if code == ArgumentsError.exit_code:
-            for hint in _suggest_operators(message, arguments):
+            for hint in suggest_operators(message, arguments):
                 console.print(hint, style="dim", markup=False)
 
 
-def _suggest_operators(message: str, arguments: Mapping[str, object]) -> Iterator[str]:
+def suggest_operators(message: str, arguments: Mapping[str, object]) -> Iterator[str]:
     """Yield a hint for each refused argument that ``:=`` instead of ``=`` would pass as intended, or the reverse."""
     problems = message.partition(" (the function takes")[0].split("; ")
     for name, value in arguments.items():

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 
 from algotools.cli._console import make_printable
 from algotools.cli._describe import NO_TRIAL_HELP, print_json, show_functions, try_functions
+from algotools.cli._target import find_target
 from algotools.errors import ImageError
 from algotools.runtime.logs import format_count
 
@@ -88,6 +89,7 @@ def build(
 
     arguments = dict(map(_parse_build_argument, build_arg or []))
     if not base:
+        path = Path(find_target(str(path)))
         tag = tag or get_default_tag(path)
     if push:  # report a wrong name before the build, which takes minutes
         parse_target(tag or base_images.make_name(arguments.get("PYTHON_IMAGE"), platform))

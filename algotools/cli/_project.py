@@ -15,6 +15,7 @@ from rich.markup import escape
 from algotools.cli._arguments import parse_timeout
 from algotools.cli._console import WaitView, make_printable, show_note
 from algotools.cli._describe import ALGORITHM_HELP, print_json
+from algotools.cli._target import find_target
 from algotools.errors import CheckFailed, ScaffoldError
 from algotools.project import scaffold
 from algotools.runtime.logs import format_count
@@ -173,6 +174,7 @@ def check(
     from algotools.project.check import check as check_algorithm
 
     limit = LIMIT if timeout is None else timeout
+    target = find_target(target)
     with contextlib.closing(WaitView(limit)) as view:
         report = check_algorithm(target, limit=limit, trial=not no_trial, on_wait=view.show, on_start=view.announce)
     if no_trial:

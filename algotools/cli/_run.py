@@ -8,34 +8,35 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from algotools.cli._arguments import make_usage_error, parse_arguments, parse_ids
+from algotools.cli._arguments import make_usage_error, parse_arguments
 from algotools.cli._console import show_note
 from algotools.cli._grid import parse_grid, show_grid
 from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._output import check_output, write_output
 from algotools.cli._probes import show_probes
+from algotools.cli._request import prepare_task, read_databases, read_recipients
 from algotools.cli._results import show_results
 from algotools.cli._signals import StopRequest, handle_stop_signals
 from algotools.cli._streams import OutputStream
+from algotools.cli._target import find_target
 from algotools.cli._task_options import Arguments, Method, TaskOptions, accept_task_options
 from algotools.cli._variables import (
     assign_variables,
     parse_variables,
     read_members,
-    warn_about_misspelt_variables,
 )
+from algotools.declare.projects import find_project_below, is_project
 from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIncomplete
 from algotools.federation import ContributorsChanged, Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
-from algotools.federation.contract import Request, get_contract
-from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.contract.rest import RunRecord
 from algotools.federation.progress import LineView, Overview, is_terminal
 from algotools.runtime.logs import format_count
-from algotools.task import Database
 
 ASK_EXAMPLES = """
 [bold]Examples[/bold]
@@ -97,6 +98,8 @@ def _run_command(
     method: str | None, arguments: Sequence[str] | None, options: TaskOptions, *, at_one: bool = False
 ) -> None:
     _check_usage(method, arguments, options)
+    if options.python is None:  # the tools of other packages do not need a project
+        options = replace(options, algorithm=find_target(options.algorithm))
     if options.grid:
         _run_grid(str(method), parse_grid(options.grid, parse_arguments(arguments or [])), options)
     else:
@@ -137,24 +140,26 @@ def _send_and_show(
         open_results_stream() as results_stream,
         open_view(is_quiet=options.quiet) as view,
         _find_ledger(options) as ledger,
+        _open_federation(options, view.receive_line, ledger) as local_federation,
     ):
-        local_federation = _open_federation(options, view.receive_line, ledger)
-        stop.is_deferred = True
-        with local_federation:
-            passed = parse_arguments(arguments or [])
-            overview = Overview(local_federation, _post(local_federation, method, passed, options, at_one=at_one))
-            follow_task(local_federation, overview, view, stop)
-            show_results(overview, results_stream, as_json=options.as_json, arguments=passed, is_quiet=options.quiet)
-            error = _find_error(overview, require_all=options.require_all)
-            has_result = any(overview.get_failure(run) is None for run in overview.runs)
-            if options.output is not None and has_result and not isinstance(error, RunsIncomplete):
-                record = local_federation.record(overview.task.id, None if options.input_file else passed)
-                write_output(options.output, record)
-                show_note(f"the results are in {options.output}")
-            if not options.quiet:
-                _suggest_ask(overview)
-            if not options.no_probe:
-                show_probes(local_federation, lambda: stop.exit_code is not None)
+        passed = parse_arguments(arguments or [])
+        try:
+            post = prepare_task(local_federation, method, passed, options, at_one=at_one)
+        finally:
+            stop.is_deferred = True  # before, a signal exits at once, because no run has started
+        overview = Overview(local_federation, post())
+        follow_task(local_federation, overview, view, stop)
+        show_results(overview, results_stream, as_json=options.as_json, arguments=passed, is_quiet=options.quiet)
+        error = _find_error(overview, require_all=options.require_all)
+        has_result = any(overview.get_failure(run) is None for run in overview.runs)
+        if options.output is not None and has_result and not isinstance(error, RunsIncomplete):
+            record = local_federation.record(overview.task.id, None if options.input_file else passed)
+            write_output(options.output, record)
+            show_note(f"the results are in {options.output}")
+        if not options.quiet:
+            _suggest_ask(overview)
+        if not options.no_probe:
+            show_probes(local_federation, lambda: stop.exit_code is not None)
     if error is not None:
         raise error
 
@@ -189,8 +194,8 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
             grid = federation.map(
                 method,
                 combinations,
-                at=_read_recipients(options, federation),
-                databases=_read_databases(options, federation),
+                at=read_recipients(options, federation),
+                databases=read_databases(options, federation),
                 timeout=None,
                 fresh=options.fresh,
             )
@@ -221,44 +226,6 @@ def show_warnings() -> Iterator[None]:
             show_note(f"warning: {warning.message}")
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-
-def _post(
-    federation: Federation, method: str | None, arguments: Mapping[str, object], options: TaskOptions, *, at_one: bool
-) -> TaskRecord:
-    """Create the task of a command.
-
-    Raises:
-        FederationError: an rpc would run at one of several nodes.
-    """
-    databases = _read_databases(options, federation)
-    if options.query is not None and options.input_file is not None and federation.contract == "v3":
-        raise make_usage_error("--query", "not allowed with --input on v3, because the raw input has the query")
-    request = _make_request(method, arguments, databases, options.input_file, federation)
-    warn_about_misspelt_variables(federation, parse_variables(options.variable or []), method)
-    ids = _read_recipients(options, federation)
-    if at_one and len(ids) > 1 and federation.find_role(str(method)) == "rpc":
-        raise FederationError(
-            f"{method} is an rpc, which has a separate result at each node: use `algotools run`, or name one "
-            "organization with --organizations"
-        )
-    only = federation.choose_node(ids) if at_one else None
-    return federation.post(ids, request, databases, image=options.algorithm, only_organization=only)
-
-
-def _read_recipients(options: TaskOptions, federation: Federation) -> list[int]:
-    members = federation.organizations()
-    return parse_ids(",".join(options.organizations), members) if options.organizations else list(members)
-
-
-def _read_databases(options: TaskOptions, federation: Federation) -> list[Database]:
-    """Return the requested databases. On v5, labels that are joined by commas are one argument: a group of tables."""
-    databases: list[Database] = []
-    for number, text in enumerate(options.database or ["default"]):
-        labels = text.split(",") if federation.contract == "v5" else [text]
-        group = number if len(labels) > 1 else None
-        databases += [Database(label, query=options.query, group=group) for label in labels]
-    return databases
 
 
 @contextmanager
@@ -334,43 +301,17 @@ def _open_federation(
         names = {id_: f"organization_{id_}" for id_, _ in enumerate(options.data, start=2)}
         keywords["variables"] = assign_variables(variables, lambda: names)
         return Federation(list(options.data), **keywords)
-    folder = Path(algorithm) if Path(algorithm).is_dir() else Path()
+    path = Path(algorithm)
+    folder = path if path.is_dir() else path.parent if path.suffix == ".py" else Path()
     default = folder / "federation.yaml"
     if file is None and not default.exists():
         if not (Path(algorithm).is_dir() or options.python or runner in IN_CONTAINERS):
             locate_algorithm(algorithm)  # a wrong name is the more likely mistake
+        below = find_project_below(folder)
+        nearest = f" (the nearest is {below})" if below and not is_project(folder) else ""
         raise FederationError(
-            f"{folder.resolve()} has no federation.yaml; change to the folder of a project, or name data with "
+            f"{folder.resolve()} has no federation.yaml; change to the folder of a project{nearest}, or name data with "
             "--data FILE"
         )
     keywords["variables"] = assign_variables(variables, lambda: read_members(file or default))
     return Federation.from_file(file or default, **keywords)
-
-
-def _make_request(
-    method: str | None,
-    kwargs: Mapping[str, object],
-    databases: Sequence[Database],
-    input_file: Path | None,
-    federation: Federation,
-) -> Request:
-    """Create the task's input from METHOD and arguments, or read it from a file.
-
-    An input of v5 contains only the arguments, so METHOD is required in addition to the file.
-    """
-    if input_file is not None:
-        if federation.contract == "v5" and method is None:
-            raise make_usage_error("METHOD", "required on v5, because the raw input has only the arguments")
-        if federation.contract != "v5" and method is not None:
-            reason = f"not allowed with METHOD on {federation.contract}, because the raw input contains the method"
-            raise make_usage_error("--input", reason)
-        try:
-            return Request(input_file.read_bytes(), method or "")
-        except OSError as error:
-            reason = f"{str(input_file)!r} cannot be read ({error.strerror})"
-            raise make_usage_error("--input", reason) from None
-    content: dict[str, object] = {"method": method, "kwargs": kwargs}
-    if federation.contract == "v3":  # the input of v3 contains the role
-        content["master"] = federation.find_role(str(method)) == "master"
-    node_contract = get_contract(federation.contract)
-    return node_contract.make_request(node_contract.add_query(content, databases))

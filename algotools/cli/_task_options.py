@@ -34,8 +34,8 @@ class TaskOptions:
     algorithm: Annotated[
         str,
         typer.Option(
-            help="Folder of a project, name of an installed algorithm, a module, or (runners container and as-node) an "
-            "image. Default: the current folder.",
+            help="Folder of a project, a Python file, name of an installed algorithm, a module, or (runners container "
+            "and as-node) an image. Default: the project of the current folder.",
             show_default=False,
         ),
     ] = "."
@@ -52,7 +52,8 @@ class TaskOptions:
     organizations: Annotated[
         list[str] | None,
         typer.Option(
-            help="Ids of the organizations that run the task, for instance 2,3. Default: all.", show_default=False
+            help="Ids or names of the organizations that run the task, for instance 2,3. Default: all.",
+            show_default=False,
         ),
     ] = None
     database: Annotated[

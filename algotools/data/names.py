@@ -95,6 +95,15 @@ def differs_only_in_case(name: str, existing_names: Iterable[object]) -> bool:
     return any(isinstance(candidate, str) and normalize(candidate).casefold() == folded for candidate in existing_names)
 
 
+def suggest_name(name: str, existing_names: Iterable[str]) -> str:
+    """Return ``; did you mean 'x'?`` for the existing name that is most similar; empty if no name is."""
+    import difflib  # here, because nodes do not need it
+
+    by_lower_case = {candidate.lower(): candidate for candidate in existing_names}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
+    return f"; did you mean {by_lower_case[matches[0]]!r}?" if matches else ""
+
+
 # --- Columns of a table. ---
 
 

@@ -26,7 +26,8 @@ def describe(algorithm: Algorithm) -> dict[str, Any]:
 
     Each function has ``method``, ``role``, ``step``, ``standalone``, ``description``, ``databases`` (parameter, form,
     label; ``group`` if the parameter receives a dict with all remaining databases; ``optional`` if it can be None) and
-    ``arguments``: a JSON Schema that contains the docstring's description of each argument. A pooled
+    ``arguments``: a JSON Schema that contains the docstring's description of each argument. ``function`` is the name of
+    the author's function, if it differs from the method. A pooled
     function's master has ``minimum_organizations``, and its rpc has ``derived_from``: the method of the master.
     ``leaves`` is the type of the result and its fields, or None if only a table of a session is made, which stays at
     the node. ``minimum_rows`` is the author's number, if there is one. ``gate`` is the sentence about the policy of a
@@ -78,8 +79,10 @@ def _describe_function(function: RegisteredFunction) -> dict[str, Any]:
         description = f"The part of {function.derived_from} that runs at each node. Its master calls it."
     elif isinstance(function, PooledFunction):
         pooling = {"minimum_organizations": function.pooling.minimum_organizations}
+    own_name = "" if function.derived_from else function.origin[1].rpartition(".")[2]
     return {
         "method": function.method,
+        **({} if own_name in (function.method, "") else {"function": own_name}),
         "role": function.role,
         "step": function.step,
         "standalone": function.standalone,

@@ -293,16 +293,21 @@ def unregister(module: str) -> None:
 
 
 def suggest_method(name: str, functions: Mapping[str, RegisteredFunction]) -> str:
-    """Return a hint for a message about an unknown method: the function of this name, or a similar method."""
-    bare = name.removeprefix("RPC_")  # the method's prefix on v3
-    for function in functions.values():
-        has_name = function.origin[1].rpartition(".")[2] == bare
-        if has_name and function.derived_from is None and function.method != bare:
-            return f" (the function {bare} has the method name {function.method!r})"
+    """Return a hint for a message about an unknown method: the method with a similar name, or of a similar function.
+
+    A function can have another method name than its own name, and its own name is in the author's source and tests.
+    """
     import difflib
 
-    similar_methods = difflib.get_close_matches(bare, functions, n=1)
-    return f" (did you mean {similar_methods[0]!r}?)" if similar_methods else ""
+    methods = {method: method for method in functions}
+    for method, function in functions.items():
+        if function.derived_from is None:
+            methods.setdefault(function.origin[1].rpartition(".")[2], method)
+    similar = difflib.get_close_matches(name.removeprefix("RPC_"), methods, n=1)  # v3 has the prefix
+    if not similar:
+        return ""
+    named = "" if similar[0] in functions else f" (the function {similar[0]})"
+    return f"; did you mean {methods[similar[0]]!r}{named}?"
 
 
 class Algorithm:
@@ -370,7 +375,10 @@ class Algorithm:
     def _raise_unknown_method(self, method: str) -> NoReturn:
         method = method[:60]
         hint = suggest_method(method, self.functions)
-        raise UnknownMethod(f"this algorithm has no method {method!r}{hint}; methods: {self._list_methods(method)}")
+        methods = f"methods: {self._list_methods(method)}"
+        raise UnknownMethod(
+            f"this algorithm has no method {method!r}{f'{hint} ({methods})' if hint else f'; {methods}'}"
+        )
 
     def _list_methods(self, method: str) -> str:
         """Return the methods for a message; only those whose names are nearest to *method* if there are many."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import codecs
 import contextlib
 import importlib
 import inspect
@@ -17,9 +16,10 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions, unregister
+from algotools.declare.projects import GROUP, get_table, make_no_project_error, read_toml
 from algotools.errors import (
     AlgorithmImportError,
     AlgorithmNotFound,
@@ -30,18 +30,6 @@ from algotools.errors import (
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
-
-GROUP = "algotools.algorithms"
-"""The group of entry points: ``[project.entry-points."algotools.algorithms"]``, name = module."""
-
-_BYTE_ORDER_MARKS = {
-    codecs.BOM_UTF8: "",
-    codecs.BOM_UTF32_LE: "UTF-32",  # before UTF-16, because it begins with the same bytes
-    codecs.BOM_UTF32_BE: "UTF-32",
-    codecs.BOM_UTF16_LE: "UTF-16",
-    codecs.BOM_UTF16_BE: "UTF-16",
-}
-"""Byte order mark -> the encoding's name in a message. Some editors write these bytes, and no editor shows them."""
 
 _FILE_ERRORS = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 
@@ -54,10 +42,12 @@ class Location(NamedTuple):
     module: str
     root: Path | None = None
     """The folder that comes first on ``sys.path``; None for an installed module."""
+    file: Path | None = None
+    """The file of a single module; the folder ``root`` then comes last on ``sys.path``."""
 
 
 def locate(name_or_folder: str | Path) -> Location:
-    """Find an algorithm: an existing folder, the name of an entry point, or an importable module, in this order.
+    """Find an algorithm: an existing folder or Python file, the name of an entry point, or an importable module.
 
     Raises:
         AlgorithmNotFound: no algorithm has this name. The message lists the installed algorithms.
@@ -65,6 +55,8 @@ def locate(name_or_folder: str | Path) -> Location:
     path = Path(name_or_folder)
     if path.is_dir():
         return _locate_in_folder(path.resolve())
+    if path.suffix == ".py":
+        return _locate_file(path)
     name = str(name_or_folder)
     points = _read_entry_points()
     if name in points:
@@ -72,7 +64,7 @@ def locate(name_or_folder: str | Path) -> Location:
     if _is_importable(name):
         return Location(name)
     raise AlgorithmNotFound(
-        f"no algorithm {name!r}: this is not an existing folder, not an installed algorithm "
+        f"no algorithm {name!r}: this is not an existing folder or Python file, not an installed algorithm "
         f"(installed: {', '.join(sorted(points)) or 'none'}) and not an importable module"
     )
 
@@ -106,13 +98,14 @@ def load(location: Location) -> Algorithm:
     functions = get_registered_functions(location.module)
     if not functions:
         raise AlgorithmNotFound(
-            f"module {location.module!r} registers no function; decorate functions with @master or @rpc, "
+            f"module {location.module!r} registers no function; decorate functions with @federated, @master or @rpc, "
             "and import their modules in the package's __init__.py"
         )
     for function in functions.values():
         _ = function.specification  # resolves the annotations
     file = module.__file__
-    return Algorithm(location.module, functions, str(Path(file).parent) if file else None)
+    folder = location.file or (Path(file).parent if file else None)
+    return Algorithm(location.module, functions, None if folder is None else str(folder))
 
 
 def reload(location: Location) -> Algorithm:
@@ -142,7 +135,7 @@ def load_notebook() -> Algorithm:
 def _locate_in_folder(folder: Path) -> Location:
     file = folder / "pyproject.toml"
     if not file.is_file():
-        raise _make_no_project_error(folder)
+        raise make_no_project_error(folder)
     points = get_table(read_toml(file), "project", "entry-points", GROUP)
     if len(points) != 1:
         entries = f"{len(points)} entries ({', '.join(points)})" if points else "no entry"
@@ -153,61 +146,16 @@ def _locate_in_folder(folder: Path) -> Location:
     return Location(str(next(iter(points.values()))), source if source.is_dir() else folder)
 
 
-def _make_no_project_error(folder: Path) -> AlgorithmNotFound:
-    return AlgorithmNotFound(
-        f"{folder} has no pyproject.toml; name the folder of a project, or create the file with the module of the "
-        f'algorithm under [project.entry-points."{GROUP}"]'
-    )
-
-
-def read_toml(file: Path) -> dict[str, Any]:
-    """Read the ``pyproject.toml`` of a project.
-
-    Raises:
-        AlgorithmNotFound: the file does not exist, cannot be read, or is not valid TOML.
-    """
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        text = decode_utf8(file.read_bytes())
-    except FileNotFoundError:
-        raise _make_no_project_error(file.parent.resolve()) from None
-    except OSError as error:
-        raise AlgorithmNotFound(f"{file} cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise AlgorithmNotFound(f"{file} is not valid TOML: the file {error}") from None
-    try:
-        return tomllib.loads(text.replace("\r\n", "\n").replace("\r", "\n"))
-    except ValueError as error:  # TOMLDecodeError, or an integer with thousands of digits
-        raise AlgorithmNotFound(f"{file} is not valid TOML: {error}") from None
-    except RecursionError:
-        raise AlgorithmNotFound(f"{file} is not valid TOML: the values are nested too deeply") from None
-
-
-def decode_utf8(content: bytes) -> str:
-    """Decode a file that a person has written.
-
-    Raises:
-        ValueError: the content has another encoding or a byte order mark. The message continues "the file …".
-    """
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if content.startswith(mark):
-            name = f" of {encoding}" if encoding else ""
-            raise ValueError(f"begins with a byte order mark{name}; save it as UTF-8 without a byte order mark")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"is not encoded as UTF-8 (at line {line}); save it as UTF-8") from None
-
-
-def get_table(content: object, *keys: str) -> dict[str, Any]:
-    """Return a nested table of a TOML document; empty if the table is absent or has another type."""
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content if isinstance(content, dict) else {}
+def _locate_file(path: Path) -> Location:
+    if not path.is_file():
+        raise AlgorithmNotFound(f"the file {str(path)!r} does not exist; name a Python file with decorated functions")
+    file = path.resolve()
+    if "." in file.stem or file.stem in {*sys.stdlib_module_names, "algotools", "__init__"}:
+        raise AlgorithmNotFound(
+            f"{path} cannot be imported as {file.stem!r}, which is another module or not a module's name; rename the "
+            "file, or name its project"
+        )
+    return Location(file.stem, file.parent, file)
 
 
 def _read_entry_points() -> dict[str, EntryPoint]:
@@ -235,11 +183,12 @@ def _import(location: Location) -> ModuleType:
     package = location.module.partition(".")[0]
     if location.root is not None:
         # The folder must win over an installed copy and over a copy that this process has imported from elsewhere.
-        _remove_other_copy(package, location.root)
-        sys.path[:] = [str(location.root), *(entry for entry in sys.path if entry != str(location.root))]
+        _remove_other_copy(package, location.file or location.root)
+        others = [entry for entry in sys.path if entry != str(location.root)]
+        sys.path[:] = [*others, str(location.root)] if location.file else [str(location.root), *others]
         importlib.invalidate_caches()
     try:
-        return importlib.import_module(location.module)
+        return _import_file(location) if location.file else importlib.import_module(location.module)
     except AlgotoolsError:
         raise
     except ModuleNotFoundError as error:
@@ -259,6 +208,25 @@ def _import(location: Location) -> ModuleType:
             f"the algorithm's module {location.module!r} cannot be imported ({reason})",
             detail=format_author_traceback(error),
         ) from None
+
+
+def _import_file(location: Location) -> ModuleType:
+    """Import the module of a single file, whose folder may contain files with the names of other modules."""
+    import importlib.util  # imported here, because containers do not need it
+
+    if (loaded := sys.modules.get(location.module)) is not None:
+        return loaded
+    spec = importlib.util.spec_from_file_location(location.module, str(location.file))
+    if spec is None or spec.loader is None:
+        raise AlgorithmNotFound(f"{location.file} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[location.module] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[location.module]
+        raise
+    return module
 
 
 def _remove_other_copy(package: str, root: Path) -> None:
@@ -384,7 +352,7 @@ def name_exception(error: BaseException) -> str:
 def _find_source(location: Location) -> Path | None:
     """Return the folder of an algorithm's source; for an installed module, the folder of its package."""
     if location.root is not None:
-        return location.root
+        return location.file or location.root
     module = sys.modules.get(location.module.partition(".")[0])
     if module is None:  # the import failed, so the import system has removed the module
         import importlib.util

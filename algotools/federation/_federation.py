@@ -14,16 +14,10 @@ from algotools.federation._construction import FederationOptions, create_platfor
 from algotools.federation._grid import Grid
 from algotools.federation._mapping import run_map
 from algotools.federation._prove import prove
-from algotools.federation._results import (
-    Labels,
-    Members,
-    Requested,
-    find_ids,
-    merge_arguments,
-)
+from algotools.federation._results import Labels, Members, Requested, find_ids, merge_arguments
 from algotools.federation._store import Listen
 from algotools.federation._task_reader import TaskReader
-from algotools.federation._tasks import plan_task, run_at_all, run_at_one
+from algotools.federation._tasks import plan_task, prepare_request, run_at_all, run_at_one
 from algotools.federation.algorithms import AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Nodes
@@ -188,6 +182,30 @@ class Federation(TaskReader):
             ids, request, databases, name="task", image=image, only_organization=only_organization
         )
 
+    def prepare(
+        self,
+        call: str | Request,
+        organizations: Members,
+        databases: Sequence[Requested],
+        arguments: Mapping[str, object] | None = None,
+        image: str = "",
+    ) -> Request:
+        """Check a call once, a method or an encoded input, and return the request with which ``post`` creates a task.
+
+        Raises:
+            AlgotoolsError: no node could run the call.
+        """
+        ids = find_ids(organizations, self.organizations())
+        return prepare_request(self._platform, call, arguments or {}, ids, databases, image)
+
+    def find_ids(self, organizations: Members) -> list[int]:
+        """Return the ids of organizations that are named by id or by name.
+
+        Raises:
+            FederationError: an organization is not in the collaboration, or is named twice.
+        """
+        return find_ids(organizations, self.organizations())
+
     def find_number(self, task_id: int) -> int | None:
         """Return the number of a task in the history; None if the task is not recorded."""
         return self._platform.recorder.find_number(task_id)
@@ -225,6 +243,7 @@ class Federation(TaskReader):
             table. If the function is a master, every node runs it; see ``ask``.
 
         Raises:
+            UnknownMethod, WrongRole, ArgumentsError, UnknownColumn, …: no node could run the call. No run starts.
             RunsFailed: a run did not complete. The message names each organization and the reason; ``failures`` has
                 them by organization.
             RunsIncomplete: an organization is missing in the result of a master, with ``require_all=True``.

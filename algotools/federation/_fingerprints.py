@@ -21,7 +21,8 @@ from urllib.parse import urlsplit
 
 from algotools import __version__
 from algotools.data import FRAMES_IN_MEMORY
-from algotools.declare.locate import get_table, locate, read_toml
+from algotools.declare.locate import locate
+from algotools.declare.projects import get_table, read_toml
 from algotools.errors import AlgotoolsError
 from algotools.federation.algorithms import Algorithms
 from algotools.federation.configuration import Member
@@ -178,9 +179,11 @@ def _hash_algorithm(algorithms: Algorithms) -> str | None:
     if not isinstance(source, (str, Path)):
         return _hash_functions([source] if callable(source) else source)
     try:
-        module, root = locate(source)
+        module, root, file = locate(source)
     except AlgotoolsError:
         return None  # an image
+    if file is not None:
+        return hash_texts(f"{file.name} {_hash_file(file)}")
     package = module.partition(".")[0]
     if root is None:
         found = importlib.util.find_spec(package)

@@ -11,7 +11,7 @@ from algotools.errors import RunsFailed
 from algotools.federation._answers import Answers
 from algotools.federation._grid import Cell, Grid
 from algotools.federation._platform import LocalPlatform
-from algotools.federation._tasks import PlannedTask, choose_node, make_request, run_at_all, run_at_one
+from algotools.federation._tasks import PlannedTask, choose_node, run_at_all, run_at_one
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.history import StoredTask
 from algotools.federation.progress.status_line import StatusLine
@@ -97,7 +97,7 @@ def _find_stored(
 ) -> dict[int, StoredTask]:
     if platform.recorder.history is None or not tasks:
         return {}
-    plans = [(make_request(platform, task), task.databases, task.organizations) for task in tasks]
+    plans = [(task.request, task.databases, task.organizations) for task in tasks]
     return platform.recorder.find_completed(platform.store, plans, only_organization, platform.find_image_id(""))
 
 

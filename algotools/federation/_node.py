@@ -109,6 +109,11 @@ class Node:
         """The labels of the node's databases."""
         return list(self._member.databases)
 
+    @property
+    def databases(self) -> Mapping[str, Database]:
+        """The node's databases by label, without those of its policy."""
+        return self._member.databases
+
     def make_identity(self, run: RunRecord, task: TaskRecord) -> Identity:
         """Return the identity that the token of a run proves."""
         return Identity(

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from dockerfile_parse import DockerfileParser
 
 from algotools.declare import locate
+from algotools.declare.projects import is_project
 from algotools.errors import AlgorithmNotFound
 from algotools.task import is_image_variable
 
@@ -42,6 +43,8 @@ def find_package(source: str | Path) -> Package:
     path = Path(source)
     if path.is_dir():
         return _find_in_folder(path.resolve())
+    if path.suffix == ".py" and path.is_file():
+        return Package(path.stem, path.resolve().parent)
     if re.fullmatch(r"[\w.\-]+", str(source)):  # some packages have a hyphen in their name
         return Package(str(source))
     raise AlgorithmNotFound(f"no algorithm {str(source)!r}: it is neither an existing folder nor the name of a module")
@@ -49,8 +52,7 @@ def find_package(source: str | Path) -> Package:
 
 def _find_in_folder(folder: Path) -> Package:
     command = _read_dockerfile(folder / "Dockerfile")
-    project = folder / "pyproject.toml"
-    if project.is_file() and locate.GROUP in locate.get_table(locate.read_toml(project), "project", "entry-points"):
+    if is_project(folder):
         entry_point = locate.locate(folder)
         return Package(entry_point.module, entry_point.root, command.code)
     if (folder / "__init__.py").is_file():

@@ -69,6 +69,7 @@ class LocalPlatform:
         self.recorder = recorder
         self.contract = algorithms.contract
         self.algorithms = algorithms
+        self._timeout = timeout
         self.folders = folders
         check_generation(policy, self.contract.name, has_files=not self.contract.has_sessions)
         self._lock = threading.RLock()
@@ -103,8 +104,8 @@ class LocalPlatform:
             id_: Node(context, member, id_, faults.get(id_, SOUND))
             for id_, member in zip(self.organizations(), configuration.members, strict=True)
         }
-        runner = self._find_runner("") if algorithms.default is not None else None
-        self._schedule = Schedule(runner.slots if runner else 4, self._execute, self._release_resources)
+        runner = self.find_runner("") if algorithms.default is not None else None
+        self._schedule = Schedule(runner.slots if runner else 4, self._execute, self.release_resources)
 
     def organizations(self) -> dict[int, str]:
         """Return id and name of each organization of the collaboration."""
@@ -170,7 +171,7 @@ class LocalPlatform:
         if not self.algorithms.uses_containers:
             return ""
         try:
-            return str(getattr(self._find_runner(image), "image_id", ""))
+            return str(getattr(self.find_runner(image), "image_id", ""))
         except AlgotoolsError:
             return ""
 
@@ -200,12 +201,20 @@ class LocalPlatform:
 
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""
+        return self.find_roles().get(method)
+
+    def find_roles(self) -> Mapping[str, Role]:
+        """Return method -> role of the federation's algorithm, as far as the roles are known."""
         if self.algorithms.default is None:
-            return None
+            return {}
         try:
-            return cast("Role | None", self.algorithms.find_roles().get(method))
+            if (roles := self.algorithms.find_foreign_roles()) is not None:
+                return roles
+            runner = self.find_runner("")
+            reply = runner.check(None, self.limit_check(60.0)) if runner else None
         except AlgotoolsError:
-            return None  # the run reports the reason
+            return {}  # the run reports the reason
+        return reply.roles if reply else {}
 
     def kill(self, task: TaskRecord) -> None:
         """Cancel every unfinished run of a task and of its subtasks; see ``Federation.kill``."""
@@ -265,7 +274,7 @@ class LocalPlatform:
             if completed and task.step == "compute" and (method := read_method(task, completed[0])):
                 runs.setdefault(method, (task, completed[0]))
         for method, (task, run) in runs.items():
-            runner = self._find_runner(task.image)
+            runner = self.find_runner(task.image)
             if self.find_role(method) == "rpc" and runner is not None and not is_stopped():
                 node = self.nodes[run.organization_id]
                 identity = node.make_identity(run, task)
@@ -290,6 +299,10 @@ class LocalPlatform:
         self._schedule.free_slot(run.id)
         if self._closed.wait(seconds):
             raise CancelledError
+
+    def limit_check(self, seconds: float) -> float:
+        """Return the seconds that a check may take, because of the time limit of runs."""
+        return seconds if self._timeout is None else min(seconds, max(1.0, self._timeout))
 
     def check_open(self) -> None:
         """Raise an error if the federation is closed.
@@ -329,7 +342,7 @@ class LocalPlatform:
         task, node = cast("TaskRecord", self.store.task(run.task_id)), self.nodes[run.organization_id]
         try:
             with self._lock:
-                runner, url = self._find_runner(task.image), self._api.url
+                runner, url = self.find_runner(task.image), self._api.url
                 if self.algorithms.uses_containers:
                     self._serve_socket()
             if runner is None:
@@ -352,14 +365,15 @@ class LocalPlatform:
             elif run.id not in self.store.lost_run_ids:
                 self.store.finish(run, "unknown error")
 
-    def _release_resources(self) -> None:
+    def release_resources(self) -> None:
         """Stop the threads and processes that only runs need, so that none exists between two cells of a notebook."""
         with self._lock:
             if not self._schedule.is_busy:
                 self.algorithms.release_runners()
                 self._api.stop()
 
-    def _find_runner(self, image: str) -> Runner | None:
+    def find_runner(self, image: str) -> Runner | None:
+        """Return the runner for an image's name; see ``Algorithms.find_runner``."""
         return self.algorithms.find_runner(image, self.contract, self._serve_socket)
 
     def _serve_socket(self) -> Path:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Union
 
 import msgspec
 
+from algotools.data.names import suggest_name
 from algotools.errors import Failure, FederationError, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.client import DecoratedFunction, unknown_organizations_message
@@ -57,7 +58,10 @@ def find_ids(members: Members, names: Mapping[int, str]) -> list[int]:
     """
     items = [members] if isinstance(members, (int, str)) else list(members)
     by_name: dict[object, int] = {**{id_: id_ for id_ in names}, **{name: id_ for id_, name in names.items()}}
-    if message := unknown_organizations_message([item for item in items if item not in by_name], names):
+    unknown = [item for item in items if item not in by_name]
+    if message := unknown_organizations_message(unknown, names):
+        if similar := suggest_name(str(unknown[0]), names.values()) if isinstance(unknown[0], str) else "":
+            raise FederationError(message + similar)
         hint = "; 1 is root, the researcher's organization, which has no node" if 1 in items and 1 not in names else ""
         raise FederationError(message + hint)
     ids = [by_name[item] for item in items]

@@ -108,6 +108,10 @@ class Sessions:
             raise FederationError(f"unknown dataframe {id_} (existing dataframes: {_join_ids(self._dataframes)})")
         return self._dataframes[id_]
 
+    def find_table(self, name: str) -> DataframeRecord | None:
+        """Return the table with this name that a task makes; None if no task makes such a table."""
+        return next((t for t in list(self._dataframes.values()) if t.name == name and t.source is None), None)
+
     def dataframes(self, session_id: int) -> Sequence[DataframeRecord]:
         """Return the tables of a session."""
         self.session(session_id)
@@ -142,8 +146,8 @@ class Sessions:
         Databases of one group form one argument. If the caller names no session, it is the session of the first named
         table, otherwise a new session.
         """
-        by_name = {table.name: table for table in self._dataframes.values() if table.source is None}
-        named_tables = [by_name[database.label] for database in requested if database.label in by_name]
+        by_name = {database.label: self.find_table(database.label) for database in requested}
+        named_tables = list(filter(None, by_name.values()))
         session_id = session_id or (named_tables[0].session_id if named_tables else self.create().id)
         arguments: dict[object, list[int]] = {}
         for number, database in enumerate(requested):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from algotools.errors import PACKAGE, Failure, FederationError, RunsIncomplete, TimedOut
 from algotools.federation._answers import Answers
+from algotools.federation._check import check_request
 from algotools.federation._completeness import measure_completeness
 from algotools.federation._platform import LocalPlatform
 from algotools.federation._results import (
@@ -36,6 +37,7 @@ class PlannedTask(NamedTuple):
     """The ids of the organizations, in the order of the results."""
     databases: Sequence[Requested]
     arguments: Mapping[str, object]
+    request: Request
 
 
 def plan_task(
@@ -50,9 +52,56 @@ def plan_task(
     Raises:
         FederationError: the call is invalid.
     """
+    __tracebackhide__ = True
+    platform.algorithms.check_definition(function)
     call, names = _find_method(platform, function), platform.organizations()
     ids = list(names) if at is None else find_ids(at, names)
-    return PlannedTask(call, ids, parse_databases(databases), arguments)
+    requested = parse_databases(databases)
+    packed = platform.algorithms.pack_arguments(call.method, arguments)
+    call, request = _prepare_call(platform, call, packed, ids, requested)
+    return PlannedTask(call, ids, requested, arguments, request)
+
+
+def prepare_request(
+    platform: LocalPlatform,
+    call: str | Request,
+    arguments: Mapping[str, object],
+    organizations: Sequence[int],
+    databases: Sequence[Requested],
+    image: str,
+) -> Request:
+    """Check a call once, and return its request; see ``Federation.prepare``."""
+    __tracebackhide__ = True
+    if isinstance(call, Request):
+        check_request(platform, call, organizations, databases, image=image)
+        return call
+    return _prepare_call(platform, MethodCall(call), arguments, organizations, databases, image)[1]
+
+
+def _prepare_call(
+    platform: LocalPlatform,
+    call: MethodCall,
+    arguments: Mapping[str, object],
+    organizations: Sequence[int],
+    databases: Sequence[Requested],
+    image: str = "",
+) -> tuple[MethodCall, Request]:
+    """Check a call, and return it with its role, and its request."""
+    __tracebackhide__ = True
+    content: dict[str, object] = {"method": call.method, "kwargs": arguments}
+
+    def make_request(role: str | None) -> Request:
+        master = {} if role is None else {"master": role == "master"}
+        return platform.contract.make_request(platform.contract.add_query({**content, **master}, databases))
+
+    request = make_request(call.role)
+    is_unknown = call.role is None
+    facts = check_request(platform, request, organizations, databases, image=image, has_any_role=is_unknown)
+    if is_unknown:
+        role = facts.role if facts else platform.find_role(call.method)
+        if role is not None:
+            call, request = call._replace(role=role), make_request(role)
+    return call, request
 
 
 def run_at_all(
@@ -126,22 +175,11 @@ def send(platform: LocalPlatform, planned: PlannedTask, only_organization: int |
     """Create a task as a researcher does; for ``only_organization`` see ``Store.create``."""
     return platform.create_task(
         planned.organizations,
-        make_request(platform, planned),
+        planned.request,
         planned.databases,
         name=planned.call.method,
         only_organization=only_organization,
     )
-
-
-def make_request(platform: LocalPlatform, planned: PlannedTask) -> Request:
-    """Return the encoded request of a task."""
-    call = planned.call
-    packed = platform.algorithms.pack_arguments(call.method, planned.arguments)
-    content: dict[str, object] = {"method": call.method, "kwargs": packed}
-    if call.role is not None:
-        content["master"] = call.role == "master"
-    contract = platform.contract
-    return contract.make_request(contract.add_query(content, planned.databases))
 
 
 def wait_for_results(
@@ -189,10 +227,9 @@ def _list_subruns(platform: LocalPlatform, run: RunRecord) -> list[RunRecord]:
 
 
 def _find_method(platform: LocalPlatform, function: Callable[..., Any] | str) -> MethodCall:
-    """Return the method of a function; if its role is unknown, the runs report the reason."""
-    platform.algorithms.check_definition(function)
+    """Return the method of a function; the check finds the role of a method's name."""
     if not isinstance(function, str):
         return MethodCall.from_function(function)
     if platform.algorithms.default is None:
         raise FederationError("this federation has no algorithm; create it with algorithm=")
-    return MethodCall(function, platform.find_role(function))
+    return MethodCall(function)

@@ -8,7 +8,8 @@ from importlib.metadata import PackageNotFoundError, packages_distributions, ver
 from pathlib import Path
 
 from algotools import __version__
-from algotools.declare.locate import get_table, locate, read_toml
+from algotools.declare.locate import locate
+from algotools.declare.projects import get_table, read_toml
 from algotools.errors import AlgotoolsError
 from algotools.federation.algorithms import Algorithms, AlgorithmSource
 

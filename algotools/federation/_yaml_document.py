@@ -8,10 +8,9 @@ contain names and keys, but no values of options, because these can be passwords
 from __future__ import annotations
 
 import copy
-import difflib
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Union, cast
 
@@ -19,7 +18,7 @@ import yaml
 from yaml.composer import ComposerError
 from yaml.reader import ReaderError
 
-from algotools.declare.locate import decode_utf8
+from algotools.declare.projects import decode_utf8
 from algotools.errors import FederationError
 
 _MAX_DEPTH = 50
@@ -316,13 +315,6 @@ def read_document(file: Path) -> Element:
 def make_json_value(value: Scalar) -> Scalar:
     """Return a value that JSON can represent: infinity and NaN become texts."""
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def suggest(name: str, names: Collection[str]) -> str:
-    """Return ``; did you mean 'x'?`` for the name that is most similar; empty if no name is."""
-    by_lower_case = {candidate.lower(): candidate for candidate in names}
-    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
-    return f"; did you mean {by_lower_case[matches[0]]!r}?" if matches else ""
 
 
 _HINTS: Mapping[str, str] = {

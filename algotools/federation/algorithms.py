@@ -17,6 +17,7 @@ from algotools.federation.contract import NodeContract
 from algotools.federation.runners import Runner
 from algotools.image.names import parse_reference
 from algotools.payload import has_arrays
+from algotools.task import Role
 
 if TYPE_CHECKING:
     from algotools.federation._generation import Generation
@@ -155,18 +156,16 @@ class Algorithms:
         key = image if source is None else source if isinstance(source, str) else ""
         return getattr(self._runners.get(key), "image", None)
 
-    def find_roles(self) -> Mapping[str, str]:
-        """Return method -> role of the federation's default algorithm.
+    def find_foreign_roles(self) -> Mapping[str, Role] | None:
+        """Return method -> role of an image or of a package for another interpreter; None for our own packages.
 
         Raises:
-            FederationError: the federation has no default algorithm.
-            AlgotoolsError: the algorithm cannot be loaded.
+            AlgotoolsError: the image or the package cannot be read.
         """
-        if self.default is None:
-            raise FederationError("this federation has no algorithm; create it with algorithm=")
-        if (generation := self._find_generation(self.default)) is not None:
-            return {method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role}
-        return {method: function.role for method, function in _load(self.default).functions.items()}
+        generation = None if self.default is None else self._find_generation(self.default)
+        if generation is None:
+            return None
+        return {method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role}
 
     def check_definition(self, called: Callable[..., Any] | str) -> None:
         """Refuse a call of a function of a notebook that was defined, or defined again, after the federation was made.
@@ -280,6 +279,11 @@ class Algorithms:
             return None
         if self._python is None and (not self.uses_containers or Path(source).is_dir()):
             return None
+        if self._python is None and Path(source).suffix == ".py" and Path(source).is_file():
+            raise FederationError(
+                f"{source} is not in an image; runner {self.runner_name} needs a project (`algotools new`) or an "
+                "image, so use runner process"
+            )
         from algotools.federation import _generation
 
         with self._lock:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import msgspec
 
+from algotools.data.names import suggest_name
 from algotools.errors import FederationError, PolicyError
-from algotools.federation._yaml_document import Element, Scalar, make_json_value, read_document, suggest
+from algotools.federation._yaml_document import Element, Scalar, make_json_value, read_document
 from algotools.federation.configuration import Configuration, Member, locate
 from algotools.federation.policy import NodePolicy, PolicySource, load_policy
 from algotools.task import Database
@@ -175,7 +176,9 @@ def _read_database(
 ) -> Database:
     """Read a database from the elements of its ``uri`` and ``type`` and of its options."""
     if "uri" not in content:
-        similar = next((f"; did you mean `uri` instead of {name!r}?" for name in options if suggest(name, ["uri"])), "")
+        similar = next(
+            (f"; did you mean `uri` instead of {name!r}?" for name in options if suggest_name(name, ["uri"])), ""
+        )
         raise element.make_error(f"missing required field `uri`, the database's path or URI{similar}")
     kind = content["type"].read_text("the type") if "type" in content else None
     texts: dict[str, str] = {}
@@ -238,6 +241,6 @@ def _read_keys(element: Element, names: tuple[str, ...], advice: str = "") -> di
     content = element.read_mapping("key")
     for name, value in content.items():
         if name not in names:
-            suggestion = suggest(name, names) or f" (fields: {', '.join(names)}{f'; {advice}' if advice else ''})"
+            suggestion = suggest_name(name, names) or f" (fields: {', '.join(names)}{f'; {advice}' if advice else ''})"
             raise value.make_error(f"unknown field `{name}`{suggestion}")
     return content

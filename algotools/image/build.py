@@ -31,7 +31,7 @@ from docker.models.containers import Container
 from requests.exceptions import ConnectionError as NoAnswer
 from requests.exceptions import ReadTimeout
 
-from algotools.declare.locate import get_table, read_toml
+from algotools.declare.projects import get_table, read_toml
 from algotools.errors import ContractError, ImageError
 from algotools.image import base, context
 from algotools.image._steps import NO_EMULATOR, build_image, make_label_step, remove_image

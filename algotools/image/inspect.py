@@ -185,6 +185,8 @@ class RunnableImage(NamedTuple):
     variables: Mapping[str, str] = {}
     """The environment variables of the image."""
     versions: ImageVersions = ImageVersions()
+    functions: Sequence[object] = ()
+    """The functions in the image's description; empty if the image has no description."""
 
 
 def inspect(name: str) -> ImageInfo:
@@ -255,7 +257,7 @@ def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> Run
         roles = {str(function["method"]): str(function["role"]) for function in functions}
         internal = frozenset(str(function["method"]) for function in functions if function.get("standalone") is False)
     except (msgspec.MsgspecError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        roles, internal = {}, frozenset()  # the label of another tool
+        functions, roles, internal = (), {}, frozenset()  # the label of another tool
     configuration = image.attrs.get("Config") or {}
     return RunnableImage(
         str(image.id),
@@ -266,6 +268,7 @@ def read_runnable_image(client: docker.DockerClient, name: str, log: Log) -> Run
         command=(*(configuration.get("Entrypoint") or ()), *(configuration.get("Cmd") or ())),
         versions=_read_versions(image.labels, image.attrs.get("RepoDigests") or ()),
         variables=dict(pair.split("=", 1) for pair in configuration.get("Env") or () if "=" in pair),
+        functions=functions if roles else (),
     )
 
 

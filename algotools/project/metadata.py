@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from algotools.declare.locate import GROUP, Location, get_table, read_toml
+from algotools.declare.locate import Location
+from algotools.declare.projects import GROUP, get_table, read_toml
 from algotools.errors import ImageNotFound, MetadataError
 from algotools.image.names import make_version_tag, parse_reference
 

@@ -171,13 +171,9 @@ class FederationFactory:
 
     def _find_project(self) -> Path | None:
         """Return the nearest folder above the test whose ``pyproject.toml`` names an algorithm; None without one."""
-        from algotools.declare.locate import GROUP, get_table, read_toml
+        from algotools.declare.projects import find_project
 
-        for folder in self._test_path.parents:
-            file = folder / "pyproject.toml"
-            if file.is_file() and GROUP in get_table(read_toml(file), "project", "entry-points"):
-                return folder
-        return None
+        return find_project(self._test_path.parent)
 
     @staticmethod
     def _resolve_algorithm(algorithm: AlgorithmSource, project: Path | None) -> AlgorithmSource:

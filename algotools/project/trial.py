@@ -16,7 +16,7 @@ import msgspec
 
 from algotools.declare.federated import ORGANIZATIONS
 from algotools.declare.functions import RegisteredFunction
-from algotools.declare.locate import get_table, read_toml
+from algotools.declare.projects import get_table, read_toml
 from algotools.errors import ArgumentsError
 from algotools.payload import encode_arguments
 

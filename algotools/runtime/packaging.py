@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from algotools import __version__
-from algotools.declare.locate import get_table, read_toml
+from algotools.declare.projects import get_table, read_toml
 from algotools.errors import PACKAGE, AlgotoolsError, PackagingError
 
 DISTRIBUTION = "federated-algotools"

@@ -108,7 +108,7 @@ RPCS = {
         ("result[key 1][1][1] is NaN, infinite or missing",),
     ),
     "an unknown method": Call(
-        "sum_and_cuont", AGE, Failed(13, "this algorithm has no method 'sum_and_cuont' (did you mean 'sum_and_")
+        "sum_and_cuont", AGE, Failed(13, "this algorithm has no method 'sum_and_cuont'; did you mean 'sum_and_")
     ),
     "a master as an rpc": Call(
         "mean_of_all", AGE, Failed(14, "method 'mean_of_all' is a master, but the task requests an rpc")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from algotools.declare.locate import GROUP
+from algotools.declare.projects import GROUP
 
 from ..conftest import ALGORITHMS
 

@@ -74,7 +74,7 @@ def test_a_message_lists_the_ten_nearest_of_many_methods():
     text = str(refused.value).partition("methods: ")[2]
     assert all(f"{name} (rpc)" in text for name in similar)
     assert text.count("(rpc)") == 10
-    assert text.endswith(", and 45 more")
+    assert text.endswith(", and 45 more)")
     with pytest.raises(WrongRole) as wrong:
         many.find("histogram_3", "master")
     assert str(wrong.value).count("(rpc)") == 10
@@ -91,6 +91,20 @@ def test_the_message_about_an_unknown_method_lists_and_suggests(algorithm, metho
     assert "this algorithm has no method" in message
     assert "did you mean 'average_partial'?" in message
     assert "methods: average_partial (rpc), average (master)" in message
+
+
+@pytest.mark.parametrize(("written", "suggested"), [("average", "master"), ("averag", "master"), ("mastr", "master")])
+def test_a_suggestion_weighs_the_name_of_the_authors_function(written, suggested):
+    """The function is what an author and a researcher read; the method can have another name."""
+
+    @rpc(name="master")
+    def average() -> int:
+        return 1
+
+    with pytest.raises(UnknownMethod) as refused:
+        Algorithm.from_functions([average], "one").find(written, None)
+    named = "" if written == "mastr" else " (the function average)"
+    assert f"no method {written!r}; did you mean {suggested!r}{named}?" in str(refused.value)
 
 
 def test_an_unknown_method_without_a_similar_name_has_no_suggestion(algorithm):

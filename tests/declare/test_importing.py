@@ -2,7 +2,7 @@
 
 import pytest
 
-from algotools.declare import locate
+from algotools.declare import locate, projects
 from algotools.errors import AlgorithmImportError, AlgorithmNotFound, DeclarationError
 
 SECRET = "Jane-Doe-4711"
@@ -39,7 +39,7 @@ def test_the_message_has_type_and_line_of_an_exception_and_the_detail_its_text(f
 def test_the_line_is_in_the_algorithm_even_if_a_library_raises(tmp_path, failure, algorithms):
     package = tmp_path / "src" / "trips_in_a_library"
     package.mkdir(parents=True)
-    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{locate.GROUP}"]\nx = "trips_in_a_library"\n')
+    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{projects.GROUP}"]\nx = "trips_in_a_library"\n')
     (package / "__init__.py").write_text(f"import json\n\njson.loads('{SECRET}')\n")
     error = failure(tmp_path)
     assert "(JSONDecodeError at __init__.py, line 3)" in str(error)
@@ -60,7 +60,7 @@ def test_the_message_about_a_syntax_error_has_the_line(failure, does_not_parse):
 def test_an_interrupt_is_not_reported_as_an_error_of_the_module(tmp_path, failure):
     package = tmp_path / "src" / "interrupted"
     package.mkdir(parents=True)
-    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{locate.GROUP}"]\nx = "interrupted"\n')
+    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{projects.GROUP}"]\nx = "interrupted"\n')
     (package / "__init__.py").write_text("raise KeyboardInterrupt\n")
     with pytest.raises(KeyboardInterrupt):
         locate.load(locate.locate(tmp_path))
@@ -83,7 +83,7 @@ def test_the_message_about_a_module_without_functions_contains_the_fix(algorithm
 def test_a_fixed_module_can_be_loaded_again(tmp_path):
     package = tmp_path / "src" / "soon_fixed"
     package.mkdir(parents=True)
-    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{locate.GROUP}"]\nx = "soon_fixed"\n')
+    (tmp_path / "pyproject.toml").write_text(f'[project.entry-points."{projects.GROUP}"]\nx = "soon_fixed"\n')
     source = "from algotools import rpc\n\n\n@rpc\ndef count() -> int:\n    return 1\n\n\n"
     (package / "__init__.py").write_text(f"{source}raise ValueError\n")
     with pytest.raises(AlgorithmImportError):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from algotools.declare import locate
+from algotools.declare import locate, projects
 from algotools.errors import AlgorithmImportError, AlgorithmNotFound
 
 Install = Callable[..., Path]
@@ -24,7 +24,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
         information = site / f"{name}-1.0.0.dist-info"
         information.mkdir(parents=True)
         (information / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0.0\n")
-        (information / "entry_points.txt").write_text(f"[{locate.GROUP}]\n{name} = {module}\n")
+        (information / "entry_points.txt").write_text(f"[{projects.GROUP}]\n{name} = {module}\n")
         package = site / module
         package.mkdir()
         (package / "__init__.py").write_text(
@@ -73,7 +73,7 @@ def test_an_algorithm_has_name_and_folder(algorithms):
 
 def test_a_project_whose_module_has_another_name(tmp_path, algorithms):
     shutil.copytree(algorithms / "survey" / "src", tmp_path / "src")
-    make_project(tmp_path, f'[project.entry-points."{locate.GROUP}"]\nanother-name = "survey.functions"\n')
+    make_project(tmp_path, f'[project.entry-points."{projects.GROUP}"]\nanother-name = "survey.functions"\n')
     algorithm = locate.load(locate.locate(tmp_path))
     assert algorithm.name == "survey.functions"
     assert set(algorithm.functions) == {"count", "summary_of_all"}
@@ -148,7 +148,7 @@ def test_the_message_about_an_unknown_name_if_nothing_is_installed():
 def test_a_folder_without_pyproject(tmp_path):
     message = get_refusal(lambda: locate.locate(tmp_path))
     assert "has no pyproject.toml" in message
-    assert f'[project.entry-points."{locate.GROUP}"]' in message
+    assert f'[project.entry-points."{projects.GROUP}"]' in message
 
 
 @pytest.mark.parametrize("name", ["missing_dependency", "raises_at_import", "exits_at_import", "does_not_parse"])
@@ -173,10 +173,10 @@ def test_a_pyproject_that_is_not_toml(tmp_path, content):
     [
         ("", "it has no entry"),
         ('[project]\nname = "x"\n', "it has no entry"),
-        (f'[project.entry-points."{locate.GROUP}"]\none = "a"\ntwo = "b"\n', "it has 2 entries (one, two)"),
+        (f'[project.entry-points."{projects.GROUP}"]\none = "a"\ntwo = "b"\n', "it has 2 entries (one, two)"),
         ("project = 3\n", "it has no entry"),
         ('[project]\nentry-points = "x"\n', "it has no entry"),
-        (f'[project.entry-points]\n"{locate.GROUP}" = "x"\n', "it has no entry"),
+        (f'[project.entry-points]\n"{projects.GROUP}" = "x"\n', "it has no entry"),
         ("[[project]]\nname = 'x'\n", "it has no entry"),
     ],
 )
@@ -187,7 +187,7 @@ def test_a_pyproject_must_have_exactly_one_entry(tmp_path, content, ending):
 
 
 def test_a_module_that_is_not_in_the_folder(tmp_path):
-    make_project(tmp_path, f'[project.entry-points."{locate.GROUP}"]\nx = "not_written_yet"\n')
+    make_project(tmp_path, f'[project.entry-points."{projects.GROUP}"]\nx = "not_written_yet"\n')
     message = get_refusal(lambda: locate.load(locate.locate(tmp_path)))
     assert "no module 'not_written_yet' under" in message
 

@@ -21,7 +21,7 @@ import docker
 import pytest
 
 from algotools import __version__
-from algotools.declare.locate import read_toml
+from algotools.declare.projects import read_toml
 from algotools.errors import ImageError, ImageNotFound
 from algotools.federation.contract import get_contract
 from algotools.federation.contract.rest import make_token

@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from algotools.disclosure import is_policy_variable
 from algotools.federation.contract import NodeContract, PreparedRun
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
 from algotools.runtime.logs import Console
 from algotools.task import Task
 
@@ -88,6 +89,12 @@ class Runner(Protocol):
 
         Each line of the log goes to ``console`` as soon as it is complete. The result is then in the task's output
         file, and the details for the node's owner in the file that the task's variables name.
+        """
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """Check a call without data, before its runs; without a call, report the roles of the methods.
+
+        Return None if nothing can be checked, or not within *timeout* seconds. Then the runs report mistakes.
         """
 
     def start(self) -> None:

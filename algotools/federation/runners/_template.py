@@ -32,12 +32,12 @@ from typing import NoReturn, Union
 import msgspec
 
 from algotools.declare import locate
-from algotools.federation.imports import Import, list_files, read_imports
+from algotools.federation.imports import Import, SourceFile, list_files, read_imports
 from algotools.runtime import contract, lifetime
 from algotools.runtime.dispatch import limits
 from algotools.runtime.dispatch.messages import receive, send, wait_readable
 from algotools.runtime.dispatch.perform import Load
-from algotools.runtime.dispatch.worker import work
+from algotools.runtime.dispatch.worker import work, work_check
 from algotools.runtime.run import read_task
 from algotools.runtime.sandbox.local import LocalSandbox
 
@@ -54,6 +54,8 @@ class WorkerRequest(msgspec.Struct):
     memory: Union[int, None] = None
     """The memory limit in bytes, in addition to the template's own memory."""
     sandbox: Union[LocalSandbox, None] = None
+    is_check: bool = False
+    """Whether the worker checks a call instead of running a task."""
 
 
 def send_request(control: socket.socket, request: WorkerRequest, channel: int, output: int, status_socket: int) -> None:
@@ -206,6 +208,8 @@ def _fork(request: WorkerRequest, channel: socket.socket, output: int, status_so
             generators.seed()
         if request.memory is not None:
             limits.limit_memory(request.memory)
+        if request.is_check:
+            work_check(load, channel, output, request.sandbox, parent=template)
         work(lambda: read_task(os.environ), load, channel, output, sandbox=request.sandbox, parent=template)
     finally:
         os._exit(1)
@@ -243,9 +247,12 @@ def _kill_group(pid: int) -> None:
 def import_dependencies(location: locate.Location) -> None:
     """Import the modules outside the algorithm's package that its source imports, and those of pooled functions."""
     package = location.module.partition(".")[0]
-    if location.root is not None:
-        sys.path.insert(0, str(location.root))
-    imports = _list_foreign_imports(package)
+    if location.file is not None:
+        imports = list(read_imports(SourceFile(location.file, package)))
+    else:
+        if location.root is not None:
+            sys.path.insert(0, str(location.root))
+        imports = _list_foreign_imports(package)
     modules = sorted({imported.module for imported in imports if not imported.may_be_attribute})
     if any(imported.module == "algotools.federated" for imported in imports):
         modules.append("algotools.runtime.pooled.rounds")  # each worker would need 25 ms for it
@@ -280,11 +287,14 @@ def main() -> NoReturn:
     """Run the template in a process of its own.
 
     Its arguments are the descriptor of the control socket, the idle timeout in seconds, the algorithm's module and,
-    for an algorithm in a folder, the folder to import the module from.
+    for an algorithm in a folder or a file, the folder to import the module from, or the file.
     """
-    descriptor, idle_timeout, module, *root = sys.argv[1:]
+    descriptor, idle_timeout, module, *paths = sys.argv[1:]
     control = socket.socket(fileno=int(descriptor))
-    location = locate.Location(module, Path(root[0]) if root else None)
+    location = locate.Location(module)
+    if paths:
+        path = Path(paths[0])
+        location = locate.Location(module, path.parent, path) if path.is_file() else locate.Location(module, path)
     for generation in contract.NAMES:
         contract.get_contract(generation)
     importlib.import_module("algotools.data.csv")

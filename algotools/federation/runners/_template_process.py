@@ -127,7 +127,7 @@ def _spawn(
     """
     arguments = [sys.executable, "-c", _START, str(template_end.fileno()), str(IDLE_TIMEOUT), location.module]
     if location.root is not None:
-        arguments.append(str(location.root))
+        arguments.append(str(location.file or location.root))
     descriptors = [template_end.fileno(), guarded_end.fileno()]
     process = subprocess.Popen(arguments, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
     return process.pid, process.wait

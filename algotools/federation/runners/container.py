@@ -28,11 +28,13 @@ from algotools.errors import AlgotoolsError, FederationError
 from algotools.federation.contract import NodeContract
 from algotools.federation.contract.prepare import DATA, TEMPORARY, list_ledger_mount
 from algotools.federation.runners import Job, Runner
+from algotools.federation.runners._described import check_described
 from algotools.federation.runners.containers import GRACE, PORT, Containers, start_relay
 from algotools.image.build import build_project, get_local_tag
 from algotools.image.engine import connect, translate_errors
 from algotools.image.inspect import RunnableImage, read_runnable_image
 from algotools.runtime import contract, logs
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
 from algotools.runtime.logs import Console
 from algotools.task import Task
 
@@ -97,6 +99,11 @@ class _ContainerRunner:
             # Only runs of algotools report their own timeout.
             grace = GRACE if self.image.has_algotools_labels else 0.0
             return self._containers.watch(container, console, job.cancellation, timeout or LIMIT, grace)
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``. The label of the image describes its functions, so no container starts."""
+        del timeout
+        return check_described(self.image.functions, call)
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""
@@ -219,6 +226,11 @@ class _AsNodeRunner:
                 with contextlib.suppress(NotFound):
                     _fetch(container, Path(task.variables[logs.OWNER_LOG]), Path(job.task.variables[logs.OWNER_LOG]))
             return code
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``. The label of the image describes its functions, so no container starts."""
+        del timeout
+        return check_described(self.image.functions, call)
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""

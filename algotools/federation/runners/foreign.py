@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING
 from algotools.errors import FederationError, TimedOut
 from algotools.federation._package import Package, make_image_variables
 from algotools.federation.runners import Job
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
 from algotools.runtime.logs import Console, format_failure
+from algotools.task import Role
 
 if TYPE_CHECKING:
     from algotools.federation._generation import Generation
@@ -81,6 +83,9 @@ class ForeignRunner:
             code = package.code or _WRAPPERS[generation.name].format(module=package.module)
             self._command = [str(python), "-c", code]
         self._grace = GRACE if generation.uses_algotools else 0.0
+        self._roles: dict[str, Role] = {
+            method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role
+        }
         self._lock = threading.Lock()
         self._groups: set[int] = set()
         self._closed = False
@@ -127,6 +132,11 @@ class ForeignRunner:
         if is_overdue.is_set():
             console(format_failure(TimedOut(f"the run did not end within its limit of {timeout:g} s").failure()))
         return process.returncode
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``. The package is not imported, so only the roles in its source are known."""
+        del timeout
+        return CheckReply(roles=self._roles) if call is None else None
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""

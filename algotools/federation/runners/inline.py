@@ -14,6 +14,7 @@ from algotools.data.time_limit import call_within
 from algotools.errors import TimedOut
 from algotools.federation.runners import Job
 from algotools.runtime import logs
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply, check
 from algotools.runtime.dispatch.gated import GatedAccess
 from algotools.runtime.dispatch.perform import Load
 from algotools.runtime.dispatch.stack import make_late_error
@@ -66,6 +67,16 @@ class InlineRunner:
             frame = sys._current_frames().get(threads[0]) if threads else None  # noqa: SLF001 - the only way to read it
             frames = traceback.extract_stack(frame) if frame else ()
             raise make_late_error(run.timeout, frames, node.source) from None
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``."""
+        late = TimedOut("the check of the call did not end in time")
+        try:
+            return call_within(timeout, lambda: check(self._load, call), late)
+        except TimedOut as error:
+            if error is not late:
+                raise
+            return None
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""

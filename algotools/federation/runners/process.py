@@ -21,15 +21,17 @@ from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
 from algotools.errors import FederationError, Stopped
 from algotools.federation.folders import make_prefix
-from algotools.federation.runners import Job, _template
-from algotools.federation.runners._sandbox import make_sandbox
+from algotools.federation.runners import Cancellation, Job, _template
+from algotools.federation.runners._sandbox import make_check_sandbox, make_sandbox
 from algotools.federation.runners._template_process import STOP_TIMEOUT, TemplateProcess, find_fork_unsafe_library
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply, CheckRequest, check, receive_reply
 from algotools.runtime.dispatch.limits import can_limit_memory
+from algotools.runtime.dispatch.messages import send
 from algotools.runtime.dispatch.scratch import make_scratch_folder
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
-from algotools.task import is_image_variable
+from algotools.task import Role, is_image_variable
 
 _START_TIMEOUT = 120.0
 """Seconds in which a new template must import its libraries and fork a worker."""
@@ -77,6 +79,8 @@ class ProcessRunner:
         self._lock = threading.Lock()
         self._template: TemplateProcess | None = None
         self._closed = False
+        self._roles: dict[str, Role] = {}
+        """Method -> role, from the last check in a worker."""
         self._workers: set[_template.TemplateWorker] = set()
         self._variables = {name: value for name, value in os.environ.items() if is_image_variable(name)}
         for name in ("ALGOTOOLS_ALGORITHM", "PKG_NAME"):
@@ -97,10 +101,38 @@ class ProcessRunner:
         def call(run: Run) -> bytes:
             with contextlib.ExitStack() as stack:
                 scratch = stack.enter_context(make_scratch_folder(prefix=make_prefix()))
-                worker, channel, output = self._start(job, scratch, stack, timeout)
+                request = self._make_request(job, scratch)
+                worker, channel, output = self._start(request, job.cancellation, stack, timeout)
                 return follow(worker, channel, output, run)
 
         return run_task(lambda: read_task(job.environment), call, console)
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``. A worker checks the call, unless the functions are those of this process."""
+        if isinstance(algorithm := self._algorithm, Algorithm):
+            return check(lambda: algorithm, call)
+        if call is None and self._roles:
+            return CheckReply(roles=self._roles)
+        reply = self._check_in_worker(algorithm, call, timeout)
+        if reply is not None and reply.roles:
+            self._roles = reply.roles
+        return reply
+
+    def _check_in_worker(self, algorithm: Location, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        with contextlib.ExitStack() as stack:
+            scratch = stack.enter_context(make_scratch_folder(prefix=make_prefix()))
+            sandbox = make_check_sandbox(algorithm, scratch, self._memory) if self._confined else None
+            request = _template.WorkerRequest({**self._variables, **scratch}, self._memory, sandbox, is_check=True)
+            worker, channel, output = self._start(request, Cancellation(), stack, None)
+            try:
+                with contextlib.suppress(ConnectionError):  # the worker has exited
+                    send(channel, CheckRequest(call))
+                    return receive_reply(channel, output, timeout)
+            finally:
+                worker.kill()
+                channel.close()
+                os.close(output)
+        return None
 
     def start(self) -> None:
         """See ``Runner``."""
@@ -124,21 +156,29 @@ class ProcessRunner:
                 worker.kill()
             self._close_template()
 
-    def _start(
-        self, job: Job, scratch: Mapping[str, str], stack: contextlib.ExitStack, timeout: float | None
-    ) -> tuple[_template.TemplateWorker, socket.socket, int]:
-        """Let the template fork a worker; return the worker, its channel and the pipe with its printed output.
-
-        The worker is killed when the job is cancelled. A template that does not respond is killed and replaced.
-
-        Raises:
-            Stopped: the job was cancelled before its worker existed.
-            FederationError: the runner is closed, or no template responds.
-        """
+    def _make_request(self, job: Job, scratch: Mapping[str, str]) -> _template.WorkerRequest:
+        """Return the request for the worker of a run."""
         request = _template.WorkerRequest({**self._variables, **job.make_worker_environment(), **scratch}, self._memory)
         if self._confined:
             job.make_temporary_folder()  # the worker may not create it
             request.sandbox = make_sandbox(job, self._algorithm, scratch, self._memory)
+        return request
+
+    def _start(
+        self,
+        request: _template.WorkerRequest,
+        cancellation: Cancellation,
+        stack: contextlib.ExitStack,
+        timeout: float | None,
+    ) -> tuple[_template.TemplateWorker, socket.socket, int]:
+        """Let the template fork a worker; return the worker, its channel and the pipe with its printed output.
+
+        The worker is killed when its run is cancelled. A template that does not respond is killed and replaced.
+
+        Raises:
+            Stopped: the run was cancelled before its worker existed.
+            FederationError: the runner is closed, or no template responds.
+        """
         for _ in range(2):
             channel, workers_channel = socket.socketpair()
             status_socket, workers_status_socket = socket.socketpair()
@@ -148,14 +188,14 @@ class ProcessRunner:
                 os.close(workers_output)
             worker = _template.TemplateWorker(stack.enter_context(status_socket))
             stack.enter_context(self._register(worker))
-            stack.enter_context(job.cancellation.register(worker.kill))
+            stack.enter_context(cancellation.register(worker.kill))
             if template is not None and self._wait_started(worker, template, timeout):
                 return worker, channel, output
             # A request can be sent to a template whose idle timeout has just expired. The template then exits without
             # forking a worker, and the second attempt starts a new template.
             channel.close()
             os.close(output)
-            if job.cancellation.is_requested:
+            if cancellation.is_requested:
                 raise Stopped("the run was cancelled before its process started")
         raise FederationError("the processes of this federation have stopped; create a new Federation")
 

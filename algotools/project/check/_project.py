@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from algotools import __version__
-from algotools.declare.locate import GROUP, get_table, read_toml
+from algotools.declare.projects import GROUP, get_table, read_toml
 from algotools.errors import PACKAGE, AlgorithmNotFound, FederationError, ImageNotFound, PackagingError, PolicyError
 from algotools.federation.imports import SourceFile, list_files, read_imports
 from algotools.federation.yaml_file import read_file

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.markers import UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 
-from algotools.declare.locate import get_table
+from algotools.declare.projects import get_table
 from algotools.errors import AlgotoolsError
 from algotools.image import base
 from algotools.project.check._dockerfile import FILE, INSTALLS, Instruction, Stage

@@ -33,6 +33,16 @@ def read_input(path: Path, prefix: bytes = b"") -> bytes:
         raise InputError("the task has no input: its file does not exist") from None
     except (OSError, ValueError) as error:  # a path with a null character is a ValueError
         raise InputError(f"the task's input cannot be read ({type(error).__name__})", detail=str(error)) from None
+    return remove_prefix(data, prefix)
+
+
+def remove_prefix(data: bytes, prefix: bytes) -> bytes:
+    """Return the bytes of an input that follow the prefix.
+
+    Raises:
+        InputError: the input is empty, or does not begin with the prefix.
+        PickleRefused: the input is a pickle.
+    """
     if not data:
         raise InputError("the task's input is empty")
     if is_pickle(data):

@@ -12,7 +12,7 @@ import msgspec
 
 from algotools.data import ahead
 from algotools.data.reading import check_again, is_memory_error
-from algotools.declare.annotations import COLUMN, ORGANIZATION
+from algotools.declare.annotations import ORGANIZATION
 from algotools.declare.columns import list_required_kinds
 from algotools.declare.federated import PooledFunction
 from algotools.declare.locate import list_source_texts
@@ -38,6 +38,7 @@ from algotools.runtime.client import (
 from algotools.runtime.dispatch._attribution import attribute_errors
 from algotools.runtime.dispatch._facts import make_intent, match_result
 from algotools.runtime.dispatch._load import assign, load_data
+from algotools.runtime.dispatch.checking import prepare_call
 from algotools.runtime.dispatch.limits import build_memory_error
 from algotools.runtime.dispatch.messages import Declaration
 from algotools.runtime.logs import note
@@ -130,20 +131,11 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         from algotools.runtime.extraction import add_readers  # here, because few runs need them
 
         algorithm = add_readers(algorithm)
-    # Only v5 names the ids of a run beside its token, and only v5 names role and step by an action.
-    function = algorithm.find(task.method, task.role, task.step, has_action=task.identity is not None)
+    function, arguments, columns, folder = prepare_call(task, algorithm)
     specification = function.specification
     # v3 and v4 name a run's ids only in its token.
     needs_client, needs_ids = specification.injects("client"), specification.injects("run_info") and not task.identity
-    folder = algorithm.folder or function.__code__.co_filename
-    arguments = attribute_errors(
-        lambda: specification.validate(task.args, task.kwargs),
-        f"the arguments of {task.method}",
-        folder,
-        only_outside=True,
-    )
     arguments |= read_variables(specification.variables, task.variables)
-    columns = specification.find_marked(arguments, COLUMN)
     assigned = assign(specification.data, task)
     declaration = Declaration(
         intent=make_intent(function, [table.database.label for table in assigned], columns, algorithm),

@@ -31,6 +31,7 @@ from algotools.runtime import lifetime, logs
 from algotools.runtime.contract import Contract, detect
 from algotools.runtime.dispatch._attribution import get_field_text
 from algotools.runtime.dispatch._scan_ahead import start_scan
+from algotools.runtime.dispatch.checking import CheckRequest, check
 from algotools.runtime.dispatch.messages import (
     ConfiguredReply,
     ConfiguredRequest,
@@ -114,20 +115,12 @@ def work(
     # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
     node: _SupervisedAccess | None = None
     try:
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, signal.SIG_DFL)
-        lifetime.die_with_parent(parent)
-        if output is not None:
-            _redirect(output, channel.fileno())
+        _leave_parent(channel, output, parent)
         try:
             offer_stack(channel)
             contract, task = read()
             for secret in contract.list_secrets(os.environ):
                 del os.environ[secret]
-            if "tempfile" in sys.modules:  # imported by the template, which has another folder
-                import tempfile
-
-                tempfile.tempdir = None
             node = _SupervisedAccess(contract, task, channel, may_request_copies=confinement is not None)
             with logs.use_console(node.write_line):
                 if confinement is not None:
@@ -155,6 +148,37 @@ def work(
         os._exit(0)
     finally:
         os._exit(1)
+
+
+def work_check(
+    load: Load, channel: socket.socket, output: int, sandbox: LocalSandbox | None = None, *, parent: int
+) -> NoReturn:
+    """Check a call in this process, report over *channel*, and exit; see ``work`` for the arguments."""
+    try:
+        _leave_parent(channel, output, parent)
+        call = receive(channel, CheckRequest).call
+        if sandbox is not None:
+            sandbox.apply()
+            lifetime.die_with_parent(parent)
+        with logs.use_console(lambda _line: None):
+            reply = check(lambda: _load_algorithm(load), call, sandbox.explain_denial if sandbox else None)
+        send(channel, reply)
+        os._exit(0)
+    finally:
+        os._exit(1)
+
+
+def _leave_parent(channel: socket.socket, output: int | None, parent: int) -> None:
+    """Give up what a forked process has of its parent: signal handlers, descriptors and the temporary folder."""
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, signal.SIG_DFL)
+    lifetime.die_with_parent(parent)
+    if output is not None:
+        _redirect(output, channel.fileno())
+    if "tempfile" in sys.modules:  # imported by the template, which has another folder
+        import tempfile
+
+        tempfile.tempdir = None
 
 
 def _load_algorithm(load: Load) -> Algorithm:

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from algotools.declare.locate import read_toml
+from algotools.declare.projects import read_toml
 from algotools.project import scaffold
 
 from .conftest import TITLES, content

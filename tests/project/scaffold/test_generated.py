@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from algotools.declare.locate import read_toml
+from algotools.declare.projects import read_toml
 
 from ...conftest import POLICY
 from .conftest import ARGUMENTS, PACKAGES, Make, algotools, content, tool

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from algotools.declare.locate import read_toml
+from algotools.declare.projects import read_toml
 from algotools.project import scaffold
 
 from ...processes import LIMIT

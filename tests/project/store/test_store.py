@@ -32,7 +32,7 @@ from algotools import (
     master,
     rpc,
 )
-from algotools.declare import locate
+from algotools.declare import locate, projects
 from algotools.declare.functions import Algorithm
 from algotools.errors import MetadataError
 from algotools.image.build import get_default_tag
@@ -603,7 +603,7 @@ class TestTheFactsOfAProject:
         metadata_folder.mkdir()
         lines = f"Metadata-Version: 2.1\nName: v6-demo\nVersion: 1.0\nSummary: What it does\n{homepage}\n"
         (metadata_folder / "METADATA").write_text(lines)
-        (metadata_folder / "entry_points.txt").write_text(f"[{locate.GROUP}]\nnamed = demo\n")
+        (metadata_folder / "entry_points.txt").write_text(f"[{projects.GROUP}]\nnamed = demo\n")
         monkeypatch.syspath_prepend(folder)
         for name in ("named", "demo"):
             assert "--image" in refusal_message(name)
