@@ -8,9 +8,11 @@ import msgspec
 import pandas as pd
 import pytest
 
-from algotools import Column, Columns, Database, Organization, RunInfo
-from algotools.declare.annotations import COLUMN, ORGANIZATION
+from algotools import CategoryColumn, Column, Columns, Database, NumericColumn, Organization, RunInfo
+from algotools.declare.annotations import CATEGORY_COLUMN, COLUMN, NUMERIC_COLUMN, ORGANIZATION
 from algotools.declare.arguments import Specification, specify
+from algotools.declare.columns import list_required_kinds
+from algotools.errors import ArgumentsError
 
 if hasattr(__import__("typing"), "NotRequired"):
     from typing import NotRequired, Required
@@ -171,3 +173,31 @@ def test_the_annotation_determines_the_injected_value():
     assert specification.injects("run_info")
     assert not specification.injects("client")
     assert [p.name for p in specification.arguments] == ["limit"]
+
+
+def test_kinds_of_columns_are_columns_at_every_depth() -> None:
+    @dataclasses.dataclass
+    class Model:
+        outcome: NumericColumn
+        groups: dict[CategoryColumn, list[NumericColumn]]
+
+    def fit(data: pd.DataFrame, model: Model, other: Column, by: CategoryColumn | None = None) -> int:
+        return 0
+
+    fit.__annotations__["model"] = Model
+    specification = specify(fit, "rpc")
+    model = {"outcome": "age", "groups": {"sex": ["bmi", "age"]}}
+    arguments = specification.validate((), {"model": model, "other": "sex", "by": "town"})
+    assert sorted(specification.find_marked(arguments, COLUMN)) == ["age", "bmi", "sex", "town"]
+    assert specification.find_marked(arguments, NUMERIC_COLUMN) == ["age", "bmi"]
+    assert specification.find_marked(arguments, CATEGORY_COLUMN) == ["sex", "town"]
+    required = list_required_kinds(specification, arguments)
+    assert required == [("age", "numeric"), ("bmi", "numeric"), ("sex", "category"), ("town", "category")]
+
+
+def test_an_error_about_an_argument_names_the_kind_of_column() -> None:
+    def fit(data: pd.DataFrame, value: NumericColumn, by: list[CategoryColumn]) -> int:
+        return 0
+
+    with pytest.raises(ArgumentsError, match=r"takes value: NumericColumn, by: list\[CategoryColumn\]"):
+        specify(fit, "rpc").validate((), {"value": 1})

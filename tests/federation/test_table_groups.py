@@ -114,6 +114,10 @@ def test_pooled_functions_take_dicts_and_optional_tables(nodes: Federation, cont
     expected = {"adults": 661.0} if contract == "v3" else {"adults": 661.0, "children": 72.0}
     assert nodes.ask("sums", databases=name_databases(contract), column="age") == expected
     assert nodes.ask("with_extra", databases="adults") == 1012
+    with pytest.raises(
+        RunsFailed, match=r"contains texts, but the function needs a column of numbers \[exit code 18\]"
+    ):
+        nodes.ask("sums", databases="adults", column="sex")
 
 
 def test_a_column_of_another_kind_is_refused_before_the_call(nodes: Federation, contract: str) -> None:
