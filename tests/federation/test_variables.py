@@ -203,3 +203,10 @@ def test_a_value_of_python_becomes_the_text_of_an_owner(show: Callable[..., Any]
 def test_wrong_variables_are_refused(variables: Any, message: str) -> None:
     with pytest.raises(FederationError, match=message):
         Federation(FRAMES, algorithm=GUARDED, variables=variables)
+
+
+def test_the_text_of_a_variable_in_a_message_is_withheld(make: Make) -> None:
+    federation = make(policy="standard", variables={"SITE": "SECRET"})
+    failures = get_failure(federation, "complain")
+    assert all("SECRET" not in failure.message for failure in failures.values())
+    assert "SECRET" not in "".join(run.log or "" for run in federation.tasks()[0].runs)

@@ -14,6 +14,7 @@ from algotools import (
     RunInfo,
     UserError,
     federated,
+    log,
     master,
     rpc,
 )
@@ -93,3 +94,15 @@ def first_rows(source: Database, rows: Annotated[int, NodeVariable("FIRST_ROWS")
 def count(data: pd.DataFrame) -> int:
     """Count the rows."""
     return len(data)
+
+
+class SiteClosed(UserError):
+    text = "the site {site} is closed"
+    site: str
+
+
+@rpc
+def complain(site: Annotated[str, NodeVariable("SITE")]) -> int:
+    """Log the variable, and raise an error with it."""
+    log(f"this is {site}")
+    raise SiteClosed(site=site)
