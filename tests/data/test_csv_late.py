@@ -20,6 +20,9 @@ from algotools import Federation, rpc
 from algotools.data import _csv_scan
 from algotools.data._csv_format import Dialect
 from algotools.errors import DatabaseUnreadable, FunctionRaised, RunsFailed
+from algotools.task import Database
+
+from .forms import TABLES, read
 
 
 @rpc
@@ -108,6 +111,16 @@ def test_a_late_value_is_a_fault_of_the_database_and_not_of_the_function(federat
 
 def test_a_form_in_memory_reads_the_late_value(federation):
     assert federation.run(frame) == ["secret"]
+
+
+@pytest.mark.parametrize("form", TABLES)
+def test_late_quoted_numbers_are_numbers_and_late_quoted_missing_values_are_missing(tmp_path, form):
+    path = tmp_path / "x.csv"
+    path.write_text("a,b,c\n" + "1,1.5,x\n" * 150_000 + '"2","2.5","y"\n"NA","","NA"\n"-9","-9.0",""\n')
+    columns = read(Database("clinic", str(path), options={"NA_VALUES": "-9"}), form)
+    assert [column[-4:] for column in columns.values()] == [
+        [1, 2, None, None], [1.5, 2.5, None, None], ["x", "y", None, None]
+    ]  # fmt: skip
 
 
 def test_another_failure_of_the_library_is_the_function_s(tmp_path):

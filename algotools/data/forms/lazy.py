@@ -41,13 +41,14 @@ def read_csv(database: Database, columns: Collection[str] | None, stack: ExitSta
         file = inspect_csv(database, columns, _SUPPORTED, _COMPRESSIONS, accepts_long_rows="if not requested")
         _require_plain_names(file.names)
         dialect = file.dialect
-        # To Polars a quoted text is never missing, even if it is ``"NA"``. So the columns of a file with quotes are
-        # read as texts and converted afterwards.
-        as_texts = {name for name, kind in file.kinds.items() if file.traits.has_quotes or kind is Kind.BOOLEAN}
+        # To Polars a quoted text is never missing in a column of texts, even if it is ``"NA"``. So the texts of a file
+        # with quotes are converted afterwards, and so are booleans. In a column of numbers it is missing.
+        late_kinds = {Kind.BOOLEAN, Kind.TEXT} if file.traits.has_quotes else {Kind.BOOLEAN}
+        as_texts = {name for name, kind in file.kinds.items() if kind in late_kinds}
         schema = {
             name: pl.String if name in as_texts else _TYPES[file.kinds.get(name, Kind.TEXT)] for name in file.names
         }
-        if as_texts and dialect.decimal != ".":
+        if (as_texts or file.traits.has_quotes) and dialect.decimal != ".":
             raise NeedsPandas
         frame = pl.scan_csv(
             file.path,
