@@ -275,6 +275,15 @@ def test_control_characters_in_a_label_are_not_printed(
             {
                 "method": "m[bold]",
                 "role": "\x9b2J",
+                "variables": [
+                    {
+                        "name": "V[bold]",
+                        "parameter": "v",
+                        "type": "\x1b[2J",
+                        "required": False,
+                        "schema": {"default": "\x1b", "description": ["\x9b"]},
+                    }
+                ],
                 "arguments": {
                     "properties": {
                         "a": {"$ref": "#/$defs/a", "default": "\x1b"},
@@ -293,6 +302,7 @@ def test_control_characters_in_a_label_are_not_printed(
     assert "\x1b" not in process.stdout
     assert "\x9b" not in process.stdout
     assert "m[bold]" in process.stdout
+    assert "node variable V[bold]" in process.stdout
     assert "Any | str | None" in process.stdout
 
 
