@@ -38,9 +38,10 @@ def run_at_nodes(function: Callable[..., Any], tables: Sequence[Any], **argument
     """Return the outcome of a function over nodes with one table each, or with a dict of tables."""
     assert isinstance(function, PooledFunction)
     name = function.declared.data[0].name
-    nodes = [table if isinstance(table, dict) else {name: table} for table in tables]
+    tables_by_name = [table if isinstance(table, dict) else {name: table} for table in tables]
+    nodes = [{(name, None): table for name, table in named.items()} for named in tables_by_name]
     lines: list[str] = []
-    with CountingBench(function, arguments) as bench, use_console(lines.append):
+    with CountingBench(function, arguments, {}) as bench, use_console(lines.append):
         result = bench.compute(nodes)
         return Outcome(result, bench.runs // len(nodes), lines)
 
