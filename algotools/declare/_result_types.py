@@ -22,7 +22,7 @@ def describe_result_type(function: Callable[..., object]) -> tuple[str | None, d
         return None, {}
     hint = hints["return"]
     fields = _read_fields(hint)
-    return _format_type(hint), {name: _format_type(field) for name, field in fields.items()}
+    return format_type(hint), {name: format_type(field) for name, field in fields.items()}
 
 
 def _read_fields(hint: Any) -> Mapping[str, Any]:
@@ -39,7 +39,8 @@ def _read_fields(hint: Any) -> Mapping[str, Any]:
     return {name: field for name, field in hints.items() if typing.get_origin(field) is not typing.ClassVar}
 
 
-def _format_type(hint: Any, level: int = 0) -> str:
+def format_type(hint: Any, level: int = 0) -> str:
+    """Return an annotation as in the source of Python."""
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if level > _MOST_LEVELS or hint is Any:
         return "Any"
@@ -48,12 +49,12 @@ def _format_type(hint: Any, level: int = 0) -> str:
     if hint is ...:
         return "..."
     if origin is Annotated:
-        return _format_type(inner[0], level)
+        return format_type(inner[0], level)
     if origin is Literal:
         return " | ".join(map(repr, inner))
     if origin in (Union, types.UnionType):
-        return " | ".join(dict.fromkeys(_format_type(part, level + 1) for part in inner))
+        return " | ".join(dict.fromkeys(format_type(part, level + 1) for part in inner))
     name = getattr(origin or hint, "__name__", None) or str(hint)
     if not inner or name == "ndarray":
         return name
-    return f"{name}[{', '.join(_format_type(part, level + 1) for part in inner)}]"
+    return f"{name}[{', '.join(format_type(part, level + 1) for part in inner)}]"

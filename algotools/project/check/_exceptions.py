@@ -12,10 +12,12 @@ from typing import Any, NamedTuple
 
 from algotools import data
 from algotools.declare.annotations import COLUMN
+from algotools.declare.arguments import Parameter
 from algotools.declare.functions import RegisteredFunction
 from algotools.declare.tables import assign_databases
 from algotools.errors import AlgotoolsError, NodesDisagree, ProofFailed, RoundsDisagree, TotalRefused
 from algotools.project.check._rules import Finding
+from algotools.runtime.dispatch.unread import UnreadColumns, describe_unread
 from algotools.runtime.pooled.aggregator import Aggregator, find_similar_verb, list_verbs
 from algotools.task import Database
 
@@ -62,9 +64,6 @@ def find_author_line(error: BaseException | None, folder: str | None) -> tuple[s
 
 # --- Columns that are in the table, but are not read. ---
 
-_MODULES = {"pandas": "pd", "polars": "pl", "pyarrow": "pa"}
-"""Package -> its usual name in a module of the author."""
-
 
 class UnreadColumn(NamedTuple):
     """A column that a function uses, and that is in its table, but that no argument requests."""
@@ -83,41 +82,26 @@ def find_unread_column(
 
     Only the tables without a label are searched: their databases are in the order of the parameters.
     """
-    names = _list_names(error)
+    if error is None:
+        return None
     specification = function.specification
     requested = specification.find_marked(arguments, COLUMN)
     parameters = [p for p in specification.data if p.label is None]
-    for parameter, database in assign_databases(parameters, databases).tables if names else ():
-        selection = parameter.columns.select(requested)
-        if selection is None or parameter.form in data.UNREAD:
-            continue
-        if unread := [name for name in read_columns(database) if name in names and name not in selection]:
-            listed = ", ".join(map(repr, unread))
-            columns = ", ".join(f'"{name}"' for name in (*(parameter.columns.names or ()), *unread))
-            package, kind = next(annotation for annotation, form in data.FORMS.items() if form == parameter.form)
-            form = f"{_MODULES.get(package, package)}.{kind}"
-            return UnreadColumn(
-                f"it uses {'the column' if len(unread) == 1 else 'the columns'} {listed}, which no argument names, so "
-                f"{'it is' if len(unread) == 1 else 'they are'} not read ({type(error).__name__})",
-                f"Request {'it' if len(unread) == 1 else 'them'}: "
-                f"{parameter.name}: Annotated[{form}, Columns.of({columns})].",
-            )
-    return None
+    tables = UnreadColumns()
+    for parameter, database in assign_databases(parameters, databases).tables:
+        tables.add(parameter, read_columns(database), requested)
+    match = tables.find(error)
+    return None if match is None else make_unread_column(*match, f" ({type(error).__name__})")
 
 
-def _list_names(error: BaseException | None) -> set[str]:
-    """Return the names that may be columns which an exception says are missing."""
-    if isinstance(error, AttributeError):
-        is_table = [type(error.obj).__module__.partition(".")[0], type(error.obj).__name__] == ["pandas", "DataFrame"]
-        return {error.name} if error.name and is_table else set()
-    if isinstance(error, KeyError) and error.args:
-        # pandas: KeyError('sex') for one column, KeyError("['sex'] not in index") for a list
-        return {str(error.args[0]), *_find_quoted(str(error.args[0]))}
-    return set(_find_quoted(str(error))) if type(error).__name__ == "ColumnNotFoundError" else set()
-
-
-def _find_quoted(text: str) -> list[str]:
-    return [double or single for double, single in re.findall(r"\"([^\"]+)\"|'([^']+)'", text)]
+def make_unread_column(parameter: Parameter, names: Sequence[str], suffix: str = "") -> UnreadColumn:
+    """Return the reason and the advice for columns that a function uses and does not request."""
+    fault = describe_unread(names)
+    is_one = len(names) == 1
+    return UnreadColumn(
+        f"it uses {fault.columns}, which no argument names, so {'it is' if is_one else 'they are'} not read{suffix}",
+        f"Request {'it' if is_one else 'them'}: {fault.format(parameter)}.",
+    )
 
 
 def read_table(database: Database) -> Any:

@@ -32,7 +32,7 @@ def attribute_errors(
     part: str,
     folder: str,
     task_texts: Iterable[str] = (),
-    hint: str = "",
+    explain: Callable[[BaseException], str] | None = None,
     *,
     only_outside: bool = False,
 ) -> Outcome:
@@ -46,7 +46,7 @@ def attribute_errors(
         part: the part of the author's code, for the message.
         folder: the folder of the author's code.
         task_texts: texts that the researcher knows.
-        hint: a text for the owner, in case of a ``KeyError``.
+        explain: returns a reason for an exception, which the researcher reads, or an empty text.
         only_outside: whether an exception of our own code, of any class, is a bug of algotools.
     """
     # Not a context manager: contextlib takes an error that a StopIteration has caused for the StopIteration itself.
@@ -58,7 +58,7 @@ def attribute_errors(
         if _is_own_error(cast("AlgotoolsError", error)) if is_ours else only_outside and _is_raised_here(error):
             raise
         try:
-            converted = _convert_error(error, part, folder, task_texts, hint)
+            converted = _convert_error(error, part, folder, task_texts, explain)
         except Exception:  # noqa: S110 - the exception's own methods or attributes raise; see below
             pass
         else:
@@ -68,7 +68,11 @@ def attribute_errors(
 
 
 def _convert_error(
-    error: BaseException, part: str, folder: str, task_texts: Iterable[str], hint: str
+    error: BaseException,
+    part: str,
+    folder: str,
+    task_texts: Iterable[str],
+    explain: Callable[[BaseException], str] | None,
 ) -> AlgotoolsError:
     """Return the error that a researcher may read."""
     if isinstance(error, SystemExit):
@@ -79,8 +83,9 @@ def _convert_error(
         return build_memory_error(f"{part}{location}", format_author_traceback(error))
     if isinstance(error, UserError):
         return _make_public(error, part, folder, frozenset(task_texts))
-    detail = format_author_traceback(error) + (hint if isinstance(error, KeyError) else "")
-    return FunctionRaised(f"{locate.name_exception(error)} in {part}{location}", detail=detail)
+    reason = explain(error) if explain else ""
+    message = f"{locate.name_exception(error)} in {part}{location}{reason}"
+    return FunctionRaised(message, detail=format_author_traceback(error))
 
 
 def _make_public(error: UserError, method: str, folder: str, task_texts: frozenset[str]) -> AlgotoolsError:

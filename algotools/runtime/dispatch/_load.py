@@ -13,6 +13,7 @@ from algotools.declare.tables import AssignedTable, assign_databases, collect_va
 from algotools.disclosure.facts import Permission
 from algotools.disclosure.tables import ReadTables
 from algotools.errors import PolicyError, UnknownColumn
+from algotools.runtime.dispatch.unread import UnreadColumns
 from algotools.runtime.logs import note
 from algotools.task import Task
 
@@ -36,6 +37,7 @@ def load_data(
     stack: ExitStack,
     tables: ReadTables,
     permission: Permission,
+    unread: UnreadColumns,
     *,
     all_columns: bool,
 ) -> dict[str, object]:
@@ -49,6 +51,7 @@ def load_data(
         stack: see ``data.load``.
         tables: receives the tables, if the result is judged.
         permission: the decisions of the node's policy.
+        unread: receives the columns that are not read.
         all_columns: whether every column is read.
 
     Raises:
@@ -63,6 +66,8 @@ def load_data(
             _check_columns(parameter.columns.names or (), own)
     if known:
         _check_columns(columns, known)
+    for table, existing in [] if all_columns else known:
+        unread.add(table.parameter, existing, columns)
     for table, found in loaded:
         check_kinds(kinds, table.database.label, table.parameter.form, found.value, found.columns)
     values: list[tuple[str, str | None, object]] = []

@@ -16,6 +16,7 @@ from algotools.declare.annotations import ORGANIZATION
 from algotools.declare.columns import list_required_kinds
 from algotools.declare.federated import PooledFunction
 from algotools.declare.locate import list_source_texts
+from algotools.declare.results import explain_mismatch
 from algotools.declare.tables import AssignedTable
 from algotools.declare.variables import read_variables
 from algotools.disclosure.facts import Matches, Permission, TableFacts
@@ -41,6 +42,7 @@ from algotools.runtime.dispatch._load import assign, load_data
 from algotools.runtime.dispatch.checking import prepare_call
 from algotools.runtime.dispatch.limits import build_memory_error
 from algotools.runtime.dispatch.messages import Declaration
+from algotools.runtime.dispatch.unread import UnreadColumns
 from algotools.runtime.logs import note
 from algotools.task import Database, Identity, RunInfo, Task
 
@@ -153,21 +155,37 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         injected = _connect(algorithm, function, task, arguments, node, permission, stack)
         assigned = [table._replace(database=node.open_database(table.database)) for table in assigned]
         kinds = list_required_kinds(specification, arguments)
+        unread = UnreadColumns()
         reads_all_columns = task.step != "compute"  # a table made from another table keeps all of its columns
         injected |= load_data(
-            specification.data, assigned, columns, kinds, stack, tables, permission, all_columns=reads_all_columns
+            specification.data,
+            assigned,
+            columns,
+            kinds,
+            stack,
+            tables,
+            permission,
+            unread,
+            all_columns=reads_all_columns,
         )
         ahead.stop_all()  # of data that the function reads itself
         if permission.is_judged:
             node.report_tables(tables.describe(with_lazy=False))
-        only_columns = [] if reads_all_columns or not specification.data else columns
         labels = [database.label for database in task.databases]
         sources = [task.args, task.kwargs, labels, *(p.columns.names for p in specification.data)]
         is_judged = permission.is_judged and task.step == "compute" and bool(function.role == "rpc" or assigned)
         values = {**arguments, **injected}
         prober = _make_prober(function, task, values, assigned, tables, permission, stack) if is_judged else None
         try:
-            result = _call(function, values, folder, only_columns, _find_texts(sources), permission, register)
+            result = _call(
+                function,
+                values,
+                folder,
+                _find_texts(sources),
+                lambda error: unread.explain(error, list_texts()),
+                permission,
+                register,
+            )
             _close_clients(injected.values())
             data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
@@ -175,6 +193,8 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
+        if mismatch := explain_mismatch(function, result):
+            notes = (mismatch, *notes)
         matches = match_result(data, tables, declaration.intent, list_texts, register) if is_judged else None
         _report(node, prober.add_changes(matches, data) if prober and matches else matches, notes)
         return data
@@ -300,8 +320,8 @@ def _call(
     function: RegisteredFunction,
     values: Mapping[str, Any],
     folder: str,
-    only_columns: list[str],
     task_texts: Iterator[str],
+    explain: Callable[[BaseException], str],
     permission: Permission,
     register: Register,
 ) -> object:
@@ -309,14 +329,12 @@ def _call(
 
     *task_texts* is read only for a ``UserError``, because the arguments of a task may have millions of items.
     """
-    columns = ", ".join(only_columns)
-    hint = f"only these columns were read: {columns}; to read more, annotate the DataFrame with Columns.of(…)"
 
     def call() -> object:
         return _call_function(function, values, permission)
 
     with use_register(register):
-        return attribute_errors(call, function.method, folder, task_texts, hint if only_columns else "")
+        return attribute_errors(call, function.method, folder, task_texts, explain)
 
 
 def _call_function(function: RegisteredFunction, values: Mapping[str, Any], permission: Permission) -> object:
