@@ -28,7 +28,9 @@ from algotools.project.check._rules import Finding
 from algotools.project.check._source import Bindings, FunctionNode, find_clients, read_bindings
 from algotools.runtime.client import AlgorithmClient
 
-_CONTROLS = frozenset({"organizations", "timeout", "quorum", "grace", "wait_for_all", "interval", "arguments"})
+_CONTROLS = frozenset(
+    {"organizations", "timeout", "quorum", "grace", "wait_for_all", "interval", "minimum_organizations", "arguments"}
+)
 """The keywords of ``client.run`` that are not arguments of the function."""
 
 _SUBCLIENTS: dict[str, Any] = {

@@ -151,6 +151,11 @@ RULES: dict[str, CheckRule] = {
         "The run fails with NotSerializable, after its computation.",
         "Return numbers, texts, lists, dicts, arrays or tables.",
     ),
+    "result-annotation": CheckRule(
+        "The result of a function does not fit its annotation, most often because a `return` is missing.",
+        "The researcher gets `null`, or a value of another kind; a master that computes with it fails.",
+        "Return the result, or correct the annotation (`| None`).",
+    ),
     "no-totals": CheckRule(
         "A pooled function requests no total.",
         "The run fails with NodesDisagree: each node has another result.",
@@ -167,8 +172,8 @@ RULES: dict[str, CheckRule] = {
         "Compute the result only from totals and arguments; see `Federation.prove`.",
     ),
     "function-fails": CheckRule(
-        "A function uses an undefined name, imports a module or name that does not exist, or raises with the arguments "
-        "in `[tool.algotools.trial]`.",
+        "A function uses an undefined name, or a column that it does not request, imports a module or name that does "
+        "not exist, or raises with the arguments in `[tool.algotools.trial]`.",
         "The run fails with FunctionRaised.",
         "Define or import the name; check its spelling. Correct the function or the arguments.",
     ),

@@ -31,6 +31,7 @@ from algotools.errors import PACKAGE, AlgorithmImportError, AlgorithmNotFound, A
 from algotools.federation.imports import SourceFile, list_files
 from algotools.project.check import _confinement
 from algotools.project.check._calls import CallChecker
+from algotools.project.check._columns import check_columns
 from algotools.project.check._disclosure import check_disclosure
 from algotools.project.check._messages import CheckMessage, StepTimer, TrialCall
 from algotools.project.check._pooled import check_source
@@ -106,7 +107,7 @@ class _Examination:
         # A trial would only repeat a finding that the source has shown already.
         functions_to_try = {}
         for name, function in specified.items():
-            findings = check_result(function, files) if function.derived_from is None else []
+            findings = [*check_result(function, files), *check_columns(function, files)]
             if isinstance(function, PooledFunction) and function.derived_from is None:
                 findings += check_source(function, files)
             self._report(*findings, *(check_disclosure(function, files) if function.derived_from is None else ()))

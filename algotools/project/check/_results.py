@@ -13,12 +13,13 @@ import collections
 import inspect
 import types
 import typing
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Annotated, Any, Union
 
 from algotools import data
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import RegisteredFunction
+from algotools.declare.results import may_be_none, read_return_hint
 from algotools.errors import NotSerializable
 from algotools.federation.imports import SourceFile
 from algotools.payload import encode_plain, encode_rich
@@ -72,10 +73,11 @@ def check_result(function: RegisteredFunction, files: Sequence[SourceFile]) -> l
     """Check the ``return`` statements of a function, and its annotation if they have no fault."""
     wrapped = function.__wrapped__
     location = locate_definition(function)
-    if location is None or inspect.unwrap(wrapped) is not wrapped:  # another decorator may change the result
+    is_changed = inspect.unwrap(wrapped) is not wrapped  # another decorator may change the result
+    if location is None or is_changed or function.derived_from is not None:
         return []
     path, line = location
-    hint = _read_return_hint(wrapped)
+    hint = read_return_hint(wrapped)
     if function.step != "compute":
         if hint in (None, Any, object) or data.find_form(hint) not in (None, *data.UNREAD):
             return []
@@ -87,14 +89,33 @@ def check_result(function: RegisteredFunction, files: Sequence[SourceFile]) -> l
     faults = _ReturnReader(role, node, wrapped.__globals__).read() if node else []
     if not faults and (unencodable := _find_unencodable_type(hint, role)):
         faults = [(line, f"the annotation of its result is {unencodable}")]
-    return [Finding.of("result-not-serializable", path, line, f"{function.method}: {text}") for line, text in faults]
+    missing = [] if node is None or may_be_none(hint) else _find_missing_returns(node)
+    rules = {"result-not-serializable": faults, "result-annotation": missing}
+    return [Finding.of(rule, path, line, f"{function.method}: {text}") for rule in rules for line, text in rules[rule]]
 
 
-def _read_return_hint(function: Callable[..., object]) -> Any:
-    try:
-        return typing.get_type_hints(function, include_extras=True).get("return")
-    except Exception:  # an annotation is any expression; an invalid one is not a fault of the result
-        return None
+def _find_missing_returns(function: FunctionNode) -> list[tuple[int, str]]:
+    """Return the line and the reason of each ``return`` without a value, or of a function without any ``return``."""
+    returns = [node for node in walk_body(function) if isinstance(node, ast.Return)]
+    if not returns and not _always_leaves(function.body):
+        return [(function.lineno, "it has no `return`, and its annotation does not allow None")]
+    empty = [r for r in returns if r.value is None or (isinstance(r.value, ast.Constant) and r.value.value is None)]
+    return [(node.lineno, "it returns None, which its annotation does not allow") for node in empty]
+
+
+def _always_leaves(body: Sequence[ast.stmt]) -> bool:
+    """Return whether statements may always raise or never finish, so that no ``return`` is missing after them."""
+    return any(map(_leaves, body))
+
+
+def _leaves(node: ast.stmt) -> bool:
+    if isinstance(node, ast.While):
+        return isinstance(node.test, ast.Constant) and bool(node.test.value)
+    if isinstance(node, ast.If):
+        return _always_leaves(node.body) and _always_leaves(node.orelse)
+    if isinstance(node, (ast.With, ast.Try)):
+        return _always_leaves(node.body)
+    return isinstance(node, (ast.Raise, ast.Match))
 
 
 def _can_encode(value: object, role: Role) -> bool:

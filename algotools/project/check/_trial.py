@@ -18,6 +18,7 @@ from typing import NamedTuple, Union
 
 from algotools.declare.federated import PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction, suggest_method
+from algotools.declare.results import explain_mismatch
 from algotools.disclosure.gate import Gate
 from algotools.disclosure.leaving import LeavingValues, list_leaving_values
 from algotools.disclosure.policy import Policy
@@ -231,8 +232,12 @@ def try_function(
             # A researcher gets the plain encoding of an rpc without a master. The contributions of a pooled function
             # can be read without its master, too.
             has_master = any(candidate.role == "master" for candidate in algorithm.functions.values())
+            value = decode_rich(result)
             if function.derived_from is not None or not has_master:
-                encode_plain(decode_rich(result), function.collect_literals())
+                encode_plain(value, function.collect_literals())
+            if mismatch := explain_mismatch(function, value):
+                reason = f"{prefix}it{mismatch.removeprefix(function.method)}"
+                return Finding.of("result-annotation", path, line, reason)
         except NotSerializable as error:
             return Finding.of("result-not-serializable", path, line, f"{prefix}{error.message}")
         except Withheld as error:

@@ -57,6 +57,13 @@ FAULTS: dict[str, tuple[Seed, list[str], str]] = {
     "a result with a value for each row": (
         both(code("policy: standard\n", "federation.yaml"), rpc("return data['age'].dropna().tolist()")),
         ["withheld"], SOURCE),
+    "a forgotten return": (rpc("data['age'].sum()", returns="float"), ["result-annotation"], SOURCE),
+    "a return without a value": (
+        rpc("if len(data) > 5: return\n    return 1.0", returns="float"), ["result-annotation"], SOURCE),
+    "a result of another kind": (rpc("return {'n': len(data)}", returns="float"), ["result-annotation"], SOURCE),
+    "a column that is not requested": (
+        rpc("return data[column].groupby(data['sex']).size().max()", parameters="column: Column", returns="object"),
+        ["function-fails"], SOURCE),
     "a crash at import": (code("\nimport os, signal\n\nos.kill(os.getpid(), signal.SIGSEGV)\n"), ["import-fails"],
                           "pyproject.toml"),
     "a name that a module does not have": (
@@ -150,12 +157,35 @@ def refuses(data: pd.DataFrame, column: Column) -> list[int]:
 
 
 @rpc
+def adds(data: pd.DataFrame, column: Column, by: Column = "sex") -> int:
+    data["double"] = data[column] * 2
+    return len(data["double"])
+
+
+@rpc
+def guards(data: pd.DataFrame, column: Column) -> int:
+    return len(data["double"]) if "double" in data else 0
+
+
+@rpc
+def fails(data: pd.DataFrame) -> float:
+    raise NoValues
+
+
+@rpc
+def may_be_empty(data: pd.DataFrame) -> float | None:
+    if data.empty:
+        return None
+    return 1.0
+
+
+@rpc
 def raises(data: pd.DataFrame, column: Column) -> float:
     return 1 / len(data[:0])
 
 
 @rpc
-def sum(data: pd.DataFrame) -> int:
+def sum(data: pd.DataFrame) -> dict[str, object]:
     set = list
     return {"names": set(data.columns), "n": [len({1}), *{2: 3}], "s": f"{ {1} }", "f": sorted({1}), "l": (lambda: 1)()}
 
@@ -225,7 +255,7 @@ def test_unusual_but_valid_code_has_no_findings(project: Path) -> None:
     replace(project / SOURCE, "import pandas as pd\n", HEAD)
     report = check(project)
     assert report.findings == ()
-    assert report.functions == 11
+    assert report.functions == 15
 
 
 def test_a_result_that_only_a_master_can_get_is_reported_without_a_master(project: Path) -> None:

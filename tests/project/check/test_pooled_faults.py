@@ -49,7 +49,7 @@ FAULTS: dict[str, tuple[str, str, int, str]] = {
         "function-fails", 12, "more: in a trial call on north_hospital's data, total has no method 'summ'"),
     "a column that no argument names": (
         pooled("return total.sum(data[column][data['sex'] == 'f'])"), "function-fails", 8,
-        "more: in a trial call on north_hospital's data, it uses the column 'sex', which no argument names, so it is"),
+        "more: it uses the column 'sex', which no argument names, so it is not read"),
     "such columns after the first total": (
         pooled("n = float(total.count(data[column]))\nreturn float(total.count(data[['sex', 'bmi']]).sum()) / n"),
         "function-fails", 9, "it uses the columns 'sex', 'bmi', which no argument names, so they are not read"),
