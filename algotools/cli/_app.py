@@ -91,7 +91,8 @@ _INTRODUCTION = """
 Write algorithms for federated analysis, and run them over several nodes on this machine.
 
 [dim]First steps: [/dim]algotools new[dim] creates a project. In its folder, [/dim]algotools describe[dim] shows the
-functions, and [/dim]algotools run METHOD name=value[dim] runs a function.[/dim]
+functions, [/dim]algotools run METHOD name=value[dim] runs a function at every node, and [/dim]algotools ask[dim] a
+master over all nodes.[/dim]
 """
 
 

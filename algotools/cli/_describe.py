@@ -201,7 +201,7 @@ def _show_trial_call(console: Console, call: Mapping[str, Any]) -> None:
 def _show_example(console: Console, function: Mapping[str, Any]) -> None:
     """Show the command with the arguments of a project's trial call."""
     if function["trial"] is not None:
-        command = make_printable(format_command(function["method"], function["trial"]))
+        command = make_printable(format_command(function["method"], function["role"], function["trial"]))
         console.print(f"  [dim]example[/dim] {command}", soft_wrap=True)
     elif function["arguments"]["required"]:
         console.print(f"  [dim]no example: add arguments to {make_printable(HEADER)}[/dim]", soft_wrap=True)

@@ -88,10 +88,10 @@ def describe_trial(function: RegisteredFunction, table: TrialTable) -> dict[str,
         return None
 
 
-def format_command(method: str, arguments: Mapping[str, Any]) -> str:
-    """Return the command that runs a method with arguments: ``algotools run fit column=age tolerance:=0.1``."""
+def format_command(method: str, role: str, arguments: Mapping[str, Any]) -> str:
+    """Return the command that runs a method with arguments: ``algotools ask fit column=age tolerance:=0.1``."""
     texts = [
         f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value, ensure_ascii=False)}"
         for name, value in arguments.items()
     ]
-    return shlex.join(["algotools", "run", method, *texts])
+    return shlex.join(["algotools", "ask" if role == "master" else "run", method, *texts])

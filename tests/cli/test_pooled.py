@@ -149,7 +149,7 @@ def test_describe():
         "average_partial (rpc, derived from master, only for its master) The part of master that runs at each node."
         in text
     )
-    assert "example algotools run master column_name=age" in text
+    assert "example algotools ask master column_name=age" in text
     assert "no example: add arguments to [tool.algotools.trial]" in text  # variance
     assert "_request" not in text
     functions = {f["method"]: f for f in json.loads(algotools("describe", str(TOGETHER), "--json").stdout)["functions"]}

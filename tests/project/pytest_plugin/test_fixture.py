@@ -276,7 +276,7 @@ def test_a_policy_decides_which_results_leave_a_node(project: Project) -> None:
     (project.folder / "rules" / "off.toml").write_text('preset = "off"\n', encoding="utf-8")
     with default_policy():
         session = project.test(
-            BEGIN.replace("RunsIncomplete\n", "RunsIncomplete\nfrom algotools.errors import PolicyError") + POLICY
+            BEGIN.replace("RunsIncomplete", "RunsIncomplete\nfrom algotools.errors import PolicyError") + POLICY
         )
     assert session.counts == {"passed": 5}, session.output
 

@@ -36,7 +36,7 @@ def test_the_shown_next_steps_work(tmp_path: Path) -> None:
         script = output.partition("\n")[2]
         command = f"{sys.executable} -c 'from algotools.cli import main; main()'"
         completed = subprocess.run(
-            ["sh", "-ec", script.replace("algotools run", f"{command} run --json")],
+            ["sh", "-ec", script.replace("algotools ask", f"{command} ask --json")],
             cwd=tmp_path, capture_output=True, text=True, check=False,
         )  # fmt: skip
         assert completed.returncode == 0, completed.stderr
