@@ -35,7 +35,7 @@ def show_results(
     """Write the results to ``stream``, and failures and the output of functions to standard error.
 
     ``arguments`` are the arguments of the task, for hints about refused arguments. With ``is_quiet``, the output of
-    the functions is not shown. The last line names the organizations that are missing in the results.
+    the functions is not shown. The last line names the organizations that are missing, unless all runs failed.
     """
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     if as_json:
@@ -46,7 +46,8 @@ def show_results(
         _show_in_full(overview, stream)
     stream.flush()
     show_details(overview, console, arguments, is_quiet=is_quiet)
-    if line := overview.completeness.describe(overview.names):
+    has_result = any(overview.get_failure(run) is None for run in overview.runs)
+    if has_result and (line := overview.completeness.describe(overview.names)):
         console = console if as_json else Console(file=stream, highlight=False, soft_wrap=True)
         console.print(Text(escape_unprintable(line)), style="yellow")
         stream.flush()

@@ -11,6 +11,7 @@ from algotools.federation._results import explain_failure
 from algotools.federation._store import Store
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.runtime.contract.v5 import RESEND_OF
+from algotools.runtime.logs import format_count
 
 
 class Completeness(NamedTuple):
@@ -43,7 +44,8 @@ class Completeness(NamedTuple):
             reason = "not asked" if failure is None else f"failed: {failure.message} [exit code {failure.exit_code}]"
             by_reason.setdefault(reason, []).append(names.get(id_, f"organization {id_}"))
         reasons = "; ".join(f"{', '.join(members)} {reason}" for reason, members in by_reason.items())
-        return f"incomplete: {len(self.contributed)} of {len(self.expected)} organizations; {reasons}"
+        expected = format_count(len(self.expected), "organization")
+        return f"incomplete: {len(self.contributed)} of {expected}; {reasons}"
 
 
 def measure_completeness(store: Store, task: TaskRecord, run: RunRecord | None = None) -> Completeness:
