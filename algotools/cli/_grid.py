@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from algotools.cli._arguments import make_usage_error, parse_arguments
-from algotools.errors import RunsFailed
+from algotools.errors import AlgotoolsError, RunsFailed, RunsIncomplete
 from algotools.federation import Cell, Grid
 from algotools.runtime.logs import escape_unprintable, format_count
 
@@ -82,36 +82,52 @@ def _refuse_repetition(text: str, items: list[object]) -> list[object]:
 
 
 def show_grid(grid: Grid, stream: TextIO, *, as_json: bool) -> None:
-    """Write one table to ``stream``, and the details of failures to standard error.
-
-    Raises:
-        RunsFailed: a task failed.
-    """
+    """Write one table to ``stream``, and the details of failures to standard error."""
     if as_json:
-        stream.write(f"{json.dumps([_make_json_item(grid, cell) for cell in grid], ensure_ascii=False)}\n")
+        stream.write(f"{json.dumps(make_json_items(grid), ensure_ascii=False)}\n")
     else:
         _show_table(grid, stream)
     stream.flush()
+    _show_details(list(grid.errors.values()))
+
+
+def check_grid(grid: Grid) -> None:
+    """Raise an error if a task failed.
+
+    Raises:
+        RunsIncomplete: all failed tasks are incomplete.
+        RunsFailed: a task failed.
+    """
     if grid.errors:
-        _show_details(list(grid.errors.values()))
-        raise RunsFailed(f"{len(grid.errors)} of {format_count(len(grid), 'task')} failed")
+        incomplete = all(isinstance(error, RunsIncomplete) for error in grid.errors.values())
+        kind, word = (RunsIncomplete, "are incomplete") if incomplete else (RunsFailed, "failed")
+        raise kind(f"{len(grid.errors)} of {format_count(len(grid), 'task')} {word}")
+
+
+def make_json_items(grid: Grid) -> list[dict[str, Any]]:
+    """Return the tasks as values of JSON."""
+    return [_make_json_item(grid, cell) for cell in grid]
 
 
 def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
-    def name(id_: int) -> dict[str, object]:
+    def name(id_: int) -> dict[str, Any]:
         return {"id": id_, "name": grid.organizations[id_]}
 
-    failures = {} if cell.error is None else cell.error.failures
+    failures = cell.error.failures if isinstance(cell.error, RunsFailed) else {}
+    errors: list[dict[str, Any]] = [
+        {"organization": name(id_), "code": failure.exit_code, "message": failure.message}
+        for id_, failure in failures.items()
+    ]
+    if cell.error is not None and not failures:
+        errors = [{"organization": None, "code": cell.error.exit_code, "message": cell.error.message}]
     return {
         "arguments": dict(cell.arguments),
         "task": cell.number,
         "is_reused": cell.is_reused,
         "status": "completed" if cell.error is None else "failed",
         "results": [{"organization": name(id_), "result": result} for id_, result in cell.results.items()],
-        "errors": [
-            {"organization": name(id_), "code": failure.exit_code, "message": failure.message}
-            for id_, failure in failures.items()
-        ],
+        "errors": errors,
+        "missing": list(cell.missing),
     }
 
 
@@ -133,7 +149,7 @@ def _format_cell(value: object) -> str:
     return escape_unprintable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
 
 
-def _show_details(errors: Sequence[RunsFailed]) -> None:
+def _show_details(errors: Sequence[AlgotoolsError]) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     by_message: dict[str, str] = {}
     for error in errors:

@@ -7,12 +7,15 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from algotools.cli._arguments import make_usage_error
+from algotools.cli._grid import make_json_items
 from algotools.errors import OutputError
+from algotools.federation import Grid
+from algotools.federation.report import FORMAT
 from algotools.federation.result_tables import ResultRecords, is_scalar, make_records
 
 SUFFIXES = (".json", ".csv", ".parquet")
@@ -52,21 +55,43 @@ def write_output(path: Path, record: Mapping[str, Any]) -> None:
         OutputError: a file cannot be written.
     """
     metadata = {key: value for key, value in record.items() if key != "results"}
+    columns = [] if path.suffix.lower() == ".json" else _list_columns(*_make_records(record))
+    _write_files(path, record, metadata, columns)
+
+
+def write_grid(path: Path, grid: Grid, method: str) -> None:
+    """Write the table of many tasks; in JSON the tasks, as ``algotools run --json`` prints them.
+
+    Raises:
+        OutputError: a file cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "method": method,
+        "tasks": [{"arguments": dict(cell.arguments), "task": cell.number} for cell in grid],
+    }
+    rows = grid.to_rows()
+    columns = [(name, [row[name] for row in rows]) for name in (rows[0] if rows else ())]
+    _write_files(path, {**metadata, "tasks": make_json_items(grid)}, metadata, columns)
+
+
+def _write_files(
+    path: Path, content: Mapping[str, Any], metadata: Mapping[str, Any], columns: Sequence[tuple[str, list[Any]]]
+) -> None:
+    """Write the content as JSON, or the columns and the metadata. Each file is complete, or unchanged."""
     with contextlib.ExitStack() as stack:
         parts = []
         for file in list_files(path):
             match file.suffix.lower():
-                case ".json" if file == path:
-                    content = _encode_json(record)
                 case ".json":
-                    content = _encode_json(metadata)
+                    data = _encode_json(content if file == path else metadata)
                 case ".csv":
-                    content = _encode_csv(_make_records(record)).encode()
+                    data = _encode_csv(columns).encode()
                 case _:
-                    content = _encode_parquet(_make_records(record), metadata)
+                    data = _encode_parquet(columns, metadata)
             part = file.with_name(f".{file.name}-{os.getpid()}.part")
             stack.callback(part.unlink, missing_ok=True)
-            _write(part, content, file)
+            _write(part, data, file)
             parts.append((part, file))
         for part, file in parts:
             with _convert_errors(file):
@@ -111,8 +136,7 @@ def _encode_json(content: Mapping[str, Any]) -> bytes:
     return (json.dumps(content, ensure_ascii=False, indent=2) + "\n").encode()
 
 
-def _encode_csv(content: tuple[ResultRecords, Mapping[int, str]]) -> str:
-    columns = _list_columns(*content)
+def _encode_csv(columns: Sequence[tuple[str, list[Any]]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(name for name, _ in columns)
@@ -126,11 +150,10 @@ def _to_text(cell: object) -> object:
     return cell if isinstance(cell, str) or cell is None else json.dumps(cell, ensure_ascii=False)
 
 
-def _encode_parquet(content: tuple[ResultRecords, Mapping[int, str]], metadata: Mapping[str, Any]) -> bytes:
+def _encode_parquet(columns: Sequence[tuple[str, list[Any]]], metadata: Mapping[str, Any]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = _list_columns(*content)
     table = pa.table({name: _make_array(cells) for name, cells in columns})
     table = table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata, ensure_ascii=False).encode()})
     sink = pa.BufferOutputStream()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from algotools.cli._arguments import make_usage_error, parse_organizations
@@ -44,13 +44,22 @@ def prepare_task(
     only = None
     if at_one:
         ids = federation.find_ids(members)
-        if len(ids) > 1 and federation.find_role(str(method)) == "rpc":
-            raise FederationError(
-                f"{method} is an rpc, which has a separate result at each node: use `algotools run`, or name one "
-                "organization with --organizations"
-            )
+        refuse_rpc(federation, str(method), ids)
         only = federation.choose_node(ids)
     return lambda: federation.post(members, request, databases, image=options.algorithm, only_organization=only)
+
+
+def refuse_rpc(federation: Federation, method: str, ids: Sequence[int]) -> None:
+    """Refuse that an rpc runs at one of several nodes.
+
+    Raises:
+        FederationError: the method is an rpc, and the task names several organizations.
+    """
+    if len(ids) > 1 and federation.find_role(method) == "rpc":
+        raise FederationError(
+            f"{method} is an rpc, which has a separate result at each node: use `algotools run`, or name one "
+            "organization with --organizations"
+        )
 
 
 def read_recipients(options: TaskOptions, federation: Federation) -> list[int | str]:

@@ -23,8 +23,8 @@ from algotools.cli._history import (
 )
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._results import show_results
-from algotools.cli._run import follow_task, open_results_stream, open_view
 from algotools.cli._signals import handle_stop_signals
+from algotools.cli._task_view import follow_task, open_results_stream, open_view
 from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
 from algotools.federation.contract import Request

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import os
-import sys
 import tempfile
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from algotools.cli._arguments import make_usage_error, parse_arguments
 from algotools.cli._console import show_note
-from algotools.cli._grid import parse_grid, show_grid
+from algotools.cli._grid import check_grid, parse_grid, show_grid
 from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
-from algotools.cli._output import check_output, write_output
+from algotools.cli._output import check_output, write_grid, write_output
 from algotools.cli._probes import show_probes
-from algotools.cli._request import prepare_task, read_databases, read_recipients
+from algotools.cli._request import prepare_task, read_databases, read_recipients, refuse_rpc
 from algotools.cli._results import show_results
-from algotools.cli._signals import StopRequest, handle_stop_signals
-from algotools.cli._streams import OutputStream
+from algotools.cli._signals import handle_stop_signals
 from algotools.cli._target import find_target
 from algotools.cli._task_options import Arguments, Method, TaskOptions, accept_task_options
+from algotools.cli._task_view import follow_task, open_results_stream, open_view, show_warnings
 from algotools.cli._variables import (
     assign_variables,
     parse_variables,
@@ -32,10 +29,10 @@ from algotools.cli._variables import (
 )
 from algotools.declare.projects import find_project_below, is_project
 from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIncomplete
-from algotools.federation import ContributorsChanged, Federation
+from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract.rest import RunRecord
-from algotools.federation.progress import LineView, Overview, is_terminal
+from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
 
 ASK_EXAMPLES = """
@@ -101,7 +98,8 @@ def _run_command(
     if options.python is None:  # the tools of other packages do not need a project
         options = replace(options, algorithm=find_target(options.algorithm))
     if options.grid:
-        _run_grid(str(method), parse_grid(options.grid, parse_arguments(arguments or [])), options)
+        combinations = parse_grid(options.grid, parse_arguments(arguments or []))
+        _run_grid(str(method), combinations, options, at_one=at_one)
     else:
         _send_and_show(method, arguments, options, at_one=at_one)
 
@@ -114,9 +112,6 @@ def _check_usage(method: str | None, arguments: Sequence[str] | None, options: T
         raise make_usage_error("--input", "not allowed with arguments, which are part of the raw input")
     if options.grid and options.input_file is not None:
         raise make_usage_error("--grid", "not allowed with --input, which contains the arguments")
-    if options.grid and (options.output is not None or options.require_all):
-        option = "--require-all" if options.output is None else "--output"
-        raise make_usage_error(option, "not allowed with --grid; use Federation.map and its to_frame()")
     if options.fresh and not options.grid:
         raise make_usage_error("--fresh", "allowed only with --grid; other tasks always run")
     if options.query is not None and len(options.database or ()) > 1:
@@ -182,7 +177,7 @@ def _suggest_ask(overview: Overview) -> None:
         show_note(f"each of {len(overview.runs)} nodes ran the master; `algotools ask {method} …` runs it once")
 
 
-def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options: TaskOptions) -> None:
+def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options: TaskOptions, *, at_one: bool) -> None:
     """Run a task for each combination of arguments, and show one table.
 
     Raises:
@@ -190,78 +185,26 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
     """
     with handle_stop_signals(), open_results_stream() as stream, _find_ledger(options) as ledger:
         # A signal exits at once: `map` then stops its tasks, and the federation closes.
-        with _open_federation(options, lambda _run, _line: None, ledger) as federation, show_warnings():
-            grid = federation.map(
-                method,
-                combinations,
-                at=read_recipients(options, federation),
-                databases=read_databases(options, federation),
-                timeout=None,
-                fresh=options.fresh,
-            )
+        progress = False if options.quiet else None
+        with _open_federation(options, lambda _run, _line: None, ledger, progress=progress) as federation:
+            members = read_recipients(options, federation)
+            if at_one:
+                refuse_rpc(federation, method, federation.find_ids(members))
+            with show_warnings():
+                grid = federation.map(
+                    method,
+                    combinations,
+                    at=members,
+                    databases=read_databases(options, federation),
+                    timeout=None,
+                    require_all=options.require_all,
+                    fresh=options.fresh,
+                )
         show_grid(grid, stream, as_json=options.as_json)
-
-
-def follow_task(federation: Federation, overview: Overview, view: LineView, stop: StopRequest) -> None:
-    """Show a task until it is complete. After a signal, exit with the signal's code."""
-    view.follow(overview)
-    with show_warnings():
-        while stop.exit_code is None and not federation.wait(overview.task.id, view.interval):
-            view.update()
-        view.close()
-    if stop.exit_code is not None:
-        sys.stderr.write("stopping all runs …\n")
-        sys.exit(stop.exit_code)
-
-
-@contextmanager
-def show_warnings() -> Iterator[None]:
-    """Show warnings about the nodes of a result as notes, without the line of the code that warns."""
-    with warnings.catch_warnings(record=True) as recorded:
-        warnings.simplefilter("always", ContributorsChanged)
-        warnings.simplefilter("always", RunsIncomplete)
-        yield
-    for warning in recorded:
-        if isinstance(warning.message, (ContributorsChanged, RunsIncomplete)):
-            show_note(f"warning: {warning.message}")
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-
-
-@contextmanager
-def open_view(*, is_quiet: bool = False) -> Iterator[LineView]:
-    """Show the progress of a task on standard error: as a live table on a terminal, otherwise as lines."""
-    if is_quiet:
-        with open(os.devnull, "w", encoding="utf-8") as stream:
-            yield LineView(stream)
-        return
-    view = LineView(sys.stderr)
-    if is_terminal(sys.stderr, os.environ):
-        from algotools.federation.progress.table import (
-            TableView,  # imported here, because only a terminal needs the table
-        )
-
-        view = TableView(sys.stderr)
-    try:
-        yield view
-    finally:
-        view.close()
-
-
-@contextmanager
-def open_results_stream() -> Iterator[TextIO]:
-    """Open standard output for the results, and redirect all other output to standard error."""
-    # The descriptor itself is redirected, because child processes and compiled libraries do not write to sys.stdout.
-    sys.stdout.flush()
-    original_stdout = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        with OutputStream(open(os.dup(original_stdout), "wb"), encoding="utf-8") as results_stream:
-            yield results_stream
-    finally:
-        sys.stdout.flush()
-        os.dup2(original_stdout, 1)
-        os.close(original_stdout)
+        if options.output is not None:
+            write_grid(options.output, grid, method)
+            show_note(f"the results are in {options.output}")
+        check_grid(grid)
 
 
 @contextmanager
@@ -276,7 +219,11 @@ def _find_ledger(options: TaskOptions) -> Iterator[Path | None]:
 
 
 def _open_federation(
-    options: TaskOptions, listen: Callable[[RunRecord, str], object], ledger: Path | None
+    options: TaskOptions,
+    listen: Callable[[RunRecord, str], object],
+    ledger: Path | None,
+    *,
+    progress: bool | None = None,
 ) -> Federation:
     """Create the federation of a command from files of databases or from a ``federation.yaml``."""
     algorithm, file = options.algorithm, options.federation
@@ -293,6 +240,7 @@ def _open_federation(
         "history": None if options.no_history else find_history(algorithm),
         "ledger": ledger,
         "listen": listen,
+        "progress": progress,
     }
     variables = parse_variables(options.variable or [])
     if options.data:

@@ -12,7 +12,7 @@ from algotools.errors import AlgotoolsError
 from algotools.federation._answers import Answers, format_html_table
 from algotools.federation._construction import FederationOptions, create_platform
 from algotools.federation._grid import Grid
-from algotools.federation._mapping import run_map
+from algotools.federation._mapping import plan_all, run_map
 from algotools.federation._prove import prove
 from algotools.federation._results import Labels, Members, Requested, find_ids, merge_arguments
 from algotools.federation._store import Listen
@@ -298,6 +298,7 @@ class Federation(TaskReader):
         at: Members | None = None,
         databases: Labels = "default",
         timeout: float | None = 60.0,
+        require_all: bool = False,
         fresh: bool = False,
     ) -> Grid:
         """Run a function once for each mapping of arguments, and return all results as one table.
@@ -315,13 +316,18 @@ class Federation(TaskReader):
             at: see ``run``.
             databases: see ``run``.
             timeout: seconds to wait for the results of one task; None waits without a limit.
+            require_all: whether the result of a master without the data of an organization is an error of its task.
             fresh: run also the tasks that the history has.
 
         Raises:
+            UnknownMethod, ArgumentsError, UnknownColumn, …: no node could run any of the tasks. No run starts.
             FederationError: the call is invalid.
         """
-        tasks = [plan_task(self._platform, function, at, databases, dict(item)) for item in arguments]
-        return run_map(self._platform, tasks, timeout, fresh=fresh, line=StatusLine(self._progress))
+        __tracebackhide__ = True
+        items = [dict(item) for item in arguments]
+        plans = plan_all(self._platform, function, items, at, databases)
+        line = StatusLine(self._progress)
+        return run_map(self._platform, items, plans, timeout, fresh=fresh, require_all=require_all, line=line)
 
     def find_role(self, method: str) -> Role | None:
         """Return the role of a method of the federation's algorithm; None if the role is unknown."""

@@ -22,8 +22,8 @@ from urllib.parse import urlsplit
 from algotools import __version__
 from algotools.data import FRAMES_IN_MEMORY
 from algotools.declare.locate import locate
-from algotools.declare.projects import get_table, read_toml
 from algotools.errors import AlgotoolsError
+from algotools.federation._versions import read_package
 from algotools.federation.algorithms import Algorithms
 from algotools.federation.configuration import Member
 from algotools.federation.history import Fingerprint, TaskHistory
@@ -195,18 +195,8 @@ def _hash_algorithm(algorithms: Algorithms) -> str | None:
         folder = root / package if (root / package).is_dir() else None
     files = sorted(root.glob("*.py")) if folder is None else _list_sources(folder)
     hash_ = hash_texts(*(f"{file.relative_to(root)} {_hash_file(file)}" for file in files))
-    version = _read_version(Path(source))
+    version = (read_package(source) or {}).get("version")
     return f"{version} {hash_}" if version else hash_
-
-
-def _read_version(folder: Path) -> str:
-    """Return the version in the ``pyproject.toml`` of a project; empty without one."""
-    file = folder / "pyproject.toml"
-    try:
-        project = get_table(read_toml(file), "project") if file.is_file() else {}
-    except AlgotoolsError:
-        return ""
-    return str(project.get("version", ""))
 
 
 def _list_sources(folder: Path) -> list[Path]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from typing import Any, Union
 
-from algotools.errors import RunsFailed
+from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIncomplete
 from algotools.federation._answers import Answers
+from algotools.federation._completeness import measure_completeness
 from algotools.federation._grid import Cell, Grid
 from algotools.federation._platform import LocalPlatform
-from algotools.federation._tasks import PlannedTask, choose_node, run_at_all, run_at_one
+from algotools.federation._results import Labels, Members
+from algotools.federation._tasks import PlannedTask, choose_node, plan_task, run_at_all, run_at_one
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.history import StoredTask
 from algotools.federation.progress.status_line import StatusLine
@@ -50,18 +53,66 @@ class _SilentWatch(Watch):
                 self._platform.kill(task)
 
 
+Plan = Union[PlannedTask, AlgotoolsError]
+"""A task of a grid, or the reason why no node could run it."""
+
+
+def plan_all(
+    platform: LocalPlatform,
+    function: Callable[..., Any] | str,
+    arguments: Sequence[Mapping[str, object]],
+    at: Members | None,
+    databases: Labels,
+) -> list[Plan]:
+    """Return the task for each mapping of arguments.
+
+    Raises:
+        AlgotoolsError: no node could run any of the tasks.
+    """
+    __tracebackhide__ = True
+    plans = [_plan(platform, function, item, at, databases) for item in arguments]
+    if plans and isinstance(plans[0], AlgotoolsError) and not any(isinstance(plan, PlannedTask) for plan in plans):
+        raise plans[0]
+    return plans
+
+
+def _plan(
+    platform: LocalPlatform,
+    function: Callable[..., Any] | str,
+    arguments: Mapping[str, object],
+    at: Members | None,
+    databases: Labels,
+) -> Plan:
+    try:
+        return plan_task(platform, function, at, databases, dict(arguments))
+    except FederationError:
+        raise  # a mistake of the whole call, and not of these arguments
+    except AlgotoolsError as error:
+        return error
+
+
 def run_map(
-    platform: LocalPlatform, tasks: Sequence[PlannedTask], timeout: float | None, *, fresh: bool, line: StatusLine
+    platform: LocalPlatform,
+    arguments: Sequence[Mapping[str, object]],
+    plans: Sequence[Plan],
+    timeout: float | None,
+    *,
+    fresh: bool,
+    require_all: bool,
+    line: StatusLine,
 ) -> Grid:
     """Run tasks of one method, and return all results and failures; see ``Federation.map``."""
     names = platform.organizations()
-    role = tasks[0].call.role if tasks else None
-    first = choose_node(platform, tasks[0]) if role == "master" else None
+    cells = {i: Cell(arguments[i], Answers([], {}), p) for i, p in enumerate(plans) if isinstance(p, AlgotoolsError)}
+    tasks = {i: plan for i, plan in enumerate(plans) if isinstance(plan, PlannedTask)}
+    some_task = next(iter(tasks.values()), None)
+    role = some_task.call.role if some_task else None
+    first = choose_node(platform, some_task) if some_task and role == "master" else None
     stored = {} if fresh else _find_stored(platform, tasks, first)
-    cells: dict[int, Cell] = {i: _make_stored_cell(tasks[i], task, names) for i, task in stored.items()}
+    cells |= {i: _make_stored_cell(tasks[i], task, names) for i, task in stored.items()}
     if stored:
         line.write(
-            f"note: {len(stored)} of {len(tasks)} tasks are in the history with the same data and versions, and are "
+            f"note: {len(stored)} of {len(plans)} tasks are in the history with the same data and versions, and are "
             "not run again"
         )
     watch = _SilentWatch(platform)
@@ -69,8 +120,8 @@ def run_map(
     executor = ThreadPoolExecutor(workers, thread_name_prefix="algotools map")
     try:
         futures = {
-            executor.submit(_run_cell, platform, task, timeout, watch): i
-            for i, task in enumerate(tasks)
+            executor.submit(_run_cell, platform, task, timeout, watch, require_all): i
+            for i, task in tasks.items()
             if i not in cells
         }
         pending: set[Future[Cell]] = set(futures)
@@ -80,7 +131,7 @@ def run_map(
                 cells[futures[future]] = future.result()
             failed = sum(cell.error is not None for cell in cells.values())
             line.update(
-                f"{len(cells) - failed} of {len(tasks)} tasks completed" + (f", {failed} failed" if failed else "")
+                f"{len(cells) - failed} of {len(plans)} tasks completed" + (f", {failed} failed" if failed else "")
             )
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
@@ -89,39 +140,49 @@ def run_map(
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
         line.close()
-    return Grid([cells[i] for i in range(len(tasks))], role, names)
+    return Grid([cells[i] for i in range(len(plans))], role, names)
 
 
 def _find_stored(
-    platform: LocalPlatform, tasks: Sequence[PlannedTask], only_organization: int | None
+    platform: LocalPlatform, tasks: Mapping[int, PlannedTask], only_organization: int | None
 ) -> dict[int, StoredTask]:
     if platform.recorder.history is None or not tasks:
         return {}
-    plans = [(task.request, task.databases, task.organizations) for task in tasks]
-    return platform.recorder.find_completed(platform.store, plans, only_organization, platform.find_image_id(""))
+    requests = [(task.request, task.databases, task.organizations) for task in tasks.values()]
+    image_id = platform.find_image_id("")
+    stored = platform.recorder.find_completed(platform.store, requests, only_organization, image_id)
+    return {i: stored[position] for position, i in enumerate(tasks) if position in stored}
 
 
 def _make_stored_cell(planned: PlannedTask, stored: StoredTask, names: dict[int, str]) -> Cell:
     answers = {run.organization_id: stored.answer(run) for run in stored.runs}
     results = Answers(answers.values(), {id_: names[id_] for id_ in answers})
-    return Cell(planned.arguments, results, None, stored.entry.number, is_reused=True)
+    return Cell(planned.arguments, results, number=stored.entry.number, is_reused=True)
 
 
-def _run_cell(platform: LocalPlatform, planned: PlannedTask, timeout: float | None, watch: _SilentWatch) -> Cell:
+def _run_cell(
+    platform: LocalPlatform,
+    planned: PlannedTask,
+    timeout: float | None,
+    watch: _SilentWatch,
+    require_all: bool,
+) -> Cell:
     """Run one task. A failure is part of the cell, and the results of the other nodes as well."""
-    error = None
+    error: RunsFailed | RunsIncomplete | None = None
     try:
         if planned.call.role == "master":
-            run_at_one(platform, planned, timeout, watch, require_all=False)
+            run_at_one(platform, planned, timeout, watch, require_all=require_all)
         else:
-            run_at_all(platform, planned, timeout, watch, require_all=False)
-    except RunsFailed as failure:
+            run_at_all(platform, planned, timeout, watch, require_all=require_all)
+    except (RunsFailed, RunsIncomplete) as failure:
         error = failure
     task = watch.tasks[threading.get_ident()]
-    completed = [run for run in task.fetched_runs if run.status == "completed"]
+    is_usable = not isinstance(error, RunsIncomplete)
+    completed = [run for run in task.fetched_runs if run.status == "completed" and is_usable]
     names = platform.organizations()
     results = Answers(
         (platform.contract.decode_output(run.output) for run in completed),
         {run.organization_id: names[run.organization_id] for run in completed},
     )
-    return Cell(planned.arguments, results, error, platform.recorder.find_number(task.id))
+    missing = [] if error else [names[id_] for id_ in measure_completeness(platform.store, task).missing]
+    return Cell(planned.arguments, results, error, missing, platform.recorder.find_number(task.id))

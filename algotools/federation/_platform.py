@@ -171,9 +171,11 @@ class LocalPlatform:
         if not self.algorithms.uses_containers:
             return ""
         try:
-            return str(getattr(self.find_runner(image), "image_id", ""))
+            self.find_runner(image)
         except AlgotoolsError:
             return ""
+        runnable = self.algorithms.find_image(image)
+        return "" if runnable is None else runnable.id
 
     def create_table(self, table: DataframeRecord, request: Request, image: str) -> TaskRecord:
         """Create the task that makes a table at every organization, or that preprocesses the existing table."""

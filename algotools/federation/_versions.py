@@ -33,13 +33,13 @@ def read_versions(algorithms: Algorithms, image: str) -> dict[str, object]:
     return {
         **common,
         "algotools": __version__,
-        "algorithm": _read_package(source),
+        "algorithm": read_package(source),
         "image": None,
         "python": platform.python_version() if algorithms.python is None else _ask_interpreter(algorithms.python),
     }
 
 
-def _read_package(source: AlgorithmSource | None) -> dict[str, object] | None:
+def read_package(source: AlgorithmSource | None) -> dict[str, object] | None:
     """Return name and version of a project or an installed package; None for functions of this process."""
     if not isinstance(source, (str, Path)):
         return None

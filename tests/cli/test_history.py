@@ -39,7 +39,8 @@ def get_file(project: Path) -> Path:
 def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None:
     shown = call(project, *CALL)
     assert shown.returncode == 0
-    failed = call(project, "run", "master", "column_name=nope", "--runner", "inline", "--no-probe", "--json")
+    options = ("--runner", "inline", "--no-probe", "--json", "--timeout", "0.001")
+    failed = call(project, "run", "master", "column_name=sex", *options)
     listed = call(project, "history")
     assert listed.returncode == 0
     header, first, second = listed.stdout.splitlines()
@@ -47,7 +48,7 @@ def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None
     assert first.split()[0] == "1"
     assert first.split()[-4:] == ["completed", "3", "of", "3"]
     assert "column_name=age" in first
-    assert "column_name=nope" in second
+    assert "column_name=sex" in second
     again = call(project, "history", "show", "1")
     assert again.stdout == shown.stdout
     assert "task 1, " in again.stderr
@@ -55,7 +56,7 @@ def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None
     assert "data of example_org1: default " in again.stderr
     content = json.loads(call(project, "history", "show", "2", "--json").stdout)
     assert content["results"] == json.loads(failed.stdout)
-    assert content["task"]["arguments"] == {"column_name": "nope"}
+    assert content["task"]["arguments"] == {"column_name": "sex"}
     tasks = json.loads(call(project / "src", "history", "--json", "--last", "1").stdout)["tasks"]
     assert [(task["number"], task["versions"]["algotools"]) for task in tasks] == [(2, "0.1.0")]
 

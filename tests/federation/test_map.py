@@ -25,19 +25,19 @@ class Unlucky(UserError):
     text = "three brings bad luck"
 
 
-@rpc
+@rpc(name="grid_scale")
 def scale(data: pd.DataFrame, factor: int, limit: int = 20) -> dict[str, float]:
     if factor == 3 and len(data) < limit:
         raise Unlucky
     return {"sum": float(data["x"].sum() * factor)}
 
 
-@master
+@master(name="grid_total")
 def total(client: AlgorithmClient, factor: int) -> dict[str, float]:
     return {"total": sum(part["sum"] for part in client.run(scale, factor=factor))}
 
 
-@master
+@master(name="grid_share")
 def share(client: AlgorithmClient, factor: int) -> float:
     return factor / 2
 
@@ -71,7 +71,7 @@ def test_a_master_has_one_row_for_each_task_and_a_failure_is_in_its_row(contract
 
 def test_an_rpc_has_a_row_for_each_organization_and_keeps_the_results_of_the_others() -> None:
     with Federation(NODES, algorithm=FUNCTIONS) as federation:
-        grid = federation.map("scale", factors(2, 3))
+        grid = federation.map("grid_scale", factors(2, 3))
         assert grid.results == [[{"sum": 90.0}, {"sum": 380.0}], None]
         assert grid.to_rows() == [
             {"factor": 2, "organization": "north", "sum": 90.0, "error": None},
@@ -123,7 +123,7 @@ def test_only_tasks_with_other_data_or_code_run_again(tmp_path: Path, capfd) -> 
     assert count_reused(policy={"minimum_cell": 5}) == 0
     assert count_reused(variables={"A": "1"}) == 0
 
-    @rpc
+    @rpc(name="grid_scale")
     def scale(data: pd.DataFrame, factor: int) -> dict[str, float]:
         return {"sum": float(data["x"].sum() * factor * 1)}
 

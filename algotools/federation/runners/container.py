@@ -66,7 +66,6 @@ class _ContainerRunner:
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path, memory: int | None = None) -> None:
         self._containers = Containers(client, image.id)
         self.image = image
-        self.image_id = image.id
         self._api = api
         self.slots = max(2, os.cpu_count() or 1)
         self.has_gate = image.has_gate
@@ -194,7 +193,6 @@ class _AsNodeRunner:
     def __init__(self, client: docker.DockerClient, image: RunnableImage, api: Path) -> None:
         self._containers = Containers(client, image.id)
         self.image = image
-        self.image_id = image.id
         self._api = api
         self._lock = threading.Lock()
         self._copied: set[tuple[Path, PurePosixPath]] = set()
