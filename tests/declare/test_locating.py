@@ -261,3 +261,26 @@ def test_an_unreadable_pyproject_names_the_reason(tmp_path, content, reason):
     message = get_refusal(lambda: locate.locate(tmp_path))
     assert f"{tmp_path / 'pyproject.toml'} is not valid TOML: " in message
     assert reason in message
+
+
+# Projects around a folder
+
+
+def test_the_nearest_project_is_above_or_at_most_two_levels_below(tmp_path):
+    table = f'[project.entry-points."{projects.GROUP}"]\nx = "x"\n'
+    deep = tmp_path / "a" / "b" / "c"
+    deep.mkdir(parents=True)
+    (tmp_path / "a" / "pyproject.toml").write_text("[project]\nname = 'no-algorithm'\n")
+    make_project(tmp_path / "a" / "b", table)
+    assert projects.find_project(deep) == tmp_path / "a" / "b"
+    assert projects.find_project(tmp_path / "a") is None
+    assert projects.find_project_below(tmp_path) == tmp_path / "a" / "b"
+    assert projects.find_project_below(deep) is None
+    (tmp_path / "a" / "b").rename(tmp_path / "a" / "node_modules")
+    assert projects.find_project_below(tmp_path) is None
+
+
+def test_the_project_of_a_test_is_not_hidden_by_a_broken_file(tmp_path):
+    make_project(tmp_path, "not toml")
+    with pytest.raises(AlgorithmNotFound, match="not valid TOML"):
+        projects.find_project(tmp_path)
