@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -171,6 +172,7 @@ class Node:
             return
         failure: Failure | None = None
         detail = details.read_text(encoding="utf-8", errors="backslashreplace") if details.exists() else ""
+        self._write_owner_log(run, detail, folder)
         try:
             if self.faults.delay:
                 self._delay(run, started, timeout)
@@ -189,6 +191,18 @@ class Node:
             self._store.finish(run, status, output, detail, failure)
         else:
             self._store.lost_run_ids.add(run.id)
+
+    def _write_owner_log(self, run: RunRecord, detail: str, folder: Path) -> None:
+        """Write the details of a run to the owner's log, as at a real node, if the author has set its path."""
+        path = self._member.variables.get(logs.OWNER_LOG) or os.environ.get(logs.OWNER_LOG)
+        if not path or not detail:
+            return
+        owner = logs.OwnersLog(path, folder / "output")
+        # A local federation is one process, so all of its nodes may write to one file.
+        owner.note(f"{self._member.name} (id {run.organization_id}), run {run.id}:")
+        owner.write(detail.encode(errors="backslashreplace"))
+        if problem := owner.close():
+            self._store.log(run, logs.format_line("info", problem))
 
     def probe(
         self, run: RunRecord, task: TaskRecord, token: str, runner: Runner, url: str, is_stopped: Callable[[], bool]

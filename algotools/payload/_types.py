@@ -12,7 +12,8 @@ import decimal
 import enum
 import functools
 import uuid
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MappingView, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -197,6 +198,10 @@ def check_array(value: Any, path: Path, problem: str) -> None:
         raise BadValue(path, f"an array of structures with Python objects {problem}; return a table")
 
 
+_LAZY = (Iterator, Sequence, MappingView, deque)
+"""Classes of values that ``list`` converts: iterators, the unread results of ``client.run(…)``, views of a dict."""
+
+
 def refuse(value: object, path: Path, problem: str) -> BadValue:
     """Return the error for a value of an unsupported type; *problem* depends on the encoding."""
     kind = type(value)
@@ -204,6 +209,9 @@ def refuse(value: object, path: Path, problem: str) -> BadValue:
         return BadValue(path, f"a {kind.__name__} {problem}; return a sorted list")
     packages = (base.__module__.partition(".")[0] for base in kind.__mro__)
     library = next((_LIBRARIES[package] for package in packages if package in _LIBRARIES), None)
+    if library is None and issubclass(kind, _LAZY) and not issubclass(kind, (bytes, bytearray, memoryview)):
+        name = "an iterator" if issubclass(kind, Iterator) else f"a value of type {name_type(kind)}"
+        return BadValue(path, f"{name} {problem}; wrap it in list(…)")
     if library is None:
         return BadValue(path, f"a value of type {name_type(kind)} {problem}; return numbers, texts, lists or dicts")
     name = f"{'an' if library == 'Arrow' else 'a'} {library} {name_type(kind)}"
