@@ -8,10 +8,15 @@ import shutil
 import signal
 import subprocess
 import time
+from itertools import product
 from pathlib import Path
 
 import pytest
+import typer
+from hypothesis import given
+from hypothesis import strategies as st
 
+from algotools.cli._grid import parse_grid
 from algotools.federation.history import TaskHistory
 
 from ..conftest import AVERAGE, COMMAND, algotools, environment
@@ -130,11 +135,32 @@ def test_a_damaged_history_does_not_stop_a_run(project: Path) -> None:
         ("column_name=age,sex", "is passed twice"),
     ],
 )
-def test_a_malformed_grid_is_a_usage_error_before_anything_starts(project: Path, grid: str, reason: str) -> None:
-    completed = call(project, *CALL, "--grid", grid)
+def test_a_malformed_grid_is_refused(grid: str, reason: str) -> None:
+    with pytest.raises(typer.BadParameter, match=reason):
+        parse_grid([grid], {"column_name": "age"})
+
+
+def test_a_malformed_grid_is_a_usage_error_before_anything_starts(project: Path) -> None:
+    completed = call(project, *CALL, "--grid", "seed:=1..x")
     assert completed.returncode == 2
-    assert reason in " ".join(completed.stderr.replace("│", " ").split())
+    assert "is neither a range nor a JSON list" in " ".join(completed.stderr.replace("│", " ").split())
     assert not get_file(project).exists()
+
+
+@given(
+    st.dictionaries(
+        st.from_regex(r"[a-z_]+", fullmatch=True),
+        st.lists(st.integers() | st.text() | st.booleans(), min_size=1, max_size=4, unique_by=repr),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_every_combination_of_the_lists_is_a_task(values: dict[str, list[object]]) -> None:
+    combinations = parse_grid([f"{name}:={json.dumps(items)}" for name, items in values.items()], {"extra#": 1})
+    assert [{"extra#": 1, **dict(zip(values, items, strict=True))} for items in product(*values.values())] == (
+        combinations
+    )
+    assert parse_grid(["n:=-2..1"], {}) == [{"n": -2}, {"n": -1}, {"n": 0}, {"n": 1}]
 
 
 GRIDDED = '''
@@ -212,7 +238,7 @@ def test_a_cell_that_fails_does_not_lose_the_others(gridded: Path) -> None:
     assert not any(item["is_reused"] for item in json.loads(fresh.stdout))
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: signal.Signals) -> None:
     calls = tmp_path / "calls"
     command = ("run", "total", f"calls={calls}", "--grid", "seed:=10..29", "--runner", "inline", "--json")
