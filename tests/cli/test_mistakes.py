@@ -101,3 +101,16 @@ def test_a_single_file_is_described_and_checked(tmp_path: Path) -> None:
         ("total", "sum_of_all"),
     ]
     assert algotools("check", "alone.py", cwd=tmp_path).returncode == 0
+
+
+def test_a_reason_that_runs_share_is_shown_once(tmp_path: Path) -> None:
+    """Only the last node has the column. The others share one reason: one line of the log, and one of the details."""
+    (tmp_path / "a.csv").write_text("years,sex\n1,f\n2,m\n3,f\n")
+    (tmp_path / "b.csv").write_text("age,sex\n1,f\n2,m\n3,f\n")
+    data = [part for name in ("a.csv", "a.csv", "a.csv", "b.csv") for part in ("--data", name)]
+    command = ("run", "average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--runner", "inline")
+    completed = algotools(*command, *data, cwd=tmp_path)
+    assert completed.returncode == 61
+    assert completed.stderr.count("no column 'age'") <= 2  # once while the task runs, unless it is too short
+    assert "organization_2 (2), organization_3 (3), organization_4 (4): [16] no column 'age'" in completed.stderr
+    assert completed.stderr.count("columns of default") == 1

@@ -57,13 +57,13 @@ def opens(data: Path, column: Column, kind: Literal["a", "b"] = "a") -> int:
     return 1
 
 
-@master(name="mean")
-def average(client: AlgorithmClient, column: Column, organizations: list[Organization] | None = None) -> float:
+@master(name="mean_of_parts")
+def average_of_parts(client: AlgorithmClient, column: Column, organizations: list[Organization] | None = None) -> float:
     parts = client.run(mean_part, column=column, organizations=organizations)
     return sum(parts) / len(parts)
 
 
-FUNCTIONS = [mean_part, with_sex, compare, joined, opens, average]
+FUNCTIONS = [mean_part, with_sex, compare, joined, opens, average_of_parts]
 
 
 @pytest.fixture(params=["v3", "v4", "v5"])
@@ -83,12 +83,24 @@ def assert_nothing_ran(federation: Federation) -> None:
 
 MISTAKES: dict[str, tuple[Callable[[Federation], object], type[AlgotoolsError], str]] = {
     "a method": (lambda f: f.run("mean_prt", column="age"), UnknownMethod, "did you mean 'mean_part'"),
-    "the name of a function": (lambda f: f.ask("average", column="age"), UnknownMethod, "did you mean 'mean' (the fun"),
-    "an argument": (lambda f: f.ask("mean", colum="age"), ArgumentsError, "unknown: colum; missing: column"),
+    "the name of a function": (
+        lambda f: f.ask("average_of_parts", column="age"),
+        UnknownMethod,
+        "did you mean 'mean_of_parts' (the function average_of_parts)?",
+    ),
+    "an argument": (lambda f: f.ask("mean_of_parts", colum="age"), ArgumentsError, "unknown: colum; missing: column"),
     "a type": (lambda f: f.run(mean_part, column=3), ArgumentsError, "column: expected str, got int"),
     "a column": (lambda f: f.run(mean_part, column="agee"), UnknownColumn, "did you mean 'age'? (columns: age, sex)"),
-    "a column of a master": (lambda f: f.ask(average, column="agee"), UnknownColumn, "no node has a column 'agee'"),
-    "an organization": (lambda f: f.ask(average, column="age", organizations=[2, 9]), UnknownOrganization, ": 9;"),
+    "a column of a master": (
+        lambda f: f.ask(average_of_parts, column="agee"),
+        UnknownColumn,
+        "no node has a column 'agee'",
+    ),
+    "an organization": (
+        lambda f: f.ask(average_of_parts, column="age", organizations=[2, 9]),
+        UnknownOrganization,
+        ": 9;",
+    ),
     "a label": (lambda f: f.run(mean_part, column="age", databases="defaul"), UnknownLabel, "did you mean 'default'?"),
     "too few databases": (lambda f: f.run(compare), UnknownLabel, 'databases=["FIRST", "SECOND"] (--database FIRST'),
     "no database with a label": (lambda f: f.run(joined, column="age"), UnknownLabel, "takes a database 'events'"),
@@ -157,9 +169,9 @@ def test_unknown_columns_are_left_to_the_runs(tmp_path: Path) -> None:
 def test_a_master_may_name_a_column_of_any_database() -> None:
     with Federation([{"default": AGES, "events": pd.DataFrame({"day": [1.0]})}] * 2, algorithm=FUNCTIONS) as nodes:
         with pytest.raises(RunsFailed):
-            nodes.ask(average, column="day")  # its rpc reads another database
+            nodes.ask(average_of_parts, column="day")  # its rpc reads another database
         with pytest.raises(UnknownColumn):
-            nodes.ask(average, column="dya")
+            nodes.ask(average_of_parts, column="dya")
 
 
 def test_the_columns_of_a_finished_table_of_a_session_are_known() -> None:
@@ -247,9 +259,9 @@ CALLS: list[tuple[str, dict[str, Any], bool]] = [
     ("opens", {"column": "x", "kind": "b"}, True),
     ("opens", {"column": "x", "kind": "c"}, False),
     ("compare", {}, False),
-    ("average", {"column": "age"}, False),
-    ("mean", {"column": "age", "organizations": [2]}, True),
-    ("mean", {"column": "age", "organizations": "2"}, False),
+    ("average_of_parts", {"column": "age"}, False),
+    ("mean_of_parts", {"column": "age", "organizations": [2]}, True),
+    ("mean_of_parts", {"column": "age", "organizations": "2"}, False),
 ]
 
 

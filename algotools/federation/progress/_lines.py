@@ -34,7 +34,9 @@ class LineView:
         self._overview: Overview | None = None
         self._progress: dict[int, tuple[RunRecord, str]] = {}  # run -> latest line that is not written yet
         self._shown_at: dict[int, float] = {}
-        self._failures: set[int] = set()
+        self._failed: set[int] = set()
+        """The ids of the runs whose failure is known."""
+        self._reasons: set[str] = set()
         self._closed = False
 
     def receive_line(self, run: RunRecord, line: str) -> None:
@@ -53,16 +55,22 @@ class LineView:
         self._overview = overview
 
     def update(self) -> None:
-        """Write the progress lines that are due, and the failures since the last update."""
+        """Write the progress lines that are due, and the reasons of failures that are new since the last update.
+
+        A reason that many runs share is written once: the details at the end name all of them.
+        """
         with self._lock:
             self._write_progress()
             if (overview := self._overview) is None:
                 return
             for task in (overview.task, *overview.list_subtasks()):
                 for run in task.runs:
-                    if run.id not in self._failures and (failure := overview.get_failure(run)):
-                        self._failures.add(run.id)
-                        self._write(run, f"{run.status}: [{failure.exit_code}] {failure.message}")
+                    if run.id not in self._failed and (failure := overview.get_failure(run)):
+                        self._failed.add(run.id)
+                        reason = f"{run.status}: [{failure.exit_code}] {failure.message}"
+                        if reason not in self._reasons:
+                            self._reasons.add(reason)
+                            self._write(run, reason)
 
     def close(self) -> None:
         """Write the last progress line of each run. Later lines of runs are dropped."""

@@ -264,7 +264,7 @@ def test_the_declared_arguments_are_used(regression: Path) -> None:
 WRONG = {
     "the name of the function": (
         "regression = { penalty = 1.0 }",
-        "has arguments for 'regression', which is not a method (the function regression has the method name 'fit')"),
+        "has arguments for 'regression', which is not a method; did you mean 'fit' (the function regression)?"),
     "a misspelt argument": (
         'fit = { outcom = "age", predictors = ["bmi"], penalty = 1.0 }',
         "has an argument 'outcom', which fit does not have (did you mean 'outcome'?)"),
@@ -273,7 +273,7 @@ WRONG = {
         "has an argument 'y', which fit does not have (did you mean 'outcome'?)"),
     "an unknown method": (
         "fitt = { penalty = 1.0 }",
-        "has arguments for 'fitt', which is not a method (did you mean 'fit'?)"),
+        "has arguments for 'fitt', which is not a method; did you mean 'fit'?"),
     "the derived rpc": (
         "regression_partial = { penalty = 1.0 }",
         "has arguments for regression_partial, which is derived from fit"),
