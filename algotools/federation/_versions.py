@@ -23,11 +23,12 @@ def read_versions(algorithms: Algorithms, image: str) -> dict[str, object]:
     common = {"contract": algorithms.contract.name, "runner": algorithms.runner_name}
     if (runnable := algorithms.find_image(image)) is not None:
         labels = runnable.versions
+        is_built = isinstance(source, (str, Path)) and Path(source).is_dir()  # the image of a folder has no name
         return {
             **common,
             "algotools": labels.algotools,
             "algorithm": {"name": labels.title or str(source), "version": labels.version},
-            "image": {"name": str(source), "id": runnable.id, "digests": list(labels.digests)},
+            "image": {"name": None if is_built else str(source), "id": runnable.id, "digests": list(labels.digests)},
             "python": labels.python or runnable.variables.get("PYTHON_VERSION"),
         }
     return {
