@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from algotools import Aggregator, Federation, NodeVariable, RunInfo, RunsFailed, federated, rpc
-from algotools.errors import FederationError, NodeVariableError
+from algotools.errors import ArgumentsError, FederationError, NodeVariableError
 
 from ..conftest import ALGORITHMS, ManualNode
 
@@ -117,9 +117,17 @@ def test_a_malformed_value_is_in_the_log_of_the_owner_alone(by_hand: ManualNode,
 
 
 def test_a_task_cannot_set_the_variable(make: Make) -> None:
-    failures = get_failure(make(), "show", minimum=1)
-    assert {failure.exit_code for failure in failures.values()} == {15}
-    assert "only the node's owner sets it, with the node variable MINIMUM_ROWS" in failures[2].message
+    message = "minimum: only the node's owner sets it, with the node variable MINIMUM_ROWS"
+    federation = make()
+    with pytest.raises(ArgumentsError, match=message):
+        federation.run("show", minimum=1)
+    content = {"method": "show", "kwargs": {"minimum": 1}}
+    task = federation.client().task.create(1, [2], input_=content, image="show")
+    assert federation.wait(task["id"], 60)
+    failure = federation.failure(federation.task(task["id"]).runs[0])
+    assert failure is not None
+    assert failure.exit_code == 15
+    assert message in failure.message
 
 
 def test_a_pooled_function_reads_the_variables_of_each_node(make: Make) -> None:
