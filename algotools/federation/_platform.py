@@ -22,7 +22,7 @@ from algotools.federation._frames import remove_frames
 from algotools.federation._node import Node, NodeContext
 from algotools.federation._probing import describe_refusal, read_method
 from algotools.federation._recording import Recorder
-from algotools.federation._results import Requested
+from algotools.federation._results import Requested, find_stacklevel
 from algotools.federation._schedule import Schedule
 from algotools.federation._sessions import Sessions
 from algotools.federation._store import Listen, Store
@@ -247,7 +247,7 @@ class LocalPlatform:
         """Record the state of a task in the history; warn if other nodes contributed than to the same task before."""
         message = self.recorder.update(task)
         if message is not None:
-            warnings.warn(message, ContributorsChanged, stacklevel=6)  # the line of the caller of ``Federation.run``
+            warnings.warn(message, ContributorsChanged, stacklevel=find_stacklevel())
 
     def wait(self, task: TaskRecord, timeout: float | None = None) -> bool:
         """Wait until a task is complete; false if ``timeout`` seconds are not enough."""

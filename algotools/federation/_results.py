@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 import msgspec
 
 from algotools.data.names import suggest_name
-from algotools.errors import Failure, FederationError, RunsFailed
+from algotools.errors import PACKAGE, Failure, FederationError, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.client import DecoratedFunction, unknown_organizations_message
 from algotools.runtime.logs import format_count, read_failure
@@ -223,3 +226,15 @@ def find_most_relevant_line(log: str) -> str:
             return texts[-1]
     unlabelled = [line for line in lines if not _LEVEL.match(line)]
     return unlabelled[-1] if unlabelled else ""
+
+
+def find_stacklevel() -> int:
+    """Return the number of frames until the caller's code, so that a warning shows the caller's line."""
+    frame = inspect.currentframe()
+    level = 0
+    # A generator that is a context manager is called by contextlib.
+    while frame is not None and (
+        PACKAGE in (path := Path(frame.f_code.co_filename)).parents or path == Path(contextlib.__file__)
+    ):
+        frame, level = frame.f_back, level + 1
+    return level

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from algotools.errors import PACKAGE, Failure, FederationError, RunsIncomplete, TimedOut
+from algotools.errors import Failure, FederationError, RunsIncomplete, TimedOut
 from algotools.federation._answers import Answers
 from algotools.federation._check import check_request
 from algotools.federation._completeness import measure_completeness
@@ -20,6 +18,7 @@ from algotools.federation._results import (
     Requested,
     explain_failure,
     find_ids,
+    find_stacklevel,
     format_organization,
     make_runs_failed,
     parse_databases,
@@ -144,16 +143,7 @@ def check_completeness(platform: LocalPlatform, task: TaskRecord, *, require_all
     incomplete = RunsIncomplete(completeness.describe(platform.organizations()), missing=completeness.missing)
     if require_all:
         raise incomplete
-    warnings.warn(incomplete, stacklevel=_find_stacklevel())
-
-
-def _find_stacklevel() -> int:
-    """Return the number of frames until the caller's code, so that a warning shows the caller's line."""
-    frame = inspect.currentframe()
-    level = 0
-    while frame is not None and PACKAGE in Path(frame.f_code.co_filename).parents:
-        frame, level = frame.f_back, level + 1
-    return level
+    warnings.warn(incomplete, stacklevel=find_stacklevel())
 
 
 def choose_node(platform: LocalPlatform, planned: PlannedTask) -> int:

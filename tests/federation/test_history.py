@@ -298,8 +298,10 @@ def test_large_results_are_left_out_and_old_results_are_removed(file: Path, monk
 def test_a_warning_names_the_nodes_if_others_contributed_to_the_same_question(file: Path) -> None:
     with Federation(NODES, algorithm=FUNCTIONS, history=file) as federation:
         federation.ask(total)
-        with pytest.warns(ContributorsChanged, match=r"in task 1 of the history: north, south; now north\. "):
+        match = r"in task 1 of the history: north, south; now north\. "
+        with pytest.warns(ContributorsChanged, match=match) as recorded:
             federation.run(total, at="north", arguments={})
+        assert [warning.filename for warning in recorded] == [__file__]
         federation.ask(total, factor=2.0)  # another question
         federation.ask(total_of_some)
     broken = Federation(NODES, algorithm=FUNCTIONS, history=file, faults={2: Wrong(ValueError())})
