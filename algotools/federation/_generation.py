@@ -64,6 +64,8 @@ class Generation(NamedTuple):
     """Whether algotools wraps the algorithm; otherwise the tools of its generation wrap it."""
     functions: Mapping[str, Endpoint] = {}
     """The methods; empty if they are unknown."""
+    words: frozenset[str] = frozenset("*")
+    """The words in the source that may be a method; with ``*``, any other word may be one, too."""
 
 
 class _Function(msgspec.Struct, rename={"source": "from"}):
@@ -85,6 +87,7 @@ class _ProbeOutput(msgspec.Struct):
     imports: list[str]
     functions: dict[str, _Function]
     algotools_modules: list[str]
+    words: list[str] = []
 
 
 def detect(source: str | Path, python: Path | None = None, chosen: str | None = None) -> Generation:
@@ -117,7 +120,8 @@ def _detect_in_interpreter(python: str, module: str, environment: Mapping[str, s
             f"{python} cannot find module {module!r}; install the algorithm for it, or name the algorithm's folder. "
             f"It has {_format_versions(output)}"
         )
-    return _evaluate(output, f"{python} ({_format_versions(output)})", chosen)
+    generation = _evaluate(output, f"{python} ({_format_versions(output)})", chosen)
+    return generation._replace(words=frozenset(output.words or "*"))
 
 
 def _detect_in_image(client: docker.DockerClient, image: RunnableImage, name: str, chosen: str | None) -> Generation:

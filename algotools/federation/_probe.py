@@ -77,12 +77,15 @@ def read_files(files: "list[Path]") -> "dict[str, Any]":
     """Return the modules of the tools that source files import, and their top-level functions."""
     imports = set()  # type: set[str]
     functions = {}  # type: dict[str, dict[str, Any]]
+    words = set()  # type: set[str]
     for file in files:
         try:
             tree = ast.parse(file.read_bytes())
         except (SyntaxError, ValueError, OSError):
+            words.add("*")
             continue
         for node in ast.walk(tree):
+            words.update(_find_words(node))
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names = [node.module]
@@ -105,7 +108,19 @@ def read_files(files: "list[Path]") -> "dict[str, Any]":
             elif isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] in TOOLS and not node.level:
                 for alias in node.names:  # a function of the tools that the package may offer to tasks
                     functions.setdefault(alias.asname or alias.name, {"from": node.module, "name": alias.name})
-    return {"imports": sorted(imports), "functions": functions}
+    return {"imports": sorted(imports), "functions": functions, "words": sorted(words)}
+
+
+def _find_words(node: "ast.AST") -> "set[str]":
+    """Return the words in a part of a source that may name a function; ``*`` if any other name is possible."""
+    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+        return {"*" if node.name == "__getattr__" else node.name}
+    if isinstance(node, ast.alias):
+        return {node.asname or node.name.rpartition(".")[2]}
+    if isinstance(node, ast.Name):
+        return {"*"} if node.id in ("globals", "setattr", "exec", "eval") else {node.id}
+    text = getattr(node, "value", getattr(node, "s", None))
+    return {text} if isinstance(text, str) and text.isidentifier() else set()
 
 
 def _find_method(function: "Any") -> str:

@@ -291,3 +291,25 @@ def test_a_label_of_another_tool_checks_nothing() -> None:
     call = CheckedCall(generation="v4", input=b'{"method": "x"}')
     assert check_described([{"method": 3}], call) is None
     assert check_described([], call) is None
+
+
+# Another interpreter
+
+
+def test_a_method_that_the_source_does_not_contain_is_refused(tmp_path: Path) -> None:
+    """The package is not imported here. So a word of its source may be a method, and the runs decide."""
+    AGES.to_csv(tmp_path / "a.csv", index=False)
+    package = tmp_path / "survey_of_ages"
+    package.mkdir()
+    source = "from algotools import rpc\n\n\n@rpc(name='counted')\ndef count() -> int:\n    return 1\n"
+    (package / "__init__.py").write_text(source)
+    options: dict[str, Any] = {"algorithm": package, "python": sys.executable, "runner": "process"}
+    with Federation([tmp_path / "a.csv"], **options) as nodes:
+        with pytest.raises(UnknownMethod, match="did you mean 'counted'"):
+            nodes.run("conted")
+        assert_nothing_ran(nodes)
+        with pytest.raises(RunsFailed, match="no method 'count'"):
+            nodes.run("count")
+    (package / "__init__.py").write_text(source + "\nglobals()['other'] = 1\n")
+    with Federation([tmp_path / "a.csv"], **options) as nodes, pytest.raises(RunsFailed, match="no method 'conted'"):
+        nodes.run("conted")

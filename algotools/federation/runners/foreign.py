@@ -19,10 +19,11 @@ from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from algotools.errors import FederationError, TimedOut
+from algotools.data.names import suggest_name
+from algotools.errors import FederationError, TimedOut, UnknownMethod
 from algotools.federation._package import Package, make_image_variables
 from algotools.federation.runners import Job
-from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply, make_task
 from algotools.runtime.logs import Console, format_failure
 from algotools.task import Role
 
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 GRACE = 10.0
 """Seconds after the time limit in which a run of algotools can report by itself that it timed out."""
+
+_MOST_METHODS = 10
+"""Number of methods that a message lists."""
 
 _WRAPPERS = {
     "v3": "from vantage6.tools.docker_wrapper import docker_wrapper; docker_wrapper({module!r})",
@@ -86,6 +90,7 @@ class ForeignRunner:
         self._roles: dict[str, Role] = {
             method: endpoint.role for method, endpoint in generation.functions.items() if endpoint.role
         }
+        self._words, self._methods = generation.words, frozenset(generation.functions)
         self._lock = threading.Lock()
         self._groups: set[int] = set()
         self._closed = False
@@ -134,9 +139,18 @@ class ForeignRunner:
         return process.returncode
 
     def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
-        """See ``Runner``. The package is not imported, so only the roles in its source are known."""
+        """See ``Runner``. The package is not imported, so only a name that its source does not contain is refused."""
         del timeout
-        return CheckReply(roles=self._roles) if call is None else None
+        if call is None:
+            return CheckReply(roles=self._roles)
+        method = make_task(call).method
+        if "*" not in self._words and not {method, f"RPC_{method}"} & self._words:
+            names = sorted(self._methods)
+            raise UnknownMethod(
+                f"this algorithm has no method {method[:60]!r}{suggest_name(method, names)} (methods: "
+                f"{', '.join(names[:_MOST_METHODS]) or 'unknown'})"
+            )
+        return None
 
     def start(self) -> None:
         """See ``Runner``. Nothing to prepare."""
