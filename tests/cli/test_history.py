@@ -238,6 +238,24 @@ def test_a_cell_that_fails_does_not_lose_the_others(gridded: Path) -> None:
     assert not any(item["is_reused"] for item in json.loads(fresh.stdout))
 
 
+def test_a_grid_is_written_to_a_file(gridded: Path) -> None:
+    command = ("ask", "total", "--runner", "inline", "--grid", "seed:=[1,3]", "--quiet")
+    written = call(gridded, *command, "--output", "grid.csv")
+    assert written.returncode == 61
+    header, first, failed = (gridded / "grid.csv").read_text().splitlines()
+    assert header == "seed,total,error"
+    assert first.startswith("1,")
+    assert failed.startswith('3,,"[52] ')
+    record = json.loads((gridded / "grid.csv.json").read_text())
+    assert [item["arguments"] for item in record["tasks"]] == [{"seed": 1}, {"seed": 3}]
+    call(gridded, *command, "--output", "grid.json")
+    content = json.loads((gridded / "grid.json").read_text())
+    assert [item["status"] for item in content["tasks"]] == ["completed", "failed"]
+    refused = call(gridded, "ask", "count", "--runner", "inline", "--grid", "seed:=[1,2]")
+    assert refused.returncode == 60
+    assert "count is an rpc" in refused.stderr
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: signal.Signals) -> None:
     calls = tmp_path / "calls"

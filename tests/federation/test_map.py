@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Federation, UserError, master, rpc
-from algotools.errors import FederationError
+from algotools.errors import ArgumentsError, FederationError, RunsIncomplete
 from algotools.federation import Grid
 from algotools.federation.history import TaskHistory
 
@@ -82,6 +82,34 @@ def test_an_rpc_has_a_row_for_each_organization_and_keeps_the_results_of_the_oth
         assert federation.map(scale, factors(2), at="south").to_rows() == [
             {"factor": 2, "organization": "south", "sum": 380.0}
         ]
+
+
+@master(name="grid_some")
+def total_of_some(client: AlgorithmClient, factor: int) -> dict[str, float]:
+    return {"total": sum(part["sum"] for part in client.run(scale, factor=factor, quorum=1, wait_for_all=True))}
+
+
+def test_an_incomplete_result_names_the_missing_nodes_or_is_an_error() -> None:
+    with Federation(NODES, algorithm=[*FUNCTIONS, total_of_some]) as federation:
+        with pytest.warns(RunsIncomplete):
+            grid = federation.map(total_of_some, factors(2, 3))
+        assert grid.to_rows() == [
+            {"factor": 2, "total": 470.0, "missing": None},
+            {"factor": 3, "total": 570.0, "missing": "north"},
+        ]
+        strict = federation.map(total_of_some, factors(2, 3), require_all=True)
+        assert strict.results == [{"total": 470.0}, None]
+        assert strict.to_rows()[1]["error"].startswith("[69] incomplete: 1 of 2 organizations; north failed")
+
+
+def test_arguments_that_no_node_accepts_fail_alone_unless_all_do() -> None:
+    with Federation(NODES, algorithm=FUNCTIONS) as federation:
+        grid = federation.map(total, [{"factor": 1}, {"factor": "one"}])
+        assert grid.results == [{"total": 235.0}, None]
+        assert grid.to_rows()[1]["error"].startswith("[15] factor: expected int")
+        with pytest.raises(ArgumentsError, match="factor: expected int"):
+            federation.map(total, [{"factor": "one"}, {"factor": "two"}])
+        assert len(federation.tasks()) == 1 + len(federation.subtasks(1))
 
 
 def test_other_results_have_one_column_and_names_do_not_collide() -> None:
