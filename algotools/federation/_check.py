@@ -205,21 +205,25 @@ def _check_tables(facts: CallFacts, nodes: Sequence[tuple[_NodeView, tuple[CallT
         UnknownColumn: names the columns and similar ones.
     """
     __tracebackhide__ = True
-    columns_by_node: list[dict[str, Sequence[str]]] = []
+    columns_by_node: list[dict[str, list[str]]] = []
     for view, tables in nodes:
-        names = {table.parameter: view.read_names(table.label) for table in tables if table.form not in UNREAD}
-        known = {parameter: columns for parameter, columns in names.items() if columns is not None}
-        if not names or len(known) < len(names):
-            return  # this node does not compare columns, or may have any columns
+        known: dict[str, list[str]] = {}  # a parameter can have several tables: a dict of tables
+        for table in tables:
+            if table.form not in UNREAD:
+                if (names := view.read_names(table.label)) is None:
+                    return  # this node may have any columns
+                known.setdefault(table.parameter, []).extend(names)
+        if not known:
+            return  # this node does not compare columns
         columns_by_node.append(known)
-    labels = {table.parameter: table.label for table in nodes[0][1]}
-    _refuse_missing(
-        facts.columns, [name for node in columns_by_node for c in node.values() for name in c], labels.values()
-    )
-    for table in nodes[0][1]:
-        existing = [name for node in columns_by_node for name in node.get(table.parameter, ())]
+    own_tables = nodes[0][1]
+    every_name = [name for node in columns_by_node for names in node.values() for name in names]
+    _refuse_missing(facts.columns, every_name, [table.label for table in own_tables])
+    for table in own_tables:
         if all(table.parameter in node for node in columns_by_node):
-            _refuse_missing(table.columns, existing, [table.label])
+            existing = [name for node in columns_by_node for name in node[table.parameter]]
+            labels = [other.label for other in own_tables if other.parameter == table.parameter]
+            _refuse_missing(table.columns, existing, labels)
 
 
 def _check_master(facts: CallFacts, views: Iterable[_NodeView]) -> None:

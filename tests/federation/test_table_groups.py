@@ -25,7 +25,7 @@ from algotools import (
     master,
     rpc,
 )
-from algotools.errors import AlgotoolsError, FederationError, NodesDisagree, RunsFailed
+from algotools.errors import AlgotoolsError, FederationError, NodesDisagree, RunsFailed, UnknownLabel
 
 from ..conftest import algotools, default_policy
 
@@ -106,7 +106,7 @@ def test_an_optional_table_is_none_if_the_task_does_not_request_it(nodes: Federa
 
 def test_a_typo_in_a_label_is_an_error_although_tables_may_be_missing(nodes: Federation, contract: str) -> None:
     databases = "chlidren" if contract == "v3" else ["adults", "chlidren"]
-    with pytest.raises(RunsFailed, match=r"\[exit code 30\]"):
+    with pytest.raises(UnknownLabel, match=r"did you mean 'children'\?"):
         nodes.run("second", databases=databases)
 
 
