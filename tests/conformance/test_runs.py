@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from algotools import Federation
-from algotools.errors import ContractError, Failure, RunsFailed
+from algotools.errors import ContractError, Failure, RunsFailed, RunsIncomplete
 from algotools.federation import Slow, Wrong
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
