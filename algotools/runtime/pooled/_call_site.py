@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import opcode
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
@@ -96,7 +97,8 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     loop_variable = ""
     for frame in frames:
         code = frame.f_code
-        path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {frame.f_lasti}\n".encode())
+        instruction = _find_instruction(code, frame.f_lasti)
+        path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {instruction}\n".encode())
         if is_library(frame):
             continue
         variables = frame.f_locals
@@ -117,6 +119,22 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
         loop_names=tuple(dict.fromkeys(names)),
         loop_variable=loop_variable,
     )
+
+
+_PRECALL = opcode.opmap.get("PRECALL")
+_PRECALL_SIZE = 4
+"""Bytes of the instruction with its cache."""
+
+
+def _find_instruction(code: CodeType, offset: int) -> int:
+    """Return the offset of the call that a frame executes.
+
+    Python 3.11 calls a function by two instructions. After some calls the interpreter specialises the first one, which
+    then makes the whole call. So the offset would change between two rounds of a function.
+    """
+    if _PRECALL is not None and code.co_code[offset] == _PRECALL:
+        return offset + _PRECALL_SIZE
+    return offset
 
 
 def _has_type(value: object, kinds: tuple[type, ...]) -> bool:
