@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from algotools import Federation
-from algotools.errors import Failure, RunsFailed
+from algotools.errors import ArgumentsError, Failure, FunctionRaised, RunsFailed
 
 from ...conftest import ALGORITHMS, ManualNode
 
@@ -54,8 +54,16 @@ def test_every_exception_in_a_method_of_a_result_is_the_authors(federation: Fede
 
 @pytest.mark.parametrize("kind", ["KeyboardInterrupt", "GeneratorExit", "OSError", "bad text", "bad class"])
 def test_an_exception_in_the_constructor_of_an_argument_is_the_authors(federation: Federation, kind: str) -> None:
-    assert fail(federation, "takes", argument={"kind": kind}).exit_code in (15, 40)
-    assert fail(federation, "takes_choice", choice=kind).exit_code in (15, 40)
+    for method, arguments in (("takes", {"argument": {"kind": kind}}), ("takes_choice", {"choice": kind})):
+        with pytest.raises((ArgumentsError, FunctionRaised)):  # before the run
+            federation.run(method, arguments=arguments)
+        task = federation.client().task.create(  # at the node
+            collaboration=1, organizations=[2], image="hostile", input_={"method": method, "kwargs": arguments}
+        )
+        federation.wait(task["id"])
+        failure = federation.failure(federation.task(task["id"]).runs[0])
+        assert failure is not None
+        assert failure.exit_code in (15, 40)
 
 
 @pytest.mark.parametrize("method", ["leaves_bad_objects", "replaces_streams"])
