@@ -16,6 +16,9 @@ from algotools.task import Database
 _SIZE = 1 << 16
 """Bytes of a CSV file that contain its header."""
 
+_SEPARATORS = ",;|\t"
+"""A single name that contains one of these may be a line with this separator, which each run reports."""
+
 
 def read_column_names(database: Database) -> list[str] | None:
     """Return the names of the columns; None if they are unknown, for instance because the database is a server."""
@@ -44,7 +47,8 @@ def _read_csv(database: Database) -> list[str] | None:
     if path is None or not Path(path).is_file():
         return None
     names = read_head(Path(path), Dialect.from_database(database), _SIZE).names
-    return names if len(names) > 1 else None  # a single name may be a line with another separator
+    is_other_line = len(names) == 1 and any(separator in names[0] for separator in _SEPARATORS)
+    return None if is_other_line else names
 
 
 def _read_parquet(database: Database) -> list[str] | None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from algotools import Federation
-from algotools.errors import ContractError, Failure, RunsFailed, RunsIncomplete
+from algotools.errors import ContractError, Failure, RunsFailed, RunsIncomplete, UnknownLabel
 from algotools.federation import Slow, Wrong
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
@@ -40,8 +40,14 @@ def test_an_unknown_label_is_refused_with_the_labels_of_the_node(federation: Fed
     # A node of v3 does not name an unknown label to its containers.
     message = {"v3": "the function takes 1 database, the task requests none; this node has: default, visits"}
     expected = message.get(way.contract, "this node has no database 'nowhere'; it has: default, visits")
-    failures = fail(federation, "sum_and_count", at=3, databases="nowhere", column="age")
-    assert [(failure.exit_code, failure.message) for failure in failures.values()] == [(30, expected)]
+    with pytest.raises(UnknownLabel):  # before any node runs the call
+        federation.run("sum_and_count", at=3, databases="nowhere", column="age")
+    call = {"method": "sum_and_count", "kwargs": {"column": "age"}}
+    task = federation.client().task.create(organizations=[3], image="", input_=call, databases=[{"label": "nowhere"}])
+    assert federation.wait(task["id"], LIMIT)
+    failure = federation.failure(federation.task(task["id"]).runs[0])
+    assert failure is not None
+    assert (failure.exit_code, failure.message) == (30, expected)
 
 
 def test_a_database_without_its_file_is_named(federation: Federation) -> None:

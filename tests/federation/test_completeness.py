@@ -37,28 +37,28 @@ class TooFewRows(UserError):
 
 
 @declare_rpc
-def count(data: pd.DataFrame, minimum: int = 3) -> int:
+def count_enough(data: pd.DataFrame, minimum: int = 3) -> int:
     if len(data) < minimum:
         raise TooFewRows(minimum=minimum)
     return len(data)
 
 
 @master
-def total(client: AlgorithmClient, organizations: list[Organization] | None = None) -> int:
-    return sum(client.run(count, organizations=organizations, quorum=1, grace=0.3))
+def sum_of_counts(client: AlgorithmClient, organizations: list[Organization] | None = None) -> int:
+    return sum(client.run(count_enough, organizations=organizations, quorum=1, grace=0.3))
 
 
 @master
 def total_of_two(client: AlgorithmClient) -> int:
     """Ask only two organizations, although the task names three."""
-    return sum(client.run(count, organizations=client.recipients[::2]))
+    return sum(client.run(count_enough, organizations=client.recipients[::2]))
 
 
 @master
 def total_with_platform_calls(client: AlgorithmClient) -> int:
     """Drop failed organizations as the algorithms of v4 do: with the platform's calls, and a time limit of its own."""
     ids = [organization["id"] for organization in client.organization.list()]
-    task = client.task.create(input_={"method": "count", "kwargs": {}}, organizations=ids)
+    task = client.task.create(input_={"method": "count_enough", "kwargs": {}}, organizations=ids)
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:
         runs = client.run.from_task(task["id"])
@@ -71,8 +71,8 @@ def total_with_platform_calls(client: AlgorithmClient) -> int:
 @master
 def total_with_retry(client: AlgorithmClient) -> int:
     """Send the same request to the failed organizations again."""
-    results = client.run(count, quorum=1, wait_for_all=True)
-    results = [*results, *(client.run(count, organizations=list(results.failures)) if results.failures else [])]
+    results = client.run(count_enough, quorum=1, wait_for_all=True)
+    results = [*results, *(client.run(count_enough, organizations=list(results.failures)) if results.failures else [])]
     return sum(results)
 
 
@@ -81,7 +81,7 @@ def names(client: AlgorithmClient) -> list[str]:
     return [organization["name"] for organization in client.organization.list()]
 
 
-ALGORITHM = [count, total, total_of_two, total_with_retry, names]
+ALGORITHM = [count_enough, sum_of_counts, total_of_two, total_with_retry, names]
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def ask(federation: Federation, function: Any, **arguments: Any) -> Any:
 def test_a_node_that_failed_in_a_subtask_is_missing(make: Make, contract: str) -> None:
     federation = make(contract=contract)
     with pytest.warns(RunsIncomplete, match="organization_3 failed: fewer than 3 rows") as warned:
-        assert federation.ask(total) == 12
+        assert federation.ask(sum_of_counts) == 12
     assert warned[0].filename == __file__
     completeness = federation.completeness(1)
     assert completeness.expected == (2, 3, 4)
@@ -127,16 +127,16 @@ def test_a_node_that_failed_in_a_subtask_is_missing(make: Make, contract: str) -
 def test_all_organizations_can_be_required(make: Make, call: str) -> None:
     federation = make()
     with pytest.raises(RunsIncomplete, match="organization_3 failed") as raised:
-        getattr(federation, call)(total, require_all=True)
+        getattr(federation, call)(sum_of_counts, require_all=True)
     assert raised.value.exit_code == 69
     assert list(raised.value.missing) == [3]
-    assert make([FRAMES[0], FRAMES[2]]).ask(total, require_all=True) == 12
+    assert make([FRAMES[0], FRAMES[2]]).ask(sum_of_counts, require_all=True) == 12
 
 
 @on_each_contract
 def test_a_dead_and_a_slow_node_are_missing(make: Make, contract: str) -> None:
     federation = make([FRAMES[0]] * 3, contract=contract, faults={3: Dead(), 4: Slow(1.5)})
-    assert ask(federation, total) == 5
+    assert ask(federation, sum_of_counts) == 5
     completeness = federation.completeness(1)
     assert completeness.contributed == (2,)
     messages = [failure.message for failure in completeness.missing.values() if failure]
@@ -144,17 +144,17 @@ def test_a_dead_and_a_slow_node_are_missing(make: Make, contract: str) -> None:
 
 
 def test_a_master_that_drops_failures_with_the_calls_of_the_platform(make: Make) -> None:
-    federation = make(algorithm=[count, total_with_platform_calls])
+    federation = make(algorithm=[count_enough, total_with_platform_calls])
     assert ask(federation, total_with_platform_calls) == 12
     assert list(federation.completeness(1).missing) == [3]
 
 
 def test_organizations_that_an_argument_names_are_the_ones_that_are_wanted(make: Make) -> None:
     federation = make()
-    assert federation.ask(total, organizations=[2, 4], require_all=True) == 12
+    assert federation.ask(sum_of_counts, organizations=[2, 4], require_all=True) == 12
     assert federation.completeness(1).expected == (2, 4)
     with pytest.warns(RunsIncomplete, match="incomplete: 1 of 2 organizations; organization_3 failed"):
-        federation.ask(total, organizations=[2, 3])
+        federation.ask(sum_of_counts, organizations=[2, 3])
 
 
 def test_an_organization_that_the_master_did_not_ask_is_missing(make: Make) -> None:
@@ -166,7 +166,7 @@ def test_an_organization_that_the_master_did_not_ask_is_missing(make: Make) -> N
 
 def test_a_task_for_one_organization_only_selects_the_node_of_the_master(make: Make) -> None:
     federation = make([FRAMES[0]] * 3)
-    assert federation.run(total, at=3, organizations=[2, 4], require_all=True) == [10]
+    assert federation.run(sum_of_counts, at=3, organizations=[2, 4], require_all=True) == [10]
     assert federation.completeness(1).expected == (2, 4)
 
 
@@ -184,9 +184,9 @@ def test_a_master_without_subtasks_is_complete(make: Make) -> None:
 def test_the_results_of_an_rpc_and_a_failed_task(make: Make) -> None:
     federation = make()
     with pytest.raises(RunsFailed):
-        federation.run(count)
+        federation.run(count_enough)
     assert list(federation.completeness(1).missing) == [3]
-    assert federation.run(count, at=[2, 4]) == [5, 7]
+    assert federation.run(count_enough, at=[2, 4]) == [5, 7]
     assert federation.completeness(2).is_complete
     with pytest.raises(FederationError, match="unknown task 9"):
         federation.completeness(9)
