@@ -22,6 +22,7 @@ from hypothesis import settings
 
 from algotools.data import load, parquet
 from algotools.declare import functions
+from algotools.federation import Federation
 from algotools.federation.contract import Request, get_contract
 from algotools.federation.contract.prepare import split_variables
 from algotools.federation.contract.rest import make_token
@@ -136,6 +137,17 @@ def algotools(
         input=text,
         env=environment(variables),
     )
+
+
+def fail_at_nodes(federation: Federation, method: str, **arguments: object) -> dict[int, tuple[int, str]]:
+    """Send a task like a real server, which checks nothing, and return exit code and message by organization."""
+    call = {"method": method, "kwargs": arguments}
+    task = federation.client().task.create(
+        organizations=list(federation.organizations()), image="", input_=call, databases=[{"label": "default"}]
+    )
+    assert federation.wait(task["id"], LIMIT)
+    failures = {run.organization_id: federation.failure(run) for run in federation.task(task["id"]).runs}
+    return {id_: (failure.exit_code, failure.message) for id_, failure in failures.items() if failure is not None}
 
 
 @dataclass

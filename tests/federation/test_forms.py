@@ -15,10 +15,10 @@ import pytest
 
 from algotools import Database, Federation, rpc
 from algotools.declare.functions import Algorithm
-from algotools.errors import FederationError, RunsFailed
+from algotools.errors import FederationError, RunsFailed, UnknownColumn
 from algotools.federation.runners._template_process import _uses_library
 
-from ..conftest import ALGORITHMS
+from ..conftest import ALGORITHMS, fail_at_nodes
 from ..processes import LIMIT
 
 IN_EVERY_FORM = ALGORITHMS / "in_every_form"
@@ -75,8 +75,10 @@ def test_every_form_works_with_the_process_runner(tmp_path):
 def test_an_unknown_column_is_named_for_every_form(nodes):
     with Federation(nodes, algorithm=IN_EVERY_FORM) as federation:
         for form in FORMS:
-            with pytest.raises(RunsFailed, match=r"no column 'height' in database 'default' \[exit code 16\]"):
+            with pytest.raises(UnknownColumn, match="no node has a column 'height'"):  # before a run
                 federation.run(f"by_{form}", column="height")
+            failures = fail_at_nodes(federation, f"by_{form}", column="height")
+            assert set(failures.values()) == {(16, "no column 'height' in database 'default'")}, form
 
 
 def test_a_frame_has_only_the_requested_columns(nodes):

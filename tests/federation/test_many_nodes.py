@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Column, Database, Federation, RunsFailed, master, rpc
-from algotools.errors import FederationError
+from algotools.errors import FederationError, UnknownColumn
 from algotools.federation import Dead
 from algotools.federation import folders as owner
 from algotools.federation.contract import NAMES
@@ -25,7 +25,7 @@ from algotools.federation.contract.rest import RunRecord
 from algotools.federation.runners import _template_process
 from algotools.runtime.contract import _proxy
 
-from ..conftest import ALGORITHMS
+from ..conftest import ALGORITHMS, fail_at_nodes
 from ..processes import LIMIT, wait_until
 
 COPIES_ON_WRITE = int(pd.__version__.partition(".")[0]) >= 3
@@ -326,8 +326,10 @@ def test_no_thread_or_process_remains_between_calls(runner: str, has_nothing_lef
     for _ in range(2):
         assert federation.ask(mean_of_nodes, column="x") == 3.0
         assert has_nothing_left()
-        with pytest.raises(RunsFailed):
+        with pytest.raises(UnknownColumn):  # before a run
             federation.run(sum_with_count, column="none")
+        assert has_nothing_left()
+        assert len(fail_at_nodes(federation, "sum_with_count", column="none")) == 5
         assert has_nothing_left()
     federation.close()
 

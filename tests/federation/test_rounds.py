@@ -15,7 +15,7 @@ from sklearn.datasets import load_breast_cancer
 
 from algotools import Federation, RunInfo, UserError
 from algotools.declare import locate
-from algotools.errors import Failure, RunsFailed
+from algotools.errors import ArgumentsError, Failure, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 
 from ..conftest import ALGORITHMS
@@ -176,7 +176,7 @@ def test_kept_rows_are_private_and_only_in_the_temporary_folder(hospitals: Hospi
     arguments = {"outcome": "malignant", "predictors": PREDICTORS}
     assert hospitals.federation.run("prepare", fit="1" * 32, arguments=arguments) == [60, 140, 369]
     assert [os.stat(path).st_mode & 0o777 for path in hospitals.list_kept_files()] == [0o600] * 3
-    with pytest.raises(RunsFailed, match="fit: "):
+    with pytest.raises(ArgumentsError, match="fit: "):
         hospitals.federation.run("prepare", fit="../" * 10 + "0" * 2, arguments=arguments)
 
 
