@@ -67,7 +67,7 @@ def _measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness
 
     The result of a run without subtasks contains the data of its own node. A master's result contains the data of the
     nodes that it sent subtasks to. If the task names several organizations, they are the ones that the researcher
-    wants, unless an argument of the task lists exactly the organizations of the subtasks. If the task names one
+    wants, unless arguments of the task choose exactly the organizations of the subtasks. If the task names one
     organization, it only selects the node that runs the master.
     """
     subtasks = [child for child in store.children(task.id) if child.init_organization_id == run.organization_id]
@@ -77,7 +77,7 @@ def _measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness
         asked = list(dict.fromkeys(subrun.organization_id for member in tree for subrun in member.runs))
         named = [member.organization_id for member in task.runs]
         not_asked = [id_ for id_ in named if id_ not in asked]
-        is_chosen = len(named) == 1 or (bool(not_asked) and _lists_organizations(run.input, set(asked), store))
+        is_chosen = len(named) == 1 or (bool(not_asked) and _has_chosen(task, run, set(asked), store))
         missing = _find_missing(store, run, tree) | dict.fromkeys([] if is_chosen else not_asked)
         expected = asked if is_chosen else list(dict.fromkeys([*named, *asked]))
     if run.status != "completed":
@@ -109,17 +109,36 @@ def _has_finished_before(subrun: RunRecord, run: RunRecord) -> bool:
 
 
 def _is_repetition(later: TaskRecord, subtask: TaskRecord, run: RunRecord) -> bool:
-    """Return whether a later subtask sent the same request to the same node again, and this time with success."""
-    return later.method == subtask.method and any(
-        other.organization_id == run.organization_id
-        and other.status == "completed"
-        and (other.input == run.input or _decode(other.input).get(RESEND_OF) == subtask.id)
-        for other in later.runs
-    )
+    """Return whether a later subtask repeated the request of a failed run at the same node, with success.
+
+    The same request counts as a repetition, and so does any request that only failed organizations received: a master
+    may ask them with other arguments, or with another rpc.
+    """
+    repeated = next((other for other in later.runs if other.organization_id == run.organization_id), None)
+    if repeated is None or repeated.status != "completed":
+        return False
+    failed = {other.organization_id for other in subtask.runs if other.status != "completed"}
+    if {other.organization_id for other in later.runs} <= failed:
+        return True
+    has_same_input = repeated.input == run.input or _decode(repeated.input).get(RESEND_OF) == subtask.id
+    return later.method == subtask.method and has_same_input
 
 
-def _lists_organizations(data: bytes, asked: set[int], store: Store) -> bool:
-    """Return whether an argument in the input of a task is a list of exactly these organizations, by id or by name."""
+def _has_chosen(task: TaskRecord, run: RunRecord, asked: set[int], store: Store) -> bool:
+    """Return whether arguments of a task choose exactly these organizations.
+
+    The annotation ``Organization`` says which arguments are organizations. Without it, the name of an argument does: a
+    list of numbers with another name may be equal by chance.
+    """
+    if task.chosen_organizations:
+        return set(task.chosen_organizations) == asked
+    arguments = _decode(run.input).get("kwargs", _decode(run.input))
+    items = arguments.items() if isinstance(arguments, dict) else ()
+    return _lists_organizations({name: value for name, value in items if "org" in name.lower()}, asked, store)
+
+
+def _lists_organizations(arguments: object, asked: set[int], store: Store) -> bool:
+    """Return whether arguments contain a list of exactly these organizations, by id or by name."""
     ids: dict[object, int] = {}
     for organization in store.organizations():
         ids |= {organization.id: organization.id, organization.name: organization.id}
@@ -133,7 +152,7 @@ def _lists_organizations(data: bytes, asked: set[int], store: Store) -> bool:
             return {ids.get(item) for item in value} == asked
         return any(map(is_list_of_them, value))
 
-    return is_list_of_them(_decode(data))
+    return is_list_of_them(arguments)
 
 
 def _decode(data: bytes) -> Mapping[str, object]:

@@ -161,6 +161,7 @@ class LocalPlatform:
         else:
             entries = self.contract.name_databases(by_label)
         fields |= {"method": request.method, "role": role, "step": request.step, "only_organization": only_organization}
+        fields["chosen_organizations"] = request.chosen_organizations
         inputs = dict.fromkeys(organizations, request.data)
         task = self.store.create(name, description, image, entries, inputs, **fields)
         self.recorder.begin(self.store, task, request, databases, only_organization, self.find_image_id(image))

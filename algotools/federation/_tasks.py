@@ -26,6 +26,7 @@ from algotools.federation._results import (
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.progress.waiting import Watch
+from algotools.runtime.dispatch.checking import CallFacts
 
 
 class PlannedTask(NamedTuple):
@@ -72,8 +73,7 @@ def prepare_request(
     """Check a call once, and return its request; see ``Federation.prepare``."""
     __tracebackhide__ = True
     if isinstance(call, Request):
-        check_request(platform, call, organizations, databases, image=image)
-        return call
+        return _add_facts(call, check_request(platform, call, organizations, databases, image=image))
     return _prepare_call(platform, MethodCall(call), arguments, organizations, databases, image)[1]
 
 
@@ -100,7 +100,12 @@ def _prepare_call(
         role = facts.role if facts else platform.find_role(call.method)
         if role is not None:
             call, request = call._replace(role=role), make_request(role)
-    return call, request
+    return call, _add_facts(request, facts)
+
+
+def _add_facts(request: Request, facts: CallFacts | None) -> Request:
+    """Return the request with the organizations that its arguments name."""
+    return request if facts is None else request._replace(chosen_organizations=facts.organizations)
 
 
 def run_at_all(

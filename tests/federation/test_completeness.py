@@ -81,7 +81,28 @@ def names(client: AlgorithmClient) -> list[str]:
     return [organization["name"] for organization in client.organization.list()]
 
 
-ALGORITHM = [count_enough, sum_of_counts, total_of_two, total_with_retry, names]
+@master
+def total_with_other_arguments(client: AlgorithmClient) -> int:
+    """Ask the organizations that failed again, with another argument."""
+    results = client.run(count_enough, quorum=1, wait_for_all=True)
+    return sum([*results, *client.run(count_enough, organizations=list(results.failures), minimum=1)])
+
+
+@master
+def quantiles_of_two(client: AlgorithmClient, quantiles: list[int]) -> int:
+    """Ask only the organizations 2 and 3. The argument has nothing to do with organizations."""
+    return len(quantiles) + sum(client.run(count_enough, organizations=[2, 3], minimum=1))
+
+
+ALGORITHM = [
+    total_with_other_arguments,
+    quantiles_of_two,
+    count_enough,
+    sum_of_counts,
+    total_of_two,
+    total_with_retry,
+    names,
+]
 
 
 @pytest.fixture
@@ -190,3 +211,14 @@ def test_the_results_of_an_rpc_and_a_failed_task(make: Make) -> None:
     assert federation.completeness(2).is_complete
     with pytest.raises(FederationError, match="unknown task 9"):
         federation.completeness(9)
+
+
+@on_each_contract
+def test_a_failure_that_the_master_repairs_with_another_request_is_complete(make: Make, contract: str) -> None:
+    assert make(contract=contract).ask(total_with_other_arguments, require_all=True) == 14
+
+
+@on_each_contract
+def test_a_list_that_equals_the_asked_organizations_by_chance_is_no_choice(make: Make, contract: str) -> None:
+    with pytest.warns(RunsIncomplete, match="organization_4 not asked"):
+        make(contract=contract).ask(quantiles_of_two, quantiles=[2, 3])

@@ -45,6 +45,8 @@ class Request(NamedTuple):
     method: str = ""
     role: Role | None = None
     step: Step = "compute"
+    chosen_organizations: tuple[int, ...] | None = None
+    """The organizations that arguments of a master name; None if the algorithm's signature is not known."""
 
 
 class NodeContract(Contract):

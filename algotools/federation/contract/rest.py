@@ -175,6 +175,8 @@ class TaskRecord(Struct, kw_only=True):
 
     only_organization: int | None = None
     """The only organization whose node fetches its run; None if all nodes fetch their runs."""
+    chosen_organizations: tuple[int, ...] | None = None
+    """The organizations that arguments of a master name; None if the algorithm's signature is not known."""
 
     @property
     def fetched_runs(self) -> list[RunRecord]:
