@@ -107,14 +107,56 @@ def format_traceback(error: BaseException) -> str:
 
 
 def format_author_traceback(error: BaseException) -> str:
-    """Return the traceback of an exception and of its causes; each begins in the author's code."""
+    """Return the traceback of an exception and of its causes; each begins in the author's code.
+
+    A cause that was raised and caught in a library is left out, because its frames do not show the author's code.
+    """
     try:
         report = traceback.TracebackException.from_exception(error, compact=True)
+        packages = [_find_package(frame.filename) for frame in select_author_frames(report.stack)[:1]]
         for part in _list_parts(report):
-            part.stack = traceback.StackSummary.from_list(select_author_frames(part.stack))
+            _leave_out_library_causes(part, packages)
+            frames = select_author_frames(part.stack)
+            first = next((i for i, frame in enumerate(frames) if _is_author_frame(frame, packages)), 0)
+            part.stack = traceback.StackSummary.from_list(frames[first:])
         return "".join(report.format())
     except Exception as failure:  # see `format_traceback`
         return f"the traceback cannot be shown ({type(failure).__name__})\n"
+
+
+def _leave_out_library_causes(part: traceback.TracebackException, packages: Iterable[Path | None]) -> None:
+    """Replace the cause or context of a part by the next one that has a frame of the author, or of algotools."""
+
+    def select(cause: traceback.TracebackException | None) -> traceback.TracebackException | None:
+        while cause is not None and cause.stack and all(_is_library_frame(frame, packages) for frame in cause.stack):
+            cause = cause.__cause__ or cause.__context__
+        return cause
+
+    part.__cause__, part.__context__ = select(part.__cause__), select(part.__context__)
+
+
+def _is_library_frame(frame: traceback.FrameSummary, packages: Iterable[Path | None]) -> bool:
+    return not _is_machinery(frame.filename) and not _is_author_frame(frame, packages)
+
+
+def _is_author_frame(frame: traceback.FrameSummary, packages: Iterable[Path | None]) -> bool:
+    """Return whether a frame is outside of all libraries, or in one of the packages.
+
+    In an image, the author's code may be installed like a library. So its packages are passed.
+    """
+    if _is_machinery(frame.filename) or frame.filename.endswith((".pyx", ".pxi")):  # compiled with Cython
+        return False
+    package = _find_package(frame.filename)
+    return package is None or package in packages
+
+
+def _find_package(file: str) -> Path | None:
+    """Return the package or module of a library, installed or of Python itself; None for any other file."""
+    path = Path(file)
+    for folder in path.parents:
+        if folder.name in ("site-packages", "dist-packages"):
+            return folder / path.relative_to(folder).parts[0]
+    return path if path.is_relative_to(_STANDARD_LIBRARY) else None
 
 
 def select_author_frames(frames: Iterable[traceback.FrameSummary]) -> list[traceback.FrameSummary]:
@@ -146,4 +188,5 @@ def _is_machinery(file: str) -> bool:
 
 
 _PACKAGE = Path(__file__).parent
+_STANDARD_LIBRARY = Path(traceback.__file__).parent
 _MACHINERY = ("contextlib", "importlib", "msgspec", "runpy", "threading", "wrapt")

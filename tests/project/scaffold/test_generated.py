@@ -147,7 +147,8 @@ def count_rows(data: pd.DataFrame, columns: list[Column] = []) -> int:
 
 def test_the_linter_accepts_a_list_as_the_default_of_an_argument(project: Path) -> None:
     package = next((project / "src").glob("*/algorithm.py")).parent
-    (package / "more.py").write_text(LIST_AS_DEFAULT, encoding="utf-8")
+    for folder in (package, project / "tests"):
+        (folder / "more.py").write_text(LIST_AS_DEFAULT, encoding="utf-8")
     completed = tool("ruff", "check", "--no-cache", ".", cwd=project)
     assert completed.returncode == 0, completed.stdout
 
