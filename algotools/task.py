@@ -101,6 +101,24 @@ class Task(Struct, frozen=True, kw_only=True):
     """The policy file of the node's owner (v3, v4)."""
 
 
+def _make_temporary_folder() -> Path:
+    """Create a folder that is removed when this process exits."""
+    # Imported here, because few runs need them.
+    import atexit
+    import os
+    import shutil
+    import tempfile
+
+    folder, process = tempfile.mkdtemp(prefix="algotools-"), os.getpid()
+
+    def remove() -> None:
+        if os.getpid() == process:  # not a process that was forked from this one
+            shutil.rmtree(folder, ignore_errors=True)
+
+    atexit.register(remove)
+    return Path(folder)
+
+
 class RunInfo(Struct, frozen=True, kw_only=True):
     """The current run: its ids, its temporary folder and the node's variables. Annotate a parameter to receive it.
 
@@ -111,8 +129,11 @@ class RunInfo(Struct, frozen=True, kw_only=True):
     node_id: int = 1
     organization_id: int = 1
     collaboration_id: int = 1
-    temporary_folder: Path | None = None
-    """Shared by all runs of the same job (v5: session) at this node; None if the node provides no folder."""
+    temporary_folder: Path = field(default_factory=_make_temporary_folder)
+    """Shared by all runs of the same job (v5: session) at this node.
+
+    In a unit test, and at a node that provides no folder, it is a new folder that is removed when the process exits.
+    """
     variables: Mapping[str, str] = {}
     """The node's own variables for algorithms, decoded."""
 

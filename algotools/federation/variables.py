@@ -25,8 +25,13 @@ Scalar = Union[str, int, float, bool, PurePath, datetime.date, enum.Enum]
 Value = Union[Scalar, Sequence[Scalar], frozenset[Scalar], set[Scalar], None]
 """The value of a variable. None: the node does not have the variable."""
 
-Variables = Mapping[Union[int, str], Union[Value, Mapping[str, Value]]]
-"""Variable -> its value at all nodes; or organization (id or name) -> the variables of its node."""
+Variables = Mapping[Any, object]
+"""Variable -> its value at all nodes; or organization (id or name) -> the variables of its node.
+
+The keys are ``int`` or ``str``, and the values are ``Value``, or mappings from variables to ``Value``. No stricter type
+accepts a dict literal with both forms, because a type checker infers ``dict[object, object]``. So ``add_variables``
+checks the content.
+"""
 
 
 def add_variables(configuration: Configuration, variables: Variables) -> Configuration:

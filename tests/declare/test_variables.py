@@ -3,6 +3,8 @@
 import datetime
 import enum
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -289,5 +291,18 @@ def test_an_extraction_step_refuses_a_wrong_declaration_too() -> None:
 
 def test_run_info_has_defaults_for_tests() -> None:
     assert RunInfo().variables == {}
-    assert RunInfo().temporary_folder is None
     assert RunInfo(variables={"MINIMUM_ROWS": "5"}).variables["MINIMUM_ROWS"] == "5"
+
+
+def test_run_info_has_an_own_temporary_folder_in_tests_until_the_process_exits() -> None:
+    code = (
+        "import os; from algotools import RunInfo; first, second = RunInfo(), RunInfo()\n"
+        "(first.temporary_folder / 'x').write_text('1')\n"
+        "if os.fork() == 0: raise SystemExit  # a forked process does not remove it\n"
+        "os.wait(); print((first.temporary_folder / 'x').read_text(), *os.listdir(second.temporary_folder))\n"
+        "print(first.temporary_folder, second.temporary_folder)"
+    )
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    content, folders = completed.stdout.splitlines()
+    assert content == "1"
+    assert [Path(folder).exists() for folder in folders.split()] == [False, False]

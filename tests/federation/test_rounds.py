@@ -13,8 +13,7 @@ import pytest
 import statsmodels.api as statsmodels
 from sklearn.datasets import load_breast_cancer
 
-from algotools import Federation, RunInfo, UserError
-from algotools.declare import locate
+from algotools import Federation
 from algotools.errors import ArgumentsError, Failure, RunsFailed
 from algotools.federation.contract.rest import RunRecord
 
@@ -178,10 +177,3 @@ def test_kept_rows_are_private_and_only_in_the_temporary_folder(hospitals: Hospi
     assert [os.stat(path).st_mode & 0o777 for path in hospitals.list_kept_files()] == [0o600] * 3
     with pytest.raises(ArgumentsError, match="fit: "):
         hospitals.federation.run("prepare", fit="../" * 10 + "0" * 2, arguments=arguments)
-
-
-def test_a_node_without_a_temporary_folder_reports_it() -> None:
-    forget = locate.load(locate.locate(ALGORITHM)).functions["forget"]
-    info = RunInfo(task_id=1, node_id=1, organization_id=2, collaboration_id=1, temporary_folder=None, variables={})
-    with pytest.raises(UserError, match="this node has no temporary folder"):
-        forget(fit="0" * 32, info=info)

@@ -293,8 +293,8 @@ def _build_run_info(task: Task, identity: Identity) -> RunInfo:
         node_id=identity.node_id,
         organization_id=identity.organization_id,
         collaboration_id=identity.collaboration_id,
-        temporary_folder=task.temporary_folder,
         variables=task.variables,
+        **({} if task.temporary_folder is None else {"temporary_folder": task.temporary_folder}),
     )
 
 

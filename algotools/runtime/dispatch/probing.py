@@ -111,7 +111,7 @@ class Prober:
     def _renew(self, value: object, folder: str) -> object:
         """Return a copy of an argument, which the function can change."""
         if isinstance(value, RunInfo):
-            return msgspec.structs.replace(value, temporary_folder=value.temporary_folder and Path(folder))
+            return msgspec.structs.replace(value, temporary_folder=Path(folder))
         return _try_copy(value)
 
 

@@ -168,6 +168,37 @@ def test_the_linter_does_not_move_imports_of_annotations(project: Path, kind: st
     assert completed.returncode == 0, completed.stderr
 
 
+TEST_WITH_VARIABLES = """\
+from typing import Annotated
+
+import pandas as pd
+from algotools import NodeVariable, RunInfo, rpc
+from algotools.testing import FederationFactory
+
+
+@rpc
+def count(data: pd.DataFrame, info: RunInfo, minimum: Annotated[int, NodeVariable("MINIMUM")] = 1) -> int:
+    (info.temporary_folder / "x").write_text("1")
+    return max(minimum, len(data))
+
+
+def test_nodes(federation: FederationFactory) -> None:
+    frame = pd.DataFrame({"age": [1, 2, 3, 4]})
+    assert count(frame, info=RunInfo()) == 4
+    variables = {"MINIMUM": 20, 3: {"MINIMUM": 30}}
+    nodes = federation([frame, frame], algorithm=[count], runner="inline", variables=variables)
+    assert nodes.run(count) == [20, 30]
+"""
+
+
+def test_mypy_and_pytest_accept_variables_and_run_info_in_a_test(project: Path, mypy_cache: Path) -> None:
+    (project / "tests" / "test_variables.py").write_text(TEST_WITH_VARIABLES, encoding="utf-8")
+    checked = tool("mypy", "--cache-dir", str(mypy_cache), cwd=project)
+    assert checked.returncode == 0, checked.stdout
+    tested = tool("pytest", "-q", "tests/test_variables.py", cwd=project)
+    assert tested.returncode == 0, tested.stdout
+
+
 def test_mypy_passes_in_strict_mode(project: Path, mypy_cache: Path) -> None:
     completed = tool("mypy", "--cache-dir", str(mypy_cache), cwd=project)
     assert completed.returncode == 0, completed.stdout

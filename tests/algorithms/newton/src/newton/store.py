@@ -13,10 +13,6 @@ FitName = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 """A random name for one fit, so that fits do not share a file. The pattern excludes paths to other folders."""
 
 
-class NoFolder(UserError):
-    text = "this node has no temporary folder, in which rounds store their rows"
-
-
 class NoStoredRows(UserError):
     text = "this node has no rows for this fit: it was not prepared, or has finished"
 
@@ -48,6 +44,4 @@ def remove_rows(info: RunInfo, fit: str) -> bool:
 
 
 def _path(info: RunInfo, fit: str) -> Path:
-    if info.temporary_folder is None:
-        raise NoFolder
     return info.temporary_folder / f"newton-{fit}.npy"
