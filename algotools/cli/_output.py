@@ -16,7 +16,7 @@ from algotools.cli._grid import make_json_items
 from algotools.errors import OutputError
 from algotools.federation import Grid
 from algotools.federation.report import FORMAT
-from algotools.federation.result_tables import ResultRecords, is_scalar, make_records
+from algotools.federation.result_tables import ResultRecords, is_scalar, make_records, make_unique
 
 SUFFIXES = (".json", ".csv", ".parquet")
 
@@ -109,27 +109,19 @@ def _make_records(record: Mapping[str, Any]) -> tuple[ResultRecords, dict[int, s
     return make_records(values), names
 
 
-def _list_columns(records: ResultRecords, names: Mapping[int, str]) -> list[tuple[str, list[Any]]]:
+def _list_columns(records: ResultRecords, organizations: Mapping[int, str]) -> list[tuple[str, list[Any]]]:
     """Return name and cells of each column of a file: the organization, the labels of the rows, and the values."""
     columns: list[tuple[str, list[Any]]] = [
         ("organization_id", list(records.organizations)),
-        ("organization", [names[id_] for id_ in records.organizations]),
+        ("organization", [organizations[id_] for id_ in records.organizations]),
     ]
     for level, name in enumerate(records.index_names):
         columns.append((name, [label[level] for label in records.labels]))
     for position, label in enumerate(records.columns):
         name = ".".join("" if part is None else str(part) for part in label)
         columns.append((name or "result", [row[position] for row in records.rows]))
-    used: set[str] = set()
-    return [(_make_unique(name, used), cells) for name, cells in columns]
-
-
-def _make_unique(name: str, used: set[str]) -> str:
-    unique, number = name, 2
-    while unique in used:
-        unique, number = f"{name}_{number}", number + 1
-    used.add(unique)
-    return unique
+    names = make_unique(name for name, _ in columns)
+    return [(name, cells) for name, (_, cells) in zip(names, columns, strict=True)]
 
 
 def _encode_json(content: Mapping[str, Any]) -> bytes:

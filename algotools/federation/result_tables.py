@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -65,12 +67,14 @@ def make_table(name: str, rows: Mapping[Any, Mapping[str, Any]]) -> ResultTable 
 
 
 def parse_label(text: str) -> Label:
-    """Return the levels of a key: the JSON text of a list is a label with several levels."""
+    """Return the levels of a key: the JSON text of a list of scalars is a label with several levels."""
     if text.startswith("["):
         try:
-            return tuple(json.loads(text))
+            label = tuple(json.loads(text))
         except (ValueError, RecursionError):
-            pass
+            return (text,)
+        if label and all(map(is_scalar, label)):
+            return label
     return (text,)
 
 
@@ -83,7 +87,8 @@ def make_records(results: Iterable[tuple[int, object]]) -> ResultRecords:
     """Return the results of organizations as records of one table.
 
     If all results are tables, each row is a record. If all are mappings, each organization has one record, and nested
-    keys are joined by dots. Otherwise the only column is ``result``.
+    keys are joined by dots. Otherwise the only column is ``result``. Different keys with the same joined text have
+    different columns: ``a.b`` and ``a.b_2``.
     """
     items = list(results)
     tables = [read_table(value) for _, value in items]
@@ -96,42 +101,78 @@ def make_records(results: Iterable[tuple[int, object]]) -> ResultRecords:
     if items and len(mappings) == len(items):
         keys = list(dict.fromkeys(key for mapping in mappings for key in mapping))
         rows = [[mapping.get(key) for key in keys] for mapping in mappings]
-        return ResultRecords(organizations, (), no_labels, [(key,) for key in keys], rows)
+        return ResultRecords(
+            organizations, (), no_labels, [(name,) for name in make_unique(map(_name_path, keys))], rows
+        )
     return ResultRecords(organizations, (), no_labels, [("result",)], [[value] for _, value in items])
 
 
+def make_unique(names: Iterable[str]) -> list[str]:
+    """Return the names, in which a repetition has a number: ``a``, ``a_2``."""
+    wanted = list(names)
+    taken, used = set(wanted), set[str]()
+    unique = []
+    for name in wanted:
+        candidate, number = name, 2
+        # A number must not take the name of a later column either.
+        while candidate in used or (number > 2 and candidate in taken):
+            candidate, number = f"{name}_{number}", number + 1
+        used.add(candidate)
+        unique.append(candidate)
+    return unique
+
+
+def _count_repetitions(labels: Iterable[Label]) -> list[tuple[Label, int]]:
+    """Return each label with the number of equal labels before it: a frame may have two columns of one name."""
+    counts: Counter[Label] = Counter()
+    numbered = []
+    for label in labels:
+        numbered.append((label, counts[label]))
+        counts[label] += 1
+    return numbered
+
+
 def _join_tables(organizations: Sequence[int], tables: Sequence[ResultTable]) -> ResultRecords:
-    columns = list(dict.fromkeys(column for table in tables for column in table.columns))
+    keys = [_count_repetitions(table.columns) for table in tables]
+    columns = list(dict.fromkeys(itertools.chain.from_iterable(keys)))
     owners: list[int] = []
     labels: list[Label] = []
     rows: list[list[Any]] = []
-    for organization, table in zip(organizations, tables, strict=True):
-        positions = {column: position for position, column in enumerate(table.columns)}
+    for organization, table, own_keys in zip(organizations, tables, keys, strict=True):
+        positions = {column: position for position, column in enumerate(own_keys)}
         selection = [positions.get(column) for column in columns]
         owners += [organization] * len(table.rows)
         labels += table.labels
         rows += [[None if position is None else row[position] for position in selection] for row in table.rows]
     names = tables[0].index_names
     default = ["row"] if len(names) == 1 else [f"row_{level}" for level in range(1, len(names) + 1)]
-    return ResultRecords(
-        owners, tuple(name or d for name, d in zip(names, default, strict=True)), labels, columns, rows
-    )
+    index_names = tuple(name or d for name, d in zip(names, default, strict=True))
+    return ResultRecords(owners, index_names, labels, [label for label, _ in columns], rows)
 
 
-def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a mapping without nested mappings. A table with several levels becomes a mapping of its columns first."""
-    flat: dict[str, Any] = {}
+def _flatten(mapping: Mapping[str, Any], start: Label = ()) -> dict[Label, Any]:
+    """Return a mapping without nested mappings, whose keys are the paths to the values.
+
+    A table with several levels becomes a mapping of its columns first.
+    """
+    flat: dict[Label, Any] = {}
     for key, value in mapping.items():
-        name = f"{prefix}{_join(parse_label(str(key)))}"
+        path = (*start, _join(parse_label(str(key))))
         if isinstance(value, Mapping) and value.keys() == _TIGHT_KEYS and (table := _read_tight(value)) is not None:
-            for label, row in zip(table.labels, table.rows, strict=True):
-                for column, cell in zip(table.columns, row, strict=True):
-                    flat[".".join(filter(None, (name, _join(column), _join(label))))] = cell
+            for label, row in zip(_count_repetitions(table.labels), table.rows, strict=True):
+                for column, cell in zip(_count_repetitions(table.columns), row, strict=True):
+                    flat[(*path, column, label)] = cell
         elif isinstance(value, Mapping) and value:
-            flat |= _flatten(value, f"{name}.")
+            flat |= _flatten(value, path)
         else:
-            flat[name] = value
+            flat[path] = value
     return flat
+
+
+def _name_path(path: Label) -> str:
+    """Return the name of a column for a path of ``_flatten``. The empty labels of a table are left out."""
+    parts = [part if isinstance(part, str) else _join(part[0]) for part in path]
+    return ".".join(part for part, level in zip(parts, path, strict=True) if part or isinstance(level, str))
 
 
 def _join(label: Label) -> str:
@@ -144,10 +185,12 @@ def _read_tight(value: Mapping[str, Any]) -> ResultTable | None:
         return None
     if any(not isinstance(row, list) or len(row) != len(columns) or not all(map(is_scalar, row)) for row in rows):
         return None
-    labels = [_to_label(label) for label in index]
+    labels, heads = list(map(_to_label, index)), list(map(_to_label, columns))
     if any(len(label) != len(names) for label in labels):
         return None
-    return ResultTable(tuple(str(name or "") for name in names), labels, list(map(_to_label, columns)), rows)
+    if not all(is_scalar(level) for label in itertools.chain(labels, heads) for level in label):
+        return None
+    return ResultTable(tuple(str(name or "") for name in names), labels, heads, rows)
 
 
 def _to_label(label: object) -> Label:

@@ -46,6 +46,16 @@ def test_mappings_have_a_column_for_each_key() -> None:
     assert frame["by.m"].isna().all()
 
 
+def test_equal_names_of_columns_lose_no_value() -> None:
+    frame = make_frame({"a": {"b": 1}, "a.b": 2, "a.b_2": 3}, {"a.b": 20, "a": {"b": 10}})
+    assert list(frame.columns) == ["a.b", "a.b_3", "a.b_2"]
+    assert frame.loc["north"].tolist() == [1, 2, 3]
+    assert frame.loc["south"].tolist()[:2] == [10, 20]
+    twice = pd.DataFrame([[1, 2], [3, 4]], columns=["a", "a"]).to_dict("tight")
+    assert make_frame(twice).loc["north"].to_numpy().tolist() == [[1, 2], [3, 4]]
+    assert make_frame({"n": 1, "table": twice}).loc["north"].tolist() == [1, 1, 2, 3, 4]
+
+
 def test_tables_have_the_labels_of_their_rows_in_the_index() -> None:
     table = PATIENTS.groupby("sex")["age"].agg(["count", "mean"])
     frame = make_frame(table, table.iloc[:1])
