@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import decimal
 import enum
+import itertools
 import json
+import math
 import re
 import types
 import typing
@@ -68,7 +71,9 @@ def _read_scalars(text: str, bare: Any) -> Iterator[Any]:
     elif issubclass(bare, int):
         yield from (int(number) for number in [stripped] if _INTEGER.fullmatch(number))
     elif issubclass(bare, float):
-        yield from (float(number) for number in [stripped] if _NUMBER.fullmatch(number))
+        yield from (number for text in [stripped] if _NUMBER.fullmatch(text) and math.isfinite(number := float(text)))
+    elif issubclass(bare, decimal.Decimal):
+        yield from (number for number in [stripped] if _NUMBER.fullmatch(number))
     elif issubclass(bare, str):
         yield text
     elif stripped:
@@ -84,15 +89,21 @@ def _means(text: str, value: object) -> bool:
 
 def _read_list(text: str, bare: Any) -> Iterator[Any]:
     """Yield the items of a list: JSON, or texts between commas."""
+    items = typing.get_args(bare)
+    is_tuple = issubclass(typing.get_origin(bare) or bare, tuple)
+    has_fixed_length = is_tuple and bool(items) and items[-1] is not ...
     if text.startswith("["):
         try:
-            yield json.loads(text)
+            values = json.loads(text, parse_float=_parse_float, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             return
+        # A Decimal would accept the texts "NaN", "1_000" and digits of other scripts.
+        hints = items if has_fixed_length else itertools.repeat(items[0] if items else str, len(values))
+        texts = [value for value, hint in zip(values, hints, strict=False) if _is_decimal(hint)]
+        if all(_NUMBER.fullmatch(text) for text in texts if isinstance(text, str)):
+            yield values
         return
-    items = typing.get_args(bare)
     texts = [item.strip() for item in text.split(",")] if text else []
-    has_fixed_length = issubclass(typing.get_origin(bare) or bare, tuple) and bool(items) and items[-1] is not ...
     if has_fixed_length and len(texts) != len(items):
         return
     values = []
@@ -104,6 +115,30 @@ def _read_list(text: str, bare: Any) -> Iterator[Any]:
         fitting = (value for value in candidates if not convert_argument(value, replace_paths(annotation))[1])
         values.append(next(fitting, candidates[0]))
     yield values
+
+
+def _is_decimal(annotation: Any) -> bool:
+    """Return whether the only texts of an annotation are those of a Decimal."""
+    texts = [
+        choice for choice in list_choices(annotation) if isinstance(choice, type) and choice not in (bool, int, float)
+    ]
+    return bool(texts) and all(issubclass(choice, decimal.Decimal) for choice in texts)
+
+
+def _parse_float(text: str) -> float:
+    """Return a number of a JSON list.
+
+    Raises:
+        ValueError: the number is too large, so it would become infinity.
+    """
+    if not math.isfinite(number := float(text)):
+        raise ValueError
+    return number
+
+
+def _refuse_constant(text: str) -> float:
+    """Refuse NaN and infinity in a JSON list, as outside of a list."""
+    raise ValueError(text)
 
 
 def list_choices(annotation: Any) -> list[Any]:

@@ -6,6 +6,7 @@ value, which is then checked like an argument of a task, with the same bounds.
 
 from __future__ import annotations
 
+import copy
 import datetime
 import decimal
 import enum
@@ -43,8 +44,20 @@ RESERVED = frozenset(
 )  # fmt: skip
 """The variables of the three contracts. No owner can set them (a test compares them with the contracts)."""
 
-_RESERVED_PREFIXES = ("ALGOTOOLS_", "KUBERNETES_", "DB_PARAM_")
+_RESERVED_PREFIXES = ("KUBERNETES_", "DB_PARAM_")
 _RESERVED_SUFFIXES = ("_DATABASE_URI", "_DATABASE_TYPE")
+
+
+def is_reserved(name: str) -> bool:
+    """Return whether a variable belongs to a platform of one of the generations, or to the image."""
+    return (
+        name in RESERVED
+        or is_image_variable(name)
+        or name.startswith(_RESERVED_PREFIXES)
+        or name.endswith(_RESERVED_SUFFIXES)
+        or "_DB_PARAM_" in name  # the options of a database on v4, after its label
+    )
+
 
 _TEXTS = (
     str, PurePath, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, uuid.UUID, decimal.Decimal
@@ -89,12 +102,7 @@ def find_variable(annotation: Any) -> NodeVariable | None:
             "the name of a node variable consists of letters, digits and underscores, and does not begin with a digit: "
             'NodeVariable("MINIMUM_ROWS")'
         )
-    if (
-        name in RESERVED
-        or is_image_variable(name)
-        or name.startswith(_RESERVED_PREFIXES)
-        or name.endswith(_RESERVED_SUFFIXES)
-    ):
+    if is_reserved(name) or name.startswith("ALGOTOOLS_"):
         raise VariableRefused(
             f"the variable {name} belongs to the platform, to algotools or to the image, so a node's owner cannot set "
             "it for algorithms; choose another name"
@@ -219,7 +227,7 @@ def read_variable(parameter: VariableParameter, variables: Mapping[str, str]) ->
     name = parameter.variable
     if name not in variables:
         if not parameter.required:
-            return parameter.default
+            return copy.deepcopy(parameter.default)  # see `Specification.bind`: calls must not share a list
         return VariableFault(f"the node variable {name} ({format_annotation(parameter.annotation)}) is not set")
     value, faults = convert_text(variables[name], parameter.annotation)
     if faults:

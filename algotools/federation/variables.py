@@ -14,12 +14,11 @@ import msgspec
 
 from algotools.declare.functions import Algorithm
 from algotools.declare.masters import find_named_rpcs
-from algotools.declare.variables import RESERVED
+from algotools.declare.variables import is_reserved
 from algotools.errors import FederationError
 from algotools.federation._results import find_ids
 from algotools.federation.configuration import Configuration
 from algotools.federation.contract.prepare import NAME
-from algotools.task import is_image_variable
 
 Scalar = Union[str, int, float, bool, PurePath, datetime.date, enum.Enum]
 Value = Union[Scalar, Sequence[Scalar], frozenset[Scalar], set[Scalar], None]
@@ -90,7 +89,7 @@ def check_name(name: object) -> None:
             f"the name of a variable consists of letters, digits and underscores, and does not begin with a digit, not "
             f"{name!r}"
         )
-    if name in RESERVED or is_image_variable(name):
+    if is_reserved(name):
         raise FederationError(f"the variable {name} belongs to the platform or to the image; choose another name")
 
 

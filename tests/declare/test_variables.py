@@ -1,6 +1,7 @@
 """Node variables: declared in a signature, converted from texts, and never arguments of a task."""
 
 import datetime
+import decimal
 import enum
 import json
 import subprocess
@@ -59,6 +60,8 @@ def refuse(function: Callable[..., Any]) -> str:
         (float, "0.5", 0.5),
         (float, "3", 3.0),
         (float, "1e-6", 1e-6),
+        (decimal.Decimal, " 1.10 ", decimal.Decimal("1.10")),
+        (tuple[str, decimal.Decimal], '["NaN", "1.5"]', ("NaN", decimal.Decimal("1.5"))),
         (bool, "true", True),
         (bool, "Yes", True),
         (bool, "0", False),
@@ -100,6 +103,14 @@ def test_a_text_becomes_a_value_of_the_type(annotation: Any, text: str, value: A
         (int, "1.0", "expected int"),
         (float, "nan", "expected float"),
         (float, "0x7", "expected float"),
+        (float, "1e400", "expected float"),
+        (list[float], "[0.5, 1e400]", "expected list[float]"),
+        (list[float], "[NaN]", "expected list[float]"),
+        (decimal.Decimal, "NaN", "expected Decimal"),
+        (decimal.Decimal, "Infinity", "expected Decimal"),
+        (decimal.Decimal, "1_000", "expected Decimal"),
+        (decimal.Decimal, "١٢", "expected Decimal"),
+        (list[decimal.Decimal], '["1_000"]', "expected list[Decimal]"),
         (bool, "SECRET", "expected bool"),
         (Literal["a", "b"], "SECRET", "expected 'a' | 'b'"),
         (Site, "SECRET", "expected 'north' | 'south'"),

@@ -195,6 +195,16 @@ def test_a_value_of_python_becomes_the_text_of_an_owner(show: Callable[..., Any]
         assert federation.run(show) == [[text, text]]
 
 
+def test_each_run_has_its_own_default_of_a_variable() -> None:
+    @rpc
+    def count(data: pd.DataFrame, seen: Annotated[list[int], NodeVariable("SEEN")] = []) -> int:  # noqa: B006 - the case
+        seen.append(len(data))
+        return len(seen)
+
+    with Federation(FRAMES, algorithm=[count], policy="off") as federation:
+        assert federation.run(count) == federation.run(count) == [1] * len(FRAMES)
+
+
 @pytest.mark.parametrize(
     ("variables", "message"),
     [
@@ -206,6 +216,10 @@ def test_a_value_of_python_becomes_the_text_of_an_owner(show: Callable[..., Any]
         ({"north": {"": 1}}, "the name of a variable"),
         ({"INPUT_FILE": "x"}, "INPUT_FILE belongs to the platform"),
         ({"PATH": "x"}, "PATH belongs to the platform"),
+        ({"DEFAULT_DATABASE_URI": "x"}, "DEFAULT_DATABASE_URI belongs to the platform"),
+        ({"DB_PARAM_SHEET": "x"}, "DB_PARAM_SHEET belongs to the platform"),
+        ({"DEFAULT_DB_PARAM_SHEET": "x"}, "DEFAULT_DB_PARAM_SHEET belongs to the platform"),
+        ({"north": {"KUBERNETES_PORT": "x"}}, "KUBERNETES_PORT belongs to the platform"),
     ],
 )
 def test_wrong_variables_are_refused(variables: Any, message: str) -> None:
