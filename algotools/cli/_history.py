@@ -7,6 +7,7 @@ import io
 import json
 import re
 import sys
+import textwrap
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 from algotools.cli._console import make_printable, show_note
-from algotools.cli._describe import print_json
+from algotools.cli._history_call import format_command, format_question
 from algotools.cli._results import show_results
+from algotools.declare.projects import find_project_below
 from algotools.errors import FederationError
 from algotools.federation.history import (
     HistoryEntry,
@@ -27,9 +29,10 @@ from algotools.federation.history import (
     find_project_history,
 )
 from algotools.federation.progress import Overview, add_label, format_duration, is_shown
+from algotools.federation.report import add_offset, show_failure
 
-WIDEST_ARGUMENTS = 60
-"""Maximum number of characters of the arguments in the table."""
+WIDEST_CALL = 100
+"""Maximum number of characters of a call in the table. A longer call is cut after a word."""
 
 HISTORY_EXAMPLES = """
 [bold]Examples[/bold]
@@ -44,10 +47,10 @@ algotools history rerun 12
 
 [bold]Keys of --json[/bold]
 
-tasks (list of objects with number, started, finished (UTC), status, method, arguments, organizations (id -> name),
-recipients, asked (the only organization that ran the task, with `ask`), expected, missing, databases, contract, runner,
-versions, data (organization -> label -> kind, name, hash), question, conditions, note; a key with its default is left
-out)
+tasks (list of objects with number, command, started, finished (UTC), status, method, arguments, organizations (id ->
+name), recipients, asked (the only organization that ran the task, with `ask`), expected, missing (list of objects with
+organization, error, as `algotools run --json` prints them), databases, contract, runner, versions, data (organization
+-> label -> kind, name, hash), question, conditions, note; a key with its default is left out)
 """
 
 HISTORY_SHOW_EXAMPLES = """
@@ -91,7 +94,10 @@ def open_history(project: Path | None) -> TaskHistory:
         here = Path.cwd()
         path = next((p for p in map(find_project_history, (here, *here.parents)) if p is not None), None)
     if path is None:
-        raise FederationError(f"{str(project or Path.cwd())!r} is not in a project; name its folder with --project")
+        folder = project or Path.cwd()
+        nearest = find_project_below(folder)
+        hint = f" (the nearest is {nearest})" if nearest else ""
+        raise FederationError(f"{str(folder)!r} is not in a project; name its folder with --project{hint}")
     history = TaskHistory(path)
     if not history.exists():
         raise FederationError(
@@ -100,13 +106,18 @@ def open_history(project: Path | None) -> TaskHistory:
     return history
 
 
+def print_line(value: object) -> None:
+    """Print a value as JSON in one line, as ``algotools run --json`` does."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
 def list_tasks(
     context: typer.Context,
     last: Annotated[int, typer.Option(help="Number of tasks, counted from the latest.", min=1)] = 20,
     project: Project = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object; see below.")] = False,
 ) -> None:
-    """List the tasks of a project: time, method, arguments, status and organizations.
+    """List the tasks of a project: time, call, status and organizations.
 
     `algotools run` records every task of a project on this machine: its arguments, the versions of the code,
     fingerprints of the data, the results and the log. `--no-history` and the variable `ALGOTOOLS_HISTORY=off` switch
@@ -116,7 +127,7 @@ def list_tasks(
         return
     entries = _read(lambda history: history.list_entries(last), project)
     if as_json:
-        print_json({"tasks": [describe_entry(entry) for entry in entries]})
+        print_line({"tasks": [describe_entry(entry) for entry in entries]})
         return
     table = Table(box=None, header_style="dim", pad_edge=False)
     for name, options in _COLUMNS.items():
@@ -127,12 +138,11 @@ def list_tasks(
 
 
 _COLUMNS: dict[str, dict[str, Any]] = {
-    "task": {"justify": "right"},
+    "task": {"justify": "right", "no_wrap": True},
     "time": {"no_wrap": True},
     "took": {"justify": "right", "no_wrap": True},
-    "method": {"overflow": "fold"},
-    "arguments": {"overflow": "fold"},
-    "status": {"overflow": "fold"},
+    "call": {"overflow": "ellipsis"},  # wrapped between words; a longer word ends with an ellipsis
+    "status": {"no_wrap": True},
     "nodes": {"no_wrap": True},
 }
 
@@ -144,10 +154,8 @@ def _make_row(entry: HistoryEntry) -> tuple[str, ...]:
         took = format_duration(seconds, exactly=True)
     expected, missing = len(entry.expected), len(entry.missing)
     counts = f"{expected - missing} of {expected}" if expected else f"of {len(entry.recipients)}"
-    text = format_arguments(entry)
-    if len(text) > WIDEST_ARGUMENTS:
-        text = f"{text[: WIDEST_ARGUMENTS - 1]}…"
-    return str(entry.number), format_time(entry.started), took, entry.method, text, entry.status, counts
+    text = textwrap.shorten(format_question(entry), WIDEST_CALL, placeholder=" …", break_on_hyphens=False)
+    return str(entry.number), format_time(entry.started), took, text, entry.status, counts
 
 
 def show(
@@ -160,7 +168,7 @@ def show(
     entry = stored.entry
     if as_json:
         content = {"task": describe_entry(entry), "results": make_json_results(stored), "log": list_log(stored)}
-        print_json(content)
+        print_line(content)
         return
     show_note(describe_call(entry))
     for line in (*_describe_surroundings(entry), *list_log(stored)):
@@ -210,21 +218,35 @@ def list_log(stored: StoredTask) -> list[str]:
 
 
 def describe_entry(entry: HistoryEntry) -> dict[str, Any]:
-    """Return an entry for ``--json``; without the options of the federation, which only ``rerun`` needs."""
+    """Return an entry for ``--json``; the options of the federation are in the command."""
     content = msgspec.to_builtins(entry, str_keys=True)
     content.pop("call", None)
-    return {"finished": None, "status": entry.status, **content}
+    times = {name: add_offset(content.get(name)) for name in ("started", "finished")}
+    missing = [
+        {"organization": {"id": id_, "name": entry.organizations.get(id_, str(id_))}, "error": show_failure(failure)}
+        for id_, failure in entry.missing.items()
+    ]
+    return {
+        "command": format_command(entry),
+        "status": entry.status,
+        **content,
+        **times,
+        **({"missing": missing} if missing else {}),
+    }
 
 
 def describe_call(entry: HistoryEntry) -> str:
-    """Return number, time and call of a task."""
-    return f"task {entry.number}, {format_time(entry.started)}: {entry.method} {format_arguments(entry)}".rstrip()
+    """Return number, time and command of a task."""
+    return f"task {entry.number}, {format_time(entry.started)}: {format_command(entry)}"
 
 
 def _describe_surroundings(entry: HistoryEntry) -> list[str]:
     versions = ", ".join(f"{name} {shorten_hashes(value)}" for name, value in entry.versions.items())
     lines = [f"versions: {versions}; {entry.contract}, runner {entry.runner}"]
+    involved = {entry.organizations.get(id_) for id_ in (*entry.recipients, *entry.expected)}
     for organization, labels in entry.data.items():
+        if organization not in involved:
+            continue
         parts = [
             f"{label} {item.name or item.kind} {f'({item.hash[:12]})' if item.hash else '(content unknown)'}"
             for label, item in labels.items()
@@ -236,17 +258,6 @@ def _describe_surroundings(entry: HistoryEntry) -> list[str]:
 def shorten_hashes(text: str) -> str:
     """Return a version with hashes of 12 digits."""
     return re.sub(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b", r"\1", text)
-
-
-def format_arguments(entry: HistoryEntry) -> str:
-    """Return the arguments of a task as on the command line."""
-    if not isinstance(entry.arguments, dict):
-        return "" if entry.arguments is None else json.dumps(entry.arguments, ensure_ascii=False)
-    parts = [
-        f"{name}={value}" if isinstance(value, str) else f"{name}:={json.dumps(value, ensure_ascii=False)}"
-        for name, value in entry.arguments.items()
-    ]
-    return " ".join(parts)
 
 
 def format_time(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -44,8 +44,8 @@ algotools history rerun 12 --json
 [bold]Keys of --json[/bold]
 
 task (see `algotools history`; null if it was not recorded), earlier (number), results (as `algotools run --json` prints
-them), changes (object with data (list of objects with organization, label, change), versions (name -> [earlier, now]),
-nodes ([earlier, now], or null), results (names of the organizations with another result))
+them), changes (object with data (list of objects with organization, label, change), versions (name ->
+\\[earlier, now]), nodes (\\[earlier, now], or null), results (names of the organizations with another result))
 """
 
 
@@ -102,7 +102,7 @@ def rerun(
                     "results": make_json_results(current),
                     "changes": changes._asdict(),
                 }
-                stream.write(f"{json.dumps(content, indent=2, ensure_ascii=False)}\n")
+                stream.write(f"{json.dumps(content, ensure_ascii=False)}\n")
             else:
                 for line in describe_changes(changes, number):
                     show_note(line)
@@ -139,8 +139,28 @@ def _reopen(entry: HistoryEntry, history: Path, listen: Callable[[RunRecord, str
         )
     options: dict[str, Any] = dict(entry.call)
     file, nodes = options.pop("federation", None), options.pop("nodes", None)
+    _check_files(entry.number, file, nodes or {}, options)
     options |= {"listen": listen, "history": history, "ledger": find_project_ledger(str(options["algorithm"]))}
     return Federation(nodes, **options) if file is None else Federation.from_file(file, **options)
+
+
+def _check_files(
+    number: int, file: str | None, nodes: Mapping[str, Mapping[str, str]], options: Mapping[str, Any]
+) -> None:
+    """Refuse a task whose files were removed or moved, because the next message would not say who named the file.
+
+    Raises:
+        FederationError: a file does not exist.
+    """
+    used = {"--federation": file, **{f"--{name}": options.get(name) for name in ("algorithm", "python", "policy")}}
+    named = [(option, str(path)) for option, path in used.items() if isinstance(path, str) and Path(path).is_absolute()]
+    named += [("--data", path) for labels in nodes.values() for path in labels.values()]
+    for option, path in named:
+        if not Path(path).exists():
+            raise FederationError(
+                f"task {number} cannot be run again: it used {option} {path}, which does not exist any more; restore "
+                "the file, or run the task with other options"
+            )
 
 
 def compare(earlier: StoredTask, current: StoredTask) -> Changes:

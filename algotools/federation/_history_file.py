@@ -28,6 +28,9 @@ APPLICATION_ID = 0x616C6774
 LOCK_TIMEOUT = 10.0
 """Seconds to wait for another process that writes."""
 
+WAY_OUT = "delete the file, or move it away, to start a new history"
+"""What the user can do about a damaged file."""
+
 SCHEMA = """
 CREATE TABLE tasks (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,8 +85,10 @@ def open_database(path: Path, *, create: bool = True) -> Iterator[sqlite3.Connec
             connection.close()  # rolls back what is not committed
     except (sqlite3.Error, OSError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        # A file that is damaged is a plain DatabaseError; its subclasses are a locked file, a full disk and the like.
+        hint = f"; {WAY_OUT}" if type(error) is sqlite3.DatabaseError else ""
         raise HistoryProblem(
-            f"the history {str(path)!r} cannot be {'written' if create else 'read'} ({reason})"
+            f"the history {str(path)!r} cannot be {'written' if create else 'read'} ({reason}){hint}"
         ) from None
 
 
@@ -110,7 +115,7 @@ def _begin(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif version == 0 and tables == 0:
-        raise HistoryProblem(f"the history {str(path)!r} is empty")
+        raise HistoryProblem(f"the history {str(path)!r} is empty; delete the file")
     elif application != APPLICATION_ID:
         raise HistoryProblem(f"{str(path)!r} is not a history of algotools; move the file away, or name another")
     elif version > SCHEMA_VERSION:

@@ -16,7 +16,7 @@ import msgspec
 
 from algotools.errors import Failure, FederationError
 from algotools.federation._completeness import Completeness
-from algotools.federation._history_file import FILE_NAME, HistoryProblem, open_database
+from algotools.federation._history_file import FILE_NAME, WAY_OUT, HistoryProblem, open_database
 from algotools.federation._probing import read_method
 from algotools.federation._results import explain_failure
 from algotools.federation.contract import get_contract
@@ -312,7 +312,7 @@ def _decode_entry(number: int, status: str, owner: str, data: bytes, has_no_reco
     try:
         entry = msgspec.json.decode(data, type=HistoryEntry)
     except (msgspec.MsgspecError, ValueError) as error:
-        raise HistoryProblem(f"entry {number} of the history cannot be read ({error})") from None
+        raise HistoryProblem(f"entry {number} of the history cannot be read ({error}); {WAY_OUT}") from None
     entry.number = number
     if status == RUNNING and has_exited(owner):
         entry.status = INTERRUPTED
@@ -325,7 +325,7 @@ def _decode_record(entry: HistoryEntry, data: bytes) -> StoredTask:
     try:
         record = msgspec.msgpack.decode(zlib.decompress(data), type=_StoredRecord)
     except (msgspec.MsgspecError, ValueError, zlib.error) as error:
-        raise HistoryProblem(f"the results of entry {entry.number} cannot be read ({error})") from None
+        raise HistoryProblem(f"the results of entry {entry.number} cannot be read ({error}); {WAY_OUT}") from None
     return StoredTask(entry, record)
 
 

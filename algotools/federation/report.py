@@ -21,7 +21,7 @@ def make_result_item(overview: Overview, run: RunRecord) -> dict[str, Any]:
     """Return the result of a run, or the reason of its failure, as ``algotools run --json`` shows it."""
     item: dict[str, Any] = {"organization": _show_organization(overview, run.organization_id), "status": run.status}
     if (failure := overview.get_failure(run)) is not None:
-        return {**item, "error": _show_failure(failure)}
+        return {**item, "error": show_failure(failure)}
     result = overview.federation.answer(run)
     if isinstance(result, bytes):
         item["result_base64"] = base64.b64encode(result).decode()
@@ -56,8 +56,8 @@ def make_record(
             "arguments": arguments,
             "organizations": [_show_organization(overview, run.organization_id) for run in task.runs],
             "databases": task.databases,
-            "created_at": task.created_at,
-            "finished_at": max((str(run.finished_at) for run in overview.runs), default=None),
+            "created_at": add_offset(task.created_at),
+            "finished_at": add_offset(max((run.finished_at or "" for run in overview.runs), default="")),
         },
         "versions": dict(versions),
         "is_complete": completeness.is_complete,
@@ -88,7 +88,7 @@ def _describe_node(
     return {
         "organization": _show_organization(overview, id_),
         "contributed": id_ in completeness.contributed,
-        "error": None if failure is None else _show_failure(failure),
+        "error": show_failure(failure),
         "databases": [{"label": item.label, "rows": item.rows, "columns": item.columns} for item in databases.values()],
         "rows": rows,
         "rows_used": rows_used,
@@ -104,7 +104,7 @@ def _show_completeness(overview: Overview, completeness: Completeness) -> dict[s
         "missing": [
             {
                 "organization": _show_organization(overview, id_),
-                "error": None if failure is None else _show_failure(failure),
+                "error": show_failure(failure),
             }
             for id_, failure in completeness.missing.items()
         ],
@@ -115,5 +115,11 @@ def _show_organization(overview: Overview, id_: int) -> dict[str, Any]:
     return {"id": id_, "name": overview.names[id_]}
 
 
-def _show_failure(failure: Failure) -> dict[str, Any]:
-    return {"code": failure.exit_code, "message": failure.message}
+def show_failure(failure: Failure | None) -> dict[str, Any] | None:
+    """Return the public part of a failure; None without a failure."""
+    return None if failure is None else {"code": failure.exit_code, "message": failure.message}
+
+
+def add_offset(time: str | None) -> str | None:
+    """Return a time of the server, which is in UTC, with its offset; None for a time that is not known."""
+    return f"{time}+00:00" if time else None

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import itertools
 import typing
+from collections.abc import Iterator
 
+import click
 import pytest
+import typer
+from rich.text import Text
 from typer.testing import CliRunner, Result
 
 from algotools.cli._app import app
@@ -57,6 +61,20 @@ def test_help_lists_the_choices(command: str) -> None:
         if owner == command:
             assert option in text
             assert "|".join(choices) in text or ", ".join(choices) in text
+
+
+def list_commands(command: click.Command, name: str = "algotools") -> Iterator[tuple[str, click.Command]]:
+    yield name, command
+    for key, child in getattr(command, "commands", {}).items():
+        yield from list_commands(child, f"{name} {key}")
+
+
+@pytest.mark.parametrize(("name", "command"), [*list_commands(typer.main.get_command(app))])
+def test_no_bracket_of_a_help_text_is_taken_for_a_style(name: str, command: click.Command) -> None:
+    options = [getattr(param, "help", None) for param in command.params]
+    for text in (command.help, command.epilog, *options):
+        styles = {str(span.style) for span in Text.from_markup(text or "").spans}
+        assert styles <= {"bold", "dim", "italic"}, name
 
 
 @pytest.mark.parametrize(("command", "option"), CHOICES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools.cli._grid import parse_grid
-from algotools.federation.history import TaskHistory
+from algotools.federation.history import HistoryEntry, TaskHistory
 
 from ..conftest import AVERAGE, COMMAND, algotools, environment
 from ..processes import LIMIT
@@ -49,11 +50,11 @@ def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None
     listed = call(project, "history")
     assert listed.returncode == 0
     header, first, second = listed.stdout.splitlines()
-    assert header.split() == ["task", "time", "took", "method", "arguments", "status", "nodes"]
+    assert header.split() == ["task", "time", "took", "call", "status", "nodes"]
     assert first.split()[0] == "1"
     assert first.split()[-4:] == ["completed", "3", "of", "3"]
-    assert "column_name=age" in first
-    assert "column_name=sex" in second
+    assert "run master column_name=age" in first
+    assert "run master column_name=sex" in second
     again = call(project, "history", "show", "1")
     assert again.stdout == shown.stdout
     assert "task 1, " in again.stderr
@@ -64,6 +65,83 @@ def test_a_result_is_found_in_the_history_as_it_was_shown(project: Path) -> None
     assert content["task"]["arguments"] == {"column_name": "sex"}
     tasks = json.loads(call(project / "src", "history", "--json", "--last", "1").stdout)["tasks"]
     assert [(task["number"], task["versions"]["algotools"]) for task in tasks] == [(2, "0.1.0")]
+
+
+def test_the_whole_call_of_a_task_is_shown(project: Path) -> None:
+    options = ("--organizations", "example_org1,example_org2", "--database", "my_other_database", "--policy", "strict")
+    command = ("ask", "master", "column_name=age", *options, "--variable", "SITE@example_org2=a b")
+    failed = call(project, *command, "--no-probe", "--quiet", "--json")
+    assert failed.returncode == 61
+    shown = call(project, "history", "show", "1").stderr
+    assert f": algotools {shlex.join(command)}\n" in shown
+    assert "data of example_org2: " in shown
+    assert "data of example_org3: " not in shown
+    (line,) = call(project, "history", "show", "1", "--json").stdout.splitlines()
+    assert json.loads(line)["task"]["command"] == f"algotools {shlex.join(command)}"
+    listed = call(project, "history", COLUMNS="80").stdout
+    words = [word for row in listed.splitlines()[1:] for word in row[30:60].split()]
+    assert words[:3] == ["ask", "master", "column_name=age"]
+    assert "example_org1,example_org2" in words
+    (task,) = json.loads(call(project, "history", "--json").stdout)["tasks"]
+    assert task["started"].endswith("+00:00")
+    assert task["missing"][0]["organization"] == {"id": 2, "name": "example_org1"}
+    assert set(task["missing"][0]["error"]) == {"code", "message"}
+
+
+@pytest.mark.parametrize("width", ["80", "100"])
+def test_no_word_and_no_number_of_the_list_is_divided(file_with_tasks: Path, width: str) -> None:
+    listed = call(file_with_tasks.parent, "history", "--project", str(file_with_tasks), COLUMNS=width)
+    words = " ".join(listed.stdout.splitlines()[1:]).split()
+    assert "…" not in listed.stdout
+    for word in ("missing_partial", "tolerance:=10.0", "4.0"):
+        assert words.count(word) == 2
+    assert "killed by user" in listed.stdout
+
+
+@pytest.fixture
+def file_with_tasks(tmp_path: Path) -> Path:
+    """A history with long names and times."""
+    history = TaskHistory(tmp_path / "history.sqlite3")
+    for status in ("completed", "killed by user"):
+        entry = HistoryEntry(
+            started="2026-12-01T10:00:00",
+            finished="2026-12-01T10:00:04",
+            status=status,
+            method="missing_partial",
+            arguments={"tolerance": 10.0},
+            question="",
+            conditions="",
+            organizations={2: "north", 3: "south"},
+            recipients=[2, 3],
+            asked=2,
+            expected=[2, 3],
+            databases=[{"label": "default"}],
+            contract="v4",
+            runner="process",
+            versions={},
+            data={},
+        )
+        history.add(entry, "")
+    return history.path
+
+
+def test_the_history_of_another_folder_names_the_nearest_project(project: Path) -> None:
+    listed = call(project.parent, "history")
+    assert listed.returncode == 60
+    assert f"is not in a project; name its folder with --project (the nearest is {project})" in listed.stderr
+
+
+def test_a_repetition_without_its_files_names_the_option_and_the_file(project: Path, tmp_path: Path) -> None:
+    file = tmp_path / "other.yaml"
+    file.write_text((project / "federation.yaml").read_text().replace("data/", f"{project}/data/"))
+    data = shutil.copy(project / "data" / "org1.csv", tmp_path / "a.csv")
+    call(project, *CALL, "--federation", str(file))
+    call(project, *CALL, "--data", str(data))
+    for number, option, used in ((1, "--federation", file), (2, "--data", Path(data))):
+        used.unlink()
+        repeated = call(project, "history", "rerun", str(number))
+        assert repeated.returncode == 60
+        assert f"task {number} cannot be run again: it used {option} {used}, which does not exist" in repeated.stderr
 
 
 @pytest.mark.parametrize("how", [{"option": "--no-history"}, {"ALGOTOOLS_HISTORY": "off"}])
@@ -115,9 +193,12 @@ def test_a_damaged_history_does_not_stop_a_run(project: Path) -> None:
     completed = call(project, *CALL)
     assert completed.returncode == 0
     assert completed.stderr.count("tasks are not recorded") == 1
+    way_out = "(file is not a database); delete the file, or move it away, to start a new history"
+    assert way_out in completed.stderr
     listed = call(project, "history")
     assert listed.returncode == 60
     assert "cannot be read" in listed.stderr
+    assert way_out in listed.stderr
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,7 @@ def test_a_json_file_names_nodes_rows_and_versions(tmp_path: Path, data: list[st
     assert completed.returncode == 0, completed.stderr
     record = json.loads(file.read_bytes())
     assert record["task"]["arguments"] == {"column_name": "x"}
+    assert [time[-6:] for time in (record["task"]["created_at"], record["task"]["finished_at"])] == ["+00:00"] * 2
     assert record["versions"]["algorithm"] == {"name": "average", "version": "1.0.0"}
     assert {"algotools", "python", "contract", "runner", "image"} < record["versions"].keys()
     assert [item["result"] for item in record["results"]] == [{"average": 11.75}]
