@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from algotools.disclosure.ledger import LedgerEntry, find_entries
+from algotools.disclosure.ledger import LedgerEntry, NumbersEntry, find_entries
+from algotools.disclosure.sketch import count_records
 from algotools.errors import Failure
 from algotools.federation._completeness import Completeness
 from algotools.federation._platform import LocalPlatform
@@ -80,10 +82,8 @@ def _describe_node(
     """Return what a node contributed. Facts that its ledger does not contain are None."""
     own_entries = [entry for entry in entries if entry.organization == id_ and entry.verdict == "left"]
     databases = {item.label: item for entry in own_entries for item in entry.databases if item.rows is not None}
-    records = [numbers.records for entry in own_entries for numbers in entry.numbers]
     rows = next(iter(databases.values())).rows if len(databases) == 1 else None
-    rows_used = max(records, default=None)
-    has_missing = rows is not None and rows_used is not None
+    rows_used = _count_rows_used([entry for entry in own_entries if entry.databases], rows)
     failure = completeness.missing.get(id_)
     return {
         "organization": _show_organization(overview, id_),
@@ -92,9 +92,42 @@ def _describe_node(
         "databases": [{"label": item.label, "rows": item.rows, "columns": item.columns} for item in databases.values()],
         "rows": rows,
         "rows_used": rows_used,
-        "rows_missing": max(0, (rows or 0) - (rows_used or 0)) if has_missing else None,
+        "rows_missing": None if rows is None or rows_used is None else max(0, rows - rows_used),
         "withheld_cells": sum(entry.hidden for entry in own_entries) if own_entries else None,
     }
+
+
+def _count_rows_used(entries: Sequence[LedgerEntry], rows: int | None) -> int | None:
+    """Return the largest number of rows behind a number of the results; None if a number may have more rows.
+
+    That is the case for a number without evidence, for the records of which only some have a part in the number (a sum
+    of booleans counts the true ones), and for groups, whose rows together are more than those of the largest group.
+    """
+    if any(database.persons is not None for entry in entries for database in entry.databases):
+        return None  # the records are persons
+    row_sets: dict[tuple[str, ...], set[bytes]] = {}
+    for entry in entries:
+        for numbers in entry.numbers:
+            if not _may_omit_rows(entry, numbers) and numbers.row_set is not None:
+                row_sets.setdefault(numbers.columns, set()).add(entry.row_sets[numbers.row_set])
+    counts = [count_records(sketch) for sketches in row_sets.values() for sketch in sketches]
+    largest = max(counts, default=None)
+    if largest is not None and largest == rows:
+        return rows
+    has_other_rows = any(entry.undeclared for entry in entries) or any(len(group) > 1 for group in row_sets.values())
+    return None if has_other_rows else largest
+
+
+def _may_omit_rows(entry: LedgerEntry, numbers: NumbersEntry) -> bool:
+    """Return whether rows that the function used may be absent in the set of rows of a number.
+
+    A sum or mean of booleans has only the rows that are true, which have equal shares in it.
+    """
+    if numbers.row_set is None or numbers.row_set >= len(entry.row_sets):
+        return True
+    if numbers.largest_share is None:
+        return numbers.records == 0
+    return math.isclose(numbers.largest_share * numbers.records, 1)
 
 
 def _show_completeness(overview: Overview, completeness: Completeness) -> dict[str, Any]:
