@@ -14,8 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from algotools.cli._arguments import make_usage_error, parse_arguments
+from algotools.cli._values import format_table
 from algotools.errors import AlgotoolsError, RunsFailed, RunsIncomplete
 from algotools.federation import Cell, Grid
+from algotools.federation.result_tables import ResultTable
 from algotools.runtime.logs import escape_unprintable, format_count
 
 MOST_COMBINATIONS = 10_000
@@ -132,15 +134,26 @@ def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
 
 
 def _show_table(grid: Grid, stream: TextIO) -> None:
+    """Show a table with borders. A table whose numbers and words would not fit is divided by columns instead."""
     rows = grid.to_rows()
+    columns = list(rows[0]) if rows else []
+    console = Console(file=stream, highlight=False)
     table = Table()
-    for column in rows[0] if rows else ():
+    for column in columns:
         is_number = all(isinstance(row[column], (int, float)) or row[column] is None for row in rows)
         table.add_column(Text(column), justify="right" if is_number else "left", overflow="fold")
     for row in rows:
         style = "red" if row.get("error") else ""
         table.add_row(*(Text(_format_cell(value), style) for value in row.values()))
-    Console(file=stream, highlight=False).print(table)
+    if table.__rich_measure__(console, console.options).minimum <= console.width:
+        console.print(table)
+        return
+    names = [name for name in grid.list_labels() if name in columns]
+    labels = [tuple(row[name] for name in names) for row in rows]
+    others = [name for name in columns if name not in names]
+    wide = ResultTable(tuple(names), labels, [(name,) for name in others], [[row[n] for n in others] for row in rows])
+    for line in format_table(wide, console.width):
+        console.print(Text(line), soft_wrap=True)
 
 
 def _format_cell(value: object) -> str:

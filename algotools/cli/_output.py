@@ -16,7 +16,7 @@ from algotools.cli._grid import make_json_items
 from algotools.errors import OutputError
 from algotools.federation import Grid
 from algotools.federation.report import FORMAT
-from algotools.federation.result_tables import ResultRecords, is_scalar, make_records, make_unique
+from algotools.federation.result_tables import ResultRecords, is_scalar, make_records
 
 SUFFIXES = (".json", ".csv", ".parquet")
 
@@ -35,11 +35,14 @@ def check_output(path: Path | None, *, overwrite: bool) -> Path | None:
         raise make_usage_error("--output", f"the folder {str(folder)!r} does not exist; create it first")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise make_usage_error("--output", f"the folder {str(folder)!r} cannot be written to")
-    for file in list_files(path):
+    files = list_files(path)
+    for file in files:
         if file.is_dir():
             raise make_usage_error("--output", f"{str(file)!r} is a folder")
-        if file.exists() and not overwrite:
-            raise make_usage_error("--output", f"{str(file)!r} exists; choose another name, or add --overwrite")
+    if (existing := [repr(str(file)) for file in reversed(files) if file.exists()]) and not overwrite:
+        verb = "exist" if len(existing) > 1 else "exists"
+        text = f"{' and '.join(existing)} {verb}; choose another name, or add --overwrite"
+        raise make_usage_error("--output", text)
     return path
 
 
@@ -115,13 +118,7 @@ def _list_columns(records: ResultRecords, organizations: Mapping[int, str]) -> l
         ("organization_id", list(records.organizations)),
         ("organization", [organizations[id_] for id_ in records.organizations]),
     ]
-    for level, name in enumerate(records.index_names):
-        columns.append((name, [label[level] for label in records.labels]))
-    for position, label in enumerate(records.columns):
-        name = ".".join("" if part is None else str(part) for part in label)
-        columns.append((name or "result", [row[position] for row in records.rows]))
-    names = make_unique(name for name, _ in columns)
-    return [(name, cells) for name, (_, cells) in zip(names, columns, strict=True)]
+    return columns + records.list_columns([name for name, _ in columns])
 
 
 def _encode_json(content: Mapping[str, Any]) -> bytes:

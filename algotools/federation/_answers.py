@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from algotools.federation.result_tables import make_records
+from algotools.runtime.logs import format_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 WIDEST = 100
 """Maximum number of characters of a cell in a notebook's table. A longer text is cut and ends with an ellipsis."""
 
-_NO_CELL = object()
+MOST_ROWS = 100
+"""Maximum number of rows of a notebook's table. A last row counts the others."""
 
 
 class Answers(list[Any]):
@@ -68,30 +70,39 @@ class Answers(list[Any]):
         return frame
 
     def _repr_html_(self) -> str:
-        """Return a table with a row for each organization. If all results are dictionaries, each key has a column."""
-        keys = list(dict.fromkeys(key for result in self if isinstance(result, dict) for key in result))
-        has_columns = bool(keys) and all(isinstance(result, dict) for result in self)
-        names = [f"{name} ({id_})" for id_, name in self.organizations.items()]
-        cells = [[result.get(key, _NO_CELL) for key in keys] if has_columns else [result] for result in self]
+        """Return the table of ``to_frame`` as a notebook shows it: nested keys and the rows of tables are not JSON."""
         # The caller may have changed this list. Additional results have no organization.
-        names += [""] * (len(self) - len(names))
-        rows = [[name, *map(format_cell, row)] for name, row in zip(names, cells, strict=False)]
-        return format_html_table(["organization", *(keys if has_columns else ["result"])], rows)
+        ids = list(self.organizations) + [0] * (len(self) - len(self.organizations))
+        records = make_records(zip(ids, self, strict=False))
+        columns = records.list_columns(["organization"])
+        is_bare = not records.index_names and list(records.columns) == [("result",)]
+        names = {0: "", **{id_: f"{name} ({id_})" for id_, name in self.organizations.items()}}
+        rows = [
+            [names[id_], *(format_cell(cell) if is_bare else format_html_cell(cell) for cell in row)]
+            for id_, row in zip(records.organizations, zip(*(cells for _, cells in columns), strict=True), strict=True)
+        ]
+        return format_html_table(["organization", *(name for name, _ in columns)], rows)
 
 
 def format_cell(value: object) -> str:
     """Return a value as the short text of a cell."""
-    if value is _NO_CELL:
-        return ""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def format_html_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def format_html_cell(value: object) -> str:
+    """Return a value as the short text of a cell; empty for a missing one."""
+    return "" if value is None else format_cell(value)
+
+
+def format_html_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return a table in HTML, in the style of pandas' tables in notebooks."""
 
     def format_row(tag: str, cells: Sequence[str]) -> str:
         return "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells)
 
-    body = "".join(f"<tr>{format_row('td', row)}</tr>" for row in rows)
+    body = "".join(f"<tr>{format_row('td', row)}</tr>" for row in rows[:MOST_ROWS])
+    if len(rows) > MOST_ROWS:
+        text = f"… {format_count(len(rows) - MOST_ROWS, 'more row')}"
+        body += f'<tr><td colspan="{len(head)}">{text}</td></tr>'
     return f'<table class="dataframe"><thead><tr>{format_row("th", head)}</tr></thead><tbody>{body}</tbody></table>'

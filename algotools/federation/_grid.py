@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 from algotools.errors import AlgotoolsError, RunsFailed
-from algotools.federation._answers import Answers, format_cell, format_html_table
+from algotools.federation._answers import Answers, format_html_cell, format_html_table
+from algotools.federation.result_tables import make_records
+from algotools.runtime.logs import format_count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,27 +63,53 @@ class Grid(list[Cell]):
         return {position: cell.error for position, cell in enumerate(self) if cell.error is not None}
 
     def to_rows(self) -> list[dict[str, Any]]:
-        """Return a row for each task of a master, or for each task and organization of an rpc.
+        """Return the results of all tasks as the rows of one table, as ``Answers.to_frame`` does for one task.
 
-        The columns are the arguments, ``organization`` for an rpc, and the result: a column for each key if results are
-        dictionaries, otherwise ``result``. A failed run has its reason in ``error``, and a result without the data of
-        organizations has their names in ``missing``. A key of a result that is also an argument has the prefix
-        ``result.``.
+        The columns are the arguments, ``organization`` for an rpc, and the result:
+
+        * Numbers, texts and lists: the column ``result``.
+        * Mappings: a column for each key. The keys of nested mappings are joined: ``weights.age``.
+        * Tables: a row for each of their rows, with a column for each level of its label.
+
+        A failed run has one row, with its reason in ``error``. A result without the data of organizations has their
+        names in ``missing``. A column of a result that has the name of an argument has the prefix ``result.``.
         """
-        names = list(dict.fromkeys(name for cell in self for name in cell.arguments))
-        reserved = {*names, "organization", *_NOTES}
+        names = self._list_arguments()
+        results = [(cell, id_, result) for cell in self for id_, result in cell.results.items()]
+        # A missing result has a row without values, and does not change the columns of the others.
+        is_empty = all(result is None for _, _, result in results)
+        records = make_records(
+            (position, result) for position, (_, _, result) in enumerate(results) if is_empty or result is not None
+        )
+        columns = records.list_columns([*names, "organization", *_NOTES], "result.")
+        values: dict[int, list[dict[str, Any]]] = {}
+        for record, position in enumerate(records.organizations):
+            values.setdefault(position, []).append({name: cells[record] for name, cells in columns})
         rows: list[dict[str, Any]] = []
+        position = 0
         for cell in self:
             start = {name: cell.arguments.get(name) for name in names}
-            cell_rows = {id_: self._make_row(start, id_, result, reserved) for id_, result in cell.results.items()}
+            note = {"missing": ", ".join(cell.missing)} if cell.missing else {}
+            by_id: dict[int, list[dict[str, Any]]] = {}
+            for id_ in cell.results.organizations:
+                head = {**start, **self._name_organization(id_), **note}
+                by_id[id_] = [{**head, **row} for row in values.get(position, [{}])]
+                position += 1
             if cell.error is not None:
-                cell_rows |= self._make_failed_rows(start, cell.error)
-            if cell.missing:
-                cell_rows = {id_: {**row, "missing": ", ".join(cell.missing)} for id_, row in cell_rows.items()}
-            rows += [cell_rows[id_] for id_ in sorted(cell_rows)]
-        columns = dict.fromkeys(key for row in rows for key in row if key not in _NOTES)
-        columns |= dict.fromkeys(key for key in _NOTES if any(key in row for row in rows))
-        return [{key: row.get(key) for key in columns} for row in rows]
+                by_id |= {id_: [row] for id_, row in self._make_failed_rows(start, cell.error).items()}
+            rows += [row for id_ in sorted(by_id) for row in by_id[id_]]
+        heads = dict.fromkeys(self.list_labels()) if rows else {}
+        heads |= dict.fromkeys(name for name, _ in columns if results)
+        heads |= dict.fromkeys(key for key in _NOTES if any(key in row for row in rows))
+        return [{key: row.get(key) for key in heads} for row in rows]
+
+    def list_labels(self) -> list[str]:
+        """Return the first columns of the table, which name the task and the organization of a row."""
+        names = self._list_arguments()
+        has_organization = self.role != "master" and any(
+            cell.results or isinstance(cell.error, RunsFailed) for cell in self
+        )
+        return [*names, "organization"] if has_organization else names
 
     def to_frame(self) -> pd.DataFrame:
         """Return the table as a pandas DataFrame; see ``to_rows``."""
@@ -89,10 +117,8 @@ class Grid(list[Cell]):
 
         return pd.DataFrame(self.to_rows())
 
-    def _make_row(self, start: Mapping[str, Any], id_: int, result: object, reserved: set[str]) -> dict[str, Any]:
-        columns = result if isinstance(result, dict) else {"result": result}
-        values = {f"result.{key}" if key in reserved else str(key): value for key, value in columns.items()}
-        return {**start, **self._name_organization(id_), **values}
+    def _list_arguments(self) -> list[str]:
+        return list(dict.fromkeys(name for cell in self for name in cell.arguments))
 
     def _make_failed_rows(self, start: Mapping[str, Any], error: AlgotoolsError) -> dict[int, dict[str, Any]]:
         if not isinstance(error, RunsFailed):
@@ -105,8 +131,13 @@ class Grid(list[Cell]):
     def _name_organization(self, id_: int) -> dict[str, str]:
         return {} if self.role == "master" else {"organization": self.organizations[id_]}
 
+    def __repr__(self) -> str:
+        failed = f", {len(self.errors)} failed" if self.errors else ""
+        head = f"<grid of {format_count(len(self), 'task')}{failed}>"
+        return f"{head}\n{self.to_frame()}" if self else head
+
     def _repr_html_(self) -> str:
         """Return the table that a notebook shows."""
         rows = self.to_rows()
         head = list(rows[0]) if rows else ["result"]
-        return format_html_table(head, [["" if v is None else format_cell(v) for v in row.values()] for row in rows])
+        return format_html_table(head, [[format_html_cell(value) for value in row.values()] for row in rows])

@@ -42,6 +42,17 @@ class ResultRecords(NamedTuple):
     columns: Sequence[Label]
     rows: Sequence[Sequence[Any]]
 
+    def list_columns(self, reserved: Iterable[str], prefix: str = "") -> list[tuple[str, list[Any]]]:
+        """Return name and cells of each column: the labels of the rows, then the values. All names are different.
+
+        A name that is in *reserved* gets the prefix, and a name that then still exists a number.
+        """
+        columns = [(name, [label[level] for label in self.labels]) for level, name in enumerate(self.index_names)]
+        columns += [(_join(label) or "result", [row[i] for row in self.rows]) for i, label in enumerate(self.columns)]
+        first = list(reserved)
+        names = make_unique([*first, *(f"{prefix}{name}" if name in first else name for name, _ in columns)])
+        return [(name, cells) for name, (_, cells) in zip(names[len(first) :], columns, strict=True)]
+
 
 def read_table(value: object) -> ResultTable | None:
     """Return the table that a result or a part of it is; None for a value that is not a table.

@@ -305,6 +305,23 @@ def test_a_grid_is_one_table_of_every_combination(gridded: Path) -> None:
     assert len(table.stdout.splitlines()) == 8 + 4
 
 
+def test_a_grid_that_is_too_wide_is_divided_by_columns(gridded: Path) -> None:
+    source = gridded / "src" / "average" / "__init__.py"
+    function = """
+
+@rpc
+def thirds(data: pd.DataFrame, seed: int) -> dict[str, object]:
+    return {"rows": len(data), **{f"value_{i}": {"part": (seed + i) / 3} for i in range(6)}}
+"""
+    source.write_text(source.read_text() + function)
+    command = ("run", "thirds", "--runner", "inline", "--policy", "off", "--no-probe", "--grid", "seed:=[10,20]")
+    shown = algotools(*command, cwd=gridded, variables={"COLUMNS": "80"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "(columns 1 to 3 of 7)" in shown
+    assert all(text in shown for text in ("value_5.part", str(10 / 3), str(25 / 3)))
+    assert "{" not in shown
+
+
 def test_a_cell_that_fails_does_not_lose_the_others(gridded: Path) -> None:
     completed = call(gridded, "run", "count", "--runner", "inline", "--grid", "seed:=[2,3,4]", "--json")
     assert completed.returncode == 61

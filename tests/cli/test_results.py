@@ -17,9 +17,9 @@ from ..conftest import ALGORITHMS, AVERAGE, algotools, default_policy
 TALLY = str(ALGORITHMS / "tally")
 
 
-def call(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
+def call(*arguments: str, width: str = "80", **options: Any) -> subprocess.CompletedProcess[str]:
     """Call a command with the fastest runner, in a terminal of 80 columns."""
-    return algotools(*arguments, "--runner", "inline", "--no-probe", variables={"COLUMNS": "80"}, **options)
+    return algotools(*arguments, "--runner", "inline", "--no-probe", variables={"COLUMNS": width}, **options)
 
 
 @pytest.fixture
@@ -208,6 +208,9 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_task(tmp_path: Path
     assert message in completed.stderr
     assert "info >" not in completed.stderr
     if name == "old.csv":
+        (tmp_path / "old.csv").write_text("old", encoding="utf-8")
+        both = call(*command, cwd=AVERAGE, width="1000")
+        assert f"'{tmp_path / name}' and '{tmp_path / name}.json' exist; choose" in both.stderr
         assert (tmp_path / "old.csv.json").read_text(encoding="utf-8") == "old"
         assert call(*command, "--overwrite", cwd=AVERAGE).returncode == 0
         assert json.loads((tmp_path / "old.csv.json").read_bytes())["is_complete"]

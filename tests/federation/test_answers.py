@@ -91,6 +91,22 @@ def test_a_missing_key_is_an_empty_cell_and_a_long_value_is_cut() -> None:
     assert first[1] == "x" * 99 + "…"
 
 
+def test_tables_and_nested_keys_are_not_json_and_many_rows_are_counted() -> None:
+    table = {"mean": {"f": 1.5, "m": 2.5}, "count": {"f": 3, "m": 4}}
+    shown = cells(Answers([table, table], {2: "north", 3: "south"})._repr_html_())
+    assert shown[:3] == [
+        ["organization", "row", "mean", "count"],
+        ["north (2)", "f", "1.5", "3"],
+        ["north (2)", "m", "2.5", "4"],
+    ]
+    assert len(shown) == 5
+    [head, row] = cells(Answers([{"n": 1, "by": {"f": {"age": 2}}}], {2: "north"})._repr_html_())
+    assert (head, row) == (["organization", "n", "by.f.age"], ["north (2)", "1", "2"])
+    long = Answers([[{"a": i, "b": i} for i in range(130)]], {2: "north"})._repr_html_()
+    assert "… 30 more rows" in long
+    assert cells(Answers([None, 1], {2: "north"})._repr_html_())[1:] == [["north (2)", "null"], ["", "1"]]
+
+
 def test_a_federation_shows_its_nodes(federation: Federation) -> None:
     assert cells(federation._repr_html_())[1] == ["north (2)", "default"]
 

@@ -129,6 +129,42 @@ def test_other_results_have_one_column_and_names_do_not_collide() -> None:
             federation.map(share, factors(1), at=[9])
 
 
+@rpc(name="grid_table")
+def tabulate(data: pd.DataFrame, factor: int) -> pd.DataFrame:
+    return pd.DataFrame({"sum": [factor, 2], "factor": [0.5, 1.5]}, index=["f", "m"])
+
+
+@rpc(name="grid_nested")
+def nest(data: pd.DataFrame, factor: int) -> dict[str, object] | None:
+    return {"n": len(data), "weights": {"age": factor / 2}} if len(data) == 10 else None
+
+
+def test_tables_and_nested_keys_are_rows_and_columns() -> None:
+    with Federation(NODES, algorithm=[*FUNCTIONS, tabulate, nest]) as federation:
+        tables = federation.map(tabulate, factors(4, 5))
+        nested = federation.map(nest, factors(4))
+    assert len(tables.to_rows()) == 2 * 2 * 2
+    assert tables.to_rows()[4:6] == [
+        {"factor": 5, "organization": "north", "row": "f", "sum": 5, "result.factor": 0.5},
+        {"factor": 5, "organization": "north", "row": "m", "sum": 2, "result.factor": 1.5},
+    ]
+    assert tables.to_frame()["sum"].tolist() == [4, 2, 4, 2, 5, 2, 5, 2]
+    assert nested.to_rows() == [
+        {"factor": 4, "organization": "north", "n": 10, "weights.age": 2.0},
+        {"factor": 4, "organization": "south", "n": None, "weights.age": None},
+    ]
+    assert "{" not in tables._repr_html_() + nested._repr_html_()
+
+
+def test_a_printed_grid_is_its_table() -> None:
+    with Federation(NODES, algorithm=FUNCTIONS) as federation:
+        grid = federation.map(scale, factors(2, 3))
+        assert repr(federation.map(scale, [])) == "<grid of 0 tasks>"
+    head, table = str(grid).split("\n", 1)
+    assert head == "<grid of 2 tasks, 1 failed>"
+    assert table == str(grid.to_frame())
+
+
 def test_only_tasks_with_other_data_or_code_run_again(tmp_path: Path, capfd) -> None:
     history = tmp_path / "history.sqlite3"
 
