@@ -6,6 +6,7 @@ An error message names the database and quotes nothing from it. Only the node's 
 from __future__ import annotations
 
 import functools
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -68,7 +69,20 @@ def name_errors(database: Database, kind: str) -> Iterator[None]:
 
 
 def _make_error(database: Database, reason: str, error: object) -> DatabaseUnreadable:
-    return DatabaseUnreadable(f"database {database.label!r}: {reason}", detail=f"{database.uri}: {error}")
+    return DatabaseUnreadable(f"database {database.label!r}: {reason}", detail=describe_error(database, error))
+
+
+def describe_error(database: Database, error: object) -> str:
+    """Return the detail of an error for the owner, who sees the URI. A connection string can contain a password."""
+    if "://" not in database.uri and not is_path(database.uri):
+        return f"its URI is not shown: it names no file, and can contain a password ({type(error).__name__})"
+    return f"{database.uri}: {error}"
+
+
+def is_path(text: str) -> bool:
+    """Return whether a text is a path; false for a URI, ``Driver=…;PWD=…``, ``host=… password=…`` or ``jdbc:…``."""
+    looks_like_path = not text.lower().startswith("jdbc:") and {*"=;@"}.isdisjoint(text)
+    return "://" not in text and (looks_like_path or os.path.lexists(Path(text).expanduser()))
 
 
 def is_memory_error(error: BaseException) -> bool:

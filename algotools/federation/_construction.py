@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from algotools.data import find_form
+from algotools.data.reading import is_path
 from algotools.declare import locate
 from algotools.errors import FederationError
 from algotools.federation._frames import has_frames, remove_frames
@@ -137,8 +138,8 @@ def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -
         source = {"nodes": {}}
         for name, node in nodes.items() if isinstance(nodes, Mapping) else name_nodes(nodes):
             labels = node if isinstance(node, Mapping) else {"default": node}
-            # A URI can contain a password, which must not be in the history.
-            if not all(isinstance(item, (str, Path)) and "://" not in str(item) for item in labels.values()):
+            # A URI or a connection string can contain a password, which must not be in the history.
+            if not all(isinstance(item, (str, Path)) and is_path(str(item)) for item in labels.values()):
                 return None
             paths = {label: str(Path(str(item)).expanduser().absolute()) for label, item in labels.items()}
             source["nodes"] = {**source["nodes"], name: paths}  # type: ignore[dict-item]  # made above
@@ -146,8 +147,8 @@ def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -
     for name, value in options.items():
         if isinstance(value, (str, Path)):
             path = Path(value).expanduser()
-            is_path = name in ("algorithm", "python", "policy") and path.exists()
-            content[name] = str(path.absolute()) if is_path else str(value)
+            names_path = name in ("algorithm", "python", "policy") and path.exists()
+            content[name] = str(path.absolute()) if names_path else str(value)
         elif value is None or isinstance(value, (bool, int, float)):
             content[name] = value
         elif name == "policy" and isinstance(value, Mapping):

@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import CodeType
 from typing import Any
-from urllib.parse import urlsplit
 
 from algotools import __version__
 from algotools.data import FRAMES_IN_MEMORY
+from algotools.data.reading import is_path
 from algotools.declare.locate import locate
 from algotools.errors import AlgotoolsError
 from algotools.federation._versions import read_package
@@ -98,7 +98,7 @@ def find_local_path(database: Database) -> Path | None:
     """Return the path of a database that is a file or a folder of this machine; None for a server."""
     uri = database.uri.removeprefix("file://")
     if "://" not in uri:
-        return Path(uri)
+        return Path(uri) if is_path(uri) else None
     scheme, _, rest = uri.partition(":///")
     if scheme.partition("+")[0] in ("sqlite", "duckdb") and rest:
         return Path(rest.partition("?")[0])
@@ -106,13 +106,27 @@ def find_local_path(database: Database) -> Path | None:
 
 
 def remove_credentials(uri: str) -> str:
-    """Return a URI without user, password and query, which can contain a password.
+    """Return a URI without user, password and parameters; only its scheme if it is unclear which part is the password.
 
     >>> remove_credentials("postgresql://reader:secret@db.example.org:5432/register?password=secret")
     'postgresql://db.example.org:5432/register'
+    >>> remove_credentials("postgresql://reader:not/escaped@db.example.org/register")
+    'postgresql://'
     """
-    parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+    scheme, _, rest = uri.partition("://")
+    if "://" not in uri or not _SCHEME.fullmatch(scheme):
+        return ""  # a connection string
+    authority, separator, path = _PARAMETERS.split(rest, maxsplit=1)[0].partition("/")
+    host = authority.rpartition("@")[2]
+    # An "@" after the authority can be the end of a password with "/", "?", "#" or ";" that is not escaped.
+    if "@" in rest[len(authority) :] or not _HOSTS.fullmatch(host):
+        return f"{scheme}://"
+    return f"{scheme}://{host}{separator}{path}"
+
+
+_SCHEME = re.compile(r"(jdbc:)?[A-Za-z][A-Za-z0-9+._-]*")
+_PARAMETERS = re.compile(r"[?#;]")
+_HOSTS = re.compile(r"(([\w.-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?(,|$))*")
 
 
 def hash_texts(*texts: str) -> str:

@@ -127,6 +127,14 @@ def test_only_the_owner_can_read_the_file_and_git_ignores_it(file: Path) -> None
         ("postgresql://reader:secret@db.example.org:5432/register", "postgresql://db.example.org:5432/register"),
         ("mysql+pymysql://u:se%40cret@db/x?password=secret", "mysql+pymysql://db/x"),
         ("https://user:secret@sparql.example.org/a", "https://sparql.example.org/a"),
+        ("postgresql://u:pw/secret@h/db", "postgresql://"),
+        ("postgresql://u:pw#secret@h/db", "postgresql://"),
+        ("postgresql://h/db?password=sec@ret", "postgresql://"),
+        ("postgresql://u:secret", "postgresql://"),
+        ("postgresql://[::1]:5432/db", "postgresql://[::1]:5432/db"),
+        ("mongodb://u:secret@h1:1,h2:2/db", "mongodb://h1:1,h2:2/db"),
+        ("jdbc:sqlserver://h:1433;user=sa;password=secret", "jdbc:sqlserver://h:1433"),
+        ("Driver={X};PWD=secret", ""),
     ],
 )
 def test_credentials_are_removed_from_a_uri(uri: str, expected: str) -> None:
@@ -135,10 +143,18 @@ def test_credentials_are_removed_from_a_uri(uri: str, expected: str) -> None:
 
 def test_the_file_contains_no_password_of_a_database(file: Path, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n2\n3\n4\n")
-    nodes = {"north": str(tmp_path / "a.csv"), "south": "postgresql://reader:S3cret@db.example.org/register?p=S3cret"}
+    nodes = {
+        "north": str(tmp_path / "a.csv"),
+        "south": "postgresql://reader:S3cret@db.example.org/register?p=S3cret",
+        "east": "postgresql://reader:not/S3cret@db.example.org/register",
+        "west": "Driver={X};Server=db.example.org;PWD=S3cret",
+        "centre": "jdbc:oracle:thin:reader/S3cret@//db.example.org/register",
+    }
     with Federation(nodes, algorithm=FUNCTIONS, history=file) as federation:
         federation.run(add_up, at="north")
-    (entry,) = TaskHistory(file).list_entries()
+        with pytest.raises(RunsFailed):
+            federation.run(add_up, at="west")
+    entry = TaskHistory(file).list_entries()[0]
     assert entry.data["south"]["default"].name == "postgresql://db.example.org/register"
     assert entry.data["south"]["default"].hash == ""
     assert entry.call is None

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
-from algotools.data.reading import find_path
+from algotools.data.reading import describe_error, find_path
 from algotools.errors import AlgotoolsError, DatabaseUnreadable, Failure, UnknownLabel
 from algotools.runtime.sandbox._rules import TEMPORARY
 from algotools.task import Database, Task
@@ -125,7 +125,7 @@ class Copies:
 
 
 def _make_unreadable_error(database: Database, reason: str, error: Exception) -> DatabaseUnreadable:
-    return DatabaseUnreadable(f"database {database.label!r}: {reason}", detail=f"{database.uri}: {error}")
+    return DatabaseUnreadable(f"database {database.label!r}: {reason}", detail=describe_error(database, error))
 
 
 def _read_user(process: int) -> tuple[int, int]:
