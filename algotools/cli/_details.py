@@ -38,7 +38,8 @@ def show_details(
         for run in task.fetched_runs:
             if (failure := overview.get_failure(run)) is not None:
                 details = failures.setdefault((failure.exit_code, failure.message), {})
-                details.setdefault(failure.detail.rstrip(), []).append(run)
+                detail = failure.detail.rstrip()
+                details.setdefault("" if detail == failure.message else detail, []).append(run)
             elif run.detail and not is_quiet:
                 printed.setdefault(run.detail.rstrip(), []).append(run)
     for text, runs in printed.items():

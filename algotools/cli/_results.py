@@ -13,6 +13,7 @@ from rich.text import Text
 
 from algotools.cli._details import NAMES_IN_DETAILS, NAMES_IN_ROW, format_names, show_details
 from algotools.cli._values import format_table, format_value
+from algotools.errors import Failure
 from algotools.federation.contract.rest import RunRecord
 from algotools.federation.progress import Overview
 from algotools.federation.report import make_result_item
@@ -136,10 +137,14 @@ def _make_task_rows(overview: Overview) -> Iterator[_Row]:
 def _make_failed_subtask_rows(overview: Overview) -> Iterator[_Row]:
     """Yield a row for each different failure of subtask runs, and for organizations that are missing without a failure.
 
-    The failure of a run that a master has repeated with success is left out.
+    The failure of a run that a master has repeated with success is left out. Organizations are missing only in a
+    result, so a failed master has the rows of the runs that really failed, and no others.
     """
     failed_masters = {run.organization_id for run in overview.runs if overview.get_failure(run) is not None}
-    missing = overview.completeness.missing
+    missing: dict[int, Failure | None] = {} if failed_masters else dict(overview.completeness.missing)
+    for run in overview.runs if failed_masters else ():
+        if run.organization_id not in failed_masters:
+            missing = {**overview.measure(run).missing, **missing}
     groups: dict[tuple[str, str, str], list[RunRecord]] = {}
     for task in overview.list_subtasks():
         for run in task.runs:

@@ -99,6 +99,8 @@ def _find_missing(store: Store, run: RunRecord, tree: Sequence[TaskRecord]) -> d
                 continue
             if not any(_is_repetition(later, subtask, subrun) for later in tree[position + 1 :]):
                 reason = explain_failure(subrun) if _has_finished_before(subrun, run) else None
+                if reason is None and run.status != "completed" and store.node_status(subrun.node_id) != "offline":
+                    continue  # the end of the master stopped the run, so the master's failure is the reason
                 missing[subrun.organization_id] = reason or _make_timeout(store, subrun)
     return missing
 

@@ -132,6 +132,33 @@ def test_a_result_over_fewer_nodes_is_marked(data: list[str]) -> None:
     assert INCOMPLETE in completed.stderr
 
 
+UNREAD = """
+import pandas as pd
+from algotools import AlgorithmClient, master, rpc
+
+@rpc
+def count(data: pd.DataFrame) -> int:
+    return len(data)
+
+@master
+def forward(client: AlgorithmClient) -> list[int]:
+    return client.run(count)
+"""
+
+
+def test_a_failed_master_has_no_missing_organizations(tmp_path: Path, data: list[str]) -> None:
+    failed = call("ask", "mean", "column=x", "--algorithm", TALLY, *data).stdout
+    assert [line.split("│")[1].strip() for line in failed.splitlines() if line.startswith("│")] == [
+        "organization_2 (2)", "tally: organization_4 (4)"
+    ]  # fmt: skip
+    (tmp_path / "one.py").write_text(UNREAD, encoding="utf-8")
+    completed = call("ask", "forward", "--algorithm", str(tmp_path / "one.py"), *data)
+    assert completed.returncode == 61
+    assert "organization_3" not in completed.stdout
+    assert completed.stderr.count("wrap it in list(…)") == 1
+    assert "never read" not in completed.stderr
+
+
 def test_require_all_makes_an_incomplete_result_an_error(tmp_path: Path, data: list[str]) -> None:
     file = tmp_path / "result.json"
     arguments = ("ask", "mean", "column=x", "quorum:=1", "--algorithm", TALLY, "--require-all", "--output", str(file))

@@ -77,6 +77,12 @@ def total_with_retry(client: AlgorithmClient) -> int:
 
 
 @master
+def total_at_once(client: AlgorithmClient) -> int:
+    """Fail at the first failure, without waiting for the other nodes."""
+    return sum(client.run(count_enough, quorum=3))
+
+
+@master
 def names(client: AlgorithmClient) -> list[str]:
     return [organization["name"] for organization in client.organization.list()]
 
@@ -162,6 +168,14 @@ def test_a_dead_and_a_slow_node_are_missing(make: Make, contract: str) -> None:
     assert completeness.contributed == (2,)
     messages = [failure.message for failure in completeness.missing.values() if failure]
     assert ["offline" in message for message in messages] == [True, False]
+
+
+def test_the_reasons_of_a_failed_master_are_the_failures_that_happened(make: Make) -> None:
+    federation = make(faults={4: Slow(1.5)}, algorithm=[count_enough, total_at_once])
+    with pytest.raises(RunsFailed):
+        federation.ask(total_at_once)
+    codes = {id_: failure.exit_code for id_, failure in federation.completeness(1).missing.items() if failure}
+    assert codes == {2: 52, 3: 41, 4: 52}
 
 
 def test_a_master_that_drops_failures_with_the_calls_of_the_platform(make: Make) -> None:

@@ -186,10 +186,10 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
                 permission,
                 register,
             )
-            _close_clients(injected.values())
             data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
             )
+            _close_clients(injected.values())  # after a refusal of unread results, which needs no further message
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
