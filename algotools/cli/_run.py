@@ -32,6 +32,7 @@ from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIn
 from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract.rest import RunRecord
+from algotools.federation.mismatches import list_mismatches
 from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
 
@@ -145,6 +146,8 @@ def _send_and_show(
         overview = Overview(local_federation, post())
         follow_task(local_federation, overview, view, stop)
         show_results(overview, results_stream, as_json=options.as_json, arguments=passed, is_quiet=options.quiet)
+        for text in list_mismatches([overview.task, *overview.list_subtasks()]):
+            show_note(f"warning: {text}")
         error = _find_error(overview, require_all=options.require_all)
         has_result = any(overview.get_failure(run) is None for run in overview.runs)
         if options.output is not None and has_result and not isinstance(error, RunsIncomplete):

@@ -13,7 +13,7 @@ from algotools.cli._console import show_note
 from algotools.cli._signals import StopRequest
 from algotools.cli._streams import OutputStream
 from algotools.errors import RunsIncomplete
-from algotools.federation import ContributorsChanged, Federation
+from algotools.federation import ContributorsChanged, Federation, ResultMismatch
 from algotools.federation.progress import LineView, Overview, is_terminal
 
 
@@ -35,8 +35,9 @@ def show_warnings() -> Iterator[None]:
     with warnings.catch_warnings(record=True) as recorded:
         warnings.simplefilter("always", ContributorsChanged)
         warnings.simplefilter("always", RunsIncomplete)
+        warnings.simplefilter("always", ResultMismatch)
         yield
-    shown = (ContributorsChanged, RunsIncomplete)
+    shown = (ContributorsChanged, ResultMismatch, RunsIncomplete)
     for text in dict.fromkeys(str(warning.message) for warning in recorded if isinstance(warning.message, shown)):
         show_note(f"warning: {text}")  # once, because many tasks of a grid have the same warning
     for warning in recorded:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -20,6 +21,11 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "list": (list, tuple),
 }
 """The kinds of results that are compared, with their classes. Any other class fits each annotation."""
+
+_MISMATCH = re.compile(
+    r"^info > (\S+ returned (?:None|a value of the type \w+), but its result is annotated as .+)$", re.MULTILINE
+)
+"""A line of ``explain_mismatch`` in a log."""
 
 
 def read_return_hint(function: Callable[..., object]) -> Any:
@@ -49,6 +55,11 @@ def explain_mismatch(function: RegisteredFunction, result: object) -> str:
     name = "None" if result is None else f"a value of the type {find_named_class(type(result)).__name__}"
     advice = "; is a `return` missing?" if result is None else ""
     return f"{function.method} returned {name}, but its result is annotated as {format_type(hint)}{advice}"
+
+
+def find_mismatches(log: str) -> list[str]:
+    """Return the lines of ``explain_mismatch`` in the log of a run."""
+    return [match[1] for match in _MISMATCH.finditer(log)]
 
 
 def _find_kind(cls: type) -> str | None:

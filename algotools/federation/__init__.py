@@ -11,6 +11,7 @@ from algotools.federation.algorithms import RUNNERS, AlgorithmSource, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.faults import Dead, Fault, Loses, Polls, Slow, Wrong
 from algotools.federation.history import ContributorsChanged
+from algotools.federation.mismatches import ResultMismatch
 
 for _public in (
     Answers,
@@ -23,6 +24,7 @@ for _public in (
     Grid,
     Loses,
     Polls,
+    ResultMismatch,
     Slow,
     Wrong,
 ):
@@ -42,6 +44,7 @@ __all__ = [
     "Grid",
     "Loses",
     "Polls",
+    "ResultMismatch",
     "RunnerName",
     "Slow",
     "Wrong",

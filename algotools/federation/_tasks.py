@@ -25,6 +25,7 @@ from algotools.federation._results import (
 )
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
+from algotools.federation.mismatches import warn_about_mismatches
 from algotools.federation.progress.waiting import Watch
 from algotools.runtime.dispatch.checking import CallFacts
 
@@ -187,6 +188,7 @@ def wait_for_results(
     """
     __tracebackhide__ = True
     watch.wait(task, [run for run in runs if not platform.nodes[run.organization_id].faults.dead], timeout)
+    warn_about_mismatches(platform.store.list_task_tree(task))
     reasons = ((run.organization_id, _explain_missing_result(platform, run, timeout)) for run in runs)
     failures = {organization: reason for organization, reason in reasons if reason is not None}
     if not failures:

@@ -101,6 +101,18 @@ def test_quiet_shows_only_results_and_failures(data: list[str]) -> None:
     assert "info >" not in completed.stderr
 
 
+@pytest.mark.parametrize("command", [["run", "forgot"], ["run", "forgot", "--grid", "factor:=[1,2]"]])
+def test_a_forgotten_return_is_one_warning_also_with_quiet(tmp_path: Path, data: list[str], command: list[str]) -> None:
+    source = "import pandas as pd\nfrom algotools import rpc\n\n@rpc\n"
+    source += "def forgot(data: pd.DataFrame, factor: int = 1) -> float:\n    data.sum() * factor\n"
+    (tmp_path / "one.py").write_text(source, encoding="utf-8")
+    completed = call(*command, "--quiet", "--algorithm", str(tmp_path / "one.py"), "--policy", "off", *data)
+    assert completed.returncode == 0
+    assert completed.stderr.splitlines() == [
+        "warning: forgot returned None, but its result is annotated as float; is a `return` missing?"
+    ]
+
+
 # Incomplete results
 
 INCOMPLETE = (

@@ -21,6 +21,7 @@ import pytest
 
 from algotools import AlgorithmClient, Column, Database, Federation, RunInfo, UserError, master, rpc
 from algotools.errors import AlgorithmNotFound, FederationError, PickleRefused, RunsFailed
+from algotools.federation import ResultMismatch
 from algotools.federation.contract import get_contract
 from algotools.task import Database as TaskDatabase
 
@@ -205,13 +206,15 @@ def test_a_key_error_for_an_unread_column_is_explained() -> None:
         assert failure.message.endswith(fix)  # type: ignore[attr-defined]
 
 
-def test_a_forgotten_return_is_a_line_of_the_log() -> None:
+def test_a_forgotten_return_is_a_line_of_the_log_and_one_warning() -> None:
     @rpc
     def forgets_to_return(data: pd.DataFrame) -> float:
         data["x"].sum()
 
     with Federation(FRAMES, algorithm=[forgets_to_return]) as federation:
-        assert list(federation.run(forgets_to_return, at=[2])) == [None]
+        with pytest.warns(ResultMismatch, match="is a `return` missing") as recorded:
+            assert list(federation.run(forgets_to_return)) == [None] * len(FRAMES)
+        assert [warning.filename for warning in recorded] == [__file__]
         line = "forgets_to_return returned None, but its result is annotated as float; is a `return` missing?"
         assert f"info > {line}" in federation.task(1).runs[0].log
 
