@@ -127,6 +127,11 @@ class Node:
             session_id=task.session_id,
         )
 
+    def find_position(self, run: RunRecord) -> str:
+        """Return " at FILE, line N": the line of the author's code where a run is; empty if it is unknown."""
+        cancellation = self._cancellations.get(run.id)
+        return "" if cancellation is None else cancellation.find_position()
+
     def cancel(self, run: RunRecord) -> None:
         """Cancel a run that has started."""
         if (cancellation := self._cancellations.get(run.id)) is not None:

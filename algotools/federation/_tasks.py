@@ -214,6 +214,8 @@ def _explain_missing_result(platform: LocalPlatform, run: RunRecord, timeout: fl
             fault = str(platform.nodes[subrun.organization_id].faults)
             name = format_organization(subrun.organization_id, platform.organizations())
             notes.append(f"it waits for {name}{f', whose node is {fault}' if fault else ''}")
+    if len(notes) == 1 and (position := platform.nodes[run.organization_id].find_position(run)):
+        notes.append(f"it was{position}")
     return Failure(TimedOut.exit_code, f"no result within {timeout:g} s ({'; '.join(notes)})")
 
 

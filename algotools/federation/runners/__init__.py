@@ -15,11 +15,13 @@ from algotools.task import Task
 
 
 class Cancellation:
-    """Cancel a run through the callbacks that its runner registered."""
+    """Cancel a run through the callbacks that its runner registered, and find the line where the run is."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._callbacks: list[Callable[[], object]] = []
+        self._position_lock = threading.Lock()
+        self._read_position: Callable[[], str] | None = None
         self.is_requested = False
 
     def request(self) -> None:
@@ -46,6 +48,21 @@ class Cancellation:
         finally:
             with self._lock:
                 self._callbacks.remove(callback)
+
+    @contextlib.contextmanager
+    def offer_position(self, read: Callable[[], str]) -> Iterator[None]:
+        """Let ``find_position`` call ``read`` while the context is open; ``read`` may block for a moment."""
+        self._read_position = read
+        try:
+            yield
+        finally:
+            with self._position_lock:  # wait for a call of `read`
+                self._read_position = None
+
+    def find_position(self) -> str:
+        """Return " at FILE, line N": the line of the author's code where the run is; empty if it is unknown."""
+        with self._position_lock:
+            return self._read_position() if self._read_position is not None else ""
 
 
 class Job(NamedTuple):

@@ -12,12 +12,12 @@ import traceback
 
 from algotools.data.time_limit import call_within
 from algotools.errors import TimedOut
-from algotools.federation.runners import Job
+from algotools.federation.runners import Cancellation, Job
 from algotools.runtime import logs
 from algotools.runtime.dispatch.checking import CheckedCall, CheckReply, check
 from algotools.runtime.dispatch.gated import GatedAccess
 from algotools.runtime.dispatch.perform import Load
-from algotools.runtime.dispatch.stack import make_late_error
+from algotools.runtime.dispatch.stack import describe_position, make_late_error
 from algotools.runtime.dispatch.supervisor import Run
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
@@ -40,9 +40,9 @@ class InlineRunner:
         dropped.
         """
         del timeout  # `run_task` reads the time limit from the environment
-        return run_task(lambda: read_task(job.environment), self._call, console)
+        return run_task(lambda: read_task(job.environment), lambda run: self._call(run, job.cancellation), console)
 
-    def _call(self, run: Run) -> bytes:
+    def _call(self, run: Run, cancellation: Cancellation) -> bytes:
         """Call the function and return its encoded result.
 
         Raises:
@@ -53,8 +53,15 @@ class InlineRunner:
 
         def work() -> bytes:
             threads.append(threading.get_ident())
-            with logs.use_console(node.write_line):
+            with (
+                logs.use_console(node.write_line),
+                cancellation.offer_position(lambda: describe_position(extract_frames(), node.source)),
+            ):
                 return node.perform(self._load)
+
+        def extract_frames() -> list[traceback.FrameSummary]:
+            frame = sys._current_frames().get(threads[0]) if threads else None  # noqa: SLF001 - the only way to read it
+            return list(traceback.extract_stack(frame)) if frame else []
 
         if run.timeout is None:
             return work()
@@ -64,9 +71,7 @@ class InlineRunner:
         except TimedOut as error:
             if error is not late_error:
                 raise
-            frame = sys._current_frames().get(threads[0]) if threads else None  # noqa: SLF001 - the only way to read it
-            frames = traceback.extract_stack(frame) if frame else ()
-            raise make_late_error(run.timeout, frames, node.source) from None
+            raise make_late_error(run.timeout, extract_frames(), node.source) from None
 
     def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
         """See ``Runner``."""

@@ -103,7 +103,7 @@ class ProcessRunner:
                 scratch = stack.enter_context(make_scratch_folder(prefix=make_prefix()))
                 request = self._make_request(job, scratch)
                 worker, channel, output = self._start(request, job.cancellation, stack, timeout)
-                return follow(worker, channel, output, run)
+                return follow(worker, channel, output, run, offer_position=job.cancellation.offer_position)
 
         return run_task(lambda: read_task(job.environment), call, console)
 

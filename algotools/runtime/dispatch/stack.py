@@ -100,10 +100,15 @@ def make_late_error(timeout: float, frames: Iterable[traceback.FrameSummary], so
     message = f"the run did not end within its limit of {timeout:g} s"
     if not (frames := list(frames)):
         return TimedOut(message)
-    location = locate.describe_line([(f.filename, f.lineno) for f in frames], source or _find_imported_folder(frames))
+    location = describe_position(frames, source)
     stack = "".join(traceback.format_list(select_author_frames(frames)))
     detail = f"Stack shortly before the time limit (most recent call last):\n{stack}"
     return TimedOut(f"{message}; it was{location}" if location else message, detail=detail)
+
+
+def describe_position(frames: list[traceback.FrameSummary], source: str | None) -> str:
+    """Return " at FILE, line N": the author's line on a stack; empty if it has none. See ``make_late_error``."""
+    return locate.describe_line([(f.filename, f.lineno) for f in frames], source or _find_imported_folder(frames))
 
 
 def _find_imported_folder(frames: list[traceback.FrameSummary]) -> str | None:

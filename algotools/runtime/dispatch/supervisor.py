@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import msgspec
@@ -52,7 +53,7 @@ from algotools.runtime.dispatch.messages import (
     wait_readable,
 )
 from algotools.runtime.dispatch.scratch import make_scratch_folder
-from algotools.runtime.dispatch.stack import WorkerStack, make_late_error
+from algotools.runtime.dispatch.stack import LEAD, WorkerStack, describe_position, make_late_error
 from algotools.runtime.logs import Console, format_line
 from algotools.task import Task
 
@@ -118,7 +119,13 @@ def supervise(run: Run, environ: Mapping[str, str], confinement: Confinement | N
 
 
 def follow(
-    process: WorkerProcess, channel: socket.socket, output: int, run: Run, *, may_request_copies: bool = False
+    process: WorkerProcess,
+    channel: socket.socket,
+    output: int,
+    run: Run,
+    *,
+    may_request_copies: bool = False,
+    offer_position: OfferPosition | None = None,
 ) -> bytes:
     """Follow a started worker until its last message, stop it, and return the encoded result; see ``supervise``.
 
@@ -128,12 +135,18 @@ def follow(
         output: the supervisor's end of the pipe with the worker's prints; closed before the function returns.
         run: the task that the worker runs.
         may_request_copies: whether the worker may request copies of databases that it cannot open itself.
+        offer_position: lets another thread find the line where the run is, while the returned context is open.
     """
     worker = _Worker(process, channel, output, run, may_request_copies=may_request_copies)
     try:
-        return worker.follow()
+        with offer_position(worker.find_position) if offer_position else nullcontext():
+            return worker.follow()
     finally:
         worker.stop()
+
+
+OfferPosition = Callable[[Callable[[], str]], AbstractContextManager[None]]
+"""Offers a function that returns " at FILE, line N", or an empty text, as long as the returned context is open."""
 
 
 class WorkerProcess(Protocol):
@@ -177,6 +190,7 @@ class _Worker:
             may_request_copies=may_request_copies,
         )
         self._stack: WorkerStack | None = None
+        self._wants_stack = False
         self._changes: MetadataChanges | None = None
         self._descriptors: list[int] = []
 
@@ -207,6 +221,22 @@ class _Worker:
             # Poll even if something was readable: a child of the worker may print without pause after the exit.
             has_exited = has_exited or self._process.poll() is not None
 
+    def find_position(self) -> str:
+        """Return " at FILE, line N", where the worker is; empty if it does not report its stack in time.
+
+        Called in another thread than ``follow``, which requests the stack, because only it knows whether the worker
+        still exists.
+        """
+        if (stack := self._stack) is None or stack.is_requested:
+            return ""
+        self._wants_stack = True
+        end = time.monotonic() + POLLING_INTERVAL + LEAD
+        while time.monotonic() < end:
+            time.sleep(POLLING_INTERVAL / 10)
+            if frames := stack.read():
+                return describe_position(frames, self._replies.source)
+        return ""
+
     def stop(self) -> None:
         """Kill the worker if it is alive, forward its last prints, and release everything that belongs to it."""
         if self._process.poll() is None and self._process.kill():
@@ -234,7 +264,7 @@ class _Worker:
         """Return the seconds until the worker must write its stack, and request the stack when the time has come."""
         if self._stack is None or self._stack.is_requested:
             return math.inf
-        remaining = self._deadline - time.monotonic() - self._stack.lead
+        remaining = 0.0 if self._wants_stack else self._deadline - time.monotonic() - self._stack.lead
         if remaining <= 0 and self._process.poll() is None:
             self._stack.request(self._process.pid)
         return max(0.0, remaining)

@@ -122,6 +122,23 @@ def test_compiled_code_that_holds_the_interpreter_is_reported_with_its_line():
     assert find_files(detail)[0] == __file__
 
 
+@pytest.mark.parametrize("runner", ["inline", "process"])
+@pytest.mark.parametrize("own_limit", [None, 60.0])
+def test_a_call_that_does_not_wait_longer_names_the_line(runner, own_limit):
+    @rpc
+    def f(data: pd.DataFrame) -> int:
+        time.sleep(3)
+        return len(data)
+
+    federation = Federation(NODE, algorithm=[f], runner=runner, timeout=own_limit)
+    with federation, pytest.raises(RunsFailed) as raised:
+        federation.run("f", timeout=1)
+    line = f.__wrapped__.__code__.co_firstlineno + 2
+    assert raised.value.failures[2].message == (
+        f"no result within 1 s (status: active; it was at {Path(__file__).name}, line {line})"
+    )
+
+
 def test_a_worker_without_the_signal_is_stopped_in_time():
     @rpc
     def f(data: Database) -> int:
