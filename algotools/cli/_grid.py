@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any, TextIO
 
 from rich.console import Console
@@ -15,7 +16,7 @@ from rich.text import Text
 
 from algotools.cli._arguments import make_usage_error, parse_arguments
 from algotools.cli._values import format_table
-from algotools.errors import AlgotoolsError, RunsFailed, RunsIncomplete
+from algotools.errors import RunsFailed, RunsIncomplete
 from algotools.federation import Cell, Grid
 from algotools.federation.result_tables import ResultTable
 from algotools.runtime.logs import escape_unprintable, format_count
@@ -25,6 +26,9 @@ MOST_COMBINATIONS = 10_000
 
 MOST_DETAILS = 3
 """Maximum number of different failures with details."""
+
+MOST_NAMES = 10
+"""Maximum number of combinations that a failure lists."""
 
 
 def parse_grid(texts: Sequence[str], arguments: Mapping[str, object]) -> list[dict[str, object]]:
@@ -90,7 +94,7 @@ def show_grid(grid: Grid, stream: TextIO, *, as_json: bool) -> None:
     else:
         _show_table(grid, stream)
     stream.flush()
-    _show_details(list(grid.errors.values()))
+    _show_details(grid)
 
 
 def check_grid(grid: Grid) -> None:
@@ -133,6 +137,20 @@ def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
     }
 
 
+def _find_varied(grid: Grid) -> set[str]:
+    """Return the names of the arguments that differ between the tasks of a grid; all names if none differs."""
+    values: dict[str, set[str]] = {}
+    for cell in grid:
+        for name, value in cell.arguments.items():
+            values.setdefault(name, set()).add(_format_cell(value))
+    return {name for name, texts in values.items() if len(texts) > 1} or set(values)
+
+
+def _name_combination(cell: Cell, names: AbstractSet[str]) -> str:
+    """Return the arguments with these names, for people: ``seed=7 column=age``."""
+    return " ".join(f"{name}={_format_cell(value)}" for name, value in cell.arguments.items() if name in names)
+
+
 def _show_table(grid: Grid, stream: TextIO) -> None:
     """Show a table with borders. A table whose numbers and words would not fit is divided by columns instead."""
     rows = grid.to_rows()
@@ -162,13 +180,20 @@ def _format_cell(value: object) -> str:
     return escape_unprintable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
 
 
-def _show_details(errors: Sequence[AlgotoolsError]) -> None:
+def _show_details(grid: Grid) -> None:
+    """Show each different failure once, after the combinations that failed with it."""
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     by_message: dict[str, str] = {}
-    for error in errors:
+    varied = _find_varied(grid)
+    combinations: dict[str, list[str]] = {}
+    for position, error in grid.errors.items():
         by_message.setdefault(error.message, error.detail.rstrip())
+        combinations.setdefault(error.message, []).append(_name_combination(grid[position], varied))
     for message, detail in list(by_message.items())[:MOST_DETAILS]:
-        console.print(Text(message, style="red"))
+        names = combinations[message]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        heading = f"{'; '.join(names[:MOST_NAMES])}{more}: "
+        console.print(Text(escape_unprintable(heading), style="bold red"), Text(message, style="red"), sep="")
         if detail:
             console.print(Text.from_ansi(detail, style="dim"))
     if len(by_message) > MOST_DETAILS:

@@ -26,10 +26,13 @@ class Answers(list[Any]):
     Args:
         results: the results.
         organizations: id and name of each organization, in the same order.
+        task_id: the id of the task.
     """
 
-    def __init__(self, results: Iterable[Any], organizations: Mapping[int, str]) -> None:
+    def __init__(self, results: Iterable[Any], organizations: Mapping[int, str], task_id: int | None = None) -> None:
         super().__init__(results)
+        self.task_id = task_id
+        """The id of the task, for instance for ``Federation.record``. None for results from the history."""
         self.organizations = dict(organizations)
         """Id and name of each organization, in the order of the results."""
 

@@ -115,6 +115,7 @@ def run_map(
             f"note: {len(stored)} of {len(plans)} tasks are in the history with the same data and versions, and are "
             "not run again"
         )
+    new = len(tasks) - len(stored)
     watch = _SilentWatch(platform)
     workers = min(MOST_AT_ONCE, os.cpu_count() or 1)
     executor = ThreadPoolExecutor(workers, thread_name_prefix="algotools map")
@@ -136,6 +137,13 @@ def run_map(
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         watch.stop()
+        executor.shutdown(wait=True)
+        if platform.recorder.history is not None and new:
+            kept = len(_find_stored(platform, tasks, first))
+            way = " without fresh" if fresh else ""
+            line.write(
+                f"note: {kept} of {len(plans)} tasks are in the history; the same call{way} runs only the others"
+            )
         raise
     finally:
         executor.shutdown(wait=True, cancel_futures=True)
@@ -183,6 +191,7 @@ def _run_cell(
     results = Answers(
         (platform.contract.decode_output(run.output) for run in completed),
         {run.organization_id: names[run.organization_id] for run in completed},
+        task.id,
     )
     missing = [] if error else [names[id_] for id_ in measure_completeness(platform.store, task).missing]
     return Cell(planned.arguments, results, error, missing, platform.recorder.find_number(task.id))

@@ -209,7 +209,7 @@ class Recorder:
         """Return the previous completed task with the same question, if other nodes contributed to it."""
         if self._history is None or entry.status != "completed":
             return None
-        previous = self._history.find_previous(entry.question, entry.number)
+        previous = self._history.find_previous(entry.question, entry.number, lambda item: _share_data(item, entry))
         if previous is None or set(previous.contributors) == set(entry.contributors):
             return None
         return previous
@@ -221,6 +221,22 @@ class Recorder:
         reason = str(problem) if isinstance(problem, HistoryProblem) else f"{type(problem).__name__}: {problem}"
         if sys.stderr is not None:
             sys.stderr.write(f"note: {reason}; tasks are not recorded\n")
+
+
+def _share_data(first: HistoryEntry, second: HistoryEntry) -> bool:
+    """Whether a node contributed the same databases to both tasks.
+
+    Otherwise the federations are unrelated, such as one of ``--data a.csv`` and that of a ``federation.yaml``, and the
+    difference of their results says nothing about one node. The content may differ, because data grow.
+    """
+    return any(
+        _list_names(first.data.get(name)) == _list_names(second.data.get(name))
+        for name in set(first.contributors) & set(second.contributors)
+    )
+
+
+def _list_names(fingerprints: Mapping[str, Fingerprint] | None) -> dict[str, str]:
+    return {label: fingerprint.name for label, fingerprint in (fingerprints or {}).items()}
 
 
 def describe_change(entry: HistoryEntry, previous: HistoryEntry) -> str:

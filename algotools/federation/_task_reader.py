@@ -41,6 +41,18 @@ class TaskReader:
         """Return all tasks, in the order of their creation."""
         return self._platform.store.tasks()
 
+    @property
+    def last_task(self) -> TaskRecord:
+        """The latest task of the researcher, for instance that of the last ``ask``; not a subtask.
+
+        Raises:
+            FederationError: the federation has no task yet.
+        """
+        tasks = [task for task in self.tasks() if task.parent_id is None]
+        if not tasks:
+            raise FederationError("the federation has no task yet; call run, ask or map first")
+        return tasks[-1]
+
     def subtasks(self, task_id: int) -> Sequence[TaskRecord]:
         """Return the tasks that runs of a task created."""
         return self._platform.store.children(task_id)

@@ -119,7 +119,7 @@ def run_at_all(
         results = wait_for_results(platform, task, task.runs, timeout, watch)
     check_completeness(platform, task, require_all=require_all)
     names = platform.organizations()
-    return Answers(results, {id_: names[id_] for id_ in planned.organizations})
+    return Answers(results, {id_: names[id_] for id_ in planned.organizations}, task.id)
 
 
 def run_at_one(

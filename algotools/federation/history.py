@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Union
 
@@ -250,15 +250,17 @@ class TaskHistory:
             ).fetchone()
         return None if row is None else _decode_entry(*row)
 
-    def find_previous(self, question: str, before: int) -> HistoryEntry | None:
-        """Return the latest completed task with a question and a number below ``before``; None without one."""
+    def find_previous(
+        self, question: str, before: int, is_related: Callable[[HistoryEntry], bool]
+    ) -> HistoryEntry | None:
+        """Return the latest completed task with a question and a number below ``before`` that is related; or None."""
         with open_database(self.path, create=False) as database:
-            row = database.execute(
+            rows = database.execute(
                 "SELECT number, status, owner, entry, record IS NULL FROM tasks "
-                "WHERE question = ? AND number < ? AND status = 'completed' ORDER BY number DESC LIMIT 1",
+                "WHERE question = ? AND number < ? AND status = 'completed' ORDER BY number DESC",
                 (question, before),
-            ).fetchone()
-        return None if row is None else _decode_entry(*row)
+            )
+            return next((entry for row in rows if is_related(entry := _decode_entry(*row))), None)
 
     def find_completed(self, questions: Iterable[tuple[str, str]]) -> dict[str, StoredTask]:
         """Return the latest completed task for each pair of question and conditions, by question."""

@@ -327,6 +327,7 @@ def test_a_cell_that_fails_does_not_lose_the_others(gridded: Path) -> None:
     assert completed.returncode == 61
     assert "1 of 3 tasks failed" in completed.stderr
     assert "three brings bad luck" in completed.stderr
+    assert "\nseed=3: count failed at 3 of 3 organizations" in f"\n{completed.stderr}"
     first, failed, last = json.loads(completed.stdout)
     assert [len(item["results"]) for item in (first, failed, last)] == [3, 0, 3]
     assert {error["code"] for error in failed["errors"]} == {41}
@@ -379,6 +380,9 @@ def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: si
         assert messages.splitlines()[-1] == "stopped; nothing is left running"
     entries = TaskHistory(get_file(gridded)).list_entries()
     done = {entry.arguments["seed"] for entry in entries if entry.status == "completed"}
+    if number != signal.SIGKILL:
+        kept = f"note: {len(done)} of 20 tasks are in the history; the same call runs only the others"
+        assert messages.splitlines()[-2] == kept
     assert 0 < len(done) < 20
     calls.unlink()
     again = call(gridded, *command)

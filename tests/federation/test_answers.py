@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from algotools import AlgorithmClient, Federation, RunsFailed, RunsIncomplete, master, rpc
+from algotools.errors import FederationError
 from algotools.federation import Answers, Client, Dead, Slow, Wrong
 
 FRAMES = {"north": pd.DataFrame({"x": [1, 2]}), "<south>": pd.DataFrame({"x": [5]})}
@@ -48,6 +49,26 @@ def test_answers_equal_a_list_and_know_their_organizations(federation: Federatio
     assert answers.items() == [(2, 2), (3, 5)]
     answers.append(8)
     assert answers.items() == [(2, 2), (3, 5)]
+
+
+@master
+def largest_of_all(client: AlgorithmClient) -> float:
+    return max(client.run(largest))
+
+
+def test_the_tasks_of_results_have_records() -> None:
+    with Federation(FRAMES, algorithm=[largest, largest_of_all]) as federation:
+        with pytest.raises(FederationError, match="no task yet"):
+            _ = federation.last_task
+        answers = federation.run(largest)
+        assert federation.ask(largest_of_all) == 5
+        record = federation.record(federation.last_task.id)
+        assert [item["result"] for item in record["results"]] == [5]
+        assert answers.task_id is not None
+        record = federation.record(answers.task_id)
+        assert [item["result"] for item in record["results"]] == answers
+        grid = federation.map(largest, [{}])
+        assert grid[0].results.task_id == federation.last_task.id
 
 
 @master

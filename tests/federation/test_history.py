@@ -326,6 +326,25 @@ def test_a_warning_names_the_nodes_if_others_contributed_to_the_same_question(fi
         assert broken.ask(total_of_some) == 190.0
 
 
+def test_unrelated_federations_are_not_compared(file: Path, tmp_path: Path, recwarn) -> None:
+    paths = [tmp_path / f"{name}.csv" for name in "abc"]
+    for path in paths:
+        path.write_text("x\n" + "1\n2\n3\n4\n5\n" * 4)
+    first, second, third = map(str, paths)
+
+    def run(nodes: Any) -> list[str]:
+        recwarn.clear()
+        with Federation(nodes, algorithm=FUNCTIONS, history=file) as federation:
+            federation.run(add_up)
+        return [str(item.message) for item in recwarn if item.category is ContributorsChanged]
+
+    assert run({"north": first, "south": second}) == []
+    assert run([first]) == []
+    assert run([second, third]) == []
+    (text,) = run({"north": first})
+    assert "in task 1 of the history: north, south; now north." in text
+
+
 def test_a_federation_of_a_projects_file_records_in_the_project(tmp_path: Path, monkeypatch) -> None:
     (tmp_path / "a.csv").write_text("x\n1\n2\n3\n4\n")
     (tmp_path / "federation.yaml").write_text("organizations: [{name: north, databases: {default: a.csv}}]\n")

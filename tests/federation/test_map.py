@@ -109,7 +109,11 @@ def test_arguments_that_no_node_accepts_fail_alone_unless_all_do() -> None:
         assert grid.to_rows()[1]["error"].startswith("[15] factor: expected int")
         with pytest.raises(ArgumentsError, match="factor: expected int"):
             federation.map(total, [{"factor": "one"}, {"factor": "two"}])
-        assert len(federation.tasks()) == 1 + len(federation.subtasks(1))
+        mistyped = federation.map(total, [{"factr": 1}, {"factor": 1}])
+        assert mistyped.results == [None, {"total": 235.0}]
+        assert isinstance(mistyped.errors[0], ArgumentsError)
+        assert "unknown: factr" in mistyped.to_rows()[0]["error"]
+        assert len([task for task in federation.tasks() if task.parent_id is None]) == 2
 
 
 def test_other_results_have_one_column_and_names_do_not_collide() -> None:
