@@ -13,13 +13,14 @@ import string
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple
 
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions, unregister
 from algotools.declare.projects import GROUP, get_table, make_no_project_error, read_toml
+from algotools.disclosure import source_lines
 from algotools.errors import (
     AlgorithmImportError,
     AlgorithmNotFound,
@@ -247,21 +248,40 @@ def describe_source_line(error: BaseException, folder: str | Path | None) -> str
     """Return the innermost line of the algorithm's source in a traceback: `` at file.py, line 12``.
 
     *folder* contains the source, or is the file of a notebook's cell. Other files are not named: a name given to
-    ``compile``, or a file that a parser read, may be a file of the node's owner.
+    ``compile``, or a file that a parser read, may be a file of the node's owner. Nor is a line that the source of a
+    file does not have; see ``source_lines``.
     """
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [(frame.filename, frame.lineno) for frame in frames]
-    if isinstance(error, SyntaxError) and error.filename:
-        lines.append((error.filename, error.lineno))
-    return describe_line(lines, folder)
+    if isinstance(error, SyntaxError) and (place := _find_syntax_error(error.filename, error.lineno, folder)):
+        return place
+    frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    for code, line in reversed(frames):
+        name, first_line = code.co_name, code.co_firstlineno
+        if _is_source_of(code.co_filename, folder) and source_lines.has_line(code.co_filename, line, name, first_line):
+            return _format_line(code.co_filename, line)
+    return ""
 
 
-def describe_line(lines: Iterable[tuple[str, int | None]], folder: str | Path | None) -> str:
-    """Return the last of the lines that is in the algorithm's source; see ``describe_source_line``."""
-    author_lines = [
-        (file, line) for file, line in lines if folder is not None and _is_source_file(Path(file), Path(folder))
-    ]
-    return f" at {Path(author_lines[-1][0]).name}, line {author_lines[-1][1]}" if author_lines else ""
+def describe_line(frames: Sequence[traceback.FrameSummary], folder: str | Path | None) -> str:
+    """Return the last of the frames' lines that is in the algorithm's source; see ``describe_source_line``."""
+    for frame in reversed(frames):
+        if _is_source_of(frame.filename, folder) and source_lines.has_line(frame.filename, frame.lineno, frame.name):
+            return _format_line(frame.filename, frame.lineno)
+    return ""
+
+
+def _find_syntax_error(file: object, line: object, folder: str | Path | None) -> str:
+    """Return the line of a syntax error, if the file has this error: the author's code can raise any other."""
+    if type(file) is not str or type(line) is not int or not _is_source_of(file, folder):
+        return ""
+    return _format_line(file, line) if source_lines.has_syntax_error(file, line) else ""
+
+
+def _format_line(file: str, line: int | None) -> str:
+    return f" at {Path(file).name}, line {line}"
+
+
+def _is_source_of(file: str, folder: str | Path | None) -> bool:
+    return folder is not None and _is_source_file(Path(file), Path(folder))
 
 
 def collect_source_texts(error: BaseException, folder: str | Path) -> frozenset[str]:
@@ -321,13 +341,9 @@ def _parse(files: Iterable[Path]) -> Iterator[ast.AST]:
         yield from ast.walk(parse_source("".join(linecache.getlines(str(file)))))
 
 
-_parse_lock = threading.Lock()
-
-
 def parse_source(source: str) -> ast.Module:
     """Return the syntax tree of a source; without statements if the source cannot be parsed."""
-    # Runs of the inline runner are threads. Python 3.11 raises SystemError if two threads parse at the same time.
-    with _parse_lock, contextlib.suppress(SyntaxError, ValueError):
+    with source_lines.parse_lock, contextlib.suppress(SyntaxError, ValueError):
         return ast.parse(source)
     return ast.Module(body=[], type_ignores=[])
 

@@ -20,6 +20,7 @@ from algotools.disclosure.evidence_rules import check_undeclared, judge_evidence
 from algotools.disclosure.facts import Known, Matches
 from algotools.disclosure.policy import Policy
 from algotools.disclosure.rules import OF_COUNTS, OF_REPLIES, OF_SIZES, OF_VALUES
+from algotools.disclosure.source_lines import describe_place
 
 EXTREMES = frozenset({"minimum", "maximum"})
 """Ways of combining contributions that are the value of one record."""
@@ -182,8 +183,7 @@ def split_reply(content: Content) -> list[ReplyPart]:
 
 
 def _name(site: Any) -> str:
-    module = f" of {site['module']}" if site["module"] else ""
-    return f"the {site['operation'].replace('_', ' ')} in line {site['line']}{module}"
+    return f"the {site['operation'].replace('_', ' ')} in {describe_place(site['line'], site['module'])}"
 
 
 def _list(contributions: Any) -> Sequence[Any]:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from algotools.disclosure.reductions.conversion import RowsRefused
+from algotools.disclosure.source_lines import describe_line
 from algotools.errors import TotalRefused
 
 Parameters = ParamSpec("Parameters")
@@ -31,12 +32,12 @@ def explain_refusals(function: Callable[Parameters, Result]) -> Callable[Paramet
 
 def refuse(operation: str, reason: str) -> TotalRefused:
     """Return the error for a value; *reason* follows the words "the value of aggregate.sum in line 5"."""
-    return TotalRefused(f"the value of aggregate.{operation} in line {_find_line()} {reason}")
+    return TotalRefused(f"the value of aggregate.{operation} in {_find_place()} {reason}")
 
 
-def _find_line() -> int:
-    """Return the line of the author's code that calls a reduction."""
+def _find_place() -> str:
+    """Return the line of the author's code that calls a reduction, for a message."""
     frame = sys._getframe()  # noqa: SLF001 - the whole stack
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_PACKAGE):
         frame = frame.f_back
-    return frame.f_lineno
+    return describe_line(frame)

@@ -108,7 +108,7 @@ def make_late_error(timeout: float, frames: Iterable[traceback.FrameSummary], so
 
 def describe_position(frames: list[traceback.FrameSummary], source: str | None) -> str:
     """Return " at FILE, line N": the author's line on a stack; empty if it has none. See ``make_late_error``."""
-    return locate.describe_line([(f.filename, f.lineno) for f in frames], source or _find_imported_folder(frames))
+    return locate.describe_line(frames, source or _find_imported_folder(frames))
 
 
 def _find_imported_folder(frames: list[traceback.FrameSummary]) -> str | None:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from algotools.disclosure.source_lines import WITHOUT_SOURCE, describe_place, find_line
 from algotools.runtime.pooled._ghost import Ghost
 from algotools.runtime.pooled._source import is_of_this_package, parse, read_source
 
@@ -34,6 +35,7 @@ class CallSite(msgspec.Struct, frozen=True):
 
     operation: str
     line: int
+    """0 if no source has the line; see ``source_lines``."""
     module: str
     """The file's name if it is not the file of the pooled function; otherwise empty."""
     path: str
@@ -47,7 +49,7 @@ class CallSite(msgspec.Struct, frozen=True):
     @property
     def place(self) -> str:
         """The line, for a message."""
-        return f"line {self.line}{f' of {self.module}' if self.module else ''}"
+        return describe_place(self.line, self.module)
 
     @property
     def name(self) -> str:
@@ -98,27 +100,46 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
     for frame in frames:
         code = frame.f_code
         instruction = _find_instruction(code, frame.f_lasti)
-        path.update(f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {instruction}\n".encode())
+        position = f"{code.co_name} {code.co_firstlineno} {frame.f_lineno} {instruction}\n".encode()
         if is_library(frame):
+            path.update(position)
             continue
+        has_source = find_line(frame) > 0
+        if has_source:
+            path.update(position)
+        else:  # the position can be a value from the rows, as the values of loops
+            loop.update(position)
+            names.append(WITHOUT_SOURCE)
         variables = frame.f_locals
         for name, kinds, is_in_loop in _list_loop_names(code, code.co_filename, frame.f_lineno, frame is not outer):
             value = variables.get(name, _MISSING)
             if kinds and not _has_type(value, kinds):
                 continue
             if (text := _describe_loop_value(value)) is not None:
-                names.append(name)
-                loop_variable = loop_variable or (name if is_in_loop else "")
+                shown = name if has_source else WITHOUT_SOURCE
+                names.append(shown)
+                loop_variable = loop_variable or (shown if is_in_loop else "")
                 loop.update(f"{name}={text}\n".encode())
+    file, own_file = inner.f_code.co_filename, outer.f_code.co_filename
+    line = find_line(inner) if file == own_file or _is_near(file, own_file) else 0
     return CallSite(
         operation=operation,
-        line=inner.f_lineno,
-        module="" if inner.f_code.co_filename == outer.f_code.co_filename else Path(inner.f_code.co_filename).name,
+        line=line,
+        module="" if file == own_file or not line else Path(file).name,
         path=path.hexdigest()[:16],
         loop=loop.hexdigest()[:4] if names else "",
         loop_names=tuple(dict.fromkeys(names)),
         loop_variable=loop_variable,
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _is_near(file: str, own_file: str) -> bool:
+    """Return whether a file is in the author's package or installed. The name of another one may come from data."""
+    root = Path(own_file).parent
+    while (root / "__init__.py").is_file():
+        root = root.parent
+    return any(Path(file).is_relative_to(folder) for folder in (root, sys.prefix, sys.base_prefix))
 
 
 _PRECALL = opcode.opmap.get("PRECALL")

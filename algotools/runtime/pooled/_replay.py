@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, NoReturn
 from algotools.declare.federated import PooledFunction
 from algotools.disclosure.reductions.contributions import add_contribution, add_known_total, select_levels
 from algotools.disclosure.register import get_register
+from algotools.disclosure.source_lines import describe_line
 from algotools.errors import AlgotoolsError, RoundsDisagree, TotalRefused
 from algotools.payload import encode_rich
 from algotools.runtime.logs import filter_lines, note
@@ -62,9 +63,8 @@ class _Replay(Aggregator):
     def _find_frames(self) -> list[FrameType]:
         """Return the author's frames of a request; a request that no round can repeat is refused."""
         author = find_frames(run_author.__code__)
-        line = author.frames[0].f_lineno if author.frames else 0
         if not author.is_complete:
-            location = f" in line {line}" if line else ""
+            location = f" in {describe_line(author.frames[0])}" if author.frames else ""
             self._fail_with(
                 TotalRefused(
                     f"the total{location} is requested in another thread. Request totals in the function's own thread"
@@ -72,7 +72,10 @@ class _Replay(Aggregator):
             )
         if self._is_reducing:
             self._fail_with(
-                TotalRefused(f"the function that total.add calls requests a total in line {line}. Request it before")
+                TotalRefused(
+                    f"the function that total.add calls requests a total in {describe_line(author.frames[0])}. Request "
+                    "it before"
+                )
             )
         return author.frames
 
@@ -173,10 +176,10 @@ class NodeReplay(_Replay):
             self._is_reducing = False
         self._check_that_run_counts()
         if self._read_draws() != draws:
-            line = find_frames(run_author.__code__).frames[0].f_lineno
+            place = describe_line(find_frames(run_author.__code__).frames[0])
             self._fail_with(
                 TotalRefused(
-                    f"the function that total.add calls in line {line} draws from total.rng. It is not called in every "
+                    f"the function that total.add calls in {place} draws from total.rng. It is not called in every "
                     "round, so draw before"
                 )
             )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
 
 from algotools.declare.annotations import Injected
+from algotools.disclosure.source_lines import describe_line
 from algotools.errors import TotalRefused
 from algotools.runtime.pooled._call_site import find_frames
 
@@ -310,7 +311,7 @@ class Aggregator(Injected, kind="total"):
     def _refuse(self, operation: str, reason: str) -> Any:
         """Raise ``TotalRefused`` for a value; *reason* follows the words "the value of total.sum in line 5"."""
         frames = find_frames(sys._getframe().f_code).frames  # noqa: SLF001 - the whole stack
-        raise TotalRefused(f"the value of total.{operation} in line {frames[0].f_lineno} {reason}")
+        raise TotalRefused(f"the value of total.{operation} in {describe_line(frames[0])} {reason}")
 
 
 class Pooled(Aggregator):

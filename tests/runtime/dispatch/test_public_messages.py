@@ -1,6 +1,7 @@
 """Errors of the author's code: which names and texts a researcher can read."""
 
 import enum
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from algotools import Column, Federation, RunsFailed, UserError, rpc
+from algotools import Column, Federation, RunsFailed, UserError, aggregate, rpc
 from algotools.data import load
 from algotools.errors import CODES, AlgotoolsError, DatabaseUnreadable
 from algotools.payload import encode_plain
@@ -274,3 +275,38 @@ def test_an_object_of_the_author_is_not_a_fault_of_ours(way, code, message):
     assert actual[0] == code
     assert actual[1].startswith(message)
     assert SECRET not in actual[1]
+
+
+@rpc
+def fail_in_a_made_line(data: pd.DataFrame, column: Column, way: str) -> object:
+    line = int(data["age"].iloc[0]) + 90_000
+    source = "\n" * (line - 1) + "def fail(values): raise ValueError(aggregate.sum(values))\n"
+    match way:
+        case "compile":
+            namespace = {"aggregate": aggregate}
+            exec(compile(source, __file__, "exec"), namespace)
+            return namespace["fail"](data["age"])
+        case "reduction":
+            namespace = {"aggregate": aggregate}
+            exec(compile(source, __file__, "exec"), namespace)
+            return namespace["fail"]("a text")
+        case "replace":
+            code = make_error.__code__.replace(co_firstlineno=line, co_name="make_error")
+            return types.FunctionType(code, {})()
+        case "other lines":
+            code = (lambda: {}[1]).__code__
+            start = code.co_firstlineno
+            code = compile("\n" * (line - 1) + "{}[1]", __file__, "exec").replace(
+                co_firstlineno=start, co_name="<lambda>"
+            )
+            exec(code, {})
+    raise SyntaxError("", (__file__, line, 1, ""))
+
+
+@pytest.mark.parametrize("way", ["compile", "reduction", "replace", "other lines", "syntax error"])
+def test_a_line_that_the_source_does_not_have_is_not_named(way):
+    code, message = read_failure(fail_in_a_made_line, column="age", way=way)
+    assert code == (58 if way == "reduction" else 40)
+    assert "900" not in message
+    if way == "reduction":
+        assert message.startswith("the value of aggregate.sum in generated code")

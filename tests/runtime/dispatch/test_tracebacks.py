@@ -139,6 +139,16 @@ def test_a_call_that_does_not_wait_longer_names_the_line(runner, own_limit):
     )
 
 
+def test_a_line_that_the_source_does_not_have_is_not_named_at_the_limit():
+    @rpc
+    def f(data: pd.DataFrame) -> None:
+        line = int(data["age"].iloc[0]) + 5000
+        exec(compile("\n" * line + "def f():\n while True: pass\nf()", __file__, "exec"), {})
+
+    failure, _ = fail([f], "process", timeout=1)
+    assert failure.message.endswith(f"at {Path(__file__).name}, line {f.__wrapped__.__code__.co_firstlineno + 3}")
+
+
 def test_a_worker_without_the_signal_is_stopped_in_time():
     @rpc
     def f(data: Database) -> int:

@@ -110,6 +110,20 @@ def test_a_branch_that_calls_a_helper_is_not_a_loop() -> None:
         Federation.prove(make(branch), ROWS)
 
 
+@pytest.mark.parametrize("file", [__file__, "/nothing/size_{}.py"])
+def test_a_line_a_file_and_a_name_of_generated_code_are_not_named(file: str, tmp_path: Path) -> None:
+    def request(data, total):
+        size = len(data) + 90_000
+        namespace: dict[str, Any] = {}
+        source = "\n" * (size - 1) + f"def add(total, size_{size}): return total.sum(size_{size})\n"
+        exec(compile(source, file.format(size), "exec"), namespace)
+        return namespace["add"](total, data["g"].str.len())
+
+    with pytest.raises(NodesDisagree) as caught:
+        run_directly(make(request), [LEVELS, LEVELS.iloc[:7]], tmp_path)
+    assert caught.value.message.startswith("the loop over 'generated code' around generated code has different values")
+
+
 # What the log of the master reports
 
 
