@@ -157,7 +157,7 @@ def _send_and_show(
         if not options.quiet:
             _suggest_ask(overview)
         if not options.no_probe:
-            show_probes(local_federation, lambda: stop.exit_code is not None)
+            show_probes(local_federation, lambda: stop.exit_code is not None, is_quiet=options.quiet)
     if error is not None:
         raise error
 

@@ -344,9 +344,12 @@ class Federation(TaskReader):
         except AlgotoolsError:  # a declaration is wrong; the run reports the reason
             return {}
 
-    def probe(self, is_stopped: Callable[[], bool]) -> Iterable[str]:
-        """Run each rpc of the completed tasks again, as at a node that probes; yield what such a node would refuse."""
-        return self._platform.probe(is_stopped)
+    def probe(self, is_stopped: Callable[[], bool], timeout: float = 60.0) -> Iterable[str]:
+        """Run each rpc of the completed tasks again, as at a node that probes; yield what such a node would refuse.
+
+        After ``timeout`` seconds, functions that have not been probed are left out.
+        """
+        return self._platform.probe(is_stopped, timeout)
 
     def check_open(self) -> None:
         """Raise ``FederationError`` if the federation is closed."""

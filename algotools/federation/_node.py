@@ -210,26 +210,41 @@ class Node:
             self._store.log(run, logs.format_line("info", problem))
 
     def probe(
-        self, run: RunRecord, task: TaskRecord, token: str, runner: Runner, url: str, is_stopped: Callable[[], bool]
+        self,
+        run: RunRecord,
+        task: TaskRecord,
+        token: str,
+        runner: Runner,
+        url: str,
+        is_stopped: Callable[[], bool],
+        deadline: float,
     ) -> Failure | None:
-        """Repeat a completed run as at a node that probes, and return the refusal; None for any other outcome."""
+        """Repeat a completed run as at a node that probes, and return the refusal; None for any other outcome.
+
+        *deadline* is a time of ``time.monotonic``.
+        """
+        from algotools.runtime.dispatch.probing import mute  # here, because few federations probe
+
+        timeout = min(deadline - time.monotonic(), self._context.timeout or math.inf)
         policy_variables = _probing.make_probing_policy(self._policy)
-        if policy_variables is None or not runner.has_gate:
+        if timeout <= 0 or policy_variables is None or not runner.has_gate:
             return None
         folder = self._runs_folder / f"probe-{run.id:09d}"
         lines: list[str] = []
         try:
             node_task = self._make_task(task, folder)
             variables = {name: text for name, text in node_task.variables.items() if name not in (LEDGER, FEDERATION)}
+            variables[TIMEOUT] = f"{timeout:.3f}"
             node_task = msgspec.structs.replace(
                 node_task,
                 temporary_folder=node_task.temporary_folder if self._tables else folder / "temporary",
                 variables=variables,
                 policy_variables=policy_variables,
             )
-            with _probing.cancel_if_stopped(is_stopped) as cancellation:
+            # The functions of the inline runner print in this process, as they already did in the run itself.
+            with _probing.cancel_if_stopped(is_stopped) as cancellation, mute():
                 job = self._prepare_job(node_task, run, task, token, url, cancellation, folder)
-                code = runner.run(job, lines.append, self._context.timeout)
+                code = runner.run(job, lines.append, timeout)
         except AlgotoolsError:
             return None
         finally:

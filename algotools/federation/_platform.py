@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
@@ -20,7 +21,7 @@ from algotools.errors import (
 from algotools.federation._api import Api
 from algotools.federation._frames import remove_frames
 from algotools.federation._node import Node, NodeContext
-from algotools.federation._probing import describe_refusal, read_method
+from algotools.federation._probing import describe_refusal, select_completed
 from algotools.federation._recording import Recorder
 from algotools.federation._results import Requested, find_stacklevel
 from algotools.federation._schedule import Schedule
@@ -266,24 +267,20 @@ class LocalPlatform:
             if task.only_organization not in (None, run.organization_id):
                 self.store.finish(run, "killed by user")
 
-    def probe(self, is_stopped: Callable[[], bool]) -> Iterator[str]:
+    def probe(self, is_stopped: Callable[[], bool], timeout: float) -> Iterator[str]:
         """Run each rpc of the completed tasks once again, as at a node that probes; yield what such a node refuses.
 
-        The check *is_stopped* is called meanwhile. The results of the tasks do not change.
+        The check *is_stopped* is called meanwhile, for at most *timeout* seconds. The tasks' results do not change.
         """
-        runs: dict[str, tuple[TaskRecord, RunRecord]] = {}
-        for task in self.store.tasks():
-            completed = [run for run in task.runs if run.status == "completed"]
-            if completed and task.step == "compute" and (method := read_method(task, completed[0])):
-                runs.setdefault(method, (task, completed[0]))
-        for method, (task, run) in runs.items():
+        deadline = time.monotonic() + timeout
+        for method, (task, run) in select_completed(self.store.tasks()).items():
             runner = self.find_runner(task.image)
             if self.find_role(method) == "rpc" and runner is not None and not is_stopped():
                 node = self.nodes[run.organization_id]
                 identity = node.make_identity(run, task)
                 token = rest.make_token(identity, self._key)
                 self._callers[token] = (identity, run.id)
-                failure = node.probe(run, task, token, runner, self._api.url, is_stopped)
+                failure = node.probe(run, task, token, runner, self._api.url, is_stopped, deadline)
                 if reason := describe_refusal(failure):
                     yield f"{reason} (at {self.organizations()[run.organization_id]})"
 

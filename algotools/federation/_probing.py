@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 import msgspec
@@ -33,6 +33,16 @@ def read_method(task: TaskRecord, run: RunRecord) -> str:
         return msgspec.json.decode(run.input.removeprefix(b"json."), type=_Input).method  # the prefix of v3
     except msgspec.DecodeError:
         return ""
+
+
+def select_completed(tasks: Iterable[TaskRecord]) -> dict[str, tuple[TaskRecord, RunRecord]]:
+    """Return method -> the first task that calls it and has a completed run, and that run."""
+    runs: dict[str, tuple[TaskRecord, RunRecord]] = {}
+    for task in tasks:
+        completed = [run for run in task.runs if run.status == "completed"]
+        if completed and task.step == "compute" and (method := read_method(task, completed[0])):
+            runs.setdefault(method, (task, completed[0]))
+    return runs
 
 
 def describe_refusal(failure: Failure | None) -> str:

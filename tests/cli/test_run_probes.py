@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
+
+from algotools import Federation
+from algotools.federation.algorithms import RunnerName
 
 from ..conftest import AVERAGE, algotools, default_policy
 
@@ -54,6 +58,45 @@ def test_a_method_is_probed_once(project: Path, tmp_path: Path, contract: str) -
     assert len(json.loads(completed.stdout)) == 2
     assert completed.stderr.count("warning: ") == completed.stderr.count(WARNING) == 1
     assert (tmp_path / "calls").read_text() == "x" * (2 * 2 * 3 + 1 + 16 + 3)
+
+
+PRINTS = """
+import time
+
+import pandas as pd
+
+from algotools import rpc
+
+
+@rpc
+def slowly(data: pd.DataFrame) -> float:
+    print("counting rows")
+    time.sleep(0.1)
+    return float(data["age"].max()) / 3
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--timeout", "30"], ["--quiet"]])
+def test_probing_is_shown_and_does_not_print_again(project: Path, options: list[str]) -> None:
+    (project / "one.py").write_text(PRINTS, encoding="utf-8")
+    arguments = ["run", "slowly", "--algorithm", "one.py", "--data", "a.csv", "--runner", "inline", *options]
+    with default_policy():
+        completed = algotools(*arguments, cwd=project)
+    assert completed.returncode == 0, completed.stderr
+    assert "warning: slowly: " in completed.stderr
+    assert completed.stderr.count("counting rows") == 1
+    assert completed.stderr.count("probing for values") == ("--quiet" not in options)
+
+
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_probing_has_a_time_limit(project: Path, runner: RunnerName) -> None:
+    (project / "one.py").write_text(PRINTS.replace("0.1", "0.5"), encoding="utf-8")
+    nodes = [str(project / "a.csv")]
+    with default_policy(), Federation(nodes, algorithm=str(project / "one.py"), runner=runner) as federation:
+        federation.run("slowly")
+        started = time.monotonic()
+        assert list(federation.probe(lambda: False, 1.5)) == []
+    assert time.monotonic() - started < 6  # without a limit, 20 calls take 10 s
 
 
 def test_the_option_no_probe(project: Path, tmp_path: Path) -> None:

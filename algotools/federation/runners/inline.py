@@ -5,6 +5,7 @@ Nothing isolates the author's code: a function that crashes or exits stops this 
 
 from __future__ import annotations
 
+import contextvars
 import os
 import sys
 import threading
@@ -66,8 +67,9 @@ class InlineRunner:
         if run.timeout is None:
             return work()
         late_error = make_late_error(run.timeout, (), None)
+        context = contextvars.copy_context()  # the prints of a run that probes are muted in its context
         try:
-            return call_within(run.timeout, work, late_error)
+            return call_within(run.timeout, lambda: context.run(work), late_error)
         except TimedOut as error:
             if error is not late_error:
                 raise

@@ -92,7 +92,7 @@ class Prober:
             return ProbeFacts(obstacle="cells", size=cells)
         if not self._samples.has_rows:
             return None
-        with tempfile.TemporaryDirectory(prefix="algotools-", ignore_cleanup_errors=True) as folder, _mute():
+        with tempfile.TemporaryDirectory(prefix="algotools-", ignore_cleanup_errors=True) as folder, mute():
             without_groups = [self._run(*run, folder) for run in self._samples.select_groups(self._most_groups)]
             shuffled = [self._run(*self._samples.shuffle(seed), folder) for seed in range(SHUFFLES)]
         return probes.compare_results(
@@ -146,7 +146,7 @@ class _MutedStream(io.TextIOBase):
 
 
 @contextlib.contextmanager
-def _mute() -> Iterator[None]:
+def mute() -> Iterator[None]:
     """Drop log lines, prints and warnings within the context."""
     global _mute_count  # noqa: PLW0603 - the streams of the process are replaced once for all threads
     with _lock:
