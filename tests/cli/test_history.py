@@ -88,6 +88,18 @@ def test_the_whole_call_of_a_task_is_shown(project: Path) -> None:
     assert set(task["missing"][0]["error"]) == {"code", "message"}
 
 
+@pytest.mark.parametrize("contract", ["v3", "v5"])
+def test_the_shown_command_runs_the_same_task(project: Path, contract: str) -> None:
+    data = ("--data", "data/org1.csv", "--data", "data/org2.csv", "--contract", contract, "--runner", "inline")
+    assert call(project, "run", "average_partial", "column_name=age", *data, "--organizations", "3").returncode == 0
+    (first,) = json.loads(call(project, "history", "--json").stdout)["tasks"]
+    assert call(project, *shlex.split(first["command"])[1:]).returncode == 0
+    _, second = json.loads(call(project, "history", "--json").stdout)["tasks"]
+    assert [first[key] for key in ("command", "question", "conditions")] == [
+        second[key] for key in ("command", "question", "conditions")
+    ]
+
+
 @pytest.mark.parametrize("width", ["80", "100"])
 def test_no_word_and_no_number_of_the_list_is_divided(file_with_tasks: Path, width: str) -> None:
     listed = call(file_with_tasks.parent, "history", "--project", str(file_with_tasks), COLUMNS=width)
