@@ -197,6 +197,9 @@ def test_the_policys_ledger_must_be_usable(tmp_path):
 @pytest.mark.parametrize("label", ["algotools_ledger", "ALGOTOOLS_LEDGER"])
 def test_no_function_can_read_the_database_with_the_ledger(tmp_path, label):
     """The configuration of a real node of v4, with the path of the ledger in a container."""
+    # Imported here: a function in the namespace of `average` is read for questions, which cost another round.
+    from ..conftest import fail_at_nodes
+
     (tmp_path / "patients.csv").write_text(FRAME.to_csv(index=False))
     (tmp_path / "ledger").mkdir()
     file = tmp_path / "federation.yaml"
@@ -206,8 +209,7 @@ def test_no_function_can_read_the_database_with_the_ledger(tmp_path, label):
     )
     with Federation.from_file(file, algorithm=FUNCTIONS) as federation:
         federation.run("sum_up_to", column="cost", limit=40)
-        with pytest.raises(RunsFailed, match=r"\[exit code 30\]"):
-            federation.run("reads_the_ledger")
+        assert [code for code, _ in fail_at_nodes(federation, "reads_the_ledger").values()] == [30]
     assert read(tmp_path / "ledger")[0].method == "sum_up_to"
 
 

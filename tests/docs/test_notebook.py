@@ -20,7 +20,9 @@ STORED = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
 FIRST_CELL = """
 import json as _json, threading as _threading, time as _time, warnings as _warnings
 import psutil as _psutil
+from algotools import RunsIncomplete as _RunsIncomplete
 _warnings.simplefilter("error")
+_warnings.simplefilter("ignore", _RunsIncomplete)  # the text of a cell announces this warning
 
 def _alive():
     return [len(_threading.enumerate()), len(_psutil.Process().children(recursive=True))]
