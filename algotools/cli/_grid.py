@@ -16,9 +16,11 @@ from rich.text import Text
 
 from algotools.cli._arguments import make_usage_error, parse_arguments
 from algotools.cli._values import format_table
-from algotools.errors import RunsFailed, RunsIncomplete
+from algotools.errors import NotSerializable, RunsFailed, RunsIncomplete
 from algotools.federation import Cell, Grid
-from algotools.federation.result_tables import ResultTable
+from algotools.federation.report import show_result
+from algotools.federation.result_tables import ResultTable, is_scalar
+from algotools.payload import encode_plain
 from algotools.runtime.logs import escape_unprintable, format_count
 
 MOST_COMBINATIONS = 10_000
@@ -62,7 +64,10 @@ def _parse_values(text: str) -> tuple[str, list[object]]:
             raise make_usage_error("--grid", f"{text!r} has an empty value; {examples}")
         return name, _refuse_repetition(text, items)
     if limits := re.fullmatch(r"\s*(-?\d+)\s*\.\.\s*(-?\d+)\s*", content):
-        first, last = int(limits[1]), int(limits[2])
+        try:
+            first, last = int(limits[1]), int(limits[2])
+        except ValueError:  # Python refuses integers of more than 4300 digits
+            raise make_usage_error("--grid", f"a limit of the range of {name!r} has too many digits") from None
         if first > last:
             raise make_usage_error("--grid", f"{text!r} is empty, because {first} is larger than {last}")
         if last - first >= MOST_COMBINATIONS:
@@ -90,7 +95,7 @@ def _refuse_repetition(text: str, items: list[object]) -> list[object]:
 def show_grid(grid: Grid, stream: TextIO, *, as_json: bool) -> None:
     """Write one table to ``stream``, and the details of failures to standard error."""
     if as_json:
-        stream.write(f"{json.dumps(make_json_items(grid), ensure_ascii=False)}\n")
+        stream.write(f"{json.dumps(make_json_items(grid), ensure_ascii=False, default=make_plain)}\n")
     else:
         _show_table(grid, stream)
     stream.flush()
@@ -111,8 +116,25 @@ def check_grid(grid: Grid) -> None:
 
 
 def make_json_items(grid: Grid) -> list[dict[str, Any]]:
-    """Return the tasks as values of JSON."""
+    """Return the tasks as values of JSON, in which ``make_plain`` must replace objects in arguments."""
     return [_make_json_item(grid, cell) for cell in grid]
+
+
+def list_plain_rows(grid: Grid) -> list[dict[str, Any]]:
+    """Return the rows of the table with values of JSON."""
+    return [{name: _to_cell(value) for name, value in row.items()} for row in grid.to_rows()]
+
+
+def _to_cell(value: object) -> object:
+    return value if is_scalar(value) or isinstance(value, (list, dict)) else make_plain(value)
+
+
+def make_plain(value: object) -> object:
+    """Return an object that is not a value of JSON, such as an array, as one. Bytes become base64."""
+    try:
+        return json.loads(encode_plain(value).data)
+    except NotSerializable:
+        return repr(value)
 
 
 def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
@@ -131,7 +153,7 @@ def _make_json_item(grid: Grid, cell: Cell) -> dict[str, Any]:
         "task": cell.number,
         "is_reused": cell.is_reused,
         "status": "completed" if cell.error is None else "failed",
-        "results": [{"organization": name(id_), "result": result} for id_, result in cell.results.items()],
+        "results": [{"organization": name(id_), **show_result(result)} for id_, result in cell.results.items()],
         "errors": errors,
         "missing": list(cell.missing),
     }
@@ -153,7 +175,7 @@ def _name_combination(cell: Cell, names: AbstractSet[str]) -> str:
 
 def _show_table(grid: Grid, stream: TextIO) -> None:
     """Show a table with borders. A table whose numbers and words would not fit is divided by columns instead."""
-    rows = grid.to_rows()
+    rows = list_plain_rows(grid)
     columns = list(rows[0]) if rows else []
     console = Console(file=stream, highlight=False)
     table = Table()
@@ -177,7 +199,8 @@ def _show_table(grid: Grid, stream: TextIO) -> None:
 def _format_cell(value: object) -> str:
     if value is None:
         return ""
-    return escape_unprintable(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=repr)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=make_plain)
+    return escape_unprintable(text)
 
 
 def _show_details(grid: Grid) -> None:

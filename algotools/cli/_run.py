@@ -14,7 +14,7 @@ from algotools.cli._console import show_note
 from algotools.cli._grid import check_grid, parse_grid, show_grid
 from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
-from algotools.cli._output import check_output, write_grid, write_output
+from algotools.cli._output import check_output, report_unchanged, write_grid, write_output
 from algotools.cli._probes import show_probes
 from algotools.cli._request import prepare_task, read_databases, read_recipients, refuse_rpc
 from algotools.cli._results import show_results
@@ -32,6 +32,7 @@ from algotools.errors import AlgotoolsError, FederationError, RunsFailed, RunsIn
 from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract.rest import RunRecord
+from algotools.federation.folders import make_prefix
 from algotools.federation.mismatches import list_mismatches
 from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
@@ -100,9 +101,11 @@ def _run_command(
         options = replace(options, algorithm=find_target(options.algorithm))
     if options.grid:
         combinations = parse_grid(options.grid, parse_arguments(arguments or []))
-        _run_grid(str(method), combinations, options, at_one=at_one)
+        with report_unchanged(options.output):
+            _run_grid(str(method), combinations, options, at_one=at_one)
     else:
-        _send_and_show(method, arguments, options, at_one=at_one)
+        with report_unchanged(options.output):
+            _send_and_show(method, arguments, options, at_one=at_one)
 
 
 def _check_usage(method: str | None, arguments: Sequence[str] | None, options: TaskOptions) -> None:
@@ -217,7 +220,7 @@ def _find_ledger(options: TaskOptions) -> Iterator[Path | None]:
     if folder is not None or options.output is None:
         yield folder
         return
-    with tempfile.TemporaryDirectory(prefix="algotools-") as temporary:
+    with tempfile.TemporaryDirectory(prefix=make_prefix()) as temporary:
         yield Path(temporary) / "ledger"
 
 

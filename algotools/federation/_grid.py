@@ -72,23 +72,24 @@ class Grid(list[Cell]):
         * Tables: a row for each of their rows, with a column for each level of its label.
 
         A failed run has one row, with its reason in ``error``. A result without the data of organizations has their
-        names in ``missing``. A column of a result that has the name of an argument has the prefix ``result.``.
+        names in ``missing``. An argument that has the name of another column has the prefix ``argument.``. A column of
+        a result that has the name of an argument has the prefix ``result.``.
         """
-        names = self._list_arguments()
+        names = self._name_arguments()
         results = [(cell, id_, result) for cell in self for id_, result in cell.results.items()]
         # A missing result has a row without values, and does not change the columns of the others.
         is_empty = all(result is None for _, _, result in results)
         records = make_records(
             (position, result) for position, (_, _, result) in enumerate(results) if is_empty or result is not None
         )
-        columns = records.list_columns([*names, "organization", *_NOTES], "result.")
+        columns = records.list_columns([*names, *names.values(), "organization", *_NOTES], "result.")
         values: dict[int, list[dict[str, Any]]] = {}
         for record, position in enumerate(records.organizations):
             values.setdefault(position, []).append({name: cells[record] for name, cells in columns})
         rows: list[dict[str, Any]] = []
         position = 0
         for cell in self:
-            start = {name: cell.arguments.get(name) for name in names}
+            start = {column: cell.arguments.get(name) for name, column in names.items()}
             note = {"missing": ", ".join(cell.missing)} if cell.missing else {}
             by_id: dict[int, list[dict[str, Any]]] = {}
             for id_ in cell.results.organizations:
@@ -105,7 +106,7 @@ class Grid(list[Cell]):
 
     def list_labels(self) -> list[str]:
         """Return the first columns of the table, which name the task and the organization of a row."""
-        names = self._list_arguments()
+        names = list(self._name_arguments().values())
         has_organization = self.role != "master" and any(
             cell.results or isinstance(cell.error, RunsFailed) for cell in self
         )
@@ -117,8 +118,11 @@ class Grid(list[Cell]):
 
         return pd.DataFrame(self.to_rows())
 
-    def _list_arguments(self) -> list[str]:
-        return list(dict.fromkeys(name for cell in self for name in cell.arguments))
+    def _name_arguments(self) -> dict[str, str]:
+        """Return each argument and its column."""
+        own = set(_NOTES) if self.role == "master" else {"organization", *_NOTES}
+        names = dict.fromkeys(name for cell in self for name in cell.arguments)
+        return {name: f"argument.{name}" if name in own else name for name in names}
 
     def _make_failed_rows(self, start: Mapping[str, Any], error: AlgotoolsError) -> dict[int, dict[str, Any]]:
         if not isinstance(error, RunsFailed):

@@ -24,15 +24,18 @@ def make_result_item(overview: Overview, run: RunRecord) -> dict[str, Any]:
     item: dict[str, Any] = {"organization": _show_organization(overview, run.organization_id), "status": run.status}
     if (failure := overview.get_failure(run)) is not None:
         return {**item, "error": show_failure(failure)}
-    result = overview.federation.answer(run)
-    if isinstance(result, bytes):
-        item["result_base64"] = base64.b64encode(result).decode()
-    else:
-        item["result"] = result
+    item |= show_result(overview.federation.answer(run))
     completeness = overview.measure(run)
     if not completeness.is_complete:
         item["incomplete"] = _show_completeness(overview, completeness)
     return item
+
+
+def show_result(result: object) -> dict[str, object]:
+    """Return a result as a part of an item: bytes, which only other tools send, have the key ``result_base64``."""
+    if isinstance(result, bytes):
+        return {"result_base64": base64.b64encode(result).decode()}
+    return {"result": result}
 
 
 def make_record(

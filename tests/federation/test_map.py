@@ -102,6 +102,25 @@ def test_an_incomplete_result_names_the_missing_nodes_or_is_an_error() -> None:
         assert strict.to_rows()[1]["error"].startswith("[69] incomplete: 1 of 2 organizations; north failed")
 
 
+@rpc(name="grid_names")
+def return_names(data: pd.DataFrame, organization: str, error: float, missing: str = "x") -> dict[str, object]:
+    return {"organization": organization, "error": error, "result.error": missing, "n": 1}
+
+
+def test_arguments_and_results_with_the_names_of_other_columns_are_not_lost() -> None:
+    with Federation(NODES, algorithm=[return_names]) as federation:
+        [row] = federation.map(return_names, [{"organization": "mine", "error": 0.5}], at="south").to_rows()
+    assert row == {
+        "argument.organization": "mine",
+        "argument.error": 0.5,
+        "organization": "south",
+        "result.organization": "mine",
+        "result.error": 0.5,
+        "result.error_2": "x",
+        "n": 1,
+    }
+
+
 def test_arguments_that_no_node_accepts_fail_alone_unless_all_do() -> None:
     with Federation(NODES, algorithm=FUNCTIONS) as federation:
         grid = federation.map(total, [{"factor": 1}, {"factor": "one"}])
