@@ -18,7 +18,7 @@ import msgspec
 from algotools import data
 from algotools.data.reading import Loaded
 from algotools.declare._conversion import convert_argument
-from algotools.declare._markers import find_marked_values
+from algotools.declare._markers import can_contain, find_marked_values
 from algotools.declare._packing import pack_arguments
 from algotools.declare._parameter_checks import (
     check_argument,
@@ -190,6 +190,10 @@ class Specification(msgspec.Struct, frozen=True):
             for value in find_marked_values(p.annotation, arguments.get(p.name, p.default), marker)
         )
         return list(dict.fromkeys(values))
+
+    def list_marked(self, marker: Marker) -> frozenset[str]:
+        """Return the names of the arguments of which a part has the marker."""
+        return frozenset(p.name for p in self.arguments if can_contain(p.annotation, marker))
 
     def schema(self) -> dict[str, object]:
         """Return the JSON Schema (2020-12) of the task's keyword arguments."""

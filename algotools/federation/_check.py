@@ -120,7 +120,8 @@ def check_request(
             _check_tables(facts, [(view, own) for view, own in zip(views, tables, strict=True) if own is not None])
         elif facts.role == "master":
             _check_labels(platform, databases)
-            _check_master(facts, [_view_node(platform, id_, ()) for id_ in platform.nodes])
+            tables_of_sessions = _list_session_tables(platform, databases)
+            _check_master(facts, [_view_node(platform, id_, tables_of_sessions) for id_ in platform.nodes])
     except AlgotoolsError:
         platform.release_resources()
         raise
@@ -177,6 +178,19 @@ def _make_table_entry(
     return _Entry(Database(table.name, "hidden", group=group), names=names if is_known else None)
 
 
+def _list_session_tables(platform: LocalPlatform, requested: Sequence[Requested]) -> list[list[int]]:
+    """Return all tables of the sessions whose tables a task requests: the rpcs of a master read these tables."""
+    tables: list[DataframeRecord] = []
+    if platform.contract.has_sessions:
+        for item in requested:
+            if not isinstance(item, Database):
+                tables += map(platform.sessions.dataframe, item)
+            elif (table := platform.sessions.find_table(item.label)) is not None:
+                tables.append(table)
+    sessions = dict.fromkeys(table.session_id for table in tables)
+    return [[table.id for table in platform.sessions.dataframes(id_)] for id_ in sessions]
+
+
 def _check_labels(platform: LocalPlatform, requested: Sequence[Requested]) -> None:
     """Refuse a label that no node has, for a master, whose rpcs read the databases.
 
@@ -229,6 +243,8 @@ def _check_tables(facts: CallFacts, nodes: Sequence[tuple[_NodeView, tuple[CallT
 def _check_master(facts: CallFacts, views: Iterable[_NodeView]) -> None:
     """Refuse columns of a master without tables that no database of any node has; its rpcs read these databases.
 
+    On v5 these databases are the tables of the task's session.
+
     Raises:
         UnknownColumn: see ``_check_tables``.
     """
@@ -238,7 +254,7 @@ def _check_master(facts: CallFacts, views: Iterable[_NodeView]) -> None:
     existing: list[str] = []
     labels: list[str] = []
     for view in views:
-        for entry in view.configured:
+        for entry in (*view.requested, *view.configured):
             if (names := entry.read_names()) is None:
                 return
             existing += names

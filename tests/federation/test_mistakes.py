@@ -63,6 +63,12 @@ def average_of_parts(client: AlgorithmClient, column: Column, organizations: lis
     return sum(parts) / len(parts)
 
 
+@rpc(step="data_extraction")
+def read_decades(source: Database) -> pd.DataFrame:
+    data = pd.read_csv(source.uri)
+    return data.assign(decade=data["age"] // 10)[["age", "decade"]]
+
+
 FUNCTIONS = [mean_part, with_sex, compare, joined, opens, average_of_parts]
 
 
@@ -174,6 +180,37 @@ def test_a_master_may_name_a_column_of_any_database() -> None:
             nodes.ask(average_of_parts, column="dya")
 
 
+@rpc
+def count_derived(data: pd.DataFrame, outcome: str) -> int:
+    return int(data.assign(is_old=data["age"] > 60)[outcome].sum())
+
+
+@master
+def total_of_derived(client: AlgorithmClient, outcome: Column) -> int:
+    return sum(client.run(count_derived, outcome=outcome))
+
+
+def test_a_column_that_an_rpc_derives_is_not_refused_in_its_master(contract: str) -> None:
+    functions = [*FUNCTIONS, count_derived, total_of_derived]
+    with Federation([AGES, AGES], algorithm=functions, contract=contract) as nodes:
+        assert nodes.ask(total_of_derived, outcome="is_old") == 2 * int((AGES["age"] > 60).sum())
+
+
+def test_a_master_may_name_a_column_that_only_a_table_of_the_session_has(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    pd.DataFrame({"age": [20, 30, 40], "born": [2000, 1990, 1980]}).to_csv(file, index=False)
+    functions = [read_decades, mean_part, average_of_parts]
+    with Federation([file], algorithm=functions, contract="v5") as nodes:
+        client = nodes.client()
+        session = client.session.create(name="s")
+        table = client.dataframe.create(label="default", method="read_decades", session=session["id"], name="people")
+        nodes.wait(table["last_session_task"]["id"])
+        for databases in (["people"], [table["id"]]):
+            assert nodes.ask(average_of_parts, databases=databases, column="decade") == 3.0
+            with pytest.raises(UnknownColumn, match="'born'"):
+                nodes.ask(average_of_parts, databases=databases, column="born")
+
+
 def test_the_columns_of_a_finished_table_of_a_session_are_known() -> None:
     frame = pd.DataFrame({"age": [20, 30, 40], "born": [2000, 1990, 1980]})
     with Federation([frame], algorithm=ALGORITHMS / "prepares", contract="v5") as nodes:
@@ -262,6 +299,7 @@ CALLS: list[tuple[str, dict[str, Any], bool]] = [
     ("average_of_parts", {"column": "age"}, False),
     ("mean_of_parts", {"column": "age", "organizations": [2]}, True),
     ("mean_of_parts", {"column": "age", "organizations": "2"}, False),
+    ("total_of_derived", {"outcome": "is_old"}, True),
 ]
 
 
@@ -269,7 +307,7 @@ CALLS: list[tuple[str, dict[str, Any], bool]] = [
 def test_a_description_refuses_the_same_calls_as_the_code(
     method: str, arguments: dict[str, Any], is_valid: bool
 ) -> None:
-    algorithm = Algorithm.from_functions(FUNCTIONS)
+    algorithm = Algorithm.from_functions([*FUNCTIONS, count_derived, total_of_derived])
     request = get_contract("v4").make_request({"method": method, "kwargs": arguments})
     nodes = (NodeDatabases((TaskDatabase("default", "hidden"),)),)
     call = CheckedCall(generation="v4", input=request.data, nodes=nodes)

@@ -71,11 +71,15 @@ def check_described(functions: Sequence[object], call: CheckedCall | None) -> Ch
     by_method = cast("Mapping[str, RegisteredFunction]", {function.method: function for function in described})
     found = Algorithm("image", by_method).find(task.method, task.role, task.step, has_action=task.identity is not None)
     function = cast("_DescribedFunction", found)
-    columns = _check_arguments(function.arguments, task)
+    columns_by_argument = _check_arguments(function.arguments, task)
     forms = set(FORMS.values())
     is_known = all(database.form in forms for database in function.databases)
     parameters = tuple(map(_make_parameter, function.databases)) if is_known else ()
     tables = assign_at_nodes(task.method, parameters, call.nodes)
+    if function.role == "master" and not function.databases:  # an rpc may derive the other columns
+        names = {name for rpc in described if rpc.role == "rpc" for name in _list_column_arguments(rpc.arguments)}
+        columns_by_argument = {name: columns for name, columns in columns_by_argument.items() if name in names}
+    columns = dict.fromkeys(column for columns in columns_by_argument.values() for column in columns)
     return CheckReply(CallFacts(role=function.role, columns=tuple(columns), tables=tables), roles=roles)
 
 
@@ -94,8 +98,18 @@ def _make_parameter(database: _DescribedData) -> Parameter:
     )
 
 
-def _check_arguments(arguments: _DescribedArguments, task: Task) -> list[str]:
-    """Refuse arguments that the schema certainly excludes; return the columns that they name.
+def _list_column_arguments(arguments: _DescribedArguments) -> list[str]:
+    return [name for name, schema in arguments.properties.items() if _has_column(schema)]
+
+
+def _has_column(schema: Mapping[str, Any]) -> bool:
+    parts = schema.get("anyOf")
+    inner = [schema.get("items"), *(parts if isinstance(parts, list) else ())]
+    return schema.get("format") == "column" or any(_has_column(part) for part in inner if isinstance(part, Mapping))
+
+
+def _check_arguments(arguments: _DescribedArguments, task: Task) -> dict[str, list[str]]:
+    """Refuse arguments that the schema certainly excludes; return argument -> the columns that it names.
 
     Raises:
         ArgumentsError: lists all problems, like ``Specification.validate``.
@@ -106,15 +120,15 @@ def _check_arguments(arguments: _DescribedArguments, task: Task) -> list[str]:
         problems.append(f"unknown: {', '.join(name if name.isidentifier() else repr(name[:60]) for name in unknown)}")
     if not task.args and (missing := [name for name in arguments.required if name not in values]):
         problems.append(f"missing: {', '.join(missing)}")
-    columns: list[str] = []
+    columns: dict[str, list[str]] = {}
     for name, schema in arguments.properties.items():
         if name not in values:
             default = schema.get("default")
-            columns += _find_columns(default, schema) if default is not None else []
+            columns[name] = _find_columns(default, schema) if default is not None else []
             continue
         if fault := _find_fault(values[name], schema, arguments.definitions):
             problems.append(f"{name}: {fault}")
-        columns += _find_columns(values[name], schema)
+        columns[name] = _find_columns(values[name], schema)
     if problems:
         accepted = (name if name in arguments.required else f"[{name}]" for name in arguments.properties)
         raise ArgumentsError(f"{'; '.join(problems)} (the function takes {', '.join(accepted) or 'no arguments'})")

@@ -19,8 +19,9 @@ from typing import NamedTuple, Union
 import msgspec
 
 from algotools.declare.annotations import COLUMN, ORGANIZATION
-from algotools.declare.arguments import Parameter
+from algotools.declare.arguments import Parameter, Specification
 from algotools.declare.functions import Algorithm, RegisteredFunction
+from algotools.declare.masters import find_named_rpcs
 from algotools.declare.tables import assign_databases
 from algotools.errors import AlgotoolsError, Failure, UnknownLabel
 from algotools.runtime.contract import get_contract
@@ -102,7 +103,7 @@ class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     role: Union[Role, None] = None
     columns: tuple[str, ...] = ()
-    """The columns that arguments name."""
+    """The columns that arguments name. For a master without tables, only those that its rpcs have to find."""
     organizations: tuple[int, ...] = ()
     """The organizations that arguments of a master name."""
     tables: tuple[Union[tuple[CallTable, ...], None], ...] = ()
@@ -123,10 +124,23 @@ def examine(algorithm: Algorithm, call: CheckedCall) -> CallFacts:
     has_client = specification.injects("client")  # otherwise a run does not know the organizations
     return CallFacts(
         role=prepared.function.role,
-        columns=tuple(prepared.columns),
+        columns=tuple(prepared.columns if parameters else _select_columns_of_rpcs(prepared, algorithm)),
         organizations=tuple(specification.find_marked(prepared.arguments, ORGANIZATION)) if has_client else (),
         tables=assign_at_nodes(task.method, parameters, call.nodes),
     )
+
+
+def _select_columns_of_rpcs(prepared: PreparedCall, algorithm: Algorithm) -> list[str]:
+    """Return the columns in arguments that an rpc has as a column, too.
+
+    Another column may be derived by an rpc: the data does not have the column, and the run still succeeds.
+    """
+    function = prepared.function
+    named = [*find_named_rpcs(function)] if function.role == "master" else []
+    rpcs = named or [other for other in algorithm.functions.values() if other.role == "rpc"]  # named as a text
+    names = {name for rpc in rpcs for name in rpc.specification.list_marked(COLUMN)}
+    own = tuple(p for p in function.specification.arguments if p.name in names)
+    return Specification(own).find_marked(prepared.arguments, COLUMN)
 
 
 def make_task(call: CheckedCall) -> Task:
