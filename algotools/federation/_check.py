@@ -29,8 +29,8 @@ from algotools.task import Database
 LIMIT = 60.0
 """Seconds that a check may take. After that, the runs report mistakes."""
 
-_MOST_COLUMNS = 10
-"""Number of columns that a message lists."""
+_MOST_NAMES = 10
+"""Number of columns, or of labels, that a message lists."""
 
 
 class _Entry(NamedTuple):
@@ -205,7 +205,7 @@ def _check_labels(platform: LocalPlatform, requested: Sequence[Requested]) -> No
             continue
         raise UnknownLabel(
             f"no node has a database {item.label!r}{suggest_name(item.label, existing)} (the nodes have: "
-            f"{', '.join(sorted(existing)) or 'no database'})"
+            f"{_join(sorted(existing)) or 'no database'})"
         )
 
 
@@ -269,8 +269,14 @@ def _refuse_missing(columns: Iterable[str], existing: Iterable[str], labels: Ite
     missing = [column for column in columns if find_name(column, names) is None]
     if not missing:
         return
-    shown = [*names[:_MOST_COLUMNS], *([f"{len(names) - _MOST_COLUMNS} more"] if len(names) > _MOST_COLUMNS else [])]
     raise UnknownColumn(
-        f"no node has a column {', '.join(map(repr, missing))} in database "
-        f"{', '.join(map(repr, dict.fromkeys(labels)))}{suggest_name(missing[0], names)} (columns: {', '.join(shown)})"
+        f"no node has a column {_join(map(repr, missing))} in database "
+        f"{_join(map(repr, dict.fromkeys(labels)))}{suggest_name(missing[0], names)} (columns: {_join(names)})"
     )
+
+
+def _join(names: Iterable[str]) -> str:
+    """Return the first names, and the number of the others: ``age, sex, 90 more``."""
+    names = list(names)
+    others = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"{others} more"] if others > 0 else [])])

@@ -190,6 +190,17 @@ def total_of_derived(client: AlgorithmClient, outcome: Column) -> int:
     return sum(client.run(count_derived, outcome=outcome))
 
 
+def test_a_message_lists_at_most_ten_labels_and_columns() -> None:
+    tables = {f"table{i:02}": pd.DataFrame({f"x{i}": [1.0]}) for i in range(40)}
+    with Federation([tables], algorithm=FUNCTIONS) as nodes:
+        with pytest.raises(UnknownColumn) as raised:
+            nodes.ask(average_of_parts, column="age")
+        assert "'table09', 30 more" in raised.value.message
+        assert raised.value.message.endswith("x8, x9, 30 more)")
+        with pytest.raises(UnknownLabel, match="table09, 30 more"):
+            nodes.ask(average_of_parts, column="x1", databases="nothing")
+
+
 def test_a_column_that_an_rpc_derives_is_not_refused_in_its_master(contract: str) -> None:
     functions = [*FUNCTIONS, count_derived, total_of_derived]
     with Federation([AGES, AGES], algorithm=functions, contract=contract) as nodes:
