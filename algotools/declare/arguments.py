@@ -19,7 +19,6 @@ from algotools import data
 from algotools.data.reading import Loaded
 from algotools.declare._conversion import convert_argument
 from algotools.declare._markers import can_contain, find_marked_values
-from algotools.declare._packing import pack_arguments
 from algotools.declare._parameter_checks import (
     check_argument,
     check_variable,
@@ -43,6 +42,7 @@ from algotools.declare.annotations import (
     has_reference,
     resolve_hints,
 )
+from algotools.declare.packing import find_array_classes, pack_arguments
 from algotools.declare.variables import explain_conflict
 from algotools.errors import ArgumentsError, DeclarationError
 from algotools.task import Database, Step
@@ -180,6 +180,10 @@ class Specification(msgspec.Struct, frozen=True):
             NotSerializable, ResultTooLarge: an array or a table cannot be encoded.
         """
         return pack_arguments(arguments, {p.name: p.annotation for p in self.arguments}, method)
+
+    def list_arrays(self) -> dict[str, str]:
+        """Return argument -> package and name of its class, for arguments that are arrays or tables as a whole."""
+        return find_array_classes({p.name: p.annotation for p in self.arguments})
 
     def find_marked(self, arguments: Mapping[str, object], marker: Marker) -> list[Any]:
         """Return the values of validated arguments whose annotation has the marker, without duplicates, in order."""

@@ -15,6 +15,19 @@ def find_masters(function: RegisteredFunction, algorithm: Algorithm) -> list[str
     return [m.method for m in masters if any(rpc.origin == function.origin for rpc in find_named_rpcs(m))]
 
 
+def list_variables(algorithm: Algorithm) -> dict[str, list[str]]:
+    """Return method -> the node variables of the function, and of the rpcs that a master's code names."""
+    variables: dict[str, list[str]] = {}
+    if not any(function.specification.variables for function in algorithm.functions.values()):
+        return variables
+    for method, function in algorithm.functions.items():
+        called = [function, *function.parts]
+        if function.role == "master":
+            called += find_named_rpcs(function)
+        variables[method] = list(dict.fromkeys(p.variable for part in called for p in part.specification.variables))
+    return variables
+
+
 def find_named_rpcs(master: RegisteredFunction) -> Iterator[RegisteredFunction]:
     """Return the rpcs that the code of a master names: ``partial``, or ``module.partial``.
 

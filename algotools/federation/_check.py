@@ -128,6 +128,15 @@ def check_request(
     return facts
 
 
+def read_declarations(platform: LocalPlatform) -> CheckReply | None:
+    """Return the declarations of the algorithm's methods, as its runner reads them; None if they are unknown."""
+    try:
+        runner = None if platform.algorithms.default is None else platform.find_runner("")
+        return runner.check(None, platform.limit_check(LIMIT)) if runner else None
+    except AlgotoolsError:  # the run reports the reason
+        return None
+
+
 def _get_facts(platform: LocalPlatform, reply: CheckReply, databases: Sequence[Requested]) -> CallFacts:
     """Return the facts in a reply. For a label that no node has, the federation knows more than the algorithm."""
     __tracebackhide__ = True

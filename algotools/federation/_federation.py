@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from algotools.errors import AlgotoolsError
 from algotools.federation._answers import Answers, format_html_table
+from algotools.federation._check import read_declarations
 from algotools.federation._construction import FederationOptions, create_platform
 from algotools.federation._grid import Grid
 from algotools.federation._mapping import plan_all, run_map
@@ -336,13 +336,10 @@ class Federation(TaskReader):
     def find_misspelt_variables(self, names: Iterable[str], method: str) -> dict[str, str]:
         """Return variable -> the similar variable that a called method declares, for names that no method declares.
 
-        The result is empty if this process cannot load the algorithm.
+        The result is empty if the declarations of the algorithm are unknown.
         """
-        algorithm = self._platform.algorithms.find_own()
-        try:
-            return {} if algorithm is None else find_misspelt(names, method, algorithm)
-        except AlgotoolsError:  # a declaration is wrong; the run reports the reason
-            return {}
+        declarations = read_declarations(self._platform)
+        return {} if declarations is None else find_misspelt(names, method, declarations.variables)
 
     def probe(self, is_stopped: Callable[[], bool], timeout: float = 60.0) -> Iterable[str]:
         """Run each rpc of the completed tasks again, as at a node that probes; yield what such a node would refuse.

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from algotools.declare.packing import pack_arrays
 from algotools.errors import Failure, FederationError, RunsIncomplete, TimedOut
 from algotools.federation._answers import Answers
-from algotools.federation._check import check_request
+from algotools.federation._check import check_request, read_declarations
 from algotools.federation._completeness import measure_completeness
 from algotools.federation._platform import LocalPlatform
 from algotools.federation._results import (
@@ -27,6 +28,7 @@ from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.mismatches import warn_about_mismatches
 from algotools.federation.progress.waiting import Watch
+from algotools.payload import has_arrays
 from algotools.runtime.dispatch.checking import CallFacts
 
 
@@ -58,9 +60,18 @@ def plan_task(
     call, names = _find_method(platform, function), platform.organizations()
     ids = list(names) if at is None else find_ids(at, names)
     requested = parse_databases(databases)
-    packed = platform.algorithms.pack_arguments(call.method, arguments)
+    packed = _pack_arguments(platform, call.method, arguments)
     call, request = _prepare_call(platform, call, packed, ids, requested)
     return PlannedTask(call, ids, requested, arguments, request)
+
+
+def _pack_arguments(platform: LocalPlatform, method: str, arguments: Mapping[str, object]) -> Mapping[str, object]:
+    """Return arguments with arrays encoded where the method declares arrays."""
+    __tracebackhide__ = True
+    if platform.algorithms.may_import or not has_arrays(arguments):
+        return platform.algorithms.pack_arguments(method, arguments)
+    declarations = read_declarations(platform)
+    return pack_arrays(arguments, declarations.arrays.get(method, {}) if declarations else {}, method)
 
 
 def prepare_request(

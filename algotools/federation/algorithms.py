@@ -112,6 +112,11 @@ class Algorithms:
         return contracts.get_contract(self._chosen_contract or detected)
 
     @property
+    def may_import(self) -> bool:
+        """Whether this process may import the author's code: not if a sandbox confines it, unless it is imported."""
+        return not self._confined or bool(self._functions)
+
+    @property
     def python(self) -> Path | None:
         """The interpreter in which the algorithms are installed, if it is not this interpreter."""
         return self._python
@@ -208,11 +213,11 @@ class Algorithms:
 
         Otherwise the arguments are unchanged, and arrays are sent as lists.
         """
-        algorithm = self.find_own() if has_arrays(arguments) else None
+        algorithm = self._find_own() if has_arrays(arguments) else None
         function = None if algorithm is None else algorithm.functions.get(method)
         return arguments if function is None else function.specification.pack(arguments, method)
 
-    def find_own(self) -> Algorithm | None:
+    def _find_own(self) -> Algorithm | None:
         """Return the default algorithm if it is made with algotools and this process can load it."""
         if self.default is None:
             return None

@@ -12,8 +12,6 @@ from typing import Any, Union
 
 import msgspec
 
-from algotools.declare.functions import Algorithm
-from algotools.declare.masters import find_named_rpcs
 from algotools.declare.variables import is_reserved
 from algotools.errors import FederationError
 from algotools.federation._results import find_ids
@@ -119,18 +117,13 @@ def _make_json_value(name: str, value: object) -> Any:
     )
 
 
-def find_misspelt(names: Iterable[str], method: str, algorithm: Algorithm) -> dict[str, str]:
+def find_misspelt(names: Iterable[str], method: str, variables: Mapping[str, Sequence[str]]) -> dict[str, str]:
     """Return name -> the similar variable of the called function, for each name that no function declares.
 
     Other code can read any variable in ``RunInfo.variables``, so an unknown name alone is not a mistake.
+    *variables* is method -> the variables of the function and of the rpcs that it calls.
     """
-    called = algorithm.functions.get(method)
-    if called is None:
-        return {}
-    functions = [called, *called.parts]
-    if called.role == "master":
-        functions += find_named_rpcs(called)
-    declared = list(dict.fromkeys(p.variable for function in functions for p in function.specification.variables))
-    known = {p.variable for function in algorithm.functions.values() for p in function.specification.variables}
+    declared = variables.get(method, ())
+    known = {name for names in variables.values() for name in names}
     matches = {name: difflib.get_close_matches(name.upper(), declared, n=1) for name in names if name not in known}
     return {name: match[0] for name, match in matches.items() if match}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -146,3 +147,27 @@ def test_the_command_line_has_the_option(folder: Path) -> None:
     assert completed.returncode == 0, completed.stderr
     assert "3.0" in completed.stdout
     assert "runs in a sandbox" in completed.stderr
+
+
+def test_the_callers_process_does_not_import_the_algorithm(folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "counts_days.py"
+    file.write_text(
+        "from typing import Annotated\n\n"
+        "import numpy as np\nimport pandas as pd\n\n"
+        "from algotools import NodeVariable, master, rpc\n\n\n"
+        "@rpc\n"
+        "def count(data: pd.DataFrame, days: np.ndarray, n: Annotated[int, NodeVariable('MINIMUM_ROWS')] = 1) -> int:\n"
+        "    assert days.dtype == 'datetime64[D]'\n"
+        "    return len(data) + len(days)\n\n\n"
+        "@master\n"
+        "def total() -> int:\n"
+        "    return 1 if count else 0\n",
+        encoding="utf-8",
+    )
+    days = np.array(["2024-02-29", "2024-03-01"], dtype="datetime64[D]")
+    nodes = [folder / "one" / "data.csv"]
+    with Federation(nodes, algorithm=file, runner="process", confined=True, policy="off") as federation:
+        assert federation.run("count", days=days) == [4]
+        assert federation.find_misspelt_variables(["MINIMUM_ROW"], "total") == {"MINIMUM_ROW": "MINIMUM_ROWS"}
+        assert federation.find_misspelt_variables(["MINIMUM_ROWS", "OTHER"], "count") == {}
+    assert "counts_days" not in sys.modules

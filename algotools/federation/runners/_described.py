@@ -34,6 +34,10 @@ class _DescribedArguments(msgspec.Struct, frozen=True):
     additional: bool = msgspec.field(default=True, name="additionalProperties")
 
 
+class _DescribedVariable(msgspec.Struct, frozen=True):
+    name: str
+
+
 class _DescribedFunction(msgspec.Struct, frozen=True):
     """One function in a description, with the attributes of a ``RegisteredFunction`` that ``Algorithm.find`` reads."""
 
@@ -42,6 +46,7 @@ class _DescribedFunction(msgspec.Struct, frozen=True):
     step: Step = "compute"
     function: str = ""
     """The name of the author's function, if it differs from the method."""
+    variables: list[_DescribedVariable] = []
     databases: list[_DescribedData] = []
     arguments: _DescribedArguments = _DescribedArguments()
     derived_from: str | None = None
@@ -66,7 +71,7 @@ def check_described(functions: Sequence[object], call: CheckedCall | None) -> Ch
         return None
     roles = {function.method: function.role for function in described}
     if call is None:
-        return CheckReply(roles=roles)
+        return CheckReply(roles=roles, variables=_list_variables(described))
     task = make_task(call)
     by_method = cast("Mapping[str, RegisteredFunction]", {function.method: function for function in described})
     found = Algorithm("image", by_method).find(task.method, task.role, task.step, has_action=task.identity is not None)
@@ -81,6 +86,13 @@ def check_described(functions: Sequence[object], call: CheckedCall | None) -> Ch
         columns_by_argument = {name: columns for name, columns in columns_by_argument.items() if name in names}
     columns = dict.fromkeys(column for columns in columns_by_argument.values() for column in columns)
     return CheckReply(CallFacts(role=function.role, columns=tuple(columns), tables=tables), roles=roles)
+
+
+def _list_variables(functions: Sequence[_DescribedFunction]) -> dict[str, list[str]]:
+    """Return method -> node variables. A description does not contain the rpcs of a master, so it has those of all."""
+    own = {function.method: [variable.name for variable in function.variables] for function in functions}
+    all_names = list(dict.fromkeys(name for names in own.values() for name in names))
+    return own | {function.method: all_names for function in functions if function.role == "master"}
 
 
 def _make_parameter(database: _DescribedData) -> Parameter:

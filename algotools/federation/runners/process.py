@@ -31,7 +31,7 @@ from algotools.runtime.dispatch.scratch import make_scratch_folder
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console
 from algotools.runtime.run import read_task, run_task
-from algotools.task import Role, is_image_variable
+from algotools.task import is_image_variable
 
 _START_TIMEOUT = 120.0
 """Seconds in which a new template must import its libraries and fork a worker."""
@@ -79,8 +79,8 @@ class ProcessRunner:
         self._lock = threading.Lock()
         self._template: TemplateProcess | None = None
         self._closed = False
-        self._roles: dict[str, Role] = {}
-        """Method -> role, from the last check in a worker."""
+        self._declared = CheckReply()
+        """The declarations of the methods, from the last check in a worker."""
         self._workers: set[_template.TemplateWorker] = set()
         self._variables = {name: value for name, value in os.environ.items() if is_image_variable(name)}
         for name in ("ALGOTOOLS_ALGORITHM", "PKG_NAME"):
@@ -111,11 +111,11 @@ class ProcessRunner:
         """See ``Runner``. A worker checks the call, unless the functions are those of this process."""
         if isinstance(algorithm := self._algorithm, Algorithm):
             return check(lambda: algorithm, call)
-        if call is None and self._roles:
-            return CheckReply(roles=self._roles)
+        if call is None and self._declared.roles:
+            return self._declared
         reply = self._check_in_worker(algorithm, call, timeout)
         if reply is not None and reply.roles:
-            self._roles = reply.roles
+            self._declared = CheckReply(roles=reply.roles, variables=reply.variables, arrays=reply.arrays)
         return reply
 
     def _check_in_worker(self, algorithm: Location, call: CheckedCall | None, timeout: float) -> CheckReply | None:

@@ -21,7 +21,7 @@ import msgspec
 from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.arguments import Parameter, Specification
 from algotools.declare.functions import Algorithm, RegisteredFunction
-from algotools.declare.masters import find_named_rpcs
+from algotools.declare.masters import find_named_rpcs, list_variables
 from algotools.declare.tables import assign_databases
 from algotools.errors import AlgotoolsError, Failure, UnknownLabel
 from algotools.runtime.contract import get_contract
@@ -230,12 +230,16 @@ class CheckRequest(msgspec.Struct):
 
 
 class CheckReply(msgspec.Struct):
-    """From the worker, as its only message: the facts or the error, and the roles of the algorithm's methods."""
+    """From the worker, as its only message: the facts or the error, and the declarations of the algorithm's methods."""
 
     facts: Union[CallFacts, None] = None
     failure: Union[Failure, None] = None
     roles: dict[str, Role] = {}
     """Empty if the algorithm cannot be imported."""
+    variables: dict[str, list[str]] = {}
+    """Method -> the node variables of the function and of the rpcs that it calls."""
+    arrays: dict[str, dict[str, str]] = {}
+    """Method -> argument -> ``numpy.ndarray``, for arguments that are arrays or tables as a whole."""
 
     def get_facts(self) -> CallFacts:
         """Return the facts.
@@ -254,17 +258,20 @@ def check(
     call: CheckedCall | None,
     explain: Callable[[AlgotoolsError], AlgotoolsError] | None = None,
 ) -> CheckReply:
-    """Import an algorithm and check a call; without a call, report only the roles.
+    """Import an algorithm and check a call; without a call, report only the declarations of its methods.
 
     *explain* adds a hint to an error.
     """
-    roles: dict[str, Role] = {}
+    reply = CheckReply()
     try:
         algorithm = load()
-        roles |= {method: function.role for method, function in algorithm.functions.items()}
-        return CheckReply(None if call is None else examine(algorithm, call), roles=roles)
+        reply.roles = {method: function.role for method, function in algorithm.functions.items()}
+        reply.variables = list_variables(algorithm)
+        reply.arrays = {m: arrays for m, f in algorithm.functions.items() if (arrays := f.specification.list_arrays())}
+        reply.facts = None if call is None else examine(algorithm, call)
     except AlgotoolsError as error:
-        return CheckReply(failure=(explain(error) if explain else error).failure(), roles=roles)
+        reply.failure = (explain(error) if explain else error).failure()
+    return reply
 
 
 def receive_reply(channel: socket.socket, output: int, timeout: float) -> CheckReply | None:

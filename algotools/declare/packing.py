@@ -5,9 +5,10 @@ A caller that does not know the annotation sends lists instead, which a function
 
 from __future__ import annotations
 
+import functools
 import itertools
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from algotools.declare._arrays import encode_array, is_array_type, read_array_type
@@ -22,12 +23,44 @@ def pack_arguments(values: Mapping[str, Any], annotations: Mapping[str, Any], me
     Raises:
         NotSerializable, ResultTooLarge: an array cannot be encoded. The message names the argument and the function.
     """
-    packed = dict(values)
+    packers = {name: functools.partial(_pack, annotation=a) for name, a in annotations.items() if can_contain(a, None)}
+    return _pack_each(values, packers, method)
+
+
+def find_array_classes(annotations: Mapping[str, Any]) -> dict[str, str]:
+    """Return argument -> ``numpy.ndarray`` for annotations of an array or a table, also with ``| None``."""
+    classes: dict[str, str] = {}
     for name, annotation in annotations.items():
-        if name not in values or not can_contain(annotation, None):
+        members = [member for member in list_members(annotation) if member is not type(None)]
+        if len(members) == 1 and (array := read_array_type(members[0])) is not None:
+            classes[name] = f"{array.library}.{array.cls.__name__}"
+    return classes
+
+
+def pack_arrays(values: Mapping[str, Any], classes: Mapping[str, str], method: str) -> dict[str, Any]:
+    """Return arguments with arrays and tables encoded, if only the names of their classes are known.
+
+    *classes* is the result of ``find_array_classes``. Arrays inside other arguments are unchanged.
+
+    Raises:
+        NotSerializable, ResultTooLarge: see ``pack_arguments``.
+    """
+    packers = {name: functools.partial(_pack_instance, class_name=class_name) for name, class_name in classes.items()}
+    return _pack_each(values, packers, method)
+
+
+def _pack_instance(value: Any, class_name: str) -> Any:
+    names = {f"{cls.__module__.partition('.')[0]}.{cls.__name__}" for cls in type(value).__mro__}
+    return encode_array(value) if class_name in names else value
+
+
+def _pack_each(values: Mapping[str, Any], packers: Mapping[str, Callable[[Any], Any]], method: str) -> dict[str, Any]:
+    packed = dict(values)
+    for name, pack in packers.items():
+        if name not in values:
             continue
         try:
-            packed[name] = _pack(values[name], annotation)
+            packed[name] = pack(values[name])
         except (NotSerializable, ResultTooLarge) as error:
             reason = error.message.removeprefix("the result ").removeprefix("result")
             text = f"the argument {name!r} of {method!r}{'' if reason.startswith((':', '[')) else ' '}{reason}"
