@@ -82,15 +82,31 @@ def _list_labels(entry: HistoryEntry) -> list[str]:
     return [",".join(labels) for labels in groups.values()]
 
 
-def _list_variables(variables: dict[str, dict[str, str | None]], entry: HistoryEntry) -> Iterator[str]:
+HIDDEN = "…"
+"""Stands for the value of a variable, which the history does not contain."""
+
+
+def list_secrets(entry: HistoryEntry) -> dict[tuple[str, str], str]:
+    """Return organization and variable -> the hash of its value, for values that the history does not contain."""
+    variables: dict[str, dict[str, Any]] = (entry.call or {}).get("variables") or {}
+    return {
+        (member, name): value["hash"]
+        for member, values in variables.items()
+        for name, value in values.items()
+        if isinstance(value, dict)
+    }
+
+
+def _list_variables(variables: dict[str, dict[str, Any]], entry: HistoryEntry) -> Iterator[str]:
     """Yield the option of each variable; a variable with one value at all nodes has no organization."""
     for name in dict.fromkeys(name for values in variables.values() for name in values):
         by_organization = {member: values[name] for member, values in variables.items() if values.get(name) is not None}
-        values = set(by_organization.values())
-        if len(values) == 1 and set(by_organization) == set(entry.organizations.values()):
-            yield from ("--variable", f"{name}={values.pop()}")
+        values = [*by_organization.values()]
+        texts = {member: HIDDEN if isinstance(value, dict) else value for member, value in by_organization.items()}
+        if all(value == values[0] for value in values) and set(by_organization) == set(entry.organizations.values()):
+            yield from ("--variable", f"{name}={next(iter(texts.values()))}")
         else:
-            for member, value in by_organization.items():
+            for member, value in texts.items():
                 yield from ("--variable", f"{name}@{member}={value}")
 
 

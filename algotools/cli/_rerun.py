@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import typer
 
@@ -21,15 +21,17 @@ from algotools.cli._history import (
     read_stored_task,
     shorten_hashes,
 )
+from algotools.cli._history_call import list_secrets
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._results import show_results
 from algotools.cli._signals import handle_stop_signals
 from algotools.cli._task_view import follow_task, open_results_stream, open_view
+from algotools.cli._variables import assign_variables, parse_variables
 from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord
-from algotools.federation.history import HistoryEntry, StoredTask
+from algotools.federation.history import HistoryEntry, StoredTask, hash_secret
 from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
 from algotools.task import Database
@@ -65,6 +67,14 @@ class Changes(NamedTuple):
 def rerun(
     number: Number,
     project: Project = None,
+    variable: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Value of a variable that the task had with --variable, because the history does not contain values.",
+            metavar="NAME[@ORG]=VALUE",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object; see below.")] = False,
 ) -> None:
     """Run a task of the history again, and report whether its data, versions, nodes or results have changed.
@@ -76,7 +86,8 @@ def rerun(
     history = open_history(project)
     with handle_stop_signals() as stop, open_results_stream() as stream, open_view() as view:
         show_note(describe_call(earlier.entry))
-        federation = _reopen(earlier.entry, history.path, view.receive_line)
+        variables = _read_variables(earlier.entry, variable or [])
+        federation = _reopen(earlier.entry, variables, history.path, view.receive_line)
         stop.is_deferred = True
         with federation:
             entry = earlier.entry
@@ -126,7 +137,40 @@ def _find_recipients(entry: HistoryEntry, federation: Federation) -> list[int]:
     return entry.recipients
 
 
-def _reopen(entry: HistoryEntry, history: Path, listen: Callable[[RunRecord, str], object]) -> Federation:
+def _read_variables(entry: HistoryEntry, options: Sequence[str]) -> dict[str, dict[str, str | None]]:
+    """Return organization -> variables of a task, with the values of options; report values that have changed.
+
+    Raises:
+        FederationError: the options do not have all values that the history does not contain.
+    """
+    assigned = assign_variables(parse_variables(options), lambda: entry.organizations)
+    common = {name: value for name, value in assigned.items() if not isinstance(value, Mapping)}
+    secrets = list_secrets(entry)
+    stored = (entry.call or {}).get("variables") or {}
+    restricted = {name for _, name in secrets}  # `NAME=VALUE` then belongs only to the nodes that had the variable
+    variables: dict[str, dict[str, Any]] = {}
+    for id_, member in entry.organizations.items():
+        known = {name: value for name, value in stored.get(member, {}).items() if (member, name) not in secrets}
+        fitting = {name: v for name, v in common.items() if name not in restricted or (member, name) in secrets}
+        variables[member] = {**known, **fitting, **cast("Mapping[str, Any]", assigned.get(id_, {}))}
+    missing = dict.fromkeys(f"{name}@{member}" for member, name in secrets if name not in variables[member])
+    if missing:
+        raise FederationError(
+            f"task {entry.number} had variables whose values the history does not contain: {', '.join(missing)}; set "
+            "each with --variable NAME=VALUE or --variable NAME@ORGANIZATION=VALUE"
+        )
+    for (member, name), hash_ in secrets.items():
+        if hash_secret(variables[member][name]) != hash_:
+            show_note(f"the variable {name} of {member} has another value than in task {entry.number}")
+    return {member: values for member, values in variables.items() if values}
+
+
+def _reopen(
+    entry: HistoryEntry,
+    variables: Mapping[str, Mapping[str, str | None]],
+    history: Path,
+    listen: Callable[[RunRecord, str], object],
+) -> Federation:
     """Create the federation with which a task ran.
 
     Raises:
@@ -140,7 +184,8 @@ def _reopen(entry: HistoryEntry, history: Path, listen: Callable[[RunRecord, str
     options: dict[str, Any] = dict(entry.call)
     file, nodes = options.pop("federation", None), options.pop("nodes", None)
     _check_files(entry.number, file, nodes or {}, options)
-    options |= {"listen": listen, "history": history, "ledger": find_project_ledger(str(options["algorithm"]))}
+    options |= {"variables": variables, "listen": listen, "history": history}
+    options |= {"ledger": find_project_ledger(str(options["algorithm"]))}
     return Federation(nodes, **options) if file is None else Federation.from_file(file, **options)
 
 

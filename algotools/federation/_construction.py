@@ -18,7 +18,7 @@ from algotools.federation.algorithms import Algorithms, AlgorithmSource, RunnerN
 from algotools.federation.configuration import TABLES, Configuration, Member, Nodes, add_types, read_nodes
 from algotools.federation.faults import Fault, combine_faults
 from algotools.federation.folders import Folders
-from algotools.federation.history import TaskHistory, is_switched_off
+from algotools.federation.history import TaskHistory, hash_secret, is_switched_off
 from algotools.federation.policy import PolicySource, get_default_policy, load_policy
 from algotools.federation.variables import Variables, add_variables
 
@@ -163,12 +163,15 @@ def name_nodes(nodes: Sequence[Any]) -> Iterable[tuple[str, Any]]:
     return ((f"organization_{position}", node) for position, node in enumerate(nodes, start=2))
 
 
-def find_changed_variables(before: Sequence[Member], after: Sequence[Member]) -> dict[str, dict[str, str | None]]:
-    """Return organization -> the variables that its description does not have with these values; None: removed."""
-    changed: dict[str, dict[str, str | None]] = {}
+def find_changed_variables(before: Sequence[Member], after: Sequence[Member]) -> dict[str, dict[str, Any]]:
+    """Return organization -> the variables that its description does not have with these values; None: removed.
+
+    A value can be a password, so the history has only its hash.
+    """
+    changed: dict[str, dict[str, Any]] = {}
     for old, new in zip(before, after, strict=True):
-        names = {*old.variables, *new.variables}
-        values = {n: new.variables.get(n) for n in sorted(names) if old.variables.get(n) != new.variables.get(n)}
+        names = sorted(n for n in {*old.variables, *new.variables} if old.variables.get(n) != new.variables.get(n))
+        values = {n: {"hash": hash_secret(new.variables[n])} if n in new.variables else None for n in names}
         if values:
             changed[new.name] = values
     return changed

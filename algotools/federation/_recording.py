@@ -23,7 +23,14 @@ from algotools.federation.configuration import Configuration
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import TaskRecord
 from algotools.federation.folders import identify_process
-from algotools.federation.history import Fingerprint, HistoryEntry, HistoryProblem, StoredTask, TaskHistory
+from algotools.federation.history import (
+    Fingerprint,
+    HistoryEntry,
+    HistoryProblem,
+    StoredTask,
+    TaskHistory,
+    hash_secret,
+)
 from algotools.federation.policy import NodePolicy
 from algotools.task import Database
 
@@ -132,7 +139,8 @@ class Recorder:
         names = {organization.id: organization.name for organization in store.organizations()}
         data, versions = state
         contract = parts.algorithms.contract.name
-        variables = {member.name: dict(member.variables) for member in parts.configuration.members}
+        values = {member.name: dict(member.variables) for member in parts.configuration.members}
+        variables = hash_secret(_to_json(values)) if any(values.values()) else values  # a value can be a password
         policy = [dict(parts.policy.variables), parts.policy.file]
         environment = [versions, data, names, list(recipients), only_organization, contract, variables, policy]
         is_known = ("algorithm" in versions or "image" in versions) and all(map(_is_known, data.values()))

@@ -6,6 +6,8 @@ The history is a file on the researcher's machine. It contains what the results 
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import os
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -35,6 +37,7 @@ __all__ = [
     "StoredTask",
     "TaskHistory",
     "find_project_history",
+    "hash_secret",
     "is_switched_off",
 ]
 
@@ -115,6 +118,17 @@ class HistoryEntry(msgspec.Struct, kw_only=True, omit_defaults=True):
     def contributors(self) -> list[str]:
         """The names of the organizations whose data are in the result."""
         return [self.organizations.get(id_, str(id_)) for id_ in self.expected if id_ not in self.missing]
+
+
+@functools.lru_cache
+def hash_secret(text: str) -> str:
+    """Return the hash of a text that can be a password. It is slow, so that few guesses are possible."""
+    data = text.encode("utf-8", "surrogatepass")
+    return hashlib.pbkdf2_hmac("sha256", data, b"algotools history", _ROUNDS).hex()[:32]
+
+
+_ROUNDS = 100_000
+"""About 50 ms for a text."""
 
 
 class _StoredRecord(msgspec.Struct, kw_only=True):

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from algotools.cli._grid import parse_grid
+from algotools.errors import FederationError
 from algotools.federation.history import HistoryEntry, TaskHistory
 
 from ..conftest import AVERAGE, COMMAND, algotools, environment
@@ -72,6 +73,7 @@ def test_the_whole_call_of_a_task_is_shown(project: Path) -> None:
     command = ("ask", "master", "column_name=age", *options, "--variable", "SITE@example_org2=a b")
     failed = call(project, *command, "--no-probe", "--quiet", "--json")
     assert failed.returncode == 61
+    command = (*command[:-1], "SITE@example_org2=…")  # the history does not contain the value
     shown = call(project, "history", "show", "1").stderr
     assert f": algotools {shlex.join(command)}\n" in shown
     assert "data of example_org2: " in shown
@@ -98,6 +100,21 @@ def test_the_shown_command_runs_the_same_task(project: Path, contract: str) -> N
     assert [first[key] for key in ("command", "question", "conditions")] == [
         second[key] for key in ("command", "question", "conditions")
     ]
+
+
+def test_the_value_of_a_variable_is_not_stored_and_rerun_needs_it(project: Path) -> None:
+    assert call(project, *CALL, "--variable", "SITE@example_org2=S3cret").returncode == 0
+    assert b"S3cret" not in get_file(project).read_bytes()
+    refused = call(project, "history", "rerun", "1")
+    assert refused.returncode == FederationError.exit_code
+    assert "values the history does not contain: SITE@example_org2; set each with --variable" in refused.stderr
+    same = call(project, "history", "rerun", "1", "--variable", "SITE=S3cret")
+    assert same.returncode == 0, same.stderr
+    assert "another value" not in same.stderr
+    changed = call(project, "history", "rerun", "1", "--variable", "SITE@example_org2=other")
+    assert "the variable SITE of example_org2 has another value than in task 1" in changed.stderr
+    first, second, third = (entry.conditions for entry in TaskHistory(get_file(project)).list_entries())
+    assert first == second != third
 
 
 @pytest.mark.parametrize("width", ["80", "100"])
