@@ -1,6 +1,7 @@
 """Kinds of columns: numbers and categories, by the types of a table's columns.
 
-A lazy form is judged by its schema, so no row is read. In memory the values decide where a type does not: in a column
+A lazy form is judged by its schema, so no row is read, except to find that a column of the wrong type has no values:
+the type of such a column differs by source and form. In memory the values decide where a type does not: in a column
 of Python objects, and in floating-point numbers, which a missing value makes out of whole numbers.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import math
 from typing import Any, Literal
+
+from algotools.data.names import quote_name
 
 ColumnKind = Literal["numeric", "category"]
 
@@ -43,7 +46,23 @@ def explain_kind(form: str, table: Any, name: str, kind: ColumnKind) -> str:
         kind: the required kind.
     """
     contents = read_contents(form, table, name)
-    return next((content for content in contents if content not in _ACCEPTED[kind]), "")
+    refused = next((content for content in contents if content not in _ACCEPTED[kind]), "")
+    return "" if refused and _has_no_values(form, table, name) else refused
+
+
+def _has_no_values(form: str, table: Any, name: str) -> bool:
+    """Return whether a column of a lazy table has only missing values; False for batches, which are read only once."""
+    with contextlib.suppress(Exception):  # engines raise any class of error, and the schema has decided
+        match form:
+            case "lazy":
+                import polars as pl
+
+                return bool(table.select(pl.col(name).count()).collect().item() == 0)
+            case "duckdb":
+                return bool(table.aggregate(f"count({quote_name(name)})").fetchall()[0][0] == 0)
+            case "ibis":
+                return bool(table[name].count().execute() == 0)
+    return False
 
 
 def read_contents(form: str, table: Any, name: str) -> list[Content]:
