@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from algotools import __version__
 from algotools.cli._decode import DECODE_EXAMPLES, decode
@@ -29,9 +29,38 @@ from algotools.cli._project import CHECK_EXAMPLES, NEW_EXAMPLES, check, new
 from algotools.cli._rerun import HISTORY_RERUN_EXAMPLES
 from algotools.cli._rerun import rerun as rerun_history
 from algotools.cli._run import ASK_EXAMPLES, RUN_EXAMPLES, ask, run
+from algotools.cli._streams import ignore_closed_pipe
+
+
+class _Group(TyperGroup):
+    """A group of commands whose help may be cut by the reader of a pipe."""
+
+    def format_help(self, *arguments: Any) -> None:
+        """Write the help; see click."""
+        with ignore_closed_pipe():
+            super().format_help(*arguments)
+
+
+class _Command(TyperCommand):
+    """A command whose help may be cut, and whose usage errors have no traces of the library that converts values."""
+
+    def format_help(self, *arguments: Any) -> None:
+        """Write the help; see click."""
+        with ignore_closed_pipe():
+            super().format_help(*arguments)
+
+    def parse_args(self, *arguments: Any) -> list[str]:
+        """Parse the arguments of the command line; see click."""
+        try:
+            return super().parse_args(*arguments)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
+            raise
+
 
 app = typer.Typer(
     name="algotools",
+    cls=_Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -44,25 +73,13 @@ def _join_lines(text: str | None) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in python_inspect.cleandoc(text or "").split("\n\n"))
 
 
-class _Command(TyperCommand):
-    """A command whose usage errors have no traces of the library with which typer converts values."""
-
-    def parse_args(self, *arguments: Any) -> list[str]:
-        """Parse the arguments of the command line; see click."""
-        try:
-            return super().parse_args(*arguments)
-        except typer.BadParameter as error:
-            error.message = error.message.removeprefix("Value error, ")
-            raise
-
-
 def _add(command: Callable[..., None], epilog: str = "", group: typer.Typer = app) -> None:
     group.command(cls=_Command, help=_join_lines(command.__doc__), epilog=_join_lines(epilog))(command)
 
 
-policy_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-ledger_app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
-history_app = typer.Typer(rich_markup_mode="rich")
+policy_app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
+ledger_app = typer.Typer(cls=_Group, no_args_is_help=True, rich_markup_mode="rich")
+history_app = typer.Typer(cls=_Group, rich_markup_mode="rich")
 history_app.callback(
     invoke_without_command=True, help=_join_lines(list_history.__doc__), epilog=_join_lines(HISTORY_EXAMPLES)
 )(list_history)

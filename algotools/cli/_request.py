@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from algotools.cli._arguments import make_usage_error, parse_organizations
 from algotools.cli._details import suggest_operators
 from algotools.cli._task_options import TaskOptions
 from algotools.cli._variables import parse_variables, warn_about_misspelt_variables
-from algotools.errors import ArgumentsError, FederationError
+from algotools.errors import ArgumentsError, FederationError, UnknownLabel
 from algotools.federation import Federation
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import TaskRecord
@@ -36,7 +38,8 @@ def prepare_task(
     else:
         call = str(method)
     try:
-        request = federation.prepare(call, members, databases, arguments, options.algorithm)
+        with explain_joined_labels(databases, federation):
+            request = federation.prepare(call, members, databases, arguments, options.algorithm)
     except ArgumentsError as error:
         error.detail = "\n".join(suggest_operators(error.message, arguments))
         raise
@@ -76,6 +79,24 @@ def read_databases(options: TaskOptions, federation: Federation) -> list[Databas
         group = number if len(labels) > 1 else None
         databases += [Database(label, query=options.query, group=group) for label in labels]
     return databases
+
+
+@contextmanager
+def explain_joined_labels(databases: Sequence[Database], federation: Federation) -> Iterator[None]:
+    """Replace the error about a label such as ``a,b``, which names several databases only on v5.
+
+    Raises:
+        UnknownLabel: no node has a database with one of the labels.
+    """
+    try:
+        yield
+    except UnknownLabel:
+        joined = next((database.label for database in databases if "," in database.label), None)
+        if joined is None or federation.contract == "v5":
+            raise
+        options = " ".join(f"--database {shlex.quote(label)}" for label in joined.split(",") if label)
+        hint = "a task of v3 has only one database" if federation.contract == "v3" else f"write {options}"
+        raise UnknownLabel(f"no node has a database {joined!r}, and only v5 has groups of tables; {hint}") from None
 
 
 def _read_request(file: Path, method: str | None, federation: Federation) -> Request:

@@ -16,7 +16,7 @@ from algotools.cli._history import find_history
 from algotools.cli._ledger import find_project_ledger
 from algotools.cli._output import check_output, report_unchanged, write_grid, write_output
 from algotools.cli._probes import show_probes
-from algotools.cli._request import prepare_task, read_databases, read_recipients, refuse_rpc
+from algotools.cli._request import explain_joined_labels, prepare_task, read_databases, read_recipients, refuse_rpc
 from algotools.cli._results import show_results
 from algotools.cli._signals import handle_stop_signals
 from algotools.cli._target import find_target
@@ -196,12 +196,13 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
             members = read_recipients(options, federation)
             if at_one:
                 refuse_rpc(federation, method, federation.find_ids(members))
-            with show_warnings():
+            databases = read_databases(options, federation)
+            with show_warnings(), explain_joined_labels(databases, federation):
                 grid = federation.map(
                     method,
                     combinations,
                     at=members,
-                    databases=read_databases(options, federation),
+                    databases=databases,
                     timeout=None,
                     require_all=options.require_all,
                     fresh=options.fresh,

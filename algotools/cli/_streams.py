@@ -82,10 +82,31 @@ def _open_stream(kind: type[io.TextIOWrapper], stream: Any, descriptor: int) -> 
     return kind(stream.detach(), encoding=encoding, errors="backslashreplace", **options)
 
 
+@contextlib.contextmanager
+def ignore_closed_pipe() -> Iterator[None]:
+    """Discard text for a pipe whose reader has stopped, as in ``algotools --help | head``. Results are never that text.
+
+    Raises:
+        OutputError: the stream cannot be written for another reason.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except OutputError as error:
+        if not isinstance(error.__context__, BrokenPipeError):
+            raise
+        _close_output()  # later text would fail as well
+
+
 def discard_unwritten() -> None:
     """Let the interpreter's shutdown discard text that cannot be written, instead of changing the exit code."""
     try:
         sys.stdout.flush()
     except OutputError:
-        with contextlib.suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        _close_output()
+
+
+def _close_output() -> None:
+    """Let standard output discard all text from now on."""
+    with contextlib.suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)

@@ -43,6 +43,18 @@ def test_a_mistake_is_one_line(arguments: tuple[str, ...], code: int, message: s
     assert completed.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("contract", "hint"),
+    [("v4", "write --database default --database b"), ("v3", "a task of v3 has only one database")],
+)
+@pytest.mark.parametrize("argument", [("column_name=age",), ("--grid", "column_name=age")])
+def test_labels_joined_by_commas_are_explained(contract: str, hint: str, argument: tuple[str, ...]) -> None:
+    command = ("run", "average_partial", *argument, "--database", "default,b", "--contract", contract)
+    completed = algotools(*command, cwd=AVERAGE)
+    assert completed.returncode == 30
+    assert f"no node has a database 'default,b', and only v5 has groups of tables; {hint}" in completed.stderr
+
+
 def test_a_raw_input_is_checked(tmp_path: Path) -> None:
     (tmp_path / "input").write_text('{"method": "masters", "kwargs": {}}')
     completed = algotools("run", "--input", str(tmp_path / "input"), cwd=AVERAGE)

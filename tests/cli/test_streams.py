@@ -87,6 +87,13 @@ def test_a_result_that_cannot_be_written_is_reported(name: str, redirection: str
     assert "standard output cannot be written" in completed.stderr
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["history", "-h"], []])
+def test_help_for_a_reader_that_stops_is_no_error(arguments: list[str], tmp_path: Path) -> None:
+    completed = start(arguments, tmp_path, "| head -0")
+    assert completed.returncode == (0 if arguments else 2)
+    assert completed.stderr == ""
+
+
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_command_without_results_does_not_need_standard_output(name: str, tmp_path: Path) -> None:
     plain = check_failure(start(OTHERS[name], tmp_path))
