@@ -15,6 +15,9 @@ from algotools.runtime.logs import escape_unprintable, format_count
 MOST_ROWS = 1000
 """Maximal number of rows of a table, keys of a mapping and items of a list that are shown. A line counts the others."""
 
+_MOST_LEVELS = 50
+"""Number of nested levels that are indented. Deeper values are shown as JSON."""
+
 _INDENT = "  "
 _GAP = "  "
 _NARROWEST = 8
@@ -35,15 +38,17 @@ def format_table(table: ResultTable, width: int) -> list[str]:
     return list(_format_table(table, max(width, 20)))
 
 
-def _format(value: object, width: int) -> Iterator[str]:
+def _format(value: object, width: int, level: int = 0) -> Iterator[str]:
     if is_scalar(value) or not value:
         yield from _wrap(_format_scalar(value), width)
+    elif level >= _MOST_LEVELS:
+        yield from _wrap(escape_unprintable(json.dumps(value, ensure_ascii=False)), max(width, 20))
     elif (table := read_table(value)) is not None:
         yield from _format_table(table, width)
     elif isinstance(value, Mapping):
-        yield from _format_tree(value, width)
+        yield from _format_tree(value, width, level)
     elif isinstance(value, list):
-        yield from _format_list(value, width)
+        yield from _format_list(value, width, level)
 
 
 def _format_scalar(value: object) -> str:
@@ -57,7 +62,7 @@ def _format_label(label: Label) -> str:
     return ", ".join("" if level is None else _format_scalar(level) for level in label)
 
 
-def _format_tree(mapping: Mapping[str, Any], width: int) -> Iterator[str]:
+def _format_tree(mapping: Mapping[str, Any], width: int, level: int) -> Iterator[str]:
     """Yield a line for each scalar, and a heading with indented lines for every other value."""
     items = [(_format_label(parse_label(str(key))), value) for key, value in list(mapping.items())[:MOST_ROWS]]
     scalars = {
@@ -77,11 +82,11 @@ def _format_tree(mapping: Mapping[str, Any], width: int) -> Iterator[str]:
             yield from (f"{' ' * key_width}{_GAP}{line}" for line in lines[1:])
         else:
             yield from _wrap(key, width)
-            yield from (f"{_INDENT}{line}".rstrip() for line in _format(value, width - len(_INDENT)))
+            yield from (f"{_INDENT}{line}".rstrip() for line in _format(value, width - len(_INDENT), level + 1))
     yield from _count_rest(len(mapping), "key")
 
 
-def _format_list(values: list[Any], width: int) -> Iterator[str]:
+def _format_list(values: list[Any], width: int, level: int) -> Iterator[str]:
     """Yield scalars one after the other, and every other item under its position."""
     shown = values[:MOST_ROWS]
     if all(map(is_scalar, shown)):
@@ -90,7 +95,7 @@ def _format_list(values: list[Any], width: int) -> Iterator[str]:
     else:
         for position, value in enumerate(shown):
             yield f"[{position}]"
-            yield from (f"{_INDENT}{line}".rstrip() for line in _format(value, width - len(_INDENT)))
+            yield from (f"{_INDENT}{line}".rstrip() for line in _format(value, width - len(_INDENT), level + 1))
     yield from _count_rest(len(values), "item")
 
 

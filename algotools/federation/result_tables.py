@@ -18,6 +18,9 @@ _TIGHT_KEYS = {"index", "columns", "data", "index_names", "column_names"}
 
 _SCALARS = (str, int, float, bool, type(None))
 
+_MOST_LEVELS = 50
+"""Number of nested keys that are joined. A deeper mapping stays in its cell."""
+
 
 class ResultTable(NamedTuple):
     """A table with labels. A missing cell is None."""
@@ -173,7 +176,7 @@ def _flatten(mapping: Mapping[str, Any], start: Label = ()) -> dict[Label, Any]:
             for label, row in zip(_count_repetitions(table.labels), table.rows, strict=True):
                 for column, cell in zip(_count_repetitions(table.columns), row, strict=True):
                     flat[(*path, column, label)] = cell
-        elif isinstance(value, Mapping) and value:
+        elif isinstance(value, Mapping) and value and len(path) < _MOST_LEVELS:
             flat |= _flatten(value, path)
         else:
             flat[path] = value

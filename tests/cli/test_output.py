@@ -81,6 +81,16 @@ def test_labels_that_are_not_scalars_are_part_of_a_value(tmp_path: Path) -> None
     assert lines == [["2", "north", '["a",["b"]]', "1", "1"], ["2", "north", '["b",{}]', "2", "2"]]
 
 
+def test_a_deeply_nested_result_is_written(tmp_path: Path) -> None:
+    value: dict[str, Any] = {"last": 1}
+    for _ in range(400):
+        value = {"k": value}
+    in_json, lines, columns = write(tmp_path, value)
+    assert in_json == [value]
+    assert (list(columns)[2].count("k"), lines[0][2].count("k")) == (50, 350)
+    assert lines[0][2].endswith('{"last": 1}' + "}" * 350)
+
+
 def test_equal_names_have_different_columns(tmp_path: Path) -> None:
     _, lines, columns = write(tmp_path, {"a": {"b": 110.0}, "a.b": 220.0, "organization": "other"})
     assert lines == [["2", "north", "110.0", "220.0", "other"]]

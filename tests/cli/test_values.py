@@ -117,3 +117,14 @@ def test_every_value_is_shown_and_fits(value: Any, width: int) -> None:
     assert max(map(cell_len, lines)) <= width
     shown = "\n".join(lines)
     assert all(text in shown for text in list_scalars(value))
+
+
+def test_a_deeply_nested_result_ends_as_json() -> None:
+    value: dict[str, object] = {"last": 1}
+    for _ in range(480):
+        value = {"k": value}
+    lines = format_value(value, 80)
+    assert lines[:3] == ["k", "  k", "    k"]
+    text = "".join(line.strip().replace(" ", "") for line in lines)
+    assert text.count("k") == 480
+    assert '{"last":1}' in text
