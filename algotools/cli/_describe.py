@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -137,13 +137,10 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
             console.print(f"  [dim]needs at least {make_printable(number)} {noun}[/dim]")
         if number := function.get("minimum_rows"):
             console.print(f"  [dim]needs at least {make_printable(number)} rows, or more by a node's policy[/dim]")
-        for database in function.get("databases", ()):
-            label = database.get("label")
-            source = f"database [green]{make_printable(label)}[/green]" if label else "the task's database"
+        databases = function.get("databases", ())
+        for database, source in zip(databases, _name_sources(databases), strict=True):
             form = _ANNOTATIONS.get(database["form"], database["form"])
-            if database.get("group"):
-                others = "other " if len(function["databases"]) > 1 else ""
-                source, form = f"all {others}databases of the task", f"dict[str, {form}]"
+            form = f"dict[str, {form}]" if database.get("group") else form
             form = f"{form} | None" if database.get("optional") else form
             console.print(f"  [dim]reads[/dim] {source} [dim]as {make_printable(form)}[/dim]")
         for variable in function.get("variables", ()):
@@ -160,6 +157,31 @@ def show_functions(console: Console, description: Mapping[str, Any]) -> None:
 
     if note := description.get("gate"):
         console.print(f"\n[dim]{make_printable(note)}[/dim]")
+
+
+def _name_sources(databases: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the source of each table of a function, as markup. Tables without a label are in the task's order."""
+    unlabelled = [database for database in databases if not database.get("label")]
+    sources: list[str] = []
+    position = 0
+    for database in databases:
+        if label := database.get("label"):
+            sources.append(f"database [green]{make_printable(label)}[/green]")
+            continue
+        position += 1
+        if database.get("group"):
+            sources.append(f"all {'other ' if len(databases) > 1 else ''}databases of the task")
+        elif len(unlabelled) == 1:
+            sources.append("the task's database")
+        elif any(other.get("group") for other in unlabelled[: position - 1]):
+            sources.append("a database of the task, after those of the dict")
+        else:
+            number = _ORDINALS[position - 1] if position <= len(_ORDINALS) else f"{position}th"
+            sources.append(f"the task's {number} database")
+    return sources
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "ninth")
 
 
 def _format_variable(variable: Mapping[str, Any]) -> str:

@@ -262,11 +262,11 @@ def _open_federation(
     if file is None and not default.exists():
         if not (Path(algorithm).is_dir() or options.python or runner in IN_CONTAINERS):
             locate_algorithm(algorithm)  # a wrong name is the more likely mistake
-        below = find_project_below(folder)
-        nearest = f" (the nearest is {below})" if below and not is_project(folder) else ""
-        raise FederationError(
-            f"{folder.resolve()} has no federation.yaml; change to the folder of a project{nearest}, or name data with "
-            "--data FILE"
-        )
+        way_out = "name data with --data FILE, or write the organizations and their databases into a federation.yaml"
+        if not (path.suffix == ".py" or is_project(folder)):
+            below = find_project_below(folder)
+            nearest = f" (the nearest is {below})" if below else ""
+            way_out = f"change to the folder of a project{nearest}, or name data with --data FILE"
+        raise FederationError(f"{folder.resolve()} has no federation.yaml; {way_out}")
     keywords["variables"] = assign_variables(variables, lambda: read_members(file or default))
     return Federation.from_file(file or default, **keywords)

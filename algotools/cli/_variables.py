@@ -43,7 +43,11 @@ def parse_variables(texts: Sequence[str]) -> list[VariableOption]:
 
 
 def assign_variables(assignments: Sequence[VariableOption], read_members: Callable[[], Mapping[int, str]]) -> Variables:
-    """Return the variables for ``Federation``; *read_members* returns id -> name of each organization."""
+    """Return the variables for ``Federation``; *read_members* returns id -> name of each organization.
+
+    Raises:
+        FederationError: an organization is unknown, as with ``--organizations``.
+    """
     variables: dict[Any, Any] = {a.name: a.value for a in assignments if not a.organization}
     members = read_members() if any(a.organization for a in assignments) else {}
     own: dict[int, dict[str, str]] = {}
@@ -55,7 +59,7 @@ def assign_variables(assignments: Sequence[VariableOption], read_members: Callab
         try:
             id_ = find_organization(key, members)
         except FederationError as error:
-            raise make_usage_error(_OPTION, error.message) from None
+            raise FederationError(f"{_OPTION} {assignment.name}@{name}: {error.message}") from None
         if assignment.name in own.setdefault(id_, {}):
             raise make_usage_error(_OPTION, f"{assignment.name} is set twice for {members[id_]}, by id and by name")
         own[id_][assignment.name] = assignment.value

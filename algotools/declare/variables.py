@@ -236,6 +236,12 @@ def read_variable(parameter: VariableParameter, variables: Mapping[str, str]) ->
     return value
 
 
+def find_faults(parameters: Sequence[VariableParameter], variables: Mapping[str, str]) -> list[VariableFault]:
+    """Return the faults of a node's variables: those that a run would report, in the order of the parameters."""
+    values = [read_variable(parameter, variables) for parameter in parameters]
+    return [value for value in values if isinstance(value, VariableFault)]
+
+
 def read_variables(parameters: Sequence[VariableParameter], variables: Mapping[str, str]) -> dict[str, object]:
     """Return the values of parameters by name.
 
@@ -248,7 +254,8 @@ def read_variables(parameters: Sequence[VariableParameter], variables: Mapping[s
     if faults:
         messages = "; ".join(dict.fromkeys(fault.message for fault in faults))
         raise NodeVariableError(
-            f"{messages}. Only the node's owner sets it, among the node's variables for algorithms (`algorithm_env`)",
+            f"{messages}. Only the node's owner sets it, among the node's variables for algorithms (`algorithm_env`; "
+            "in a local federation `--variable NAME@ORGANIZATION=VALUE`)",
             detail="\n".join(fault.detail for fault in faults if fault.detail),
         )
     return values

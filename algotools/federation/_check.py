@@ -17,7 +17,8 @@ import msgspec
 from algotools.data import UNREAD
 from algotools.data.headers import read_column_names
 from algotools.data.names import find_name, suggest_name
-from algotools.errors import AlgotoolsError, UnknownColumn, UnknownLabel, UnknownOrganization
+from algotools.errors import AlgotoolsError, DatabaseUnreadable, UnknownColumn, UnknownLabel, UnknownOrganization
+from algotools.federation._node_faults import CheckedNode, find_missing_file, refuse_if_all_fail
 from algotools.federation._platform import LocalPlatform
 from algotools.federation._results import Requested
 from algotools.federation.contract import Request
@@ -28,6 +29,9 @@ from algotools.task import Database
 
 LIMIT = 60.0
 """Seconds that a check may take. After that, the runs report mistakes."""
+
+_MOST_PATHS = 3
+"""Number of paths that a message lists."""
 
 _MOST_NAMES = 10
 """Number of columns, or of labels, that a message lists."""
@@ -51,18 +55,24 @@ class _Entry(NamedTuple):
 
 
 class _NodeView(NamedTuple):
-    """The databases that a task at one node has."""
+    """The databases and variables that a task at one node has."""
 
     requested: tuple[_Entry, ...]
     configured: tuple[_Entry, ...]
+    variables: dict[str, str]
 
     def list_visible(self) -> NodeDatabases:
-        """Return the databases for the check in the algorithm's process."""
-        return NodeDatabases(tuple(e.visible for e in self.requested), tuple(e.visible for e in self.configured))
+        """Return the databases and variables for the check in the algorithm's process."""
+        requested, configured = (tuple(e.visible for e in entries) for entries in (self.requested, self.configured))
+        return NodeDatabases(requested, configured, self.variables)
+
+    def find(self, label: str) -> _Entry | None:
+        """Return a database by its label; None if the node does not have it."""
+        return next((e for e in (*self.requested, *self.configured) if e.visible.label == label), None)
 
     def read_names(self, label: str) -> Sequence[str] | None:
         """Return the names of the columns of a database; None if they are unknown."""
-        entry = next((e for e in (*self.requested, *self.configured) if e.visible.label == label), None)
+        entry = self.find(label)
         return entry.read_names() if entry else None
 
 
@@ -89,6 +99,7 @@ def check_request(
         UnknownMethod, WrongRole, ArgumentsError, UnknownColumn, UnknownOrganization: the researcher's mistake.
         AlgorithmNotFound, AlgorithmImportError, DeclarationError: the author's mistake.
         UnknownLabel: no node has a database for each parameter of the function.
+        NodeVariableError, DatabaseUnreadable, WrongColumnKind: every node has a fault; see ``_node_faults``.
     """
     __tracebackhide__ = True
     platform.check_open()
@@ -115,9 +126,24 @@ def check_request(
         facts = _get_facts(platform, reply, databases)
         if message := unknown_organizations_message(facts.organizations, platform.organizations()):
             raise UnknownOrganization(message)
-        tables = [facts.tables[nodes.index(view.list_visible())] for view in views]
+        positions = [nodes.index(view.list_visible()) for view in views]
+        tables = [facts.tables[position] for position in positions]
+        faults = [facts.variable_faults[position] if facts.variable_faults else "" for position in positions]
+        checked = [
+            CheckedNode(id_, fault, [(table, _find_source(view, table.label)) for table in own])
+            for id_, view, own, fault in zip(organizations, views, tables, faults, strict=True)
+            if own is not None  # the node does not have a database for each parameter
+        ]
+        names = platform.organizations()
+        refuse_if_all_fail(facts.method, checked, names, CheckedNode.find_fault)
         if any(tables):
-            _check_tables(facts, [(view, own) for view, own in zip(views, tables, strict=True) if own is not None])
+            readable = {node.organization for node in checked if node.find_fault() is None}
+            pairs = zip(organizations, views, tables, strict=True)
+            _check_tables(facts, [(view, own) for id_, view, own in pairs if own is not None and id_ in readable])
+            if facts.kinds:
+                refuse_if_all_fail(
+                    facts.method, checked, names, lambda node: node.find_fault() or node.find_wrong_kind(facts.kinds)
+                )
         elif facts.role == "master":
             _check_labels(platform, databases)
             tables_of_sessions = _list_session_tables(platform, databases)
@@ -169,7 +195,12 @@ def _view_node(platform: LocalPlatform, organization: int, requested: Sequence[R
             entries.append(_Entry(Database(item.label, group=item.group)))
     labels = {entry.visible.label for entry in entries}
     others = () if has_sessions and requested else tuple(_make_entry(d) for d in own.values() if d.label not in labels)
-    return _NodeView(tuple(entries), others)
+    return _NodeView(tuple(entries), others, dict(platform.nodes[organization].variables))
+
+
+def _find_source(view: _NodeView, label: str) -> Database | None:
+    entry = view.find(label)
+    return entry.source if entry else None
 
 
 def _make_entry(database: Database, group: int | None = None) -> _Entry:
@@ -256,20 +287,28 @@ def _check_master(facts: CallFacts, views: Iterable[_NodeView]) -> None:
 
     Raises:
         UnknownColumn: see ``_check_tables``.
+        DatabaseUnreadable: no node has the file of any database.
     """
     __tracebackhide__ = True
     if not facts.columns:
         return
     existing: list[str] = []
     labels: list[str] = []
+    absent: list[str] = []
     for view in views:
         for entry in (*view.requested, *view.configured):
+            if entry.source is not None and (path := find_missing_file(entry.source)):
+                absent.append(path)
+                continue  # every run that reads this database fails
             if (names := entry.read_names()) is None:
                 return
             existing += names
             labels.append(entry.visible.label)
     if labels:
         _refuse_missing(facts.columns, existing, labels)
+    elif absent:
+        paths = ", ".join(list(dict.fromkeys(absent))[:_MOST_PATHS])
+        raise DatabaseUnreadable(f"the files of all databases do not exist: {paths}")
 
 
 def _refuse_missing(columns: Iterable[str], existing: Iterable[str], labels: Iterable[str]) -> None:

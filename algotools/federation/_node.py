@@ -115,6 +115,11 @@ class Node:
         """The node's databases by label, without those of its policy."""
         return self._member.databases
 
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables that the node's owner sets for algorithms, without those of its policy."""
+        return self._member.variables
+
     def make_identity(self, run: RunRecord, task: TaskRecord) -> Identity:
         """Return the identity that the token of a run proves."""
         return Identity(

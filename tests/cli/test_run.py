@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import shutil
 import sqlite3
 import subprocess
 from pathlib import Path
@@ -269,6 +270,15 @@ def test_outside_a_project_the_message_names_the_folder(tmp_path: Path) -> None:
     completed = run("m", cwd=tmp_path)
     assert completed.returncode == 60
     assert f"{tmp_path} has no federation.yaml; change to the folder of a project" in completed.stderr
+
+
+def test_in_a_project_without_data_the_message_names_the_ways_to_data(tmp_path: Path) -> None:
+    shutil.copytree(AVERAGE, project := tmp_path / "average")
+    (project / "federation.yaml").unlink()
+    completed = run("master", "column_name=age", cwd=project)
+    assert completed.returncode == 60
+    assert "has no federation.yaml; name data with --data FILE" in completed.stderr
+    assert "change to the folder" not in completed.stderr
 
 
 def test_the_only_column_of_a_file_with_another_separator_gets_advice(tmp_path: Path) -> None:

@@ -60,15 +60,33 @@ def test_a_missing_variable_is_an_error_of_the_run(file: Path) -> None:
         ("=3", "the name of a variable"),
         ("MINIMUM-ROWS=3", "the name of a variable"),
         ("INPUT_FILE=3", "belongs to the platform"),
-        ("MINIMUM_ROWS@east=3", "east"),
-        ("MINIMUM_ROWS@9=3", "9"),
     ],
 )
-def test_a_malformed_text_or_an_unknown_organization_is_a_usage_error(file: Path, text: str, reason: str) -> None:
+def test_a_malformed_text_is_a_usage_error(file: Path, text: str, reason: str) -> None:
     completed = run(file, "show", "--variable", text)
     assert completed.returncode == 2
     assert reason in " ".join(completed.stderr.replace("│", " ").split())
     assert "organizations" not in completed.stdout
+
+
+@pytest.mark.parametrize("organization", ["east", "9"])
+def test_an_unknown_organization_has_the_exit_code_of_the_option_organizations(file: Path, organization: str) -> None:
+    completed = run(file, "show", "--variable", f"MINIMUM_ROWS@{organization}=3")
+    other = run(file, "show", "--organizations", organization)
+    assert completed.returncode == other.returncode == 60
+    assert f"--variable MINIMUM_ROWS@{organization}: not in the collaboration: {organization}" in completed.stderr
+    assert "organizations" not in completed.stdout
+
+
+@pytest.mark.parametrize("runner", ["inline", "process"])
+def test_a_variable_that_no_node_has_right_is_refused_before_the_start(file: Path, runner: str) -> None:
+    options = ("sum_and_count", "column=age", "--runner", runner)
+    completed = run(file, *options, "--variable", "MINIMUM_ROWS=ten")
+    assert completed.returncode == 33
+    assert completed.stdout == ""
+    assert "would fail at every node: the node variable MINIMUM_ROWS is malformed" in completed.stderr
+    assert "--variable NAME=VALUE sets a variable" in completed.stderr
+    assert len(completed.stderr.splitlines()) == 1
 
 
 def test_a_variable_that_is_set_twice_is_a_usage_error(file: Path) -> None:
@@ -92,6 +110,24 @@ def test_a_data_file_is_a_node_with_variables(file: Path) -> None:
         "--policy", "off", "--json", "--variable", "MINIMUM_ROWS@organization_2=8",
     )  # fmt: skip
     assert get_results(completed) == [[8, "8"]]
+
+
+def test_describe_names_the_order_of_unlabelled_tables(tmp_path: Path) -> None:
+    (tmp_path / "several.py").write_text(
+        "import pandas as pd\nfrom algotools import rpc\n\n\n"
+        "@rpc\ndef two(first: pd.DataFrame, second: pd.DataFrame) -> int:\n    return 1\n\n\n"
+        "@rpc\ndef more(first: pd.DataFrame, rest: dict[str, pd.DataFrame]) -> int:\n    return 1\n\n\n"
+        "@rpc\ndef one(data: pd.DataFrame) -> int:\n    return 1\n",
+        encoding="utf-8",
+    )
+    lines = algotools("describe", str(tmp_path / "several.py")).stdout.splitlines()
+    assert [line.strip() for line in lines if "reads" in line] == [
+        "reads the task's first database as pandas.DataFrame",
+        "reads the task's second database as pandas.DataFrame",
+        "reads the task's first database as pandas.DataFrame",
+        "reads all other databases of the task as dict[str, pandas.DataFrame]",
+        "reads the task's database as pandas.DataFrame",
+    ]
 
 
 def test_describe_shows_the_variables_of_the_nodes_owner() -> None:

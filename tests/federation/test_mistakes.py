@@ -108,7 +108,7 @@ MISTAKES: dict[str, tuple[Callable[[Federation], object], type[AlgotoolsError], 
         ": 9;",
     ),
     "a label": (lambda f: f.run(mean_part, column="age", databases="defaul"), UnknownLabel, "did you mean 'default'?"),
-    "too few databases": (lambda f: f.run(compare), UnknownLabel, 'databases=["FIRST", "SECOND"] (--database FIRST'),
+    "too few databases": (lambda f: f.run(compare), UnknownLabel, "compare takes 2 databases (first, second), "),
     "no database with a label": (lambda f: f.run(joined, column="age"), UnknownLabel, "takes a database 'events'"),
 }
 
@@ -150,6 +150,39 @@ def test_the_labels_of_the_nodes_are_suggested_for_two_tables() -> None:
         assert nodes.run(compare, databases=["before", "after"]) == [[3, 3]]
 
 
+@rpc
+def first_and_rest(first: pd.DataFrame, rest: dict[str, pd.DataFrame]) -> int:
+    return len(rest)
+
+
+@pytest.mark.parametrize("contract", ["v4", "v5"])
+def test_a_database_for_each_table_is_suggested(contract: str) -> None:
+    with Federation([AGES], algorithm=[compare, first_and_rest], contract=contract) as nodes:
+        with pytest.raises(
+            UnknownLabel, match=r'databases=\["FIRST", "SECOND"\] \(--database FIRST --database SECOND\)'
+        ):
+            nodes.run(compare)
+        with pytest.raises(UnknownLabel, match="first_and_rest takes at least 2 databases"):
+            nodes.run(first_and_rest)
+
+
+def test_on_v3_a_second_table_needs_a_label_because_a_task_has_one_database() -> None:
+    @rpc
+    def labelled(first: pd.DataFrame, second: Annotated[pd.DataFrame, Database("SECOND")]) -> list[int]:
+        return [len(first), len(second)]
+
+    node = {"default": AGES, "SECOND": AGES[:2]}
+    with Federation([node], algorithm=[compare, first_and_rest, labelled], contract="v3") as nodes:
+        with pytest.raises(UnknownLabel) as raised:
+            nodes.run(compare)
+        assert "a task of v3 requests only one database" in raised.value.message
+        assert 'second: Annotated[…, Database("SECOND")]' in raised.value.message
+        assert "--database" not in raised.value.message
+        assert nodes.run(labelled) == [[3, 2]]  # the advice works
+        with pytest.raises(UnknownLabel, match=r'first: Annotated\[…, Database\("FIRST"\)\]$'):
+            nodes.run(first_and_rest)
+
+
 def test_a_column_of_the_annotation_is_checked_too() -> None:
     with Federation([AGES[["age"]]], algorithm=FUNCTIONS) as nodes, pytest.raises(UnknownColumn, match="'sex'"):
         nodes.run(with_sex, column="age")
@@ -167,7 +200,7 @@ def test_unknown_columns_are_left_to_the_runs(tmp_path: Path) -> None:
         assert nodes.run(opens, column="nowhere") == [1, 1]
         with pytest.raises(UnknownColumn, match="'cafe'"):
             nodes.run(mean_part, column="cafe")
-    for name in ("one.csv", "broken.parquet", "absent.csv"):
+    for name in ("one.csv", "broken.parquet"):
         with Federation([tmp_path / name], algorithm=FUNCTIONS) as nodes, pytest.raises(RunsFailed):
             nodes.run(mean_part, column="age")
 

@@ -15,7 +15,7 @@ import pytest
 from algotools import Aggregator, Federation, NodeVariable, RunInfo, RunsFailed, federated, rpc
 from algotools.errors import ArgumentsError, FederationError, NodeVariableError
 
-from ..conftest import ALGORITHMS, ManualNode
+from ..conftest import ALGORITHMS, ManualNode, fail_at_nodes
 
 GUARDED = ALGORITHMS / "guarded"
 FRAMES = {
@@ -88,22 +88,25 @@ def test_a_master_reads_the_variables_of_its_own_node(make: Make) -> None:
 def test_a_missing_variable_fails_before_data_is_read(tmp_path: Path, runner: str) -> None:
     nodes = [tmp_path / "missing.csv"]
     with Federation(nodes, algorithm=GUARDED, runner=runner) as federation:  # type: ignore[arg-type]  # a parameter
-        (failure,) = get_failure(federation, "sum_and_count", column="age").values()
-    assert failure.exit_code == NodeVariableError.exit_code
-    assert "the node variable MINIMUM_ROWS (int) is not set" in failure.message
-    assert "node's owner" in failure.message
+        with pytest.raises(NodeVariableError, match="MINIMUM_ROWS"):  # before a run
+            federation.run("sum_and_count", column="age")
+        [(code, message)] = fail_at_nodes(federation, "sum_and_count", column="age").values()
+    assert code == NodeVariableError.exit_code
+    assert "the node variable MINIMUM_ROWS (int) is not set" in message
+    assert "node's owner" in message
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4", "v5"])
 @pytest.mark.parametrize("runner", ["inline", "process"])
 def test_a_malformed_value_is_only_in_the_detail_for_the_owner(make: Make, contract: str, runner: str) -> None:
     federation = make(variables={"MINIMUM_ROWS": "SECRET"}, contract=contract, runner=runner)
-    failures = get_failure(federation, "show")
+    fail_at_nodes(federation, "show")
+    failures = {run.organization_id: federation.failure(run) for run in federation.tasks()[-1].runs}
     assert {failure.exit_code for failure in failures.values()} == {33}
     assert all("SECRET" not in failure.message for failure in failures.values())
     assert all("MINIMUM_ROWS is malformed: expected int" in failure.message for failure in failures.values())
     assert all("MINIMUM_ROWS='SECRET'" in failure.detail for failure in failures.values())
-    assert "SECRET" not in "".join(run.log or "" for run in federation.tasks()[0].runs)
+    assert "SECRET" not in "".join(run.log or "" for run in federation.tasks()[-1].runs)
 
 
 def test_a_malformed_value_is_in_the_log_of_the_owner_alone(by_hand: ManualNode, tmp_path: Path) -> None:
@@ -231,4 +234,4 @@ def test_the_text_of_a_variable_in_a_message_is_withheld(make: Make) -> None:
     federation = make(policy="standard", variables={"SITE": "SECRET"})
     failures = get_failure(federation, "complain")
     assert all("SECRET" not in failure.message for failure in failures.values())
-    assert "SECRET" not in "".join(run.log or "" for run in federation.tasks()[0].runs)
+    assert "SECRET" not in "".join(run.log or "" for run in federation.tasks()[-1].runs)

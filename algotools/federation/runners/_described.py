@@ -80,12 +80,13 @@ def check_described(functions: Sequence[object], call: CheckedCall | None) -> Ch
     forms = set(FORMS.values())
     is_known = all(database.form in forms for database in function.databases)
     parameters = tuple(map(_make_parameter, function.databases)) if is_known else ()
-    tables = assign_at_nodes(task.method, parameters, call.nodes)
+    tables = assign_at_nodes(call.generation, task.method, parameters, call.nodes)
     if function.role == "master" and not function.databases:  # an rpc may derive the other columns
         names = {name for rpc in described if rpc.role == "rpc" for name in _list_column_arguments(rpc.arguments)}
         columns_by_argument = {name: columns for name, columns in columns_by_argument.items() if name in names}
     columns = dict.fromkeys(column for columns in columns_by_argument.values() for column in columns)
-    return CheckReply(CallFacts(role=function.role, columns=tuple(columns), tables=tables), roles=roles)
+    facts = CallFacts(method=task.method, role=function.role, columns=tuple(columns), tables=tables)
+    return CheckReply(facts, roles=roles)
 
 
 def _list_variables(functions: Sequence[_DescribedFunction]) -> dict[str, list[str]]:

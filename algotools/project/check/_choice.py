@@ -9,6 +9,7 @@ from typing import Any, get_args, get_origin
 
 from algotools import data
 from algotools.data.kinds import explain_kind
+from algotools.data.reading import find_path
 from algotools.declare.annotations import CATEGORY_COLUMN, COLUMN, NUMERIC_COLUMN, Marker, get_marker
 from algotools.declare.arguments import Parameter
 from algotools.declare.functions import RegisteredFunction
@@ -22,8 +23,16 @@ _LARGEST_TRIAL = 20_000_000
 """Bytes of a data file; a trial call on a larger file would take too long."""
 
 
-def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...] | None:
-    """Return the node's first databases for the parameters without a label; None if one is missing or too large."""
+class DatabasesRefused(Exception):
+    """The databases of a node are not those of a trial call; the text is the reason."""
+
+
+def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Database, ...]:
+    """Return the node's first databases for the parameters without a label.
+
+    Raises:
+        DatabasesRefused: a database is missing, is not a file, or is too large.
+    """
     parameters = function.specification.data
     labels = {p.label for p in parameters if p.label is not None}
     databases = [d for label, d in member.databases.items() if label not in labels]
@@ -31,16 +40,26 @@ def choose_databases(function: RegisteredFunction, member: Member) -> tuple[Data
         databases = databases[: sum(p.label is None for p in parameters)]
     try:
         tables = assign_databases(parameters, databases, member.databases.values()).tables
-    except UnknownLabel:
-        return None
-    return tuple(databases) if all(_is_small_file(table.database) for table in tables) else None
+    except UnknownLabel as error:
+        needs = error.message.partition(", the task requests")[0]
+        existing = ", ".join(sorted(member.databases)) or "none"
+        raise DatabasesRefused(f"{needs}; the databases of {member.name} in federation.yaml: {existing}") from None
+    for table in tables:
+        if fault := _explain_file(table.database):
+            raise DatabasesRefused(f"the database {table.database.label!r} of {member.name} {fault}")
+    return tuple(databases)
 
 
-def _is_small_file(database: Database) -> bool:
+def _explain_file(database: Database) -> str:
+    """Return why a database cannot be used in a trial call; empty if it can."""
+    path = find_path(database.uri)
+    if path is None:
+        return "is not a file"
     try:
-        return Path(database.uri.removeprefix("file://")).stat().st_size <= _LARGEST_TRIAL
+        size = Path(path).stat().st_size
     except (OSError, ValueError):
-        return False
+        return "has a file that does not exist or may not be read"
+    return "" if size <= _LARGEST_TRIAL else f"is larger than {_LARGEST_TRIAL // 1_000_000} MB"
 
 
 def choose_arguments(function: RegisteredFunction, databases: Sequence[Database]) -> dict[str, object] | None:

@@ -38,11 +38,10 @@ from algotools.project.check._pooled import check_source
 from algotools.project.check._results import check_result
 from algotools.project.check._rules import ChosenArguments, Finding, NotTried, Verdict, relative_path
 from algotools.project.check._runner import TrialRunner
-from algotools.project.check._setup import TrialNodes, TrialSetup, read_nodes
+from algotools.project.check._setup import TrialNodes, TrialSetup, read_nodes, read_table
 from algotools.project.check._source import find_decorated, locate_definition
 from algotools.project.check._trial import Outcome, check_trial_table
 from algotools.project.check._variables import check_variables
-from algotools.project.trial import TrialTable
 from algotools.runtime.sandbox.local import HINT, NO_SANDBOX, describe_missing, is_denial
 from algotools.task import Role
 
@@ -71,7 +70,7 @@ class _Examination:
         self._location = location
         self._nodes = nodes
         self._has_trial = has_trial
-        self._table = TrialTable.read(project)
+        self._table = read_table(location, project)
         self._send = send
         self._announce = announce
         self._package = location.module.partition(".")[0]
@@ -375,7 +374,8 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
     try:
         project = Path(target).resolve() if Path(target).is_dir() else None
         has_trial = trial != "no-trial"
-        nodes = read_nodes(project, msgspec.json.decode(trial, type=TrialSetup)) if has_trial else TrialNodes()
+        folder_of_data = project or (location.file and location.file.parent)
+        nodes = read_nodes(folder_of_data, msgspec.json.decode(trial, type=TrialSetup)) if has_trial else TrialNodes()
         examination = _Examination(location, project, nodes, has_trial, send, announce)
         # The sandbox comes before the first thread, because some parts of it hold only for the calling thread.
         missing = _confinement.confine(location, project, nodes.members, folder, seconds)

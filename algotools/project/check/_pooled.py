@@ -24,7 +24,7 @@ from algotools.federation import Federation
 from algotools.federation.configuration import Member
 from algotools.federation.imports import SourceFile
 from algotools.payload import encode_plain, encode_rich
-from algotools.project.check._choice import choose_databases
+from algotools.project.check._choice import DatabasesRefused, choose_databases
 from algotools.project.check._exceptions import describe_unknown_total
 from algotools.project.check._messages import TrialCall
 from algotools.project.check._rules import Finding, NotTried
@@ -129,11 +129,9 @@ def _is_len(node: ast.Call) -> bool:
     return isinstance(node.func, ast.Name) and node.func.id == "len" and len(node.args) == 1
 
 
-def _assign(trial: Trial, member: Member) -> list[AssignedTable] | None:
-    """Return the databases of a member for the parameters; None if one is missing or too large."""
+def _assign(trial: Trial, member: Member) -> list[AssignedTable]:
+    """Return the databases of a member for the parameters; see ``choose_databases``."""
     requested = choose_databases(trial.function, member)
-    if requested is None:
-        return None
     return assign_databases(trial.function.specification.data, requested, member.databases.values()).tables
 
 
@@ -153,7 +151,7 @@ def call_on_one_table(
             names = specification.find_marked(values, COLUMN)
             tables = [
                 (table.parameter.name, table.key, table.parameter.load(table.database, names, stack).value)
-                for table in _assign(trial, member) or ()
+                for table in _assign(trial, member)
             ]
             values |= collect_values(specification.data, tables)
             info = RunInfo(
@@ -180,9 +178,10 @@ def split_rows(
         return trial.skip("the split test needs tables, but the function takes a database")
 
     def call() -> NotTried | None:
-        tables = _read_all_rows(trial, members)
-        if tables is None:
-            return trial.skip("an organization has no table of at most 20 MB for the split test")
+        try:
+            tables = _read_all_rows(trial, members)
+        except DatabasesRefused as refusal:
+            return NotTried(method=trial.name, reason=f"the split test needs the table of each organization: {refusal}")
         Federation.prove(function, tables, arguments=trial.arguments, variables=members[0].variables)
         return None
 
@@ -207,14 +206,16 @@ def _explain(
         return trial.explain_exception(error, folder, prefix)
 
 
-def _read_all_rows(trial: Trial, members: Sequence[Member]) -> dict[str, Any] | None:
-    """Return parameter -> the rows of all organizations in one table; a dict for a group of tables."""
+def _read_all_rows(trial: Trial, members: Sequence[Member]) -> dict[str, Any]:
+    """Return parameter -> the rows of all organizations in one table; a dict for a group of tables.
+
+    Raises:
+        DatabasesRefused: see ``choose_databases``.
+    """
     import pandas as pd
 
     parts: dict[tuple[str, str | None], list[Any]] = {}
     for assigned in [_assign(trial, member) for member in members]:
-        if assigned is None:
-            return None
         for table in assigned:
             frame = data.load(table.database, "pandas", None).value
             parts.setdefault((table.parameter.name, table.key), []).append(frame)

@@ -19,7 +19,7 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from algotools import __version__
-from algotools.declare.projects import GROUP, get_table, read_toml
+from algotools.declare.projects import GROUP, find_project_below, get_table, read_toml
 from algotools.errors import PACKAGE, AlgorithmNotFound, FederationError, ImageNotFound, PackagingError, PolicyError
 from algotools.federation.imports import SourceFile, list_files, read_imports
 from algotools.federation.yaml_file import read_file
@@ -55,7 +55,9 @@ class ProjectFiles:
             reason, way_out = error.message.replace(str(self.root / PYPROJECT), "the file"), ""
             if not (self.root / PYPROJECT).exists():
                 reason = "this is not the folder of a project: it has no pyproject.toml"
-                way_out = "Change to the folder of a project, or create a complete project with `algotools new`."
+                below = find_project_below(self.root)
+                nearest = f" (the nearest is {below})" if below else ""
+                way_out = f"Change to the folder of a project{nearest}, or create one with `algotools new`."
             self.refusal = Finding.of("no-pyproject", PYPROJECT, int(line[1]) if line else None, reason, way_out)
 
     @property

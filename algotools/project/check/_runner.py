@@ -47,6 +47,7 @@ class TrialRunner:
     def __init__(self, algorithm: Algorithm, nodes: TrialNodes, table: TrialTable, observer: TrialObserver) -> None:
         self._algorithm = algorithm
         self._members = nodes.members
+        self._fault = nodes.fault
         self._policy = nodes.policy
         self._calls_once = nodes.calls_once
         self._table = table
@@ -59,8 +60,7 @@ class TrialRunner:
         functions = self._algorithm.functions
         rpcs = [f for f in functions.values() if (f.step, f.role) == ("compute", "rpc")]
         rpcs = [f for f in rpcs if f.derived_from is None or f.derived_from in functions]
-        first = self._members[0] if self._members else None
-        plans = [plan_trial(function, first, self._table) for function in rpcs]
+        plans = [self._plan(function) for function in rpcs]
         for plan in plans:
             if isinstance(plan, NotTried):
                 self._observer.report(plan)
@@ -81,6 +81,11 @@ class TrialRunner:
         for trial, function in pooled:
             self._split(trial, function)
         self._probe(self._passing if can_probe(self._policy) and not self._calls_once else [])
+
+    def _plan(self, function: RegisteredFunction) -> Trial | NotTried:
+        if self._members:
+            return plan_trial(function, self._members[0], self._table)
+        return NotTried(method=function.derived_from or function.method, reason=self._fault)
 
     def _probe(self, trials: list[Trial]) -> None:
         """Call functions on parts of the rows. These calls are the last ones, because they may crash the process."""

@@ -40,7 +40,7 @@ from algotools.errors import (
 from algotools.federation.configuration import Member
 from algotools.federation.policy import NodePolicy
 from algotools.payload import decode_rich, encode_plain
-from algotools.project.check._choice import choose_arguments, choose_databases
+from algotools.project.check._choice import DatabasesRefused, choose_arguments, choose_databases
 from algotools.project.check._exceptions import (
     find_author_line,
     find_message_line,
@@ -190,14 +190,13 @@ class Trial(NamedTuple):
         return NotTried(method=self.name, reason=f"{reason}{advice}")
 
 
-def plan_trial(function: RegisteredFunction, member: Member | None, table: TrialTable) -> Trial | NotTried:
+def plan_trial(function: RegisteredFunction, member: Member, table: TrialTable) -> Trial | NotTried:
     """Return the trial call of an rpc on a node's data, or the reason why there is none."""
     name = function.derived_from or function.method
-    if member is None:
-        return NotTried(method=name, reason="no federation.yaml names data")
-    databases = choose_databases(function, member)
-    if databases is None:
-        return NotTried(method=name, reason=f"{member.name} does not have its databases as files of at most 20 MB")
+    try:
+        databases = choose_databases(function, member)
+    except DatabasesRefused as refusal:
+        return NotTried(method=name, reason=str(refusal))
     declared = table.find(function)
     if declared is not None:
         try:

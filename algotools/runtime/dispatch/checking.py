@@ -20,9 +20,12 @@ import msgspec
 
 from algotools.declare.annotations import COLUMN, ORGANIZATION
 from algotools.declare.arguments import Parameter, Specification
+from algotools.declare.columns import RequiredKind, list_required_kinds
+from algotools.declare.federated import ORGANIZATIONS, PooledFunction
 from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.masters import find_named_rpcs, list_variables
 from algotools.declare.tables import assign_databases
+from algotools.declare.variables import find_faults
 from algotools.errors import AlgotoolsError, Failure, UnknownLabel
 from algotools.runtime.contract import get_contract
 from algotools.runtime.contract.files import parse_object, read_call, remove_prefix
@@ -65,10 +68,11 @@ def prepare_call(task: Task, algorithm: Algorithm) -> PreparedCall:
 
 
 class NodeDatabases(msgspec.Struct, frozen=True):
-    """The databases of one node, as a task at this node has them. URIs and options are removed."""
+    """The databases and variables of one node, as a task at this node has them. URIs and options are removed."""
 
     requested: tuple[Database, ...]
     configured: tuple[Database, ...] = ()
+    variables: dict[str, str] = {}
 
 
 class CheckedCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,13 +105,18 @@ class CallTable(msgspec.Struct, frozen=True):
 class CallFacts(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a check: facts that only the algorithm knows."""
 
+    method: str = ""
     role: Union[Role, None] = None
     columns: tuple[str, ...] = ()
     """The columns that arguments name. For a master without tables, only those that its rpcs have to find."""
+    kinds: tuple[RequiredKind, ...] = ()
+    """The columns that arguments name, with the kinds that the function requires."""
     organizations: tuple[int, ...] = ()
     """The organizations that arguments of a master name."""
     tables: tuple[Union[tuple[CallTable, ...], None], ...] = ()
     """For each item of ``CheckedCall.nodes``, the table of each parameter; None if the node has no database for one."""
+    variable_faults: tuple[str, ...] = ()
+    """For each item of ``CheckedCall.nodes``, the missing and malformed variables; empty without a fault."""
 
 
 def examine(algorithm: Algorithm, call: CheckedCall) -> CallFacts:
@@ -120,13 +129,16 @@ def examine(algorithm: Algorithm, call: CheckedCall) -> CallFacts:
     task = make_task(call)
     prepared = prepare_call(task, algorithm)
     specification = prepared.function.specification
-    parameters = specification.data
+    reader = _find_reader(prepared)
     has_client = specification.injects("client")  # otherwise a run does not know the organizations
     return CallFacts(
+        method=task.method,
         role=prepared.function.role,
-        columns=tuple(prepared.columns if parameters else _select_columns_of_rpcs(prepared, algorithm)),
+        columns=tuple(prepared.columns if reader.data else _select_columns_of_rpcs(prepared, algorithm)),
         organizations=tuple(specification.find_marked(prepared.arguments, ORGANIZATION)) if has_client else (),
-        tables=assign_at_nodes(task.method, parameters, call.nodes),
+        kinds=tuple(list_required_kinds(specification, prepared.arguments)),
+        tables=assign_at_nodes(call.generation, task.method, reader.data, call.nodes),
+        variable_faults=tuple(_find_variable_faults(reader, node) for node in call.nodes),
     )
 
 
@@ -141,6 +153,22 @@ def _select_columns_of_rpcs(prepared: PreparedCall, algorithm: Algorithm) -> lis
     names = {name for rpc in rpcs for name in rpc.specification.list_marked(COLUMN)}
     own = tuple(p for p in function.specification.arguments if p.name in names)
     return Specification(own).find_marked(prepared.arguments, COLUMN)
+
+
+def _find_reader(prepared: PreparedCall) -> Specification:
+    """Return the parameters of the function that reads data: that of the call, or the rpc of a pooled function.
+
+    The master of a pooled function runs its rpc with its own arguments at all organizations of the task. If an argument
+    names the organizations, these may be others, so only the runs know their data.
+    """
+    function = prepared.function
+    if isinstance(function, PooledFunction) and not prepared.arguments.get(ORGANIZATIONS):
+        return function.partial.specification
+    return function.specification
+
+
+def _find_variable_faults(reader: Specification, node: NodeDatabases) -> str:
+    return "; ".join(dict.fromkeys(fault.message for fault in find_faults(reader.variables, node.variables)))
 
 
 def make_task(call: CheckedCall) -> Task:
@@ -171,7 +199,7 @@ def make_task(call: CheckedCall) -> Task:
 
 
 def assign_at_nodes(
-    method: str, parameters: tuple[Parameter, ...], nodes: Sequence[NodeDatabases]
+    generation: str, method: str, parameters: tuple[Parameter, ...], nodes: Sequence[NodeDatabases]
 ) -> tuple[tuple[CallTable, ...] | None, ...]:
     """Return the table of each parameter at each node; None for a node without a database for one of them.
 
@@ -181,7 +209,7 @@ def assign_at_nodes(
     outcomes = [_assign(parameters, node) for node in nodes]
     errors = [outcome for outcome in outcomes if isinstance(outcome, UnknownLabel)]
     if nodes and len(errors) == len(nodes):
-        raise _explain_labels(method, parameters, nodes) or errors[0]
+        raise _explain_labels(generation, method, parameters, nodes) or errors[0]
     return tuple(None if isinstance(outcome, UnknownLabel) else outcome for outcome in outcomes)
 
 
@@ -198,20 +226,32 @@ def _make_table(parameter: Parameter, database: Database) -> CallTable:
 
 
 def _explain_labels(
-    method: str, parameters: tuple[Parameter, ...], nodes: Sequence[NodeDatabases]
+    generation: str, method: str, parameters: tuple[Parameter, ...], nodes: Sequence[NodeDatabases]
 ) -> UnknownLabel | None:
     """Return the error for a call with fewer databases than parameters; None if another mistake is more likely."""
-    unlabelled = [p.name for p in parameters if p.label is None and not p.is_optional]
+    needed = [p for p in parameters if p.label is None and not p.is_optional]
+    unlabelled = [p.name for p in needed]
+    least = "at least " if any(p.is_group for p in needed) else ""
     requested = [database.label for database in nodes[0].requested]
     if len(unlabelled) < 2 or len(requested) >= len(unlabelled):
         return None
+    needs = f"{method} takes {least}{len(unlabelled)} databases ({', '.join(unlabelled)})"
+    if generation == "v3":
+        # A dict cannot have a label, so it takes the database that the task requests.
+        names = [p.name for p in needed if not p.is_group][0 if least else 1 :]
+        examples = ", ".join(f'{name}: Annotated[…, Database("{name.upper()}")]' for name in names)
+        return UnknownLabel(
+            f"{needs}, but a task of v3 requests only one database; the author gives the other parameters a label: "
+            f"{examples}"
+        )
     available = [d.label for d in (*nodes[0].requested, *nodes[0].configured)]
     available = [label for label in dict.fromkeys(available) if all(label in _list_labels(node) for node in nodes)]
-    labels = available if len(available) == len(unlabelled) else [name.upper() for name in unlabelled]
+    is_enough = len(available) == len(unlabelled) or (least and len(available) > len(unlabelled))
+    labels = available if is_enough else [name.upper() for name in unlabelled]
     request = f"databases={labels!r} (--database {' --database '.join(labels)})".replace("'", '"')
     existing = f"; the nodes have: {', '.join(available)}" if labels is not available and available else ""
     return UnknownLabel(
-        f"{method} takes {len(unlabelled)} databases ({', '.join(unlabelled)}), the task requests "
+        f"{needs}, the task requests "
         f"{', '.join(map(repr, requested)) or 'none'}; name one for each, in this order: {request}{existing}"
     )
 

@@ -89,6 +89,55 @@ def test_a_folder_without_a_project_is_a_finding(tmp_path: Path) -> None:
     assert report["findings"][1]["way_out"].startswith("Change to the folder of a project")
 
 
+def test_a_folder_above_a_project_names_the_project(project: Path) -> None:
+    report = json.loads(algotools("check", "--json", cwd=project.parent).stdout)
+    [finding] = [f for f in report["findings"] if f["rule"] == "no-pyproject"]
+    assert f"(the nearest is {project.resolve()})" in finding["way_out"]
+
+
+SINGLE = """import pandas as pd
+from algotools import Column, rpc
+
+
+@rpc
+def total(data: pd.DataFrame, column: Column) -> float:
+    return float(data[column].sum())
+
+
+@rpc
+def power(data: pd.DataFrame, exponent: int) -> float:
+    return float((data["age"] ** exponent).sum())
+
+
+@rpc
+def joined(data: pd.DataFrame, other: pd.DataFrame) -> int:
+    return len(data) + len(other)
+"""
+
+
+def test_a_single_file_is_tried_on_the_data_of_the_federation_file_beside_it(tmp_path: Path) -> None:
+    (tmp_path / "one.py").write_text(SINGLE)
+    (tmp_path / "a.csv").write_text("age\n" + "50\n60\n70\n" * 5)
+    federation = tmp_path / "federation.yaml"
+    federation.write_text("organizations:\n- {name: north, databases: {default: a.csv}}\n")
+    report = json.loads(algotools("check", str(tmp_path / "one.py"), "--json").stdout)
+    assert report["chosen_arguments"] == [{"method": "total", "arguments": {"column": "age"}}]
+    assert {item["method"]: item["reason"] for item in report["not_tried"]} == {
+        "joined": "the function takes 2 databases; the databases of north in federation.yaml: default",
+        "power": "it has required arguments; add them to [tool.algotools.trial]",
+    }
+    (tmp_path / "pyproject.toml").write_text("[tool.algotools.trial.power]\nexponent = 2\n")
+    federation.write_text("organizations:\n- {name: north, databases: {default: a.csv, other: absent.csv}}\n")
+    report = json.loads(algotools("check", str(tmp_path / "one.py"), "--json").stdout)
+    assert [item["method"] for item in report["not_tried"]] == ["joined"]
+    assert report["not_tried"][0]["reason"].startswith("the database 'other' of north has a file that does not exist")
+    assert [item["method"] for item in report["chosen_arguments"]] == ["total"]  # power has those of the table
+    federation.write_text("organisations: []\n")
+    report = json.loads(algotools("check", str(tmp_path / "one.py"), "--json").stdout)
+    assert {item["method"] for item in report["not_tried"]} == {"joined", "power", "total"}
+    assert all("organisations" in item["reason"] for item in report["not_tried"])
+
+
 def test_an_unknown_name_is_an_error_and_not_a_finding() -> None:
     completed = algotools("check", "nothing_of_that_name")
     assert completed.returncode == 20
