@@ -1,6 +1,6 @@
-"""Fingerprints of the data and of the algorithm: two runs with equal fingerprints had the same data and the same code.
+"""Fingerprints of the data: two runs with equal fingerprints had the same data, and read them with the same settings.
 
-The hash of a file is cached in the history by size, time and inode, so that a file is read once. The content of a
+The hash of a file is cached in the history by size, times and inode, so that a file is read once. The content of a
 database server is unknown: its fingerprint is the URI without credentials.
 """
 
@@ -8,32 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import importlib.util
+import json
 import os
-import platform
 import re
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import CodeType
 from typing import Any
 
-from algotools import __version__
 from algotools.data import FRAMES_IN_MEMORY
 from algotools.data.reading import is_path
-from algotools.declare.locate import locate
-from algotools.errors import AlgotoolsError
-from algotools.federation._versions import read_package
-from algotools.federation.algorithms import Algorithms
+from algotools.federation._file_hashes import LENGTH, hash_file, hash_texts, is_settled
 from algotools.federation.configuration import Member
 from algotools.federation.history import Fingerprint, TaskHistory
 from algotools.payload import encode_rich
 from algotools.task import Database
 
-LENGTH = 32
-"""Number of hexadecimal digits of a hash."""
-
-_SKIPPED = ("__pycache__", "node_modules")
+JOURNALS = ("-wal", "-journal", ".wal")
+"""The endings of the files with the latest changes of a database of SQLite or DuckDB that another program has open."""
 
 
 class DataFingerprints:
@@ -49,8 +40,8 @@ class DataFingerprints:
         self._members = list(members)
         self._history = history
         self._temporary = temporary
-        self._frames: dict[str, str] = {}
-        """Path of a frame -> hash; the frames of a federation do not change."""
+        self._own: dict[Path, str] = {}
+        """Path of a frame or of the federation's own file -> hash; these do not change."""
 
     def read(self) -> dict[str, dict[str, Fingerprint]]:
         """Return organization -> label -> fingerprint.
@@ -59,39 +50,57 @@ class DataFingerprints:
             HistoryProblem: the cache cannot be used.
         """
         paths = {path for m in self._members for d in m.databases.values() if (path := find_local_path(d)) is not None}
-        files: dict[Path, os.stat_result] = {}
-        for path in paths:
-            files.update(_list_files(path))
-        hashes = self._history.find_hashes(files)
+        listings = {path: _list_files(path) for path in paths if path not in FRAMES_IN_MEMORY}
+        files = {file: status for listing in listings.values() for file, status in (listing or {}).items()}
+        hashes = {path: self._own[path] for path in files if path in self._own}
+        hashes |= self._history.find_hashes({path: status for path, status in files.items() if path not in hashes})
         new = []
         for path, status in files.items():
-            if path not in hashes and (hash_ := _hash_file(path)) is not None:
+            if path not in hashes and (hash_ := hash_file(path, status)) is not None:
                 hashes[path] = hash_
-                if self._temporary not in path.parents:
+                if self._temporary in path.parents:
+                    self._own[path] = hash_
+                elif is_settled(status):
                     new.append((path, status, hash_))
         if new:
             self._history.store_hashes(new)
+        contents = {path: _hash_content(path, listing, hashes) for path, listing in listings.items()}
         return {
             member.name: {
-                label: self._make_fingerprint(database, hashes) for label, database in member.databases.items()
+                label: self._make_fingerprint(database, contents) for label, database in member.databases.items()
             }
             for member in self._members
         }
 
-    def _make_fingerprint(self, database: Database, hashes: Mapping[Path, str]) -> Fingerprint:
+    def _make_fingerprint(self, database: Database, contents: Mapping[Path, str]) -> Fingerprint:
         path = find_local_path(database)
         if path is None:
             return Fingerprint("uri", remove_credentials(database.uri))
-        if path in FRAMES_IN_MEMORY:
-            key = str(path)
-            if key not in self._frames:
-                self._frames[key] = _hash_frame(FRAMES_IN_MEMORY[path].frame)
-            return Fingerprint("frame", "", self._frames[key])
         name = "" if self._temporary in path.parents else str(path)
-        if path in hashes:
-            return Fingerprint("file" if name else "frame", name, hashes[path])
-        parts = sorted((str(file.relative_to(path)), h) for file, h in hashes.items() if path in file.parents)
-        return Fingerprint("folder", name, hash_texts(*map(str, parts))) if parts else Fingerprint("missing", name)
+        if path in FRAMES_IN_MEMORY:
+            name = ""
+            if path not in self._own:
+                self._own[path] = _hash_frame(FRAMES_IN_MEMORY[path].frame)
+            content = self._own[path]
+        else:
+            content = contents[path]
+            if not path.exists():
+                return Fingerprint("missing", name)
+        kind = "folder" if path.is_dir() else "file" if name else "frame"
+        return Fingerprint(kind, name, _add_settings(content, database) if content else "")
+
+
+def _hash_content(path: Path, files: Mapping[Path, os.stat_result] | None, hashes: Mapping[Path, str]) -> str:
+    """Return the hash of the content of a database; empty if a part is unknown."""
+    if not files or any(file not in hashes for file in files):
+        return ""
+    return hash_texts(*(f"{os.path.relpath(file, path)} {hashes[file]}" for file in sorted(files)))
+
+
+def _add_settings(content: str, database: Database) -> str:
+    """Return the hash of a content together with the settings that decide how it is read."""
+    query = database.uri.partition("?")[2] if "://" in database.uri else ""
+    return hash_texts(content, database.type or "", query, json.dumps(dict(database.options), sort_keys=True))
 
 
 def find_local_path(database: Database) -> Path | None:
@@ -129,37 +138,22 @@ _PARAMETERS = re.compile(r"[?#;]")
 _HOSTS = re.compile(r"(([\w.-]*|\[[0-9A-Fa-f:.%]+\])(:[0-9]*)?(,|$))*")
 
 
-def hash_texts(*texts: str) -> str:
-    """Return the hash of texts."""
-    digest = hashlib.sha256()
-    for text in texts:
-        data = text.encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "big") + data)
-    return digest.hexdigest()[:LENGTH]
-
-
-def _list_files(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
-    """Yield a file, or the files of a folder."""
-    with contextlib.suppress(OSError):
-        status = path.stat()
-        if stat.S_ISREG(status.st_mode):
-            yield path, status
-        elif stat.S_ISDIR(status.st_mode):
-            for file in sorted(path.rglob("*")):
-                if file.is_file():
-                    yield file, file.stat()
-
-
-def _hash_file(path: Path) -> str | None:
-    """Return the hash of a file's content; None if it cannot be read."""
-    digest = hashlib.sha256()
+def _list_files(path: Path) -> dict[Path, os.stat_result] | None:
+    """Return a file with its journals, or the files of a folder; None if a part cannot be listed."""
+    files: dict[Path, os.stat_result] = {}
     try:
-        with path.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        if not path.is_dir():
+            found = [path, *(path.with_name(f"{path.name}{suffix}") for suffix in JOURNALS)]
+            return {file: file.stat() for file in found if file.is_file()}
+        for file in sorted(path.rglob("*")):
+            if file.is_dir():
+                if file.is_symlink():  # ``rglob`` does not list its files
+                    return None
+            else:
+                files[file] = file.stat()
     except OSError:
         return None
-    return digest.hexdigest()[:LENGTH]
+    return files
 
 
 def _hash_frame(frame: Any) -> str:
@@ -170,101 +164,3 @@ def _hash_frame(frame: Any) -> str:
             digest.update(str(part.dtype).encode())
         digest.update(encode_rich(part))
     return digest.hexdigest()[:LENGTH]
-
-
-def describe_versions(algorithms: Algorithms, image_id: str) -> dict[str, str]:
-    """Return the versions on which a result depends.
-
-    ``algorithm`` is the hash of the algorithm's source, after the version if a project has one. It is missing if the
-    source is not readable here, for instance in another interpreter.
-    """
-    versions = {"algotools": __version__, "python": platform.python_version()}
-    if image_id:
-        versions["image"] = image_id
-    if (hash_ := _hash_algorithm(algorithms)) is not None:
-        versions["algorithm"] = hash_
-    return versions
-
-
-def _hash_algorithm(algorithms: Algorithms) -> str | None:
-    source = algorithms.default
-    if source is None or algorithms.python is not None:
-        return None
-    if not isinstance(source, (str, Path)):
-        return _hash_functions([source] if callable(source) else source)
-    try:
-        module, root, file = locate(source)
-    except AlgotoolsError:
-        return None  # an image
-    if file is not None:
-        return hash_texts(f"{file.name} {_hash_file(file)}")
-    package = module.partition(".")[0]
-    if root is None:
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
-            return None
-        root = Path(found.origin).parent
-        folder = root if found.submodule_search_locations else None
-    else:
-        folder = root / package if (root / package).is_dir() else None
-    files = sorted(root.glob("*.py")) if folder is None else _list_sources(folder)
-    hash_ = hash_texts(*(f"{file.relative_to(root)} {_hash_file(file)}" for file in files))
-    version = (read_package(source) or {}).get("version")
-    return f"{version} {hash_}" if version else hash_
-
-
-def _list_sources(folder: Path) -> list[Path]:
-    """Return the files of a package, which may be code or data of the package."""
-    return sorted(
-        file
-        for file in folder.rglob("*")
-        if file.is_file()
-        and not any(part.startswith(".") or part in _SKIPPED for part in file.relative_to(folder).parts)
-    )
-
-
-def _hash_functions(functions: Iterable[Callable[..., object]]) -> str:
-    """Return the hash of functions and of the functions that they call in the same module."""
-    texts: dict[str, str] = {}
-
-    def visit(function: Any) -> None:
-        function = getattr(function, "__wrapped__", function)
-        code = getattr(function, "__code__", None)
-        name = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '')}"
-        if code is None or name in texts:
-            return
-        parts = (function.__defaults__, function.__kwdefaults__, list(function.__annotations__.items()))
-        texts[name] = "\n".join([*_describe_code(code), *map(_describe, parts)])
-        names = {name for part in _list_codes(code) for name in part.co_names}
-        for used in sorted(names & function.__globals__.keys()):
-            value = function.__globals__[used]
-            if getattr(value, "__module__", None) == function.__module__:
-                for member in vars(value).values() if isinstance(value, type) else [value]:
-                    visit(member)
-            elif isinstance(value, (str, int, float, bool, tuple)):
-                texts[f"{name} {used}"] = _describe(value)
-
-    for function in functions:
-        visit(function)
-    return hash_texts(*(f"{name} {text}" for name, text in sorted(texts.items())))
-
-
-def _list_codes(code: CodeType) -> Iterator[CodeType]:
-    """Yield the code of a function, and of the functions in it."""
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _list_codes(constant)
-
-
-def _describe_code(code: CodeType) -> Iterator[str]:
-    for part in _list_codes(code):
-        constants = [_describe(constant) for constant in part.co_consts if not isinstance(constant, CodeType)]
-        yield f"{part.co_name} {part.co_code.hex()} {constants} {part.co_names} {part.co_varnames}"
-
-
-def _describe(value: object) -> str:
-    """Return the same text for equal values in every process: without addresses, and with sorted sets."""
-    if isinstance(value, frozenset):
-        return repr(sorted(map(repr, value)))
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

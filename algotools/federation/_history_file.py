@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "history.sqlite3"
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Increased when the tables change. A file with a higher version is not touched."""
 
 APPLICATION_ID = 0x616C6774
@@ -42,14 +42,18 @@ CREATE TABLE tasks (
     record BLOB
 );
 CREATE INDEX tasks_by_question ON tasks (question, number);
-CREATE TABLE files (
+CREATE TABLE file_hashes (
     path TEXT PRIMARY KEY,
     size INTEGER NOT NULL,
     modified_ns INTEGER NOT NULL,
+    changed_ns INTEGER NOT NULL,
     inode INTEGER NOT NULL,
     hash TEXT NOT NULL
 ) WITHOUT ROWID;
 """
+
+UPGRADE = "DROP TABLE files;\n" + SCHEMA[SCHEMA.index("CREATE TABLE file_hashes") :]
+"""The statements that make a file of version 1 a file of this version. The table of version 1 was a cache."""
 
 
 class HistoryProblem(Exception):
@@ -110,10 +114,8 @@ def _begin(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
     ((application,),) = connection.execute("PRAGMA application_id")
     ((tables,),) = connection.execute("SELECT count(*) FROM sqlite_master")
     if create and version == 0 and tables == 0:
-        for statement in SCHEMA.split(";\n"):
-            connection.execute(statement)
+        _change_tables(connection, SCHEMA)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     elif version == 0 and tables == 0:
         raise HistoryProblem(f"the history {str(path)!r} is empty; delete the file")
     elif application != APPLICATION_ID:
@@ -123,3 +125,11 @@ def _begin(connection: sqlite3.Connection, path: Path, *, create: bool) -> None:
             f"the history {str(path)!r} was written by a newer version of algotools (schema {version}); install that "
             "version"
         )
+    elif create and version < SCHEMA_VERSION:
+        _change_tables(connection, UPGRADE)
+
+
+def _change_tables(connection: sqlite3.Connection, statements: str) -> None:
+    for statement in statements.split(";\n"):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

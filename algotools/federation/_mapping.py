@@ -13,6 +13,7 @@ from algotools.federation._answers import Answers
 from algotools.federation._completeness import measure_completeness
 from algotools.federation._grid import Cell, Grid
 from algotools.federation._platform import LocalPlatform
+from algotools.federation._recording import Reusable
 from algotools.federation._results import Labels, Members
 from algotools.federation._tasks import PlannedTask, choose_node, plan_task, run_at_all, run_at_one
 from algotools.federation.contract.rest import RunRecord, TaskRecord
@@ -108,7 +109,9 @@ def run_map(
     some_task = next(iter(tasks.values()), None)
     role = some_task.call.role if some_task else None
     first = choose_node(platform, some_task) if some_task and role == "master" else None
-    stored = {} if fresh else _find_stored(platform, tasks, first)
+    stored, unknown = Reusable({}) if fresh else _find_stored(platform, tasks, first)
+    if unknown:
+        line.write(f"note: the tasks in the history are not reused, because {unknown}")
     cells |= {i: _make_stored_cell(tasks[i], task, names) for i, task in stored.items()}
     if stored:
         line.write(
@@ -139,7 +142,7 @@ def run_map(
         watch.stop()
         executor.shutdown(wait=True)
         if platform.recorder.history is not None and new:
-            kept = len(_find_stored(platform, tasks, first))
+            kept = len(_find_stored(platform, tasks, first).tasks)
             way = " without fresh" if fresh else ""
             line.write(
                 f"note: {kept} of {len(plans)} tasks are in the history; the same call{way} runs only the others"
@@ -151,15 +154,13 @@ def run_map(
     return Grid([cells[i] for i in range(len(plans))], role, names)
 
 
-def _find_stored(
-    platform: LocalPlatform, tasks: Mapping[int, PlannedTask], only_organization: int | None
-) -> dict[int, StoredTask]:
+def _find_stored(platform: LocalPlatform, tasks: Mapping[int, PlannedTask], only_organization: int | None) -> Reusable:
     if platform.recorder.history is None or not tasks:
-        return {}
+        return Reusable({})
     requests = [(task.request, task.databases, task.organizations) for task in tasks.values()]
     image_id = platform.find_image_id("")
-    stored = platform.recorder.find_completed(platform.store, requests, only_organization, image_id)
-    return {i: stored[position] for position, i in enumerate(tasks) if position in stored}
+    stored, unknown = platform.recorder.find_completed(platform.store, requests, only_organization, image_id)
+    return Reusable({i: stored[position] for position, i in enumerate(tasks) if position in stored}, unknown)
 
 
 def _make_stored_cell(planned: PlannedTask, stored: StoredTask, names: dict[int, str]) -> Cell:

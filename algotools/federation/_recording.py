@@ -15,8 +15,10 @@ from typing import Any, NamedTuple
 import msgspec
 
 from algotools.federation._completeness import measure_completeness
-from algotools.federation._fingerprints import DataFingerprints, describe_versions, hash_texts
+from algotools.federation._file_hashes import hash_texts
+from algotools.federation._fingerprints import DataFingerprints
 from algotools.federation._results import Requested
+from algotools.federation._source_hashes import describe_versions
 from algotools.federation._store import Store
 from algotools.federation.algorithms import Algorithms
 from algotools.federation.configuration import Configuration
@@ -57,6 +59,17 @@ class State(NamedTuple):
 
     data: dict[str, dict[str, Fingerprint]]
     versions: dict[str, str]
+    unknown: str
+    """The reason why a part that results depend on is unknown; empty if all is known."""
+
+
+class Reusable(NamedTuple):
+    """The stored results of tasks that need not run again."""
+
+    tasks: dict[int, StoredTask]
+    """Position of a task -> its stored results."""
+    unknown: str = ""
+    """The reason why none of the tasks in the history can be reused; empty if there is no such reason."""
 
 
 class Recorder:
@@ -75,8 +88,8 @@ class Recorder:
             members = surroundings.configuration.members
             self._fingerprints = DataFingerprints(members, history, surroundings.temporary)
         self._lock = threading.RLock()
-        self._entries: dict[int, tuple[HistoryEntry, Request]] = {}
-        """Id of a task that is not finished -> its entry."""
+        self._entries: dict[int, tuple[HistoryEntry, Request, State, str]] = {}
+        """Id of a task that is not finished -> its entry, its request, the state at its start, the id of the image."""
         self._numbers: dict[int, int] = {}
         self._store: Store | None = None
 
@@ -109,7 +122,7 @@ class Recorder:
                 entry = self.describe(store, request, databases, recipients, only_organization, state)
                 entry.started, entry.method = task.created_at, entry.method or task.name
                 entry.number = self._history.add(entry, identify_process())
-                self._entries[task.id] = (entry, request)
+                self._entries[task.id] = (entry, request, state, image_id)
                 self._numbers[task.id] = entry.number
             except Exception as problem:  # whatever it is, the run is more important
                 self._give_up(problem)
@@ -121,7 +134,12 @@ class Recorder:
             HistoryProblem: the history cannot be used.
         """
         data = self._fingerprints.read() if self._fingerprints is not None else {}
-        return State(data, describe_versions(self._surroundings.algorithms, image_id))
+        versions, unknown = describe_versions(self._surroundings.algorithms, image_id)
+        for organization, labels in data.items():
+            for label, fingerprint in labels.items():
+                if not fingerprint.hash:
+                    unknown = unknown or f"the content of database {label} of {organization} is unknown"
+        return State(data, versions, unknown)
 
     def describe(
         self,
@@ -137,20 +155,20 @@ class Recorder:
         method, arguments, text = read_call(request)
         requested = [_remove_empty(msgspec.to_builtins(item)) for item in databases]
         names = {organization.id: organization.name for organization in store.organizations()}
-        data, versions = state
+        data, versions, unknown = state
         contract = parts.algorithms.contract.name
         values = {member.name: dict(member.variables) for member in parts.configuration.members}
         variables = hash_secret(_to_json(values)) if any(values.values()) else values  # a value can be a password
         policy = [dict(parts.policy.variables), parts.policy.file]
         environment = [versions, data, names, list(recipients), only_organization, contract, variables, policy]
-        is_known = ("algorithm" in versions or "image" in versions) and all(map(_is_known, data.values()))
+        environment.append(parts.algorithms.limits)
         by_label = all(isinstance(item, Database) for item in databases)
         return HistoryEntry(
             started="",
             method=method,
             arguments=arguments,
             question=hash_texts(method, text, _to_json(requested)),
-            conditions=hash_texts(_to_json(environment), parts.faults) if is_known and by_label else "",
+            conditions=hash_texts(_to_json(environment), parts.faults) if by_label and not unknown else "",
             organizations=names,
             recipients=list(recipients),
             asked=only_organization,
@@ -164,8 +182,8 @@ class Recorder:
 
     def find_completed(
         self, store: Store, tasks: Sequence[Plan], only_organization: int | None, image_id: str
-    ) -> dict[int, StoredTask]:
-        """Return position -> stored task for the tasks that were completed with the same data and versions.
+    ) -> Reusable:
+        """Return the stored results of the tasks that were completed with the same data and versions.
 
         Args:
             store: the store of the federation.
@@ -175,22 +193,32 @@ class Recorder:
         """
         with self._lock:
             if self._history is None:
-                return {}
+                return Reusable({})
             try:
                 state = self.read_state(image_id)
                 entries = [self.describe(store, *task, only_organization, state) for task in tasks]
                 stored = self._history.find_completed((entry.question, entry.conditions) for entry in entries)
-                return {i: stored[entry.question] for i, entry in enumerate(entries) if entry.question in stored}
+                found = {i: stored[entry.question] for i, entry in enumerate(entries) if entry.question in stored}
+                if any(entry.conditions for entry in entries) or not self._was_completed(entries):
+                    return Reusable(found)
+                return Reusable(found, state.unknown or "tables of a session have no fingerprint")
             except Exception as problem:
                 self._give_up(problem)
-                return {}
+                return Reusable({})
+
+    def _was_completed(self, entries: Sequence[HistoryEntry]) -> bool:
+        """Whether the history has a completed task with the question of one of the entries."""
+        history = self._history
+        if history is None or not history.exists():
+            return False
+        return any(history.find_previous(entry.question, sys.maxsize, lambda _: True) is not None for entry in entries)
 
     def update(self, task: TaskRecord) -> str | None:
         """Record the state of a task; return a warning if other nodes contributed to the same question before."""
         with self._lock:
-            entry, request = self._entries.get(task.id, (None, None))
-            if self._history is None or entry is None or request is None or self._store is None:
+            if self._history is None or self._store is None or task.id not in self._entries:
                 return None
+            entry, request, state, image_id = self._entries[task.id]
             try:
                 tree = self._store.list_task_tree(task)
                 runs = [run for run in task.runs if entry.asked in (None, run.organization_id)]
@@ -198,6 +226,8 @@ class Recorder:
                 entry.status = msgspec.structs.replace(task, runs=runs).status
                 completeness = measure_completeness(self._store, task)
                 entry.expected, entry.missing = list(completeness.expected), dict(completeness.missing)
+                if task.complete and entry.conditions and self.read_state(image_id) != state:
+                    entry.conditions = ""  # data or code changed during the task: which of them it used is unknown
                 self._history.finish(entry, request.data, request.role, tree)
                 if task.complete:
                     del self._entries[task.id]
@@ -280,10 +310,6 @@ def _remove_empty(item: Any) -> Any:
     return (
         {key: value for key, value in item.items() if value not in (None, "", {})} if isinstance(item, dict) else item
     )
-
-
-def _is_known(fingerprints: Mapping[str, Fingerprint]) -> bool:
-    return all(fingerprint.hash for fingerprint in fingerprints.values())
 
 
 def _to_json(value: object) -> str:

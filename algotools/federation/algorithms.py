@@ -122,6 +122,16 @@ class Algorithms:
         return self._python
 
     @property
+    def images(self) -> Mapping[str, str]:
+        """The algorithm for each image name."""
+        return self._images
+
+    @property
+    def limits(self) -> tuple[str, int | None, bool]:
+        """The name of the runner, the memory limit of a run, and whether each run is in a sandbox."""
+        return self.runner_name, self._memory, self._confined
+
+    @property
     def needs_csv(self) -> bool:
         """Whether frames must be CSV files, because the default algorithm is made with other tools."""
         return self._default_generation is not None and not self._default_generation.uses_algotools

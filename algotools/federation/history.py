@@ -18,6 +18,7 @@ import msgspec
 
 from algotools.errors import Failure, FederationError
 from algotools.federation._completeness import Completeness
+from algotools.federation._file_hashes import identify_file
 from algotools.federation._history_file import FILE_NAME, WAY_OUT, HistoryProblem, open_database
 from algotools.federation._probing import read_method
 from algotools.federation._results import explain_failure
@@ -303,15 +304,16 @@ class TaskHistory:
         return None if row is None or row[0] is None else _decode_record(entry, row[0])
 
     def find_hashes(self, files: Mapping[Path, os.stat_result]) -> dict[Path, str]:
-        """Return the stored hashes of the files whose size, time and inode are unchanged."""
-        if not self.exists():
+        """Return the stored hashes of the files whose size, times and inode are unchanged."""
+        if not self.exists() or not files:
             return {}
         found: dict[Path, str] = {}
-        with open_database(self.path, create=False) as database:
+        with open_database(self.path) as database:
             for path, status in files.items():
                 row = database.execute(
-                    "SELECT hash FROM files WHERE path = ? AND size = ? AND modified_ns = ? AND inode = ?",
-                    (str(path), status.st_size, status.st_mtime_ns, status.st_ino),
+                    "SELECT hash FROM file_hashes WHERE path = ? AND size = ? AND modified_ns = ? AND changed_ns = ? "
+                    "AND inode = ?",
+                    (str(path), *identify_file(status)),
                 ).fetchone()
                 if row is not None:
                     found[path] = str(row[0])
@@ -319,9 +321,9 @@ class TaskHistory:
 
     def store_hashes(self, files: Iterable[tuple[Path, os.stat_result, str]]) -> None:
         """Store the hashes of files."""
-        rows = [(str(path), s.st_size, s.st_mtime_ns, s.st_ino, hash_) for path, s, hash_ in files]
+        rows = [(str(path), *identify_file(status), hash_) for path, status, hash_ in files]
         with open_database(self.path) as database:
-            database.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?)", rows)
+            database.executemany("INSERT OR REPLACE INTO file_hashes VALUES (?, ?, ?, ?, ?, ?)", rows)
 
 
 def _decode_entry(number: int, status: str, owner: str, data: bytes, has_no_record: int) -> HistoryEntry:

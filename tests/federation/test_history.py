@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ import pytest
 
 from algotools import AlgorithmClient, Federation, RunsFailed, log, master, rpc
 from algotools.errors import FederationError, RunsIncomplete
-from algotools.federation import ContributorsChanged, Wrong, history
+from algotools.federation import ContributorsChanged, Wrong, _file_hashes, _fingerprints, history
+from algotools.federation._file_hashes import hash_file
 from algotools.federation._fingerprints import DataFingerprints, remove_credentials
 from algotools.federation.configuration import Member
 from algotools.federation.history import HistoryEntry, StoredTask, TaskHistory
@@ -77,7 +79,7 @@ def test_a_task_is_recorded_with_its_call_surroundings_results_and_log(file: Pat
     assert rpc_entry.arguments == {"factor": 2.0, "note": "all"}
     assert (rpc_entry.contract, rpc_entry.runner, rpc_entry.recipients) == (contract, "inline", [2, 3])
     assert rpc_entry.started <= str(rpc_entry.finished)
-    assert set(rpc_entry.versions) == {"algotools", "python", "algorithm"}
+    assert set(rpc_entry.versions) == {"algotools", "python", "algorithm", "packages", "pandas", "numpy"}
     assert {labels["default"].kind for labels in rpc_entry.data.values()} == {"frame"}
     assert rpc_entry.data["north"] != rpc_entry.data["south"]
     assert (master_entry.asked, master_entry.contributors) == (2, ["north", "south"])
@@ -161,23 +163,87 @@ def test_the_file_contains_no_password_of_a_database(file: Path, tmp_path: Path)
     assert b"S3cret" not in file.read_bytes()
 
 
-def test_the_hash_of_a_file_is_cached_by_size_time_and_inode(file: Path, tmp_path: Path) -> None:
+def test_the_hash_of_a_file_is_cached_until_its_status_changes(file: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(_file_hashes, "SETTLED_NS", -(10**15))
     data = tmp_path / "a.csv"
     data.write_text("x\n1\n")
     members = [Member("north", {"default": Database("default", str(data))})]
+    hashed: list[Path] = []
+    monkeypatch.setattr(
+        _fingerprints, "hash_file", lambda path, status: (hashed.append(path), hash_file(path, status))[1]
+    )
 
     def fingerprint() -> str:
         return DataFingerprints(members, TaskHistory(file), tmp_path / "none").read()["north"]["default"].hash
 
     first = fingerprint()
+    assert fingerprint() == first
+    assert hashed == [data], "the file was read once"
     status = data.stat()
+    time.sleep(0.02)  # longer than a tick of the file system's clock
     data.write_text("x\n2\n")
     os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert fingerprint() == first, "the file was not read again"
-    os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert fingerprint() != first
+    assert fingerprint() != first, "size, inode and time of modification are the same"
     data.write_text("x\n1\n")
     assert fingerprint() == first
+
+
+def test_the_hash_of_a_new_file_is_not_cached(file: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    members = [Member("north", {"default": Database("default", str(tmp_path / "a.csv"))})]
+    DataFingerprints(members, TaskHistory(file), tmp_path / "none").read()
+    assert not file.exists(), "two changes within a tick of the clock have the same time"
+
+
+def read_fingerprint(database: Database, folder: Path) -> str:
+    history = TaskHistory(folder / "none.sqlite3")
+    return DataFingerprints([Member("a", {"x": database})], history, folder / "none").read()["a"]["x"].hash
+
+
+def test_the_settings_of_a_database_belong_to_its_fingerprint(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1,5\n")
+    uri = str(tmp_path / "a.csv")
+    databases = [
+        Database("x", uri), Database("x", uri, "csv"), Database("x", uri, "csv", {"DECIMAL": ","}),
+        Database("x", uri, "csv", {"THOUSANDS": ","}),
+    ]  # fmt: skip
+    assert len({read_fingerprint(database, tmp_path) for database in databases}) == 4
+
+
+def test_changes_in_the_journal_of_an_open_database_change_its_fingerprint(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as writer:
+        writer.execute("PRAGMA journal_mode = WAL")
+        writer.executescript("CREATE TABLE t (x); INSERT INTO t VALUES (1)")
+        first = read_fingerprint(Database("x", f"sqlite:///{path}"), tmp_path)
+        content = path.read_bytes()
+        writer.executescript("UPDATE t SET x = 2")
+        assert path.read_bytes() == content
+        assert read_fingerprint(Database("x", f"sqlite:///{path}"), tmp_path) != first
+
+
+def test_a_folder_with_a_link_to_another_folder_has_unknown_content(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a.csv").write_text("x\n1\n")
+    (tmp_path / "other").mkdir()
+    assert read_fingerprint(Database("x", str(tmp_path / "data")), tmp_path)
+    (tmp_path / "data" / "link").symlink_to(tmp_path / "other")
+    assert read_fingerprint(Database("x", str(tmp_path / "data")), tmp_path) == ""
+
+
+def test_a_history_of_the_first_version_is_upgraded(file: Path) -> None:
+    with Federation(NODES, algorithm=FUNCTIONS, history=file) as federation:
+        federation.run(add_up)
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        database.executescript(
+            "DROP TABLE file_hashes; PRAGMA user_version = 1; CREATE TABLE files (path TEXT PRIMARY KEY, size INTEGER, "
+            "modified_ns INTEGER, inode INTEGER, hash TEXT)"
+        )
+    with Federation(NODES, algorithm=FUNCTIONS, history=file) as federation:
+        federation.run(add_up)
+    assert [entry.number for entry in TaskHistory(file).list_entries()] == [1, 2]
+    with contextlib.closing(sqlite3.connect(file)) as database:
+        assert database.execute("SELECT count(*) FROM file_hashes").fetchone() == (0,)
 
 
 def test_failures_and_killed_tasks_are_recorded(file: Path) -> None:
