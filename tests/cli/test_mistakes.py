@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import AVERAGE, algotools
+from tests.conftest import AVERAGE, algotools, default_policy
 
 FILE = """import pandas as pd
 from algotools import AlgorithmClient, Column, master, rpc
@@ -67,7 +67,8 @@ def test_the_project_above_the_current_folder_is_found(tmp_path: Path) -> None:
     project = tmp_path / "project"
     shutil.copytree(AVERAGE, project)
     command = ("run", "average_partial", "column_name=age", "--organizations", "example_org2", "--json")
-    completed = algotools(*command, cwd=project / "src")
+    with default_policy():  # without a policy, nodes have no ledger
+        completed = algotools(*command, cwd=project / "src")
     (item,) = json.loads(completed.stdout)
     assert item["organization"] == {"id": 3, "name": "example_org2"}
     assert f"project: {project}" in completed.stderr

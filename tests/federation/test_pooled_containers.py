@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import docker
 import pytest
 
-from algotools import Federation
+from algotools import Federation, RunsIncomplete
 from algotools.federation import Slow
 from algotools.image.build import build_project
 
@@ -45,7 +45,8 @@ def test_nodes_that_are_slow_fail_go_offline_or_lose_a_result(image: str, contra
         die_after(federation, 4, 1)
         if contract == "v5":  # masters of v4 wait, because their nodes do not lose results
             lose_result(federation, 3, 2)
-        result = federation.ask("trimmed_mean_of_most", timeout=LIMIT, **COLUMN)
+        with pytest.warns(RunsIncomplete, match="organization_4 failed: .*; organization_5 failed: "):
+            result = federation.ask("trimmed_mean_of_most", timeout=LIMIT, **COLUMN)
         log = federation.task(1).runs[0].log
         subtasks = [[run.organization_id for run in task.runs] for task in federation.subtasks(1)]
         counts = count_lines(federation, "info > the mean is known")
