@@ -175,8 +175,8 @@ def _list_parts(report: traceback.TracebackException) -> Iterator[traceback.Trac
     while waiting:  # Python has limited a circle of causes, so this ends
         part = waiting.pop()
         yield part
-        others = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
-        waiting += [other for other in others if other is not None]
+        linked = (part.__cause__, part.__context__, *(getattr(part, "exceptions", None) or ()))
+        waiting += [linked_error for linked_error in linked if linked_error is not None]
 
 
 def _is_machinery(file: str) -> bool:

@@ -85,14 +85,14 @@ def parse_organizations(texts: Sequence[str], members: Mapping[int, str]) -> lis
     same text as a name. Unknown names stay as they are written.
     """
     names = list(members.values())
-    known = {*map(str, members), *names}
+    existing = {*map(str, members), *names}
     organizations: list[int | str] = []
     for text in texts:
         parts = text.split(",")
         while parts:
             candidates = [(size, ",".join(parts[:size]).strip()) for size in range(len(parts), 0, -1)]
-            size, name = next(((size, name) for size, name in candidates if name in known), candidates[-1])
-            is_id = name.isdecimal() and (int(name) in members or name not in known)
+            size, name = next(((size, name) for size, name in candidates if name in existing), candidates[-1])
+            is_id = name.isdecimal() and (int(name) in members or name not in existing)
             if not is_id and names.count(name) > 1:
                 raise make_usage_error("--organizations", f"{name!r} is the name of several organizations; pass an id")
             organizations.append(int(name) if is_id else name)

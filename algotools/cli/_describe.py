@@ -173,7 +173,7 @@ def _name_sources(databases: Sequence[Mapping[str, Any]]) -> list[str]:
             sources.append(f"all {'other ' if len(databases) > 1 else ''}databases of the task")
         elif len(unlabelled) == 1:
             sources.append("the task's database")
-        elif any(other.get("group") for other in unlabelled[: position - 1]):
+        elif any(table.get("group") for table in unlabelled[: position - 1]):
             sources.append("a database of the task, after those of the dict")
         else:
             number = _ORDINALS[position - 1] if position <= len(_ORDINALS) else f"{position}th"

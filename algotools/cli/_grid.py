@@ -190,8 +190,13 @@ def _show_table(grid: Grid, stream: TextIO) -> None:
         return
     names = [name for name in grid.list_labels() if name in columns]
     labels = [tuple(row[name] for name in names) for row in rows]
-    others = [name for name in columns if name not in names]
-    wide = ResultTable(tuple(names), labels, [(name,) for name in others], [[row[n] for n in others] for row in rows])
+    remaining_columns = [name for name in columns if name not in names]
+    wide = ResultTable(
+        tuple(names),
+        labels,
+        [(name,) for name in remaining_columns],
+        [[row[n] for n in remaining_columns] for row in rows],
+    )
     for line in format_table(wide, console.width):
         console.print(Text(line), soft_wrap=True)
 

@@ -20,14 +20,14 @@ def format_command(entry: HistoryEntry) -> str:
     A task of Python that no command can run has the method of ``Federation`` instead of ``algotools run``.
     """
     start = ["algotools", _find_verb(entry)] if _is_command(entry) else [f"Federation.{_find_verb(entry)}"]
-    words = [*start, entry.method, *list_arguments(entry), *_list_question_options(entry), *_list_sources(entry)]
-    return shlex.join(words)
+    parts = [*start, entry.method, *list_arguments(entry), *_list_question_options(entry), *_list_sources(entry)]
+    return shlex.join(parts)
 
 
 def format_question(entry: HistoryEntry) -> str:
     """Return the command of a task without its first word, and without the options that name files or limits."""
-    words = [_find_verb(entry), entry.method, *list_arguments(entry), *_list_question_options(entry)]
-    return shlex.join(words)
+    parts = [_find_verb(entry), entry.method, *list_arguments(entry), *_list_question_options(entry)]
+    return shlex.join(parts)
 
 
 def list_arguments(entry: HistoryEntry) -> list[str]:

@@ -150,9 +150,9 @@ def _read_variables(entry: HistoryEntry, options: Sequence[str]) -> dict[str, di
     restricted = {name for _, name in secrets}  # `NAME=VALUE` then belongs only to the nodes that had the variable
     variables: dict[str, dict[str, Any]] = {}
     for id_, member in entry.organizations.items():
-        known = {name: value for name, value in stored.get(member, {}).items() if (member, name) not in secrets}
+        public_values = {name: value for name, value in stored.get(member, {}).items() if (member, name) not in secrets}
         fitting = {name: v for name, v in common.items() if name not in restricted or (member, name) in secrets}
-        variables[member] = {**known, **fitting, **cast("Mapping[str, Any]", assigned.get(id_, {}))}
+        variables[member] = {**public_values, **fitting, **cast("Mapping[str, Any]", assigned.get(id_, {}))}
     missing = dict.fromkeys(f"{name}@{member}" for member, name in secrets if name not in variables[member])
     if missing:
         raise FederationError(
@@ -197,10 +197,17 @@ def _check_files(
     Raises:
         FederationError: a file does not exist.
     """
-    used = {"--federation": file, **{f"--{name}": options.get(name) for name in ("algorithm", "python", "policy")}}
-    named = [(option, str(path)) for option, path in used.items() if isinstance(path, str) and Path(path).is_absolute()]
-    named += [("--data", path) for labels in nodes.values() for path in labels.values()]
-    for option, path in named:
+    paths_by_option = {
+        "--federation": file,
+        **{f"--{name}": options.get(name) for name in ("algorithm", "python", "policy")},
+    }
+    option_paths = [
+        (option, str(path))
+        for option, path in paths_by_option.items()
+        if isinstance(path, str) and Path(path).is_absolute()
+    ]
+    option_paths += [("--data", path) for labels in nodes.values() for path in labels.values()]
+    for option, path in option_paths:
         if not Path(path).exists():
             raise FederationError(
                 f"task {number} cannot be run again: it used {option} {path}, which does not exist any more; restore "

@@ -153,10 +153,10 @@ def _make_failed_subtask_rows(overview: Overview) -> Iterator[_Row]:
                 groups.setdefault((overview.get_method(run), run.status, _format_cell(overview, run)), []).append(run)
     for (method, status, text), runs in groups.items():
         yield _Row(f"{method}: {format_names(overview, runs, NAMES_IN_ROW)}", status, text, failed=True)
-    shown = {run.organization_id for runs in groups.values() for run in runs}
-    shown |= {run.organization_id for run in overview.runs if overview.get_failure(run) is not None}
+    visible_ids = {run.organization_id for runs in groups.values() for run in runs}
+    visible_ids |= {run.organization_id for run in overview.runs if overview.get_failure(run) is not None}
     for id_, failure in missing.items():
-        if id_ not in shown:
+        if id_ not in visible_ids:
             reason = "the master sent it no subtask" if failure is None else f"[{failure.exit_code}] {failure.message}"
             yield _Row(f"{overview.names[id_]} ({id_})", "missing", escape_unprintable(reason), failed=True)
 

@@ -37,11 +37,13 @@ def show_warnings() -> Iterator[None]:
         warnings.simplefilter("always", RunsIncomplete)
         warnings.simplefilter("always", ResultMismatch)
         yield
-    shown = (ContributorsChanged, ResultMismatch, RunsIncomplete)
-    for text in dict.fromkeys(str(warning.message) for warning in recorded if isinstance(warning.message, shown)):
+    visible_categories = (ContributorsChanged, ResultMismatch, RunsIncomplete)
+    for text in dict.fromkeys(
+        str(warning.message) for warning in recorded if isinstance(warning.message, visible_categories)
+    ):
         show_note(f"warning: {text}")  # once, because many tasks of a grid have the same warning
     for warning in recorded:
-        if not isinstance(warning.message, shown):
+        if not isinstance(warning.message, visible_categories):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 

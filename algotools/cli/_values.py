@@ -88,12 +88,12 @@ def _format_tree(mapping: Mapping[str, Any], width: int, level: int) -> Iterator
 
 def _format_list(values: list[Any], width: int, level: int) -> Iterator[str]:
     """Yield scalars one after the other, and every other item under its position."""
-    shown = values[:MOST_ROWS]
-    if all(map(is_scalar, shown)):
-        texts = [_format_scalar(value) for value in shown]
+    visible_values = values[:MOST_ROWS]
+    if all(map(is_scalar, visible_values)):
+        texts = [_format_scalar(value) for value in visible_values]
         yield from _wrap_items([f"{text}," for text in texts[:-1]] + texts[-1:], width)
     else:
-        for position, value in enumerate(shown):
+        for position, value in enumerate(visible_values):
             yield f"[{position}]"
             yield from (f"{_INDENT}{line}".rstrip() for line in _format(value, width - len(_INDENT), level + 1))
     yield from _count_rest(len(values), "item")
@@ -215,9 +215,9 @@ def _align(numbers: Sequence[str]) -> list[str]:
     ['   1.5', '  10  ', 'null  ']
     """
     parts = [number.partition(".") for number in numbers]
-    left = max((len(whole) for whole, _, _ in parts), default=0)
+    left_width = max((len(whole) for whole, _, _ in parts), default=0)
     right = max((len(point + fraction) for _, point, fraction in parts), default=0)
-    return [f"{whole:>{left}}{point + fraction:<{right}}" for whole, point, fraction in parts]
+    return [f"{whole:>{left_width}}{point + fraction:<{right}}" for whole, point, fraction in parts]
 
 
 def _pad(text: str, width: int, *, is_right: bool = False) -> str:
@@ -230,9 +230,9 @@ def _wrap(text: str, width: int) -> Iterator[str]:
     return _wrap_items(text.split(" "), width)
 
 
-def _wrap_items(words: Iterable[str], width: int) -> Iterator[str]:
+def _wrap_items(texts: Iterable[str], width: int) -> Iterator[str]:
     line: str | None = None
-    for word in words:
+    for word in texts:
         joined = word if line is None else f"{line} {word}"
         if cell_len(joined) <= width:
             line = joined

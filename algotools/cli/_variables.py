@@ -50,7 +50,7 @@ def assign_variables(assignments: Sequence[VariableOption], read_members: Callab
     """
     variables: dict[Any, Any] = {a.name: a.value for a in assignments if not a.organization}
     members = read_members() if any(a.organization for a in assignments) else {}
-    own: dict[int, dict[str, str]] = {}
+    by_organization: dict[int, dict[str, str]] = {}
     for assignment in assignments:
         if not assignment.organization:
             continue
@@ -60,10 +60,10 @@ def assign_variables(assignments: Sequence[VariableOption], read_members: Callab
             id_ = find_organization(key, members)
         except FederationError as error:
             raise FederationError(f"{_OPTION} {assignment.name}@{name}: {error.message}") from None
-        if assignment.name in own.setdefault(id_, {}):
+        if assignment.name in by_organization.setdefault(id_, {}):
             raise make_usage_error(_OPTION, f"{assignment.name} is set twice for {members[id_]}, by id and by name")
-        own[id_][assignment.name] = assignment.value
-    variables.update(own)
+        by_organization[id_][assignment.name] = assignment.value
+    variables.update(by_organization)
     return variables
 
 

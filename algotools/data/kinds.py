@@ -92,7 +92,9 @@ def _read_pandas(column: Any) -> Content:
     import pandas as pd
     from pandas.api import types
 
-    dtype = column.dtype.subtype if isinstance(column.dtype, pd.SparseDtype) else column.dtype
+    dtype: Any = column.dtype
+    if str(dtype).startswith("Sparse["):
+        dtype = dtype.subtype
     if not column.notna().any():
         return "no values"
     if isinstance(dtype, pd.CategoricalDtype):

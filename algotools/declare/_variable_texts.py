@@ -159,7 +159,8 @@ def replace_paths(annotation: Any) -> Any:
     if origin is None or origin is Literal:
         return annotation
     if origin is Annotated:
-        return Annotated[(replace_paths(inner[0]), *annotation.__metadata__)]
+        items = (replace_paths(inner[0]), *annotation.__metadata__)
+        return Annotated[items]
     parts = tuple(part if part is ... else replace_paths(part) for part in inner)
     if origin in (Union, types.UnionType):
         return Union[parts]

@@ -185,8 +185,8 @@ def _import(location: Location) -> ModuleType:
     if location.root is not None:
         # The folder must win over an installed copy and over a copy that this process has imported from elsewhere.
         _remove_other_copy(package, location.file or location.root)
-        others = [entry for entry in sys.path if entry != str(location.root)]
-        sys.path[:] = [*others, str(location.root)] if location.file else [str(location.root), *others]
+        other_entries = [entry for entry in sys.path if entry != str(location.root)]
+        sys.path[:] = [*other_entries, str(location.root)] if location.file else [str(location.root), *other_entries]
         importlib.invalidate_caches()
     try:
         return _import_file(location) if location.file else importlib.import_module(location.module)
@@ -251,8 +251,8 @@ def describe_source_line(error: BaseException, folder: str | Path | None) -> str
     ``compile``, or a file that a parser read, may be a file of the node's owner. Nor is a line that the source of a
     file does not have; see ``source_lines``.
     """
-    if isinstance(error, SyntaxError) and (place := _find_syntax_error(error.filename, error.lineno, folder)):
-        return place
+    if isinstance(error, SyntaxError) and (position := _find_syntax_error(error.filename, error.lineno, folder)):
+        return position
     frames = [(frame.f_code, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     for code, line in reversed(frames):
         name, first_line = code.co_name, code.co_firstlineno

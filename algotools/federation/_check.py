@@ -130,16 +130,19 @@ def check_request(
         tables = [facts.tables[position] for position in positions]
         faults = [facts.variable_faults[position] if facts.variable_faults else "" for position in positions]
         checked = [
-            CheckedNode(id_, fault, [(table, _find_source(view, table.label)) for table in own])
-            for id_, view, own, fault in zip(organizations, views, tables, faults, strict=True)
-            if own is not None  # the node does not have a database for each parameter
+            CheckedNode(id_, fault, [(table, _find_source(view, table.label)) for table in own_tables])
+            for id_, view, own_tables, fault in zip(organizations, views, tables, faults, strict=True)
+            if own_tables is not None  # the node does not have a database for each parameter
         ]
         names = platform.organizations()
         refuse_if_all_fail(facts.method, checked, names, CheckedNode.find_fault)
         if any(tables):
             readable = {node.organization for node in checked if node.find_fault() is None}
             pairs = zip(organizations, views, tables, strict=True)
-            _check_tables(facts, [(view, own) for id_, view, own in pairs if own is not None and id_ in readable])
+            _check_tables(
+                facts,
+                [(view, own_tables) for id_, view, own_tables in pairs if own_tables is not None and id_ in readable],
+            )
             if facts.kinds:
                 refuse_if_all_fail(
                     facts.method, checked, names, lambda node: node.find_fault() or node.find_wrong_kind(facts.kinds)
@@ -178,7 +181,7 @@ def _get_facts(platform: LocalPlatform, reply: CheckReply, databases: Sequence[R
 
 def _view_node(platform: LocalPlatform, organization: int, requested: Sequence[Requested]) -> _NodeView:
     """Return the databases of a node for a task. On v5 they are the tables of a session."""
-    own = platform.nodes[organization].databases
+    node_databases = platform.nodes[organization].databases
     has_sessions = platform.contract.has_sessions
     entries: list[_Entry] = []
     for number, item in enumerate(requested):
@@ -188,14 +191,18 @@ def _view_node(platform: LocalPlatform, organization: int, requested: Sequence[R
             entries += [_make_table_entry(platform, organization, table, group) for table in tables]
         elif has_sessions and (table := platform.sessions.find_table(item.label)) is not None:
             entries.append(_make_table_entry(platform, organization, table, item.group))
-        elif item.label in own:
+        elif item.label in node_databases:
             requests = {"query": item.query, "sheet_name": item.sheet_name, "preprocessing": item.preprocessing}
-            entries.append(_make_entry(msgspec.structs.replace(own[item.label], **requests), item.group))
+            entries.append(_make_entry(msgspec.structs.replace(node_databases[item.label], **requests), item.group))
         else:
             entries.append(_Entry(Database(item.label, group=item.group)))
     labels = {entry.visible.label for entry in entries}
-    others = () if has_sessions and requested else tuple(_make_entry(d) for d in own.values() if d.label not in labels)
-    return _NodeView(tuple(entries), others, dict(platform.nodes[organization].variables))
+    other_entries = (
+        ()
+        if has_sessions and requested
+        else tuple(_make_entry(d) for d in node_databases.values() if d.label not in labels)
+    )
+    return _NodeView(tuple(entries), other_entries, dict(platform.nodes[organization].variables))
 
 
 def _find_source(view: _NodeView, label: str) -> Database | None:
@@ -261,15 +268,15 @@ def _check_tables(facts: CallFacts, nodes: Sequence[tuple[_NodeView, tuple[CallT
     __tracebackhide__ = True
     columns_by_node: list[dict[str, list[str]]] = []
     for view, tables in nodes:
-        known: dict[str, list[str]] = {}  # a parameter can have several tables: a dict of tables
+        names_by_parameter: dict[str, list[str]] = {}  # a parameter can have several tables: a dict of tables
         for table in tables:
             if table.form not in UNREAD:
                 if (names := view.read_names(table.label)) is None:
                     return  # this node may have any columns
-                known.setdefault(table.parameter, []).extend(names)
-        if not known:
+                names_by_parameter.setdefault(table.parameter, []).extend(names)
+        if not names_by_parameter:
             return  # this node does not compare columns
-        columns_by_node.append(known)
+        columns_by_node.append(names_by_parameter)
     own_tables = nodes[0][1]
     every_name = [name for node in columns_by_node for names in node.values() for name in names]
     _refuse_missing(facts.columns, every_name, [table.label for table in own_tables])
@@ -326,5 +333,5 @@ def _refuse_missing(columns: Iterable[str], existing: Iterable[str], labels: Ite
 def _join(names: Iterable[str]) -> str:
     """Return the first names, and the number of the others: ``age, sex, 90 more``."""
     names = list(names)
-    others = len(names) - _MOST_NAMES
-    return ", ".join([*names[:_MOST_NAMES], *([f"{others} more"] if others > 0 else [])])
+    hidden_count = len(names) - _MOST_NAMES
+    return ", ".join([*names[:_MOST_NAMES], *([f"{hidden_count} more"] if hidden_count > 0 else [])])

@@ -74,12 +74,12 @@ def _measure_run(store: Store, task: TaskRecord, run: RunRecord) -> Completeness
     expected, missing = [run.organization_id], dict[int, Union[Failure, None]]()
     if subtasks:
         tree = [member for subtask in subtasks for member in store.list_task_tree(subtask)]
-        asked = list(dict.fromkeys(subrun.organization_id for member in tree for subrun in member.runs))
-        named = [member.organization_id for member in task.runs]
-        not_asked = [id_ for id_ in named if id_ not in asked]
-        is_chosen = len(named) == 1 or (bool(not_asked) and _has_chosen(task, run, set(asked), store))
+        recipients = list(dict.fromkeys(subrun.organization_id for member in tree for subrun in member.runs))
+        task_members = [member.organization_id for member in task.runs]
+        not_asked = [id_ for id_ in task_members if id_ not in recipients]
+        is_chosen = len(task_members) == 1 or (bool(not_asked) and _has_chosen(task, run, set(recipients), store))
         missing = _find_missing(store, run, tree) | dict.fromkeys([] if is_chosen else not_asked)
-        expected = asked if is_chosen else list(dict.fromkeys([*named, *asked]))
+        expected = recipients if is_chosen else list(dict.fromkeys([*task_members, *recipients]))
     if run.status != "completed":
         reason = explain_failure(run) or _make_timeout(store, run)
         missing = {id_: missing.get(id_) or reason for id_ in expected}
@@ -116,30 +116,30 @@ def _is_repetition(later: TaskRecord, subtask: TaskRecord, run: RunRecord) -> bo
     The same request counts as a repetition, and so does any request that only failed organizations received: a master
     may ask them with other arguments, or with another rpc.
     """
-    repeated = next((other for other in later.runs if other.organization_id == run.organization_id), None)
+    repeated = next((subrun for subrun in later.runs if subrun.organization_id == run.organization_id), None)
     if repeated is None or repeated.status != "completed":
         return False
-    failed = {other.organization_id for other in subtask.runs if other.status != "completed"}
-    if {other.organization_id for other in later.runs} <= failed:
+    failed = {subrun.organization_id for subrun in subtask.runs if subrun.status != "completed"}
+    if {subrun.organization_id for subrun in later.runs} <= failed:
         return True
     has_same_input = repeated.input == run.input or _decode(repeated.input).get(RESEND_OF) == subtask.id
     return later.method == subtask.method and has_same_input
 
 
-def _has_chosen(task: TaskRecord, run: RunRecord, asked: set[int], store: Store) -> bool:
+def _has_chosen(task: TaskRecord, run: RunRecord, recipients: set[int], store: Store) -> bool:
     """Return whether arguments of a task choose exactly these organizations.
 
     The annotation ``Organization`` says which arguments are organizations. Without it, the name of an argument does: a
     list of numbers with another name may be equal by chance.
     """
     if task.chosen_organizations:
-        return set(task.chosen_organizations) == asked
+        return set(task.chosen_organizations) == recipients
     arguments = _decode(run.input).get("kwargs", _decode(run.input))
     items = arguments.items() if isinstance(arguments, dict) else ()
-    return _lists_organizations({name: value for name, value in items if "org" in name.lower()}, asked, store)
+    return _lists_organizations({name: value for name, value in items if "org" in name.lower()}, recipients, store)
 
 
-def _lists_organizations(arguments: object, asked: set[int], store: Store) -> bool:
+def _lists_organizations(arguments: object, recipients: set[int], store: Store) -> bool:
     """Return whether arguments contain a list of exactly these organizations, by id or by name."""
     ids: dict[object, int] = {}
     for organization in store.organizations():
@@ -151,7 +151,7 @@ def _lists_organizations(arguments: object, asked: set[int], store: Store) -> bo
         if not isinstance(value, list):
             return False
         if all(isinstance(item, (int, str)) for item in value):
-            return {ids.get(item) for item in value} == asked
+            return {ids.get(item) for item in value} == recipients
         return any(map(is_list_of_them, value))
 
     return is_list_of_them(arguments)

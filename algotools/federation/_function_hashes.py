@@ -203,16 +203,16 @@ class _Description:
         attributes = {name for code in codes for name in code.co_names}
         if dynamic := sorted(attributes & _DYNAMIC):
             raise UnknownState(f"{where} uses {dynamic[0]}")
-        used: dict[str, None] = {}
+        names: dict[str, None] = {}
         for instruction in (instruction for code in codes for instruction in dis.get_instructions(code)):
             name = str(instruction.argval)
             if instruction.opname in ("STORE_GLOBAL", "DELETE_GLOBAL"):
                 raise UnknownState(f"{where} changes the global variable {name}")
             if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-                used[name] = None
+                names[name] = None
             elif instruction.opname == "IMPORT_NAME":
                 self._add_import(name, attributes, where)
-        for name in used:
+        for name in names:
             if name in function.__globals__:
                 self._write(name)
                 self._add_variable(function.__globals__[name], attributes)

@@ -120,9 +120,9 @@ class Grid(list[Cell]):
 
     def _name_arguments(self) -> dict[str, str]:
         """Return each argument and its column."""
-        own = set(_NOTES) if self.role == "master" else {"organization", *_NOTES}
+        reserved_names = set(_NOTES) if self.role == "master" else {"organization", *_NOTES}
         names = dict.fromkeys(name for cell in self for name in cell.arguments)
-        return {name: f"argument.{name}" if name in own else name for name in names}
+        return {name: f"argument.{name}" if name in reserved_names else name for name in names}
 
     def _make_failed_rows(self, start: Mapping[str, Any], error: AlgotoolsError) -> dict[int, dict[str, Any]]:
         if not isinstance(error, RunsFailed):

@@ -142,10 +142,10 @@ def run_map(
         watch.stop()
         executor.shutdown(wait=True)
         if platform.recorder.history is not None and new:
-            kept = len(_find_stored(platform, tasks, first).tasks)
+            number = len(_find_stored(platform, tasks, first).tasks)
             way = " without fresh" if fresh else ""
             line.write(
-                f"note: {kept} of {len(plans)} tasks are in the history; the same call{way} runs only the others"
+                f"note: {number} of {len(plans)} tasks are in the history; the same call{way} runs only the others"
             )
         raise
     finally:

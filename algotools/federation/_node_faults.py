@@ -108,11 +108,11 @@ def refuse_if_all_fail(
     reasons: dict[str, list[str]] = {}
     for organization, fault in faults.items():
         reasons.setdefault(fault.message, []).append(format_organization(organization, names))
-    shown = [reason if len(reasons) == 1 else f"{', '.join(members)}: {reason}" for reason, members in reasons.items()][
+    lines = [reason if len(reasons) == 1 else f"{', '.join(members)}: {reason}" for reason, members in reasons.items()][
         :_MOST_REASONS
     ]
-    more = len(reasons) - len(shown)
-    text = "; ".join([*shown, *([f"and {more} more"] if more else [])])
+    more = len(reasons) - len(lines)
+    text = "; ".join([*lines, *([f"and {more} more"] if more else [])])
     first = next(iter(faults.values()))
     advice = _ADVICE.get(type(first), "")
     raise type(first)(f"{method} would fail at every node: {text}{advice}")

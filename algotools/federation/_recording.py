@@ -198,10 +198,12 @@ class Recorder:
                 state = self.read_state(image_id)
                 entries = [self.describe(store, *task, only_organization, state) for task in tasks]
                 stored = self._history.find_completed((entry.question, entry.conditions) for entry in entries)
-                found = {i: stored[entry.question] for i, entry in enumerate(entries) if entry.question in stored}
+                stored_tasks = {
+                    i: stored[entry.question] for i, entry in enumerate(entries) if entry.question in stored
+                }
                 if any(entry.conditions for entry in entries) or not self._was_completed(entries):
-                    return Reusable(found)
-                return Reusable(found, state.unknown or "tables of a session have no fingerprint")
+                    return Reusable(stored_tasks)
+                return Reusable(stored_tasks, state.unknown or "tables of a session have no fingerprint")
             except Exception as problem:
                 self._give_up(problem)
                 return Reusable({})

@@ -79,13 +79,13 @@ def _hash_source(source: AlgorithmSource) -> str:
         raise UnknownState(f"the source of {source} is unknown") from None
     package = module.partition(".")[0]
     if root is None:
-        found = importlib.util.find_spec(package)
-        if found is None or found.origin is None:
+        module_spec = importlib.util.find_spec(package)
+        if module_spec is None or module_spec.origin is None:
             raise UnknownState(f"the source of the module {package!r} is unknown")
-        origin = Path(found.origin)
-        root = origin.parent.parent if found.submodule_search_locations else origin.parent
+        origin = Path(module_spec.origin)
+        root = origin.parent.parent if module_spec.submodule_search_locations else origin.parent
         if {"site-packages", "dist-packages"} & {*root.parts}:
-            files = list(_list_files(origin.parent)) if found.submodule_search_locations else [origin]
+            files = list(_list_files(origin.parent)) if module_spec.submodule_search_locations else [origin]
         else:
             files = list(_list_sources(root, root / package))
     else:
@@ -183,8 +183,10 @@ def _read_packages(states: tuple[tuple[str, int, int], ...]) -> tuple[dict[str, 
             texts += [path.name, *map(_hash_cached, records)]
             if (source := _find_editable(path)) is not None and name != "federated_algotools":
                 sources.append(source)
-    own = Path(__file__).parents[1]
-    texts += [f"{file.relative_to(own)} {_hash_cached(file)}" for file in _list_sources(own, None)]
+    package_folder = Path(__file__).parents[1]
+    texts += [
+        f"{file.relative_to(package_folder)} {_hash_cached(file)}" for file in _list_sources(package_folder, None)
+    ]
     return dict(sorted(versions.items())), hash_texts(*texts), sources
 
 

@@ -281,7 +281,7 @@ class TaskHistory:
         """Return the latest completed task for each pair of question and conditions, by question."""
         if not self.exists():
             return {}
-        found: dict[str, StoredTask] = {}
+        tasks_by_question: dict[str, StoredTask] = {}
         with open_database(self.path, create=False) as database:
             for question, conditions in questions:
                 if not conditions:
@@ -294,8 +294,8 @@ class TaskHistory:
                 if row is not None:
                     entry = _decode_entry(*row[:5])
                     if not entry.note and not entry.missing:
-                        found[question] = _decode_record(entry, row[5])
-        return found
+                        tasks_by_question[question] = _decode_record(entry, row[5])
+        return tasks_by_question
 
     def read_task(self, entry: HistoryEntry) -> StoredTask | None:
         """Return a task with its results; None if they were removed."""
@@ -307,7 +307,7 @@ class TaskHistory:
         """Return the stored hashes of the files whose size, times and inode are unchanged."""
         if not self.exists() or not files:
             return {}
-        found: dict[Path, str] = {}
+        hashes: dict[Path, str] = {}
         with open_database(self.path) as database:
             for path, status in files.items():
                 row = database.execute(
@@ -316,8 +316,8 @@ class TaskHistory:
                     (str(path), *identify_file(status)),
                 ).fetchone()
                 if row is not None:
-                    found[path] = str(row[0])
-        return found
+                    hashes[path] = str(row[0])
+        return hashes
 
     def store_hashes(self, files: Iterable[tuple[Path, os.stat_result, str]]) -> None:
         """Store the hashes of files."""

@@ -175,7 +175,8 @@ def _flatten(mapping: Mapping[str, Any], start: Label = ()) -> dict[Label, Any]:
         if isinstance(value, Mapping) and value.keys() == _TIGHT_KEYS and (table := _read_tight(value)) is not None:
             for label, row in zip(_count_repetitions(table.labels), table.rows, strict=True):
                 for column, cell in zip(_count_repetitions(table.columns), row, strict=True):
-                    flat[(*path, column, label)] = cell
+                    cell_path = (*path, column, label)
+                    flat[cell_path] = cell
         elif isinstance(value, Mapping) and value and len(path) < _MOST_LEVELS:
             flat |= _flatten(value, path)
         else:

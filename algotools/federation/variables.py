@@ -42,17 +42,17 @@ def add_variables(configuration: Configuration, variables: Variables) -> Configu
     """
     names = {id_: member.name for id_, member in enumerate(configuration.members, start=2)}
     common: dict[str, str | None] = {}
-    own: dict[int, dict[str, str | None]] = {id_: {} for id_ in names}
+    by_organization: dict[int, dict[str, str | None]] = {id_: {} for id_ in names}
     for key, value in variables.items():
         if isinstance(value, Mapping):
             id_ = find_organization(key, names)
-            own[id_] |= {name: format_value(name, item) for name, item in value.items()}
+            by_organization[id_] |= {name: format_value(name, item) for name, item in value.items()}
         elif isinstance(key, str):
             common[key] = format_value(key, value)
         else:
             raise FederationError(f"variables= has no mapping for organization {key}: {{{key}: {{'NAME': …}}}}")
     members = [
-        msgspec.structs.replace(member, variables=_merge(member.variables, common, own[id_]))
+        msgspec.structs.replace(member, variables=_merge(member.variables, common, by_organization[id_]))
         for id_, member in enumerate(configuration.members, start=2)
     ]
     return msgspec.structs.replace(configuration, members=tuple(members))
@@ -124,6 +124,8 @@ def find_misspelt(names: Iterable[str], method: str, variables: Mapping[str, Seq
     *variables* is method -> the variables of the function and of the rpcs that it calls.
     """
     declared = variables.get(method, ())
-    known = {name for names in variables.values() for name in names}
-    matches = {name: difflib.get_close_matches(name.upper(), declared, n=1) for name in names if name not in known}
+    variable_names = {name for names in variables.values() for name in names}
+    matches = {
+        name: difflib.get_close_matches(name.upper(), declared, n=1) for name in names if name not in variable_names
+    }
     return {name: match[0] for name, match in matches.items() if match}

@@ -91,9 +91,9 @@ def check_described(functions: Sequence[object], call: CheckedCall | None) -> Ch
 
 def _list_variables(functions: Sequence[_DescribedFunction]) -> dict[str, list[str]]:
     """Return method -> node variables. A description does not contain the rpcs of a master, so it has those of all."""
-    own = {function.method: [variable.name for variable in function.variables] for function in functions}
-    all_names = list(dict.fromkeys(name for names in own.values() for name in names))
-    return own | {function.method: all_names for function in functions if function.role == "master"}
+    names_by_method = {function.method: [variable.name for variable in function.variables] for function in functions}
+    all_names = list(dict.fromkeys(name for names in names_by_method.values() for name in names))
+    return names_by_method | {function.method: all_names for function in functions if function.role == "master"}
 
 
 def _make_parameter(database: _DescribedData) -> Parameter:

@@ -44,8 +44,8 @@ def check_columns(function: RegisteredFunction, files: Sequence[SourceFile]) -> 
         if names is None or not (names or has_columns) or not is_table:
             continue
         requested = {*names, *defaults}
-        for line, used in _find_used_columns(node, parameter):
-            if unread := [name for name in used if name not in requested]:
+        for line, columns in _find_used_columns(node, parameter):
+            if unread := [name for name in columns if name not in requested]:
                 requested |= {*unread}
                 fault = make_unread_column(parameter, unread)
                 reason = f"{function.method}: {fault.reason}"

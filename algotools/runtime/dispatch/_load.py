@@ -60,22 +60,24 @@ def load_data(
         AlgotoolsError: see ``data.load``.
     """
     loaded = [(table, _load_table(table, columns, stack, permission, all_columns=all_columns)) for table in assigned]
-    known = [(table, found.columns) for table, found in loaded if found.columns is not None]
+    known_columns = [
+        (table, loaded_table.columns) for table, loaded_table in loaded if loaded_table.columns is not None
+    ]
     for parameter in parameters:
-        if own := [pair for pair in known if pair[0].parameter is parameter]:
-            _check_columns(parameter.columns.names or (), own)
-    if known:
-        _check_columns(columns, known)
-    for table, existing in [] if all_columns else known:
+        if own_columns := [pair for pair in known_columns if pair[0].parameter is parameter]:
+            _check_columns(parameter.columns.names or (), own_columns)
+    if known_columns:
+        _check_columns(columns, known_columns)
+    for table, existing in [] if all_columns else known_columns:
         unread.add(table.parameter, existing, columns)
-    for table, found in loaded:
-        check_kinds(kinds, table.database.label, table.parameter.form, found.value, found.columns)
+    for table, loaded_table in loaded:
+        check_kinds(kinds, table.database.label, table.parameter.form, loaded_table.value, loaded_table.columns)
     values: list[tuple[str, str | None, object]] = []
-    for table, found in loaded:
-        value = found.value
+    for table, loaded_table in loaded:
+        value = loaded_table.value
         if permission.is_judged:
             label, parameter = table.database.label, table.parameter
-            person = permission.persons.get(label) if found.columns is not None else None
+            person = permission.persons.get(label) if loaded_table.columns is not None else None
             selection = None if all_columns else parameter.columns.select(columns)
             keeps_person = selection is None or person in RequestedNames(selection)
             value = tables.add(label, parameter.form, value, person, keeps_person=keeps_person)

@@ -148,11 +148,11 @@ def _select_columns_of_rpcs(prepared: PreparedCall, algorithm: Algorithm) -> lis
     Another column may be derived by an rpc: the data does not have the column, and the run still succeeds.
     """
     function = prepared.function
-    named = [*find_named_rpcs(function)] if function.role == "master" else []
-    rpcs = named or [other for other in algorithm.functions.values() if other.role == "rpc"]  # named as a text
+    named_rpcs = [*find_named_rpcs(function)] if function.role == "master" else []
+    rpcs = named_rpcs or [other for other in algorithm.functions.values() if other.role == "rpc"]  # named as a text
     names = {name for rpc in rpcs for name in rpc.specification.list_marked(COLUMN)}
-    own = tuple(p for p in function.specification.arguments if p.name in names)
-    return Specification(own).find_marked(prepared.arguments, COLUMN)
+    rpc_arguments = tuple(p for p in function.specification.arguments if p.name in names)
+    return Specification(rpc_arguments).find_marked(prepared.arguments, COLUMN)
 
 
 def _find_reader(prepared: PreparedCall) -> Specification:

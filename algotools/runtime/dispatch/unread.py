@@ -38,8 +38,8 @@ class UnreadColumns:
         """Return the first table with unread columns that an exception is about, and these columns."""
         names = _list_names(error) if self._tables else frozenset()
         for parameter, unread in self._tables:
-            if used := [name for name in unread if name in names]:
-                return parameter, used
+            if unread_names := [name for name in unread if name in names]:
+                return parameter, unread_names
         return None
 
     def explain(self, error: BaseException, known_texts: Container[str]) -> str:

@@ -116,9 +116,9 @@ def make_call_site(operation: str, frames: list[FrameType], key: str) -> CallSit
             if kinds and not _has_type(value, kinds):
                 continue
             if (text := _describe_loop_value(value)) is not None:
-                shown = name if has_source else WITHOUT_SOURCE
-                names.append(shown)
-                loop_variable = loop_variable or (shown if is_in_loop else "")
+                shown_name = name if has_source else WITHOUT_SOURCE
+                names.append(shown_name)
+                loop_variable = loop_variable or (shown_name if is_in_loop else "")
                 loop.update(f"{name}={text}\n".encode())
     file, own_file = inner.f_code.co_filename, outer.f_code.co_filename
     line = find_line(inner) if file == own_file or _is_near(file, own_file) else 0

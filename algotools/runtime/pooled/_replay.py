@@ -176,10 +176,10 @@ class NodeReplay(_Replay):
             self._is_reducing = False
         self._check_that_run_counts()
         if self._read_draws() != draws:
-            place = describe_line(find_frames(run_author.__code__).frames[0])
+            line_text = describe_line(find_frames(run_author.__code__).frames[0])
             self._fail_with(
                 TotalRefused(
-                    f"the function that total.add calls in {place} draws from total.rng. It is not called in every "
+                    f"the function that total.add calls in {line_text} draws from total.rng. It is not called in every "
                     "round, so draw before"
                 )
             )
