@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from algotools import Federation
-from algotools.errors import ContractError, Failure, RunsFailed, RunsIncomplete, UnknownLabel
+from algotools.errors import ContractError, DatabaseUnreadable, Failure, RunsFailed, RunsIncomplete, UnknownLabel
 from algotools.federation import Slow, Wrong
 from algotools.federation.contract.rest import RunRecord
 from algotools.runtime.logs import read_failure
@@ -24,6 +24,20 @@ def fail(federation: Federation, method: str, **call: Any) -> dict[int, Failure]
     with pytest.raises(RunsFailed) as raised:
         federation.run(method, **call)
     return raised.value.failures
+
+
+def fail_at_node(
+    federation: Federation, organization: int, method: str, label: str, **arguments: object
+) -> tuple[int, str]:
+    """Send a task like a real server, which checks nothing, and return exit code and message of the node's failure."""
+    call = {"method": method, "kwargs": arguments}
+    task = federation.client().task.create(
+        organizations=[organization], image="", input_=call, databases=[{"label": label}]
+    )
+    assert federation.wait(task["id"], LIMIT)
+    failure = federation.failure(federation.task(task["id"]).runs[0])
+    assert failure is not None
+    return failure.exit_code, failure.message
 
 
 def test_several_databases_come_in_the_order_of_the_task(federation: Federation, way: Way) -> None:
@@ -42,17 +56,13 @@ def test_an_unknown_label_is_refused_with_the_labels_of_the_node(federation: Fed
     expected = message.get(way.contract, "this node has no database 'nowhere'; it has: default, visits")
     with pytest.raises(UnknownLabel):  # before any node runs the call
         federation.run("sum_and_count", at=3, databases="nowhere", column="age")
-    call = {"method": "sum_and_count", "kwargs": {"column": "age"}}
-    task = federation.client().task.create(organizations=[3], image="", input_=call, databases=[{"label": "nowhere"}])
-    assert federation.wait(task["id"], LIMIT)
-    failure = federation.failure(federation.task(task["id"]).runs[0])
-    assert failure is not None
-    assert (failure.exit_code, failure.message) == (30, expected)
+    assert fail_at_node(federation, 3, "sum_and_count", "nowhere", column="age") == (30, expected)
 
 
 def test_a_database_without_its_file_is_named(federation: Federation) -> None:
-    failure = fail(federation, "rows_of_one", at=4, databases="missing")[4]
-    assert (failure.exit_code, failure.message) == (31, "database 'missing': its file does not exist")
+    with pytest.raises(DatabaseUnreadable, match="the file of database 'missing' does not exist"):
+        federation.run("rows_of_one", at=4, databases="missing")  # before any node runs the call
+    assert fail_at_node(federation, 4, "rows_of_one", "missing") == (31, "database 'missing': its file does not exist")
 
 
 def test_a_run_is_cancelled_at_its_time_limit(make: Make) -> None:

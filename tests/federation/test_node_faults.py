@@ -26,7 +26,7 @@ AGES = pd.DataFrame({"age": [50, 60, 70], "sex": ["f", "m", "f"]})
 
 
 @rpc
-def total(data: pd.DataFrame, column: Column) -> int:
+def sum_of_ages(data: pd.DataFrame, column: Column) -> int:
     return int(data[column].count())
 
 
@@ -59,7 +59,7 @@ def opens_nothing(data: Database) -> int:
 
 @master
 def central(client: AlgorithmClient, column: Column) -> int:
-    return sum(client.run(total, column=column))
+    return sum(client.run(sum_of_ages, column=column))
 
 
 @master
@@ -74,7 +74,7 @@ def pooled(
     return float(together.sum(data[column]))
 
 
-FUNCTIONS = [total, numbers, categories, guarded, size_of, opens_nothing, central, alone, *pooled.parts]
+FUNCTIONS = [sum_of_ages, numbers, categories, guarded, size_of, opens_nothing, central, alone, *pooled.parts]
 
 
 @pytest.fixture(params=["v3", "v4", "v5"])
@@ -98,9 +98,9 @@ def refuse(nodes: Federation, kind: type[AlgotoolsError], method: str, **argumen
 def test_a_file_that_no_node_has_is_one_error_before_the_start(tmp_path: Path, contract: str) -> None:
     paths = [tmp_path / "north.csv", tmp_path / "south.parquet"]
     with Federation(paths, algorithm=FUNCTIONS, contract=contract) as nodes:
-        message = refuse(nodes, DatabaseUnreadable, "total", column="age")
+        message = refuse(nodes, DatabaseUnreadable, "sum_of_ages", column="age")
         assert message.startswith(
-            "total would fail at every node: organization_2 (id 2): the file of database 'default'"
+            "sum_of_ages would fail at every node: organization_2 (id 2): the file of database 'default'"
         )
         assert all(str(path) in message for path in paths)
         assert str(paths[0]) in refuse(nodes, DatabaseUnreadable, "central", column="age")
@@ -116,13 +116,13 @@ def test_a_path_needs_its_file_and_a_database_does_not(tmp_path: Path) -> None:
 
 def test_the_columns_of_the_other_nodes_are_compared(tmp_path: Path) -> None:
     with Federation([tmp_path / "absent.csv", AGES], algorithm=FUNCTIONS) as nodes:
-        for method in ("total", "central"):
+        for method in ("sum_of_ages", "central"):
             with pytest.raises(AlgotoolsError, match="did you mean 'age'") as raised:
                 nodes.run(method, column="aeg")
             assert raised.value.exit_code == 16
         assert nodes.tasks() == []
         with pytest.raises(RunsFailed, match="does not exist") as failed:
-            nodes.run(total, column="age")
+            nodes.run(sum_of_ages, column="age")
         assert list(failed.value.failures) == [2]
 
 
