@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from algotools import data
 from algotools.data import FRAMES_IN_MEMORY, detect_type
-from algotools.data.reading import find_path
+from algotools.data.reading import find_path, is_path
 from algotools.declare.columns import RequiredKind, check_kinds
 from algotools.errors import AlgotoolsError, DatabaseUnreadable, NodeVariableError, WrongColumnKind
 from algotools.federation._results import format_organization
@@ -70,6 +70,8 @@ def find_missing_file(database: Database) -> str:
     """Return the path of a database whose file does not exist; empty if it may exist."""
     path = find_path(database.uri) if detect_type(database) in _FILES else None
     if not path or not os.path.isabs(path) or Path(path) in FRAMES_IN_MEMORY:
+        return ""
+    if not is_path(path):  # a connection string, which may contain a password
         return ""
     try:
         os.stat(path)

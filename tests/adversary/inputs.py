@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from algotools.declare import locate
 from algotools.federation.contract import Request
+from algotools.federation.runners import Cancellation
 from algotools.federation.runners.inline import InlineRunner
 from algotools.runtime.run import read_task, run_task
 
@@ -250,7 +251,7 @@ def _run_here(runner: InlineRunner, environment: dict[str, str]) -> tuple[int, s
     signal.setitimer(signal.ITIMER_REAL, LIMIT)
     try:
         with open(os.devnull, "w", encoding="utf-8") as nothing, contextlib.redirect_stdout(nothing):
-            code = run_task(lambda: read_task(environment), runner._call, lines.append)
+            code = run_task(lambda: read_task(environment), lambda run: runner._call(run, Cancellation()), lines.append)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
     return (-9, "the run does not finish") if hung else (code, "\n".join(lines))

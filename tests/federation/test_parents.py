@@ -15,7 +15,7 @@ from algotools import Federation, RunsFailed
 from algotools.federation.contract import Request, get_contract
 from algotools.task import Database
 
-from ..conftest import ALGORITHMS, algotools, default_policy
+from ..conftest import ALGORITHMS, algotools, default_policy, fail_at_nodes
 
 INTERNAL = ALGORITHMS / "internal"
 KEY = "the secret of the collaboration!"
@@ -164,10 +164,11 @@ def test_nothing_is_checked_if_the_policy_is_off(open_nodes, contract):
 def test_the_call_is_refused_before_data_is_read(tmp_path):
     missing = tmp_path / "missing.csv"
     with Federation([missing], algorithm=INTERNAL, policy={}) as federation:
-        with pytest.raises(RunsFailed, match="call the master 'count'"):
-            federation.run("count_partial", column="age")
-        with pytest.raises(RunsFailed, match="default"):
-            federation.run("size")
+        [(code, message)] = fail_at_nodes(federation, "count_partial", column="age").values()
+        assert code == 54
+        assert "call the master 'count'" in message
+        [(code, message)] = fail_at_nodes(federation, "size").values()
+        assert code == 31
 
 
 def test_v3_compares_the_image_of_the_parent_exactly(open_nodes):
