@@ -213,6 +213,7 @@ def servers() -> Iterator[Servers]:
     "case",
     [pytest.param(case, id=f"{case.kind}-{case.name}") for case in (CASES if WHOLE else SAMPLE)],
 )
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Polars panics on invalid UTF-8
 def test_every_form_has_the_same_values_or_refuses_the_case(case, tmp_path, servers):
     cells, problems = read_case(case, tmp_path, servers)
     assert problems == []

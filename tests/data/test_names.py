@@ -22,6 +22,7 @@ from algotools.data.reading import Unreadable
 from algotools.errors import DatabaseUnreadable, UnknownColumn
 from algotools.task import Database
 
+from ..conftest import fail_at_nodes
 from .forms import TABLES, read
 from .postgres import Postgres
 
@@ -250,11 +251,12 @@ def test_a_name_that_passes_the_check_is_there_in_the_function(federation):
 
 
 def test_another_case_is_unknown_and_the_message_mentions_the_case(federation):
-    with pytest.raises(
-        Exception, match=r"no column 'AGE' in database 'default'; the name of a column differs only"
-    ) as excinfo:
+    with pytest.raises(UnknownColumn, match="did you mean 'age'"):  # before a run
         federation.run(sum_renamed, column="AGE")
-    assert f"[exit code {UnknownColumn.exit_code}]" in str(excinfo.value)
+    failures = fail_at_nodes(federation, "sum_renamed", column="AGE")
+    assert {code for code, _ in failures.values()} == {UnknownColumn.exit_code}
+    for _, message in failures.values():
+        assert "no column 'AGE' in database 'default'; the name of a column differs only" in message
 
 
 # --- The rule. ---
