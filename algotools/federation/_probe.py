@@ -119,7 +119,8 @@ def _find_words(node: "ast.AST") -> "set[str]":
         return {node.asname or node.name.rpartition(".")[2]}
     if isinstance(node, ast.Name):
         return {"*"} if node.id in ("globals", "setattr", "exec", "eval") else {node.id}
-    text = getattr(node, "value", getattr(node, "s", None))
+    # Before Python 3.8 a text is in the field `s`, which newer versions warn of.
+    text = node.value if hasattr(node, "value") else getattr(node, "s", None)
     return {text} if isinstance(text, str) and text.isidentifier() else set()
 
 
