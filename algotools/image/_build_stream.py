@@ -28,9 +28,10 @@ class BuildStream:
     the connection, which cancels the build, and the engine still reports the last step and its own end.
     """
 
-    def __init__(self, client: docker.DockerClient, **options: Any) -> None:
-        """Start the build. The options are those of docker-py's ``build``."""
+    def __init__(self, client: docker.DockerClient, *, timeout: int, **options: Any) -> None:
+        """Start the build with the options of docker-py. *timeout* limits each wait for the engine, in seconds."""
         self._client = client
+        self._timeout = timeout
         self._options = options
         self._response: Response | None = None
         self._items: queue.SimpleQueue[Union[Message, BaseException, None]] = queue.SimpleQueue()
@@ -67,7 +68,7 @@ class BuildStream:
         hooks = self._client.api.hooks["response"]
         hooks.append(self._remember)
         try:
-            for message in self._client.api.build(**self._options):
+            for message in self._client.api.build(timeout=self._timeout, **self._options):
                 self._items.put(message)
         except BaseException as error:  # raised again in the thread of the build
             self._items.put(error)

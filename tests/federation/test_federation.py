@@ -8,19 +8,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import numpy as np
 import pandas as pd
-import polars as pl
-import pyarrow as pa
 import pytest
 
 from algotools import AlgorithmClient, Column, Database, Federation, RunInfo, UserError, master, rpc
-from algotools.errors import AlgorithmNotFound, FederationError, PickleRefused, RunsFailed
+from algotools.errors import AlgorithmNotFound, FederationError, PickleRefused
 from algotools.federation import ResultMismatch
 from algotools.federation.contract import get_contract
 from algotools.task import Database as TaskDatabase
@@ -217,29 +212,6 @@ def test_a_forgotten_return_is_a_line_of_the_log_and_one_warning() -> None:
         assert [warning.filename for warning in recorded] == [__file__]
         line = "forgets_to_return returned None, but its result is annotated as float; is a `return` missing?"
         assert f"info > {line}" in federation.task(1).runs[0].log
-
-
-LIBRARIES: dict[str, tuple[Any, Callable[[Any], object]]] = {
-    "polars": (pl.DataFrame, lambda table: table.select("when")),
-    "lazy": (pl.LazyFrame, lambda table: table.select("when").collect()),
-    "arrow": (pa.Table, lambda table: table["when"]),
-    "duckdb": (duckdb.DuckDBPyRelation, lambda table: table.filter("when is null")),
-}
-
-
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_an_unread_column_is_explained_for_each_library(library: str) -> None:
-    annotation, use = LIBRARIES[library]
-
-    def uses_more(data: Any, column: Column) -> int:
-        column_names = "when", "when is null"
-        use(data)
-        return len(column_names)
-
-    uses_more.__annotations__["data"] = annotation
-    with Federation(FRAMES[:1], algorithm=[rpc(uses_more)]) as federation, pytest.raises(RunsFailed) as raised:
-        federation.run("uses_more", column="x")
-    assert "the function uses the column 'when', which was not requested" in raised.value.failures[2].message
 
 
 def test_a_key_error_of_a_dictionary_is_not_explained_as_a_column() -> None:
