@@ -6,6 +6,7 @@ run, too. So the names are unknown for every database whose header this module c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from algotools.data import FRAMES_IN_MEMORY, detect_type
@@ -34,9 +35,13 @@ def read_column_names(database: Database) -> list[str] | None:
 
 def _read_frame(database: Database) -> list[str] | None:
     in_memory = FRAMES_IN_MEMORY.get(Path(database.uri))
-    if in_memory is None or in_memory.frame.columns.nlevels > 1:
-        return None
-    return [str(label) for label in format_labels(in_memory.frame.columns)]
+    if in_memory is not None:
+        labels: Sequence[object] = list(format_labels(in_memory.frame.columns))
+    else:  # with a pandas older than 3, the frame is in a file
+        from algotools.data import frame
+
+        labels = frame.read(database, ()).columns or []
+    return None if any(isinstance(label, tuple) for label in labels) else [str(label) for label in labels]
 
 
 def _read_csv(database: Database) -> list[str] | None:

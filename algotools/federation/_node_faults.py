@@ -139,4 +139,4 @@ def _is_quick(database: Database) -> bool:
         is_small = os.path.isfile(path) and os.path.getsize(path) <= _LARGEST_FILE
     except (OSError, ValueError):
         return False
-    return is_small and detect_type(database) in ("csv", "parquet")
+    return is_small and detect_type(database) in ("csv", "frame", "parquet")
