@@ -108,9 +108,12 @@ def check_request(
         return None
     views = [_view_node(platform, id_, databases) for id_ in organizations]
     nodes: list[NodeDatabases] = []
+    positions: list[int] = []
+    """For each node of the task, its databases in ``nodes``."""
     for view in views:
         if (visible := view.list_visible()) not in nodes:  # most nodes have the same labels
             nodes.append(visible)
+        positions.append(nodes.index(visible))
     call = CheckedCall(
         generation=platform.contract.name,
         input=request.data,
@@ -126,7 +129,6 @@ def check_request(
         facts = _get_facts(platform, reply, databases)
         if message := unknown_organizations_message(facts.organizations, platform.organizations()):
             raise UnknownOrganization(message)
-        positions = [nodes.index(view.list_visible()) for view in views]
         tables = [facts.tables[position] for position in positions]
         faults = [facts.variable_faults[position] if facts.variable_faults else "" for position in positions]
         checked = [
