@@ -67,13 +67,6 @@ has_half_line
 """
 
 
-def find_project_ledger(algorithm: str) -> Path | None:
-    """Return the folder of the ledger of a project; None if an algorithm is not a project's folder."""
-    folder = Path(algorithm)
-    is_project = any((folder / name).is_file() for name in ("pyproject.toml", "federation.yaml"))
-    return folder / PROJECT_FOLDER if is_project else None
-
-
 def find_ledger(path: Path | None) -> Path:
     """Return the file of a ledger.
 

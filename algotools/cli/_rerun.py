@@ -22,7 +22,6 @@ from algotools.cli._history import (
     shorten_hashes,
 )
 from algotools.cli._history_call import list_secrets
-from algotools.cli._ledger import find_project_ledger
 from algotools.cli._results import show_results
 from algotools.cli._signals import handle_stop_signals
 from algotools.cli._task_view import follow_task, open_results_stream, open_view
@@ -31,7 +30,7 @@ from algotools.errors import FederationError, RunsFailed
 from algotools.federation import Federation
 from algotools.federation.contract import Request
 from algotools.federation.contract.rest import RunRecord
-from algotools.federation.history import HistoryEntry, StoredTask, hash_secret
+from algotools.federation.history import HistoryEntry, StoredTask, find_project_folder, hash_secret
 from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
 from algotools.task import Database
@@ -185,7 +184,7 @@ def _reopen(
     file, nodes = options.pop("federation", None), options.pop("nodes", None)
     _check_files(entry.number, file, nodes or {}, options)
     options |= {"variables": variables, "listen": listen, "history": history}
-    options |= {"ledger": find_project_ledger(str(options["algorithm"]))}
+    options |= {"ledger": find_project_folder(Path(str(options["algorithm"])))}
     return Federation(nodes, **options) if file is None else Federation.from_file(file, **options)
 
 

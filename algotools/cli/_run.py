@@ -13,7 +13,6 @@ from algotools.cli._arguments import make_usage_error, parse_arguments
 from algotools.cli._console import show_note
 from algotools.cli._grid import check_grid, parse_grid, show_grid
 from algotools.cli._history import find_history
-from algotools.cli._ledger import find_project_ledger
 from algotools.cli._output import check_output, report_unchanged, write_grid, write_output
 from algotools.cli._probes import show_probes
 from algotools.cli._request import explain_joined_labels, prepare_task, read_databases, read_recipients, refuse_rpc
@@ -33,6 +32,7 @@ from algotools.federation import Federation
 from algotools.federation.algorithms import IN_CONTAINERS, RunnerChoice, locate_algorithm
 from algotools.federation.contract.rest import RunRecord
 from algotools.federation.folders import make_prefix
+from algotools.federation.history import find_project_folder
 from algotools.federation.mismatches import list_mismatches
 from algotools.federation.progress import Overview
 from algotools.runtime.logs import format_count
@@ -217,7 +217,7 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
 @contextmanager
 def _find_ledger(options: TaskOptions) -> Iterator[Path | None]:
     """Yield the folder of the project's ledger. The file of ``--output`` needs a ledger, so otherwise one is made."""
-    folder = find_project_ledger(options.algorithm)
+    folder = find_project_folder(Path(options.algorithm))
     if folder is not None or options.output is None:
         yield folder
         return

@@ -37,6 +37,7 @@ __all__ = [
     "HistoryProblem",
     "StoredTask",
     "TaskHistory",
+    "find_project_folder",
     "find_project_history",
     "hash_secret",
     "is_switched_off",
@@ -56,6 +57,9 @@ LARGEST_TOTAL = 512 << 20
 
 MOST_TASKS = 10_000
 """Maximum number of tasks. Above it, the oldest tasks are removed."""
+
+_SELECT_ENTRY = "SELECT number, status, owner, entry, record IS NULL FROM tasks "
+"""The beginning of a query for entries, with the columns in the order of the parameters of ``_decode_entry``."""
 
 RUNNING = "running"
 INTERRUPTED = "interrupted"
@@ -191,10 +195,16 @@ class StoredTask:
         return self._contract.decode_output(run.output)
 
 
+def find_project_folder(folder: Path) -> Path | None:
+    """Return the folder with the history and the ledger of a project; None if a folder is not a project."""
+    is_project = any((folder / name).is_file() for name in ("pyproject.toml", "federation.yaml"))
+    return folder / PROJECT_FOLDER if is_project else None
+
+
 def find_project_history(folder: Path) -> Path | None:
     """Return the file of the history of a project; None if a folder is not a project."""
-    is_project = any((folder / name).is_file() for name in ("pyproject.toml", "federation.yaml"))
-    return folder / PROJECT_FOLDER / FILE_NAME if is_project else None
+    project_folder = find_project_folder(folder)
+    return None if project_folder is None else project_folder / FILE_NAME
 
 
 def is_switched_off() -> bool:
@@ -252,7 +262,7 @@ class TaskHistory:
 
     def list_entries(self, last: int | None = None) -> list[HistoryEntry]:
         """Return the tasks, or the last ones, in the order of their numbers."""
-        query = "SELECT number, status, owner, entry, record IS NULL FROM tasks ORDER BY number DESC LIMIT ?"
+        query = _SELECT_ENTRY + "ORDER BY number DESC LIMIT ?"
         with open_database(self.path, create=False) as database:
             rows = database.execute(query, (-1 if last is None else last,)).fetchall()
         return [_decode_entry(*row) for row in reversed(rows)]
@@ -260,9 +270,7 @@ class TaskHistory:
     def find_entry(self, number: int) -> HistoryEntry | None:
         """Return a task; None if the history does not have it."""
         with open_database(self.path, create=False) as database:
-            row = database.execute(
-                "SELECT number, status, owner, entry, record IS NULL FROM tasks WHERE number = ?", (number,)
-            ).fetchone()
+            row = database.execute(_SELECT_ENTRY + "WHERE number = ?", (number,)).fetchone()
         return None if row is None else _decode_entry(*row)
 
     def find_previous(
@@ -271,8 +279,7 @@ class TaskHistory:
         """Return the latest completed task with a question and a number below ``before`` that is related; or None."""
         with open_database(self.path, create=False) as database:
             rows = database.execute(
-                "SELECT number, status, owner, entry, record IS NULL FROM tasks "
-                "WHERE question = ? AND number < ? AND status = 'completed' ORDER BY number DESC",
+                _SELECT_ENTRY + "WHERE question = ? AND number < ? AND status = 'completed' ORDER BY number DESC",
                 (question, before),
             )
             return next((entry for row in rows if is_related(entry := _decode_entry(*row))), None)
@@ -287,21 +294,20 @@ class TaskHistory:
                 if not conditions:
                     continue
                 row = database.execute(
-                    "SELECT number, status, owner, entry, record IS NULL, record FROM tasks WHERE question = ? AND "
-                    "conditions = ? AND status = 'completed' AND record IS NOT NULL ORDER BY number DESC LIMIT 1",
+                    _SELECT_ENTRY + "WHERE question = ? AND conditions = ? AND status = 'completed' "
+                    "AND record IS NOT NULL ORDER BY number DESC LIMIT 1",
                     (question, conditions),
                 ).fetchone()
                 if row is not None:
-                    entry = _decode_entry(*row[:5])
-                    if not entry.note and not entry.missing:
-                        tasks_by_question[question] = _decode_record(entry, row[5])
+                    entry = _decode_entry(*row)
+                    if not entry.note and not entry.missing and (task := _read_record(database, entry)) is not None:
+                        tasks_by_question[question] = task
         return tasks_by_question
 
     def read_task(self, entry: HistoryEntry) -> StoredTask | None:
         """Return a task with its results; None if they were removed."""
         with open_database(self.path, create=False) as database:
-            row = database.execute("SELECT record FROM tasks WHERE number = ?", (entry.number,)).fetchone()
-        return None if row is None or row[0] is None else _decode_record(entry, row[0])
+            return _read_record(database, entry)
 
     def find_hashes(self, files: Mapping[Path, os.stat_result]) -> dict[Path, str]:
         """Return the stored hashes of the files whose size, times and inode are unchanged."""
@@ -339,9 +345,13 @@ def _decode_entry(number: int, status: str, owner: str, data: bytes, has_no_reco
     return entry
 
 
-def _decode_record(entry: HistoryEntry, data: bytes) -> StoredTask:
+def _read_record(database: Any, entry: HistoryEntry) -> StoredTask | None:
+    """Return a task with its results; None if they were removed."""
+    row = database.execute("SELECT record FROM tasks WHERE number = ?", (entry.number,)).fetchone()
+    if row is None or row[0] is None:
+        return None
     try:
-        record = msgspec.msgpack.decode(zlib.decompress(data), type=_StoredRecord)
+        record = msgspec.msgpack.decode(zlib.decompress(row[0]), type=_StoredRecord)
     except (msgspec.MsgspecError, ValueError, zlib.error) as error:
         raise HistoryProblem(f"the results of entry {entry.number} cannot be read ({error}); {WAY_OUT}") from None
     return StoredTask(entry, record)
