@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Union
 
 from algotools.errors import Failure, TimedOut
 from algotools.federation._results import explain_failure
 from algotools.federation._store import Store
+from algotools.federation.contract import decode_input
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.runtime.contract.v5 import RESEND_OF
 from algotools.runtime.logs import format_count
@@ -122,7 +122,7 @@ def _is_repetition(later: TaskRecord, subtask: TaskRecord, run: RunRecord) -> bo
     failed = {subrun.organization_id for subrun in subtask.runs if subrun.status != "completed"}
     if {subrun.organization_id for subrun in later.runs} <= failed:
         return True
-    has_same_input = repeated.input == run.input or _decode(repeated.input).get(RESEND_OF) == subtask.id
+    has_same_input = repeated.input == run.input or (decode_input(repeated.input) or {}).get(RESEND_OF) == subtask.id
     return later.method == subtask.method and has_same_input
 
 
@@ -134,7 +134,8 @@ def _has_chosen(task: TaskRecord, run: RunRecord, recipients: set[int], store: S
     """
     if task.chosen_organizations:
         return set(task.chosen_organizations) == recipients
-    arguments = _decode(run.input).get("kwargs", _decode(run.input))
+    content = decode_input(run.input) or {}
+    arguments = content.get("kwargs", content)
     items = arguments.items() if isinstance(arguments, dict) else ()
     return _lists_organizations({name: value for name, value in items if "org" in name.lower()}, recipients, store)
 
@@ -155,15 +156,6 @@ def _lists_organizations(arguments: object, recipients: set[int], store: Store) 
         return any(map(is_list_of_them, value))
 
     return is_list_of_them(arguments)
-
-
-def _decode(data: bytes) -> Mapping[str, object]:
-    """Return the input of a run; empty for an input that is not JSON, such as a pickle, which is not opened."""
-    try:
-        content = json.loads(data[max(0, data.find(b"{")) :])
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _make_timeout(store: Store, run: RunRecord) -> Failure:

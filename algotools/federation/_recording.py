@@ -22,7 +22,7 @@ from algotools.federation._source_hashes import describe_versions
 from algotools.federation._store import Store
 from algotools.federation.algorithms import Algorithms
 from algotools.federation.configuration import Configuration
-from algotools.federation.contract import Request
+from algotools.federation.contract import Request, decode_input
 from algotools.federation.contract.rest import TaskRecord
 from algotools.federation.folders import identify_process
 from algotools.federation.history import (
@@ -293,11 +293,9 @@ def read_call(request: Request) -> tuple[str, Any, str]:
 
     The arguments are None if the input is not JSON.
     """
-    data = request.data
-    try:
-        content = json.loads(data[data.find(b"{") :])
-    except (ValueError, RecursionError):
-        return request.method, None, hash_texts(data.hex())
+    content = decode_input(request.data)
+    if content is None:
+        return request.method, None, hash_texts(request.data.hex())
     if not request.method or content.get("method") == request.method:  # v3 and v4; on v5 the input is the arguments
         method = str(content.get("method", request.method))
         arguments = {f"[{i}]": value for i, value in enumerate(content.get("args") or [])}

@@ -19,7 +19,7 @@ from algotools.runtime import contract
 from algotools.runtime.contract import NAMES, Contract
 from algotools.task import Database, Identity, Role, Step, Task
 
-__all__ = ["NAMES", "Item", "NodeContract", "PreparedRun", "Request", "get_contract"]
+__all__ = ["NAMES", "Item", "NodeContract", "PreparedRun", "Request", "decode_input", "get_contract"]
 
 Item = dict[str, object]
 """A record as the API shows it in a response."""
@@ -47,6 +47,15 @@ class Request(NamedTuple):
     step: Step = "compute"
     chosen_organizations: tuple[int, ...] | None = None
     """The organizations that arguments of a master name; None if the algorithm's signature is not known."""
+
+
+def decode_input(data: bytes) -> dict[str, Any] | None:
+    """Return the input of a task of any generation; None if it is not JSON, such as a pickle, which is not opened."""
+    try:
+        content = json.loads(data[max(0, data.find(b"{")) :])  # v3 has a prefix
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
 
 
 class NodeContract(Contract):

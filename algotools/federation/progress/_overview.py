@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from algotools.errors import Failure
 from algotools.federation._completeness import Completeness
+from algotools.federation.contract import decode_input
 from algotools.federation.contract.rest import RunRecord, TaskRecord
 
 _CATEGORIES = {"completed": "completed", "active": "active", "initializing": "active", "pending": "pending"}
@@ -213,8 +213,4 @@ def _split_into_rounds(subtasks: Iterable[TaskRecord]) -> list[list[TaskRecord]]
 
 
 def _read_method(data: bytes) -> str:
-    try:
-        content = json.loads(data[data.find(b"{") :])
-        return str(content.get("method", ""))
-    except (ValueError, AttributeError, RecursionError):
-        return ""
+    return str((decode_input(data) or {}).get("method", ""))
