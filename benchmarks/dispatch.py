@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -81,6 +81,8 @@ class Contestant:
     arguments: tuple[str, ...]
     package: str
     source: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Further environment variables."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +216,7 @@ class PreparedTask:
         image = {"PKG_NAME": contestant.package, "PYTHONPATH": str(contestant.source)}
         return measure(
             [str(contestant.python), *contestant.arguments],
-            {**make_environ(), **image, **self._variables},
+            {**make_environ(), **image, **contestant.variables, **self._variables},
             self._folder,
         )
 

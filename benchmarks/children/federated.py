@@ -8,7 +8,8 @@ from algotools import Federation
 def main() -> None:
     """Create the federation from files or frames, and run its master."""
     nodes = make_frames() if "frames" in PARAMETERS else PARAMETERS["databases"]
-    with Federation(nodes, algorithm=PARAMETERS["algorithm"], runner=PARAMETERS["runner"], policy="off") as federation:
+    options = {"runner": PARAMETERS["runner"], **PARAMETERS.get("options", {})}
+    with Federation(nodes, algorithm=PARAMETERS["algorithm"], policy="off", **options) as federation:
         measure_task(lambda: federation.ask("master", column_name=PARAMETERS["column"], timeout=None)["average"])
 
 
