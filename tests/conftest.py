@@ -69,8 +69,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def examples(number: int) -> int:
-    """Return the number of examples of a property test, a tenth if FEW_EXAMPLES is set."""
-    return max(number // 10, 5) if FEW_EXAMPLES else number
+    """Return the number of examples of a property test: half, a tenth with FEW_EXAMPLES, or all with WHOLE."""
+    if WHOLE:
+        return number
+    return max(number // 10, 5) if FEW_EXAMPLES else -(-number // 2)
 
 
 # No deadline, because a slow machine is not a failure.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from algotools.federation.contract import Request, get_contract
 from algotools.federation.contract.prepare import encode_value
 from algotools.runtime.contract import NAMES, detect
+from algotools.runtime.dispatch.supervisor import Run
+from algotools.runtime.run import read_task, run_task
 from algotools.task import Database, Task
 
 from ..conftest import ALGORITHMS, OFF, OFF_LINE, CompletedRun, ManualNode
@@ -34,13 +37,20 @@ def read_failure(run: CompletedRun) -> dict:
     return json.loads(line.removeprefix("algotools.failure "))
 
 
+def run_without_worker(node: ManualNode, environ: Mapping[str, str]) -> CompletedRun:
+    """Run a task in this process until the call of the function, which would start a worker."""
+
+    def call(_run: Run) -> bytes:
+        raise AssertionError("the function is called")
+
+    lines: list[str] = []
+    code = run_task(lambda: read_task(environ), call, lines.append)
+    return CompletedRun(code, "", "\n".join(lines), (node.folder / "output").read_bytes())
+
+
 def read_names(node: ManualNode) -> dict[str, list[str]]:
     [path] = [path for path in node.folder.parent.rglob("names") if path.is_file()]
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def was_called(node: ManualNode) -> bool:
-    return any(node.folder.parent.rglob("names"))
 
 
 @each_generation
@@ -54,6 +64,7 @@ def test_the_author_sees_no_setting_of_the_owner(contract, by_hand, algorithm):
     run = by_hand.run(environ)
 
     assert run.code == 0, run.log
+    assert OFF_LINE not in run.log
     names = read_names(by_hand)
     assert names["node"] == ["PLAYER"]
     for view in ("own", "child", "initial"):
@@ -73,11 +84,12 @@ def test_the_author_sees_no_setting_of_the_owner(contract, by_hand, algorithm):
     ],
 )
 def test_a_wrong_policy_stops_the_run_before_the_function(contract, variables, message, by_hand, algorithm):
-    run = by_hand.run(by_hand.environment(algorithm, request(contract), contract, variables=variables))
+    environ = by_hand.environment(algorithm, request(contract), contract, variables=variables)
+
+    run = run_without_worker(by_hand, environ)
 
     assert run.code == 55
     assert read_failure(run) == {"code": 55, "message": f"{message}; no data was read"}
-    assert not was_called(by_hand)
 
 
 def test_a_policy_is_read_before_the_algorithm_is_imported(by_hand, tmp_path):
@@ -87,7 +99,7 @@ def test_a_policy_is_read_before_the_algorithm_is_imported(by_hand, tmp_path):
 
 
 @pytest.mark.parametrize(("contract", "value"), [("v4", "off"), ("v5", "1"), ("v5", "OFF"), ("v4", "ABCDEFGH")])
-def test_a_setting_of_the_image_is_ignored_and_reported(contract, value, by_hand, algorithm):
+def test_a_setting_of_the_image_is_ignored(contract, value, by_hand, algorithm):
     environ = by_hand.environment(algorithm, request(contract), contract, variables={CELL: "5"})
     environ["ALGOTOOLS_POLICY"] = value
     environ["ALGOTOOLS_POLICY_ZZZ"] = value
@@ -96,10 +108,15 @@ def test_a_setting_of_the_image_is_ignored_and_reported(contract, value, by_hand
     assert task.ignored_policy_variables == ("ALGOTOOLS_POLICY", "ALGOTOOLS_POLICY_ZZZ")
     assert task.variables == {}
 
+
+def test_a_setting_of_the_image_is_reported_and_hidden(by_hand, algorithm):
+    environ = by_hand.environment(algorithm, request("v4"), variables={CELL: "5"})
+    environ |= {"ALGOTOOLS_POLICY": "off", "ALGOTOOLS_POLICY_ZZZ": "off"}
+
     run = by_hand.run(environ)
 
     assert run.code == 0, run.log
-    for name in task.ignored_policy_variables:
+    for name in ("ALGOTOOLS_POLICY", "ALGOTOOLS_POLICY_ZZZ"):
         assert f"info > {name} is set by the image, not by the node's owner; it is ignored\n" in run.log
     assert not [name for name in read_names(by_hand)["own"] if name.startswith("ALGOTOOLS_POLICY")]
 
@@ -108,22 +125,21 @@ def test_a_plain_value_that_is_base32_by_chance_stops_the_run(by_hand, algorithm
     environ = by_hand.environment(algorithm, request("v4"))
     environ["ALGOTOOLS_POLICY"] = "MFRGGZDF"  # the text abcde
 
-    assert read_failure(by_hand.run(environ))["code"] == 55
+    assert read_failure(run_without_worker(by_hand, environ))["code"] == 55
 
 
 def test_a_plain_setting_is_the_owners_at_nodes_that_do_not_encode(by_hand, algorithm):
     environ = by_hand.environment(algorithm, request("v3"), "v3")
     environ[CELL] = "0"
 
-    assert read_failure(by_hand.run(environ))["code"] == 55
+    assert read_failure(run_without_worker(by_hand, environ))["code"] == 55
 
 
 @each_generation
 def test_each_log_reports_that_the_policy_is_off(contract, by_hand, algorithm):
-    for variables, count in ((OFF, 1), ({"ALGOTOOLS_POLICY": "standard"}, 0)):
-        run = by_hand.run(by_hand.environment(algorithm, request(contract), contract, variables=variables))
-        assert run.code == 0, run.log
-        assert run.log.splitlines().count(OFF_LINE) == count
+    run = run_without_worker(by_hand, by_hand.environment(algorithm, request(contract), contract))
+
+    assert run.log.splitlines().count(OFF_LINE) == 1
 
 
 @each_with_file
@@ -161,11 +177,10 @@ def test_a_wrong_policy_file_stops_the_run_before_the_function(
     if content is not None:
         by_hand.policy_file.write_text(content, encoding="utf-8")
 
-    run = by_hand.run(by_hand.environment(algorithm, request(contract), contract))
+    run = run_without_worker(by_hand, by_hand.environment(algorithm, request(contract), contract))
 
     assert run.code == 55
     assert read_failure(run) == {"code": 55, "message": f"{message}; no data was read"}
-    assert not was_called(by_hand)
 
 
 @each_with_file
@@ -175,14 +190,13 @@ def test_a_database_of_the_owner_without_a_path_is_not_a_missing_policy(contract
     environ = by_hand.environment(algorithm, request(contract), contract)
     del environ["ALGOTOOLS_RULES_DATABASE_URI"]
 
-    assert read_failure(by_hand.run(environ)) == {
+    assert read_failure(run_without_worker(by_hand, environ)) == {
         "code": 55,
         "message": "the policy file is not a file; no data was read",
     }
 
 
-@each_with_file
-@pytest.mark.parametrize("label", ["algotools_rules", "Algotools_Rules"])
+@pytest.mark.parametrize(("contract", "label"), [("v3", "algotools_rules"), ("v4", "Algotools_Rules")])
 def test_a_task_that_requests_the_policy_file_is_refused(contract, label, by_hand, algorithm, tmp_path):
     by_hand.policy_file = tmp_path / "policy.toml"
     by_hand.policy_file.write_text("minimum_cell = 5\n", encoding="utf-8")
@@ -256,5 +270,5 @@ def test_a_database_whose_label_begins_like_a_setting_is_still_a_database(contra
     environ = by_hand.environment(algorithm, request(contract), contract, requested=("algotools_policy",))
     task = detect(environ).read(environ)
 
-    assert [database.uri for database in task.databases] == [str(patients)]
-    assert by_hand.run(environ).code == 0
+    assert [(database.label, database.uri) for database in task.databases] == [("algotools_policy", str(patients))]
+    assert task.policy_variables == OFF

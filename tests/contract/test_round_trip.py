@@ -20,12 +20,14 @@ from algotools.runtime.contract import detect
 from algotools.runtime.contract.v5 import ACTIONS, JOB_FOLDER, OUTPUT_FORMAT, RESEND_OF, SOURCE
 from algotools.task import Database, Identity, Proxy, Task
 
+from ..conftest import examples
+
 CONTRACTS = {"v3": V3Node(), "v4": V4Node(), "v4 plain": V4Node(encoded=False), "v5": V5Node()}
 each_contract = pytest.mark.parametrize("contract", CONTRACTS.values(), ids=CONTRACTS)
 WITH_DATABASES = {name: contract for name, contract in CONTRACTS.items() if not contract.has_sessions}
 each_with_databases = pytest.mark.parametrize("contract", WITH_DATABASES.values(), ids=WITH_DATABASES)
 without_health_checks = settings(
-    max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()

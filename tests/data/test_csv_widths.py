@@ -95,6 +95,7 @@ LONG_ROWS = {
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("form", TABLES)
 @pytest.mark.parametrize(
     ("count", "long_row", "columns"),

@@ -224,7 +224,7 @@ def test_a_late_row_can_change_the_type_of_a_column(tmp_path, form):
 
 def test_a_stream_with_a_late_row_of_another_type_suggests_a_table(tmp_path):
     path = tmp_path / "x.csv"
-    path.write_text("a,b\n" + "1,2\n" * 2_000_000 + f"1,{SECRET}\n")
+    path.write_text("a,b\n" + "1,2\n" * 500_000 + f"1,{SECRET}\n")
     with ExitStack() as stack:
         stream: Any = data.load(at(path), "batches", None, stack).value
         with pytest.raises(
@@ -319,7 +319,7 @@ class TestLazyForm:
     @pytest.fixture
     def database(self, tmp_path: Path) -> Database:
         path = tmp_path / "x.csv"
-        path.write_text("age,name\n" + "1,x\n" * 3_000_000 + "old,x\n")
+        path.write_text("age,name\n" + "1,x\n" * 1_000_000 + "old,x\n")
         return at(path)
 
     def test_is_not_read_before_the_function_does(self, database):

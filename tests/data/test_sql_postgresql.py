@@ -230,16 +230,16 @@ class TestStream:
 
     def test_a_stream_has_several_batches(self, uri, sql_driver):
         with ExitStack() as stack:
-            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 200000) AS g"
+            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 80000) AS g"
             reader, _ = _sql_arrow.open_stream(Database("clinic", uri, "sql", query=query), None, stack)
             first = reader.read_next_batch()
-            assert 0 < first.num_rows < 200_000
-            assert first.num_rows + sum(batch.num_rows for batch in reader) == 200_000
+            assert 0 < first.num_rows < 80_000
+            assert first.num_rows + sum(batch.num_rows for batch in reader) == 80_000
 
     @pytest.mark.parametrize("read", [0, 1])
     def test_a_stream_can_be_closed_early(self, uri, sql_driver, read):
         with ExitStack() as stack:
-            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 200000) AS g"
+            query = "SELECT g, repeat('x', 400) AS x FROM generate_series(1, 80000) AS g"
             reader, _ = _sql_arrow.open_stream(Database("clinic", uri, "sql", query=query), None, stack)
             for _ in range(read):
                 reader.read_next_batch()
@@ -259,7 +259,7 @@ class TestStream:
 
     def test_a_query_that_fails_after_some_rows_is_reported(self, uri, sql_driver):
         with pytest.raises(DatabaseUnreadable, match=r"refuses the task's query \(\w+\)$") as excinfo:
-            stream(uri, f"SELECT 1 / (g - 150000) AS x, '{SECRET}' AS y FROM generate_series(1, 200000) AS g")
+            stream(uri, f"SELECT 1 / (g - 70000) AS x, '{SECRET}' AS y FROM generate_series(1, 80000) AS g")
         assert "division by zero" in excinfo.value.detail
 
 
