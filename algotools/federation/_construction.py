@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -27,7 +28,7 @@ class FederationOptions(TypedDict, total=False):
     """The keywords of ``Federation``, for functions that pass them on."""
 
     algorithm: AlgorithmSource | None
-    runner: RunnerName
+    runner: RunnerName | Executor
     contract: str | None
     python: str | Path | None
     timeout: float | None
@@ -46,7 +47,7 @@ def create_platform(
     nodes: Configuration | Nodes,
     *,
     algorithm: AlgorithmSource | None,
-    runner: RunnerName,
+    runner: RunnerName | Executor,
     contract: str | None,
     python: str | Path | None,
     timeout: float | None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from algotools.federation._results import Labels, Members, Requested, find_ids, 
 from algotools.federation._store import Listen
 from algotools.federation._task_reader import TaskReader
 from algotools.federation._tasks import plan_task, prepare_request, run_at_all, run_at_one
-from algotools.federation.algorithms import AlgorithmSource, RunnerName
+from algotools.federation.algorithms import AlgorithmSource, RunnerLabel, RunnerName
 from algotools.federation.client import Client
 from algotools.federation.configuration import Configuration, Nodes
 from algotools.federation.contract import Request
@@ -47,6 +48,8 @@ class Federation(TaskReader):
         runner: ``inline`` runs functions in this process; ``process`` isolates each run in its own process;
             ``container`` runs the algorithm's image with restricted rights (from a folder it builds the image first);
             ``as-node`` runs the image exactly as a real node does: as root, with access to all of the node's files.
+            A ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor``, runs each rpc as ``process`` does, but
+            in a process that one of the executor's workers starts. The executor stays open.
         contract: the generation of the platform to imitate: ``v3``, ``v4`` or ``v5``. By default the generation is
             detected if ``algorithm`` is an image or ``python`` is given; otherwise it is ``v4``.
         python: the interpreter in which the algorithm is installed, if it is not this interpreter. Then ``algorithm``
@@ -90,7 +93,7 @@ class Federation(TaskReader):
         nodes: Configuration | Nodes,
         *,
         algorithm: AlgorithmSource | None = None,
-        runner: RunnerName = "inline",
+        runner: RunnerName | Executor = "inline",
         contract: str | None = None,
         python: str | Path | None = None,
         timeout: float | None = None,
@@ -148,7 +151,7 @@ class Federation(TaskReader):
         return self._platform.contract.name
 
     @property
-    def runner(self) -> RunnerName:
+    def runner(self) -> RunnerLabel:
         """Name of the runner that executes runs."""
         return self._platform.algorithms.runner_name
 

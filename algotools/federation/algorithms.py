@@ -6,8 +6,9 @@ import enum
 import functools
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args
 
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 RunnerName = Literal["inline", "process", "container", "as-node"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
+
+RunnerLabel = Union[RunnerName, Literal["executor"]]
+"""The name of a runner in reports. An executor of the caller has no other name."""
 
 
 class RunnerChoice(str, enum.Enum):
@@ -49,7 +53,7 @@ class Algorithms:
     Args:
         default: the algorithm that runs for every image name that is not in ``images``.
         images: name of an image -> the algorithm that runs for it.
-        runner: the name of the runner for all algorithms.
+        runner: the name of the runner for all algorithms, or the executor that runs rpcs.
         contract: the generation that the caller chose; None detects it.
         python: the interpreter in which the algorithms are installed, if it is not this interpreter.
         memory: the memory limit of a run, in bytes or as ``512m`` or ``4g``.
@@ -65,16 +69,22 @@ class Algorithms:
         default: AlgorithmSource | None,
         *,
         images: Mapping[str, str],
-        runner: RunnerName,
+        runner: RunnerName | Executor,
         contract: str | None,
         python: str | Path | None,
         memory: int | str | None,
         confined: bool = False,
     ) -> None:
-        if runner not in RUNNERS:
-            raise FederationError(f"unknown runner {runner!r} (choose from {', '.join(RUNNERS)})")
+        self._executor: Executor | None = None
+        if isinstance(runner, Executor):
+            self._executor, name = runner, "executor"
+        else:
+            name = runner
+        self.runner_name: RunnerLabel = cast("RunnerLabel", name)
+        if self._executor is None and runner not in RUNNERS:
+            raise FederationError(f"unknown runner {runner!r} (choose from {', '.join(RUNNERS)} or an executor)")
         if python is not None and runner != "process":
-            raise FederationError(f"another interpreter (python=) needs runner process, not {runner}")
+            raise FederationError(f"another interpreter (python=) needs runner process, not {name}")
         self._memory = None if memory is None else _parse_memory(memory)
         self.has_frames_in_memory = False
         """Whether nodes' data are frames of this process."""
@@ -83,13 +93,12 @@ class Algorithms:
                 "memory= needs runner process or container: inline runs share this process, and runner as-node and "
                 "another interpreter (python=) have no memory limit"
             )
-        if confined and (runner != "process" or python is not None):
+        if confined and (name not in ("process", "executor") or python is not None):
             raise FederationError(
                 "confined=True (--confined) needs runner process without another interpreter; runner container is "
                 "always confined, and the others never are"
             )
         self._confined = confined
-        self.runner_name = runner
         self._chosen_contract = contract
         self._python = None if python is None else Path(python).expanduser().absolute()
         self._images = images
@@ -271,6 +280,10 @@ class Algorithms:
 
             return ForeignRunner(self._python, find_package(str(source)), generation)
         algorithm = locate_algorithm(source)
+        if self._executor is not None:
+            from algotools.federation.engines.runner import EngineRunner
+
+            return EngineRunner(algorithm, self._executor, memory=self._memory, confined=self._confined)
         if self.runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from algotools import Federation
-from algotools.federation.runners import process as process_runner
+from algotools.federation.runners import workers as process_workers
 
 from ..conftest import ALGORITHMS, COMMAND, ManualNode, environment
 from ..processes import LIMIT, read_pids, wait_until_dead
@@ -122,7 +122,7 @@ def test_a_worker_dies_with_its_supervisor(by_hand: ManualNode, pids_file: Path,
 
 
 def test_a_template_that_does_not_respond_is_replaced(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_runner, "_RESPONSE_TIMEOUT", 0.5)
+    monkeypatch.setattr(process_workers, "_RESPONSE_TIMEOUT", 0.5)
     with Federation([data], algorithm=LINGERING, runner="process") as federation:
         (template,) = federation.run("identify_parent")
         assert template != os.getppid()
@@ -132,7 +132,7 @@ def test_a_template_that_does_not_respond_is_replaced(data: Path, monkeypatch: p
 
 
 def test_a_task_can_be_cancelled_while_its_template_is_stopped(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(process_runner, "_RESPONSE_TIMEOUT", 2 * LIMIT)
+    monkeypatch.setattr(process_workers, "_RESPONSE_TIMEOUT", 2 * LIMIT)
     with Federation([data], algorithm=LINGERING, runner="process") as federation:
         (template,) = federation.run("identify_parent")
         assert template != os.getppid()

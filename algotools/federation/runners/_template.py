@@ -3,13 +3,14 @@
 The template never imports the author's own module. Each worker imports it after the fork, as a container does, so no
 run sees state that an earlier run left in the module. The worker's supervisor is a thread of the federation.
 
-Three descriptors travel with each request (see ``send_request``):
+Four descriptors travel with each request (see ``send_request``):
 
 * the *channel*, over which worker and supervisor exchange messages;
 * the *output*, a pipe for everything that the worker prints;
 * the *status socket*. The template sends the worker's process id on it, and later its exit code. It also ties the
   worker to its supervisor: when the supervisor's end is closed, even by a crash, the kernel kills the worker's process
   group. Where the kernel cannot do this, the template does.
+* the *trace*, a pipe for the worker's stack (see ``algotools.runtime.dispatch.stack``).
 
 A template or a worker can be stopped (SIGSTOP) at any time. So every wait for one of them has a limit.
 """
@@ -58,9 +59,11 @@ class WorkerRequest(msgspec.Struct):
     """Whether the worker checks a call instead of running a task."""
 
 
-def send_request(control: socket.socket, request: WorkerRequest, channel: int, output: int, status_socket: int) -> None:
-    """Send the template a request and the three descriptors of the new worker (see the module's docstring)."""
-    socket.send_fds(control, [b"+"], [channel, output, status_socket])
+def send_request(
+    control: socket.socket, request: WorkerRequest, channel: int, output: int, status_socket: int, trace: int
+) -> None:
+    """Send the template a request and the four descriptors of the new worker (see the module's docstring)."""
+    socket.send_fds(control, [b"+"], [channel, output, status_socket, trace])
     send(control, request)
 
 
@@ -73,20 +76,32 @@ class TemplateWorker:
         status_socket: the supervisor's end of the status socket.
     """
 
+    delay = 0.0
+
     def __init__(self, status_socket: socket.socket) -> None:
         self._status_socket = status_socket
         self._code: int | None = None
         self.pid = 0
         """The worker's process id, which is also its process group; 0 until the template has forked the worker."""
 
-    def wait_started(self, timeout: float) -> bool:
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when the worker has exited."""
+        return self._status_socket.fileno()
+
+    def wait_started(self, timeout: float, interrupting: socket.socket | None = None) -> bool:
         """Wait until the template has forked the worker.
 
-        Return False if the template had already exited, or if ``kill`` is called before the fork.
+        Return False if the template had already exited, if ``kill`` is called before the fork, or if *interrupting* is
+        closed at its other end, which sends nothing meanwhile. The worker is then killed.
 
         Raises:
             TimeoutError: the template does not respond within *timeout* seconds.
         """
+        if interrupting is not None:
+            readable = wait_readable([self._status_socket, interrupting], timeout)
+            if interrupting in readable and self._status_socket not in readable:
+                self.kill()
+                return False
         self._status_socket.settimeout(timeout)
         data = self._status_socket.recv(NUMBER.size)
         if len(data) == NUMBER.size:
@@ -149,27 +164,28 @@ def serve(control: socket.socket, load: Load, idle_timeout: float | None = None)
                 received = _receive(control)
                 if received is None:
                     return
-                request, channel, output, status_socket = received
+                request, channel, output, status_socket, trace = received
                 if wait_readable([status_socket], 0):  # the runner has closed its end and needs no worker
                     status_socket.close()
                 else:
-                    pid = _fork(request, channel, output, status_socket, load)
+                    pid = _fork(request, channel, output, status_socket, trace, load)
                     workers[pid] = status_socket
                     with contextlib.suppress(OSError):
                         status_socket.sendall(NUMBER.pack(pid))
                 channel.close()
                 os.close(output)
+                os.close(trace)
     finally:
         for pid in workers:
             _kill(pid)
 
 
-def _receive(control: socket.socket) -> tuple[WorkerRequest, socket.socket, int, socket.socket] | None:
-    """Return the next request with its channel, output and status socket.
+def _receive(control: socket.socket) -> tuple[WorkerRequest, socket.socket, int, socket.socket, int] | None:
+    """Return the next request with its channel, output, status socket and trace.
 
     Return None if the other end is closed.
     """
-    _, descriptors, _, _ = socket.recv_fds(control, 1, 3)
+    _, descriptors, _, _ = socket.recv_fds(control, 1, 4)
     if not descriptors:
         return None
     try:
@@ -177,10 +193,12 @@ def _receive(control: socket.socket) -> tuple[WorkerRequest, socket.socket, int,
     except EOFError:
         return None
     channel, status_socket = socket.socket(fileno=descriptors[0]), socket.socket(fileno=descriptors[2])
-    return request, channel, descriptors[1], status_socket
+    return request, channel, descriptors[1], status_socket, descriptors[3]
 
 
-def _fork(request: WorkerRequest, channel: socket.socket, output: int, status_socket: socket.socket, load: Load) -> int:
+def _fork(
+    request: WorkerRequest, channel: socket.socket, output: int, status_socket: socket.socket, trace: int, load: Load
+) -> int:
     """Fork a worker, and return its process id. The worker itself never returns from here."""
     template = os.getpid()
     with warnings.catch_warnings():
@@ -210,7 +228,15 @@ def _fork(request: WorkerRequest, channel: socket.socket, output: int, status_so
             limits.limit_memory(request.memory)
         if request.is_check:
             work_check(load, channel, output, request.sandbox, parent=template)
-        work(lambda: read_task(os.environ), load, channel, output, sandbox=request.sandbox, parent=template)
+        work(
+            lambda: read_task(os.environ),
+            load,
+            channel,
+            output,
+            sandbox=request.sandbox,
+            parent=template,
+            stack=trace,
+        )
     finally:
         os._exit(1)
 

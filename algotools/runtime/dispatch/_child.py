@@ -35,6 +35,8 @@ class ChildWorker:
         WorkerKilled: the process cannot be started.
     """
 
+    delay = 0.0
+
     def __init__(self, channel: socket.socket, output: int, environment: Mapping[str, str]) -> None:
         module = __name__.rpartition(".")[0]
         guarded_end, self._guard = os.pipe()  # not a socket, so that the author's code sees one socket only

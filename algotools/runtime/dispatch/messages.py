@@ -57,7 +57,10 @@ class Listener(msgspec.Struct, tag=True):
 
 
 class StackOffer(msgspec.Struct, tag=True):
-    """From the worker, once, as its first message, with a descriptor: see ``algotools.runtime.dispatch.stack``."""
+    """From the worker, once, as its first message: it can write its stack; see ``algotools.runtime.dispatch.stack``.
+
+    The worker of a container sends the pipe's read end as a descriptor.
+    """
 
 
 class TablesRead(msgspec.Struct, tag=True):

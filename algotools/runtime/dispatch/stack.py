@@ -1,9 +1,12 @@
 """The stack of a worker shortly before its time limit, which shows where the author's code is.
 
 The worker may be busy in compiled code that never returns to Python, so no thread of the worker could report its
-position. Instead, the worker registers a signal with ``faulthandler``, whose handler is compiled code, and sends the
-supervisor a pipe. The supervisor sends the signal shortly before the limit, and reads the pipe at the limit. So the
+position. Instead, the worker registers a signal with ``faulthandler``, whose handler is compiled code and writes the
+stack into a pipe. The supervisor sends the signal shortly before the limit, and reads the pipe at the limit. So the
 worker is killed in time, whether it has written its stack or not.
+
+The worker of a container makes the pipe, and sends its read end over the channel. For a worker of a template process,
+the runner makes the pipe: the channel of a worker on another machine is a TCP connection, which carries no descriptors.
 
 The kernel gives the signal to the main thread, which runs the function. With several threads of the author, the stack
 shows where the main thread waits for them.
@@ -20,6 +23,7 @@ import signal
 import socket
 import traceback
 from collections.abc import Iterable
+from typing import Protocol
 
 from algotools.declare import locate
 from algotools.errors import PACKAGE, TimedOut, select_author_frames
@@ -42,51 +46,100 @@ _SIGNAL = int(getattr(signal, "SIGRTMIN", signal.SIGUSR2)) + (9 if hasattr(signa
 """A signal that libraries do not use; macOS has no signals of this kind."""
 
 
-def offer_stack(channel: socket.socket) -> None:
-    """Let the supervisor read the stack of the calling thread, the worker's main thread."""
+def offer_stack(channel: socket.socket, pipe: int | None = None) -> None:
+    """Let the supervisor read the stack of the calling thread, the worker's main thread.
+
+    Args:
+        channel: the worker's end of the channel.
+        pipe: the write end of the pipe whose read end the supervisor has; default: make a pipe and send its read end.
+    """
+    if pipe is not None:
+        os.set_inheritable(pipe, False)
+        _register(pipe)
+        send(channel, StackOffer())
+        return
     read_end, write_end = os.pipe()
     try:
-        os.set_blocking(write_end, False)
-        faulthandler.register(_SIGNAL, file=write_end, all_threads=False)
+        _register(write_end)
         send(channel, StackOffer(), read_end)
     finally:
         os.close(read_end)
+
+
+def _register(pipe: int) -> None:
+    os.set_blocking(pipe, False)
+    faulthandler.register(_SIGNAL, file=pipe, all_threads=False)
+
+
+class StackSource(Protocol):
+    """The bytes that a worker writes about its stack."""
+
+    def request(self, pid: int) -> None:
+        """Let the process write its stack; do not wait for it."""
+
+    def read(self) -> bytes:
+        """Return the bytes that the worker has written; empty if there are none yet."""
+
+    def close(self) -> None:
+        """Release the source."""
+
+
+class PipeStack:
+    """A ``StackSource`` for a worker on this machine.
+
+    Args:
+        pipe: the read end of the pipe that the worker writes its stack to; closed with this object.
+    """
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable when the worker writes its stack."""
+        return self._pipe
+
+    def request(self, pid: int) -> None:
+        """See ``StackSource``."""
+        with contextlib.suppress(OSError):  # another user, in a container without CAP_KILL
+            os.kill(pid, _SIGNAL)
+
+    def read(self) -> bytes:
+        """See ``StackSource``."""
+        os.set_blocking(self._pipe, False)
+        with contextlib.suppress(OSError):
+            return os.read(self._pipe, _LARGEST)
+        return b""
+
+    def close(self) -> None:
+        """See ``StackSource``."""
+        os.close(self._pipe)
 
 
 class WorkerStack:
     """The supervisor's access to the stack of its worker.
 
     Args:
-        pipe: the read end of the pipe that the worker writes its stack to.
+        source: provides the bytes that the worker writes.
         timeout: the time limit of the run, in seconds; None for no limit.
     """
 
-    def __init__(self, pipe: int, timeout: float | None) -> None:
-        self._pipe = pipe
+    def __init__(self, source: StackSource, timeout: float | None) -> None:
+        self._source = source
         self.lead = min(LEAD, LEAD_SHARE * (timeout or 0.0))
         """Seconds before the limit at which the stack is requested."""
         self.is_requested = False
 
     def request(self, pid: int) -> None:
-        """Let the process write its stack into the pipe; do not wait for it."""
+        """Let the process write its stack; do not wait for it."""
         self.is_requested = True
-        with contextlib.suppress(OSError):  # another user, in a container without CAP_KILL
-            os.kill(pid, _SIGNAL)
+        self._source.request(pid)
 
     def read(self) -> list[traceback.FrameSummary]:
         """Return the frames of the stack, outermost first; none if the worker has not written them."""
-        os.set_blocking(self._pipe, False)
-        data = b""
-        with contextlib.suppress(OSError):
-            data = os.read(self._pipe, _LARGEST)
-        lines = map(_FRAME.fullmatch, data.decode(errors="backslashreplace").splitlines())
+        lines = map(_FRAME.fullmatch, self._source.read().decode(errors="backslashreplace").splitlines())
         frames = [traceback.FrameSummary(line[1], int(line[2]), line[3]) for line in lines if line]
         # A worker that is forked from a copy of this process has the frames of this process on its stack.
         return list(itertools.takewhile(lambda frame: (frame.filename, frame.name) != _WORK, frames))[::-1]
-
-    def close(self) -> None:
-        """Close the pipe."""
-        os.close(self._pipe)
 
 
 def make_late_error(timeout: float, frames: Iterable[traceback.FrameSummary], source: str | None) -> TimedOut:

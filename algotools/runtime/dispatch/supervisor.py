@@ -53,7 +53,14 @@ from algotools.runtime.dispatch.messages import (
     wait_readable,
 )
 from algotools.runtime.dispatch.scratch import make_scratch_folder
-from algotools.runtime.dispatch.stack import LEAD, WorkerStack, describe_position, make_late_error
+from algotools.runtime.dispatch.stack import (
+    LEAD,
+    PipeStack,
+    StackSource,
+    WorkerStack,
+    describe_position,
+    make_late_error,
+)
 from algotools.runtime.logs import Console, format_line
 from algotools.task import Task
 
@@ -64,7 +71,7 @@ if TYPE_CHECKING:
 CHUNK = 1 << 20
 _LAST_PRINTS = 500
 """Bytes of the last prints that are kept, to find the reason for an exit."""
-_LAST_READS = 16
+_LAST_READS = 64
 """Reads after the worker's exit. They empty the pipe, but end even if a child of the worker writes without pause."""
 _MOST_DESCRIPTORS = 2
 """Descriptors that our worker sends before their messages are handled: for its stack and for its filter."""
@@ -126,6 +133,7 @@ def follow(
     *,
     may_request_copies: bool = False,
     offer_position: OfferPosition | None = None,
+    stack: StackSource | None = None,
 ) -> bytes:
     """Follow a started worker until its last message, stop it, and return the encoded result; see ``supervise``.
 
@@ -136,8 +144,9 @@ def follow(
         run: the task that the worker runs.
         may_request_copies: whether the worker may request copies of databases that it cannot open itself.
         offer_position: lets another thread find the line where the run is, while the returned context is open.
+        stack: the source of the worker's stack, closed before the function returns; default: the worker sends a pipe.
     """
-    worker = _Worker(process, channel, output, run, may_request_copies=may_request_copies)
+    worker = _Worker(process, channel, output, run, stack, may_request_copies=may_request_copies)
     try:
         with offer_position(worker.find_position) if offer_position else nullcontext():
             return worker.follow()
@@ -150,9 +159,11 @@ OfferPosition = Callable[[Callable[[], str]], AbstractContextManager[None]]
 
 
 class WorkerProcess(Protocol):
-    """The process of a worker: a child of this process, or of a runner's template process."""
+    """The process of a worker: a child of this process, or of a runner's template process, maybe on another machine."""
 
     pid: int
+    delay: float
+    """Seconds by which the exit code and the last prints can arrive later than the end of the channel."""
 
     def poll(self, *, wait: bool = False) -> int | None:
         """Return the exit code, negative for a signal, or None while the process is alive; *wait* blocks until exit."""
@@ -165,7 +176,14 @@ class _Worker:
     """The supervisor's view of one worker: its process, its channel and its prints."""
 
     def __init__(
-        self, process: WorkerProcess, channel: socket.socket, output: int, run: Run, *, may_request_copies: bool
+        self,
+        process: WorkerProcess,
+        channel: socket.socket,
+        output: int,
+        run: Run,
+        stack: StackSource | None,
+        *,
+        may_request_copies: bool,
     ) -> None:
         self._process = process
         self._channel = channel
@@ -189,6 +207,7 @@ class _Worker:
             self._compute_remaining_time,
             may_request_copies=may_request_copies,
         )
+        self._stack_source = stack
         self._stack: WorkerStack | None = None
         self._wants_stack = False
         self._changes: MetadataChanges | None = None
@@ -246,8 +265,8 @@ class _Worker:
         self._channel.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
-        if self._stack is not None:
-            self._stack.close()
+        if self._stack_source is not None:
+            self._stack_source.close()
         if self._changes is not None:
             self._changes.close()
         self._replies.close()
@@ -313,9 +332,11 @@ class _Worker:
 
     def _accept_stack(self) -> None:
         """Read from now on the worker's stack if the run reaches its time limit."""
-        if self._stack is not None or not self._descriptors:
+        if self._stack_source is None and self._descriptors:
+            self._stack_source = PipeStack(self._descriptors.pop(0))
+        if self._stack is not None or self._stack_source is None:
             raise make_misuse_error()
-        self._stack = WorkerStack(self._descriptors.pop(0), self._run.timeout)
+        self._stack = WorkerStack(self._stack_source, self._run.timeout)
 
     def _start_listening(self) -> None:
         """Answer from now on the requests of the worker's filter of system calls."""
@@ -341,7 +362,7 @@ class _Worker:
         """
         try:
             chunk = os.read(self._output, CHUNK)
-        except BlockingIOError:
+        except (BlockingIOError, ConnectionError):
             return False
         if chunk:
             self._run.sink(chunk)
@@ -349,19 +370,17 @@ class _Worker:
         return bool(chunk)
 
     def _forward_last_prints(self) -> None:
-        """Forward the prints that the pipe still contains, without waiting for more."""
+        """Forward the prints that the pipe still contains, or that are on their way from another machine."""
         os.set_blocking(self._output, False)
         for _ in range(_LAST_READS):
-            if not self._forward_prints():
+            if not wait_readable([self._output], self._process.delay) or not self._forward_prints():
                 break
 
     def _describe_exit(self) -> AlgotoolsError:
         """Return the error for a worker that closed the channel without a last message."""
-        code = None
         # The kernel closes a dying process's descriptors before its parent can wait for it. So poll a moment longer.
-        for _ in range(20):
-            if (code := self._process.poll()) is not None:
-                break
+        end = time.monotonic() + POLLING_INTERVAL + self._process.delay
+        while (code := self._process.poll()) is None and time.monotonic() < end:
             time.sleep(POLLING_INTERVAL / 20)
         if code is None:
             return FunctionExited("the function closed the channel to its supervisor; leave this file descriptor alone")

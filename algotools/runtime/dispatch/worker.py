@@ -104,20 +104,22 @@ def work(
     sandbox: LocalSandbox | None = None,
     *,
     parent: int,
+    stack: int | None = None,
 ) -> NoReturn:
     """Run the task in this process, report over *channel*, and exit.
 
     Prints of the author's code go to the descriptor *output*; None if they already do. The confinement (in a container)
     or the sandbox (on the author's machine) is applied before the code is imported. This process is killed when its
-    parent, the process with the id *parent*, exits.
+    parent, the process with the id *parent*, exits. The stack can be written to the descriptor *stack*; see
+    ``offer_stack``.
     """
     # The process may be forked, and then still has a copy of its parent's stack. An exception or a normal exit would
     # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
     node: _SupervisedAccess | None = None
     try:
-        _leave_parent(channel, output, parent)
+        _leave_parent(channel, output, parent, stack)
         try:
-            offer_stack(channel)
+            offer_stack(channel, stack)
             contract, task = read()
             for secret in contract.list_secrets(os.environ):
                 del os.environ[secret]
@@ -168,13 +170,13 @@ def work_check(
         os._exit(1)
 
 
-def _leave_parent(channel: socket.socket, output: int | None, parent: int) -> None:
+def _leave_parent(channel: socket.socket, output: int | None, parent: int, stack: int | None = None) -> None:
     """Give up what a forked process has of its parent: signal handlers, descriptors and the temporary folder."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
     lifetime.die_with_parent(parent)
     if output is not None:
-        _redirect(output, channel.fileno())
+        _redirect(output, *filter(None, (channel.fileno(), stack)))
     if "tempfile" in sys.modules:  # imported by the template, which has another folder
         import tempfile
 
@@ -191,8 +193,8 @@ def _load_algorithm(load: Load) -> Algorithm:
         gc.enable()
 
 
-def _redirect(output: int, channel: int) -> None:
-    """Redirect standard output and error to *output*, empty standard input, and close all other files but *channel*.
+def _redirect(output: int, *kept: int) -> None:
+    """Redirect standard output and error to *output*, empty standard input, and close all other files but *kept*.
 
     A process that was forked from a template inherits descriptors of other runs. The author's code
     must not find them.
@@ -200,8 +202,11 @@ def _redirect(output: int, channel: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-    os.closerange(3, channel)
-    os.closerange(channel + 1, os.sysconf("SC_OPEN_MAX"))
+    first = 3
+    for descriptor in sorted(kept):
+        os.closerange(first, descriptor)
+        first = descriptor + 1
+    os.closerange(first, os.sysconf("SC_OPEN_MAX"))
 
 
 def _flush() -> None:

@@ -1,0 +1,323 @@
+"""The runner for engines: rpcs run on any ``concurrent.futures.Executor``, masters in processes of this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import secrets
+import socket
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from algotools import __version__
+from algotools.declare.functions import Algorithm
+from algotools.declare.locate import Location
+from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, WorkerKilled
+from algotools.federation.engines import relay
+from algotools.federation.engines._connections import CONTROL, OUTPUT
+from algotools.federation.engines._gateway import Gateway, Visit
+from algotools.federation.engines._handshake import CodeInPlace, Hello, Marker, Offer, Response, Started, StartWorker
+from algotools.federation.engines._remote_worker import RemoteWorker
+from algotools.federation.runners import Job
+from algotools.federation.runners.process import ProcessRunner
+from algotools.federation.runners.sandbox import make_sandbox
+from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
+from algotools.runtime.dispatch.messages import receive, send
+from algotools.runtime.dispatch.scratch import VARIABLE
+from algotools.runtime.dispatch.supervisor import Run, follow
+from algotools.runtime.logs import Console, format_failure, format_line
+from algotools.runtime.run import read_task, run_task
+from algotools.task import Role
+
+_ATTEMPTS = 3
+"""Attempts to run a task whose process of the engine is lost."""
+_FEWEST_SLOTS, _MOST_SLOTS = 4, 256
+_ROLES_TIMEOUT = 60.0
+"""Seconds in which a process of this machine must import the algorithm and report the roles of its methods."""
+_MARKER = ".marker"
+"""The name of a file with random content; see ``Marker``."""
+_PYTHON = ".".join(platform.python_version_tuple()[:2])
+
+Message = TypeVar("Message", bound=msgspec.Struct)
+
+
+class EngineRunner:
+    """Runs rpcs on an engine. Masters and checks of calls run in processes of this machine, as with ``ProcessRunner``.
+
+    Args:
+        algorithm: the algorithm to run.
+        executor: the engine; ``close`` does not shut it down.
+        memory: the memory limit of a run in bytes, in addition to the imported libraries.
+        confined: whether each worker is in the sandbox of ``algotools.runtime.sandbox.local``.
+        address: the address of this machine by which the processes of the engine reach it.
+        threads: how many calls the engine executes at the same time; default: an attribute of the pools of Python's
+            library, otherwise the processors of this machine.
+
+    Raises:
+        FederationError: see ``ProcessRunner``.
+    """
+
+    has_gate = True
+    sees_frames = False
+
+    def __init__(
+        self,
+        algorithm: Location | Algorithm,
+        executor: Executor,
+        *,
+        memory: int | None = None,
+        confined: bool = False,
+        address: str = "127.0.0.1",
+        threads: int | None = None,
+    ) -> None:
+        self._algorithm = algorithm
+        self._executor = executor
+        self._name = type(executor).__name__
+        self._memory = memory
+        self._confined = confined
+        threads = threads or getattr(executor, "_max_workers", None) or os.cpu_count() or 1
+        self.slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, 2 * threads))  # the engine's queue is never empty
+        self._prepare_pool()  # before any thread exists, because the pool forks
+        self._local = ProcessRunner(algorithm, memory, confined=confined)
+        self._roles: Mapping[str, Role] = {}
+        self._lock = threading.Lock()
+        self._markers: dict[Path, Marker] = {}
+        try:
+            self._gateway = Gateway(address, secrets.token_hex(8))
+        except OSError as error:
+            self._local.close()
+            raise EngineError(
+                f"this machine cannot listen on the address {address} ({error.strerror or error}); choose one of its "
+                "own addresses with address= (--address)"
+            ) from None
+
+    def run(self, job: Job, console: Console, timeout: float | None) -> int:
+        """See ``Runner``."""
+        if self._is_local(job):
+            return self._local.run(job, console, timeout)
+        for attempt in range(1, _ATTEMPTS + 1):
+            call = _Call(self, job, console, timeout)
+            code = run_task(lambda: read_task(job.environment), call.run, call.write)
+            if not call.is_lost:
+                return code
+            if attempt == _ATTEMPTS or job.cancellation.is_requested or isinstance(call.error, _EngineBroken):
+                console(format_failure(call.error.failure()))
+                return code
+            console(format_line("info", f"the engine's process at {call.host} was lost; the run starts again"))
+        raise AssertionError
+
+    def check(self, call: CheckedCall | None, timeout: float) -> CheckReply | None:
+        """See ``Runner``."""
+        return self._local.check(call, timeout)
+
+    def start(self) -> None:
+        """See ``Runner``."""
+        self._local.start()
+        self._gateway.start()
+
+    def stop(self) -> None:
+        """See ``Runner``."""
+        self._gateway.stop()
+        self._local.stop()
+
+    def close(self) -> None:
+        """See ``Runner``."""
+        self._gateway.close()
+        self._local.close()
+
+    def _is_local(self, job: Job) -> bool:
+        """Whether a run is that of a master, or of no known function; the other runs need the engine."""
+        with self._lock:
+            if not self._roles and (reply := self._local.check(None, _ROLES_TIMEOUT)) is not None:
+                self._roles = reply.roles
+        try:
+            method = read_task(job.environment)[1].method
+        except AlgotoolsError:
+            return True  # the run reads the same input, and reports the error
+        return self._roles.get(method) != "rpc"
+
+    def _prepare_pool(self) -> None:
+        """Let a pool of processes fork them now, because a fork is not safe while other threads run."""
+        if isinstance(self._executor, ProcessPoolExecutor):
+            with contextlib.suppress(RuntimeError), warnings.catch_warnings():
+                # Python warns about a fork while threads run. The caller's threads cannot be avoided here.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                self._executor.submit(os.getpid)
+
+    def make_offer(self, job: Job) -> Offer:
+        """Return the description of everything that a run needs."""
+        folders = {job.task.output_file.parent.parent}
+        if job.task.temporary_folder is not None:
+            folders.add(job.task.temporary_folder.parent)
+        with self._lock:
+            for folder in folders - self._markers.keys():
+                folder.mkdir(parents=True, exist_ok=True)
+                marker = Marker(str(folder / _MARKER), secrets.token_bytes(16))
+                Path(marker.path).write_bytes(marker.content)
+                self._markers[folder] = marker
+        algorithm = self._algorithm
+        if isinstance(algorithm, Algorithm):
+            raise EngineError("functions of a notebook or script cannot travel to an engine yet; use a .py file")
+        root, file = (None if path is None else str(path) for path in (algorithm.root, algorithm.file))
+        return Offer(
+            tuple(self._markers[folder] for folder in sorted(folders)), CodeInPlace(algorithm.module, root, file)
+        )
+
+    def make_start(self, job: Job, response: Response, timeout: float | None) -> StartWorker:
+        """Return the request for the worker, with the paths on its machine."""
+        if not response.is_shared:
+            raise EngineError("the engine's process does not share the file system with the federation")
+        start = StartWorker(job.make_worker_environment(), self._memory, timeout)
+        if self._confined:
+            job.make_temporary_folder()  # the worker may not create it
+            start.sandbox = make_sandbox(job, self._algorithm, {VARIABLE: ""}, self._memory)
+        return start
+
+    @contextlib.contextmanager
+    def submit(self, job: Job) -> Iterator[Visit]:
+        """Let the engine call the relay; cancel the call, or its worker, when the context is left.
+
+        Raises:
+            EngineError: the engine does not accept calls.
+        """
+        with self._gateway.open_visit() as visit, job.cancellation.register(visit.cancel):
+            try:
+                future: Future[str] = self._executor.submit(relay.execute, visit.ticket)
+            except BrokenExecutor as error:
+                raise _EngineBroken(self._name, error) from None
+            except RuntimeError as error:  # it is shut down
+                raise EngineError(f"the engine ({self._name}) accepts no calls ({error}); create a new one") from None
+            future.add_done_callback(visit.report_end)
+            try:
+                yield visit
+            finally:
+                future.cancel()
+
+    def explain_end(self, future: Future[str]) -> AlgotoolsError:
+        """Return the error for a call of the engine that ended before it reached the federation."""
+        try:
+            error = future.exception()
+        except CancelledError:
+            return EngineError(f"the engine ({self._name}) has cancelled the run")
+        if isinstance(error, BrokenExecutor):
+            return _EngineBroken(self._name, error)
+        if error is None:
+            return EngineError(f"the engine ({self._name}) called the run's function twice")
+        return EngineError(f"the engine ({self._name}) cannot run the function: {error}", detail=repr(error))
+
+
+class _EngineLost(WorkerKilled, exit_code=44, shares_code=True):
+    """The engine's process that relays a worker is gone."""
+
+
+class _EngineBroken(_EngineLost, exit_code=44, shares_code=True):
+    """The engine accepts no calls any more, because one of its processes was killed."""
+
+    def __init__(self, name: str, error: BaseException) -> None:
+        super().__init__(
+            f"a process of the engine ({name}) was killed, and the engine accepts no calls any more; create a new one",
+            detail=str(error),
+        )
+
+
+class _Call:
+    """One attempt to run a task on the engine.
+
+    Args:
+        runner: the runner.
+        job: the run.
+        console: receives the log.
+        timeout: the time limit, in seconds.
+    """
+
+    def __init__(self, runner: EngineRunner, job: Job, console: Console, timeout: float | None) -> None:
+        self._runner = runner
+        self._job = job
+        self._console = console
+        self._timeout = timeout
+        self.host = "an unknown host"
+        self.error: AlgotoolsError = WorkerKilled("")
+        self.is_lost = False
+        """Whether the engine's process was lost. Another attempt then runs the task."""
+
+    def write(self, line: str) -> None:
+        """Write a line of the log, except for the failure of a lost attempt."""
+        if not self.is_lost:
+            self._console(line)
+
+    def run(self, run: Run) -> bytes:
+        """Run a task on the engine, and return the encoded result."""
+        try:
+            with self._runner.submit(self._job) as visit:
+                return self._follow(visit, run)
+        except _EngineLost as error:
+            self.is_lost, self.error = True, error
+            raise
+
+    def _follow(self, visit: Visit, run: Run) -> bytes:
+        control = visit.wait(CONTROL)
+        if not isinstance(control, socket.socket):
+            raise self._runner.explain_end(control)
+        hello = self._receive(control, Hello)
+        self.host = hello.host
+        if hello.version != __version__:
+            raise EngineError(
+                f"the engine's process at {hello.host} has algotools {hello.version}, and the federation has "
+                f"{__version__}; install the same version"
+            )
+        if hello.python != _PYTHON:
+            text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {_PYTHON}"
+            run.console(format_line("info", text))
+        self._send(control, self._runner.make_offer(self._job))
+        response = self._receive(control, Response)
+        self._send(control, self._runner.make_start(self._job, response, self._timeout))
+        started = self._receive(control, Started)
+        if started.failure is not None:
+            code, message, detail = started.failure
+            raise CODES.get(code, EngineError)(message, detail=detail)
+        return self._follow_worker(visit, control, started, run)
+
+    def _follow_worker(self, visit: Visit, control: socket.socket, started: Started, run: Run) -> bytes:
+        try:
+            visit.wait(started.channel)
+            visit.wait(OUTPUT)
+        except TimeoutError:
+            raise self._make_lost() from None
+        channel = visit.take(started.channel)
+        output = visit.take(OUTPUT).detach()
+        worker = RemoteWorker(started.pid, control, channel)
+        offer_position = self._job.cancellation.offer_position
+        try:
+            return follow(worker, channel, output, run, offer_position=offer_position, stack=worker)
+        except WorkerKilled:
+            if worker.is_lost:
+                raise self._make_lost() from None
+            raise
+
+    def _receive(self, control: socket.socket, kind: type[Message]) -> Message:
+        try:
+            return receive(control, kind)
+        except (EOFError, ConnectionError):
+            raise self._make_lost() from None
+
+    def _send(self, control: socket.socket, message: msgspec.Struct) -> None:
+        try:
+            send(control, message)
+        except OSError:
+            raise self._make_lost() from None
+
+    def _make_lost(self) -> AlgotoolsError:
+        """Return the error for a control connection that has ended."""
+        if self._job.cancellation.is_requested:
+            return Stopped("the run was cancelled before its process started")
+        return _EngineLost(
+            f"the engine's process at {self.host} that ran the function was lost: it was killed, or its machine does "
+            "not respond"
+        )
