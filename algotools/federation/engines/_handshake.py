@@ -35,7 +35,7 @@ class Hello(msgspec.Struct):
     host: str
 
 
-class Marker(msgspec.Struct):
+class FolderMarker(msgspec.Struct):
     """A file of the federation with random content. A process that reads this content shares the file system."""
 
     path: str
@@ -53,7 +53,7 @@ class CodeInPlace(msgspec.Struct):
 class Offer(msgspec.Struct):
     """From the federation: everything that a run needs, apart from its input."""
 
-    markers: tuple[Marker, ...]
+    markers: tuple[FolderMarker, ...]
     code: CodeInPlace
 
 

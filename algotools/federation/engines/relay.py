@@ -25,8 +25,8 @@ from algotools.federation.engines._connections import CHANNELS, CONTROL, OUTPUT,
 from algotools.federation.engines._handshake import (
     STACK_REQUEST,
     CodeInPlace,
+    FolderMarker,
     Hello,
-    Marker,
     Offer,
     Response,
     Started,
@@ -83,7 +83,7 @@ def execute(ticket: Ticket) -> str:
     return DONE
 
 
-def _is_here(marker: Marker) -> bool:
+def _is_here(marker: FolderMarker) -> bool:
     try:
         return Path(marker.path).read_bytes() == marker.content
     except OSError:

@@ -23,7 +23,15 @@ from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, Worker
 from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CONTROL, OUTPUT
 from algotools.federation.engines._gateway import Gateway, Visit
-from algotools.federation.engines._handshake import CodeInPlace, Hello, Marker, Offer, Response, Started, StartWorker
+from algotools.federation.engines._handshake import (
+    CodeInPlace,
+    FolderMarker,
+    Hello,
+    Offer,
+    Response,
+    Started,
+    StartWorker,
+)
 from algotools.federation.engines._remote_worker import RemoteWorker
 from algotools.federation.runners import Job
 from algotools.federation.runners.process import ProcessRunner
@@ -42,7 +50,7 @@ _FEWEST_SLOTS, _MOST_SLOTS = 4, 256
 _ROLES_TIMEOUT = 60.0
 """Seconds in which a process of this machine must import the algorithm and report the roles of its methods."""
 _MARKER = ".marker"
-"""The name of a file with random content; see ``Marker``."""
+"""The name of a file with random content; see ``FolderMarker``."""
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 Message = TypeVar("Message", bound=msgspec.Struct)
@@ -88,7 +96,7 @@ class EngineRunner:
         self._local = ProcessRunner(algorithm, memory, confined=confined)
         self._roles: Mapping[str, Role] = {}
         self._lock = threading.Lock()
-        self._markers: dict[Path, Marker] = {}
+        self._markers: dict[Path, FolderMarker] = {}
         try:
             self._gateway = Gateway(address, secrets.token_hex(8))
         except OSError as error:
@@ -159,7 +167,7 @@ class EngineRunner:
         with self._lock:
             for folder in folders - self._markers.keys():
                 folder.mkdir(parents=True, exist_ok=True)
-                marker = Marker(str(folder / _MARKER), secrets.token_bytes(16))
+                marker = FolderMarker(str(folder / _MARKER), secrets.token_bytes(16))
                 Path(marker.path).write_bytes(marker.content)
                 self._markers[folder] = marker
         algorithm = self._algorithm
