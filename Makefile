@@ -17,7 +17,7 @@ $(VENV)/package: pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/package
-	$(PIP) --editable '.[adbc,duckdb,ibis,polars]' --group test --group lint --group docs
+	$(PIP) --editable '.[adbc,dask,duckdb,ibis,polars]' --group test --group lint --group docs
 	touch $@
 
 # Run the manual's average over the organizations 2 and 3, without Docker.

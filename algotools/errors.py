@@ -334,7 +334,7 @@ class RunsFailed(AlgotoolsError, RuntimeError, exit_code=61):
 
 
 class EngineError(AlgotoolsError, RuntimeError, exit_code=62):
-    """The container engine does not run, denies access, has no space left, or stopped during a run."""
+    """The container engine, or the engine of ``runner=``, does not run, denies access, or stopped during a run."""
 
 
 class ImageNotFound(AlgotoolsError, LookupError, exit_code=63):

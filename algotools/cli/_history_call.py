@@ -126,7 +126,7 @@ def _list_sources(entry: HistoryEntry) -> Iterator[str]:
         yield from ("--federation", _shorten(call["federation"]))
     if entry.runner != RunnerChoice.PROCESS.value:
         yield from ("--runner", entry.runner)
-    for name in ("python", "timeout", "memory"):
+    for name in ("python", "timeout", "memory", "scheduler", "address"):
         if (value := call.get(name)) is not None:
             yield from (f"--{name}", f"{value:g}" if isinstance(value, float) else _shorten(str(value)))
     if call.get("confined"):

@@ -178,7 +178,7 @@ def _reopen(
     if entry.call is None:
         raise FederationError(
             f"task {entry.number} cannot be run again from the history: it ran in Python on functions or tables in "
-            "memory, on databases with a URI, with faults, or on tables of a session; run it again there"
+            "memory, on an executor, on databases with a URI, with faults, or on tables of a session; run it there"
         )
     options: dict[str, Any] = dict(entry.call)
     file, nodes = options.pop("federation", None), options.pop("nodes", None)
@@ -198,7 +198,7 @@ def _check_files(
     """
     paths_by_option = {
         "--federation": file,
-        **{f"--{name}": options.get(name) for name in ("algorithm", "python", "policy")},
+        **{f"--{name}": options.get(name) for name in ("algorithm", "python", "policy", "scheduler")},
     }
     option_paths = [
         (option, str(path))

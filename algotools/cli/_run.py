@@ -62,6 +62,8 @@ algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
 
 algotools run master column_name=age --grid seed:=1..100 --json
 
+algotools run master column_name=age --runner dask --scheduler tcp://login1:8786
+
 algotools run central column=age --algorithm REGISTRY/IMAGE:TAG --runner container --data a.csv --data b.csv
 
 algotools run central column=age --algorithm my_pkg --python venv/bin/python --data a.csv --data b.csv
@@ -118,6 +120,10 @@ def _check_usage(method: str | None, arguments: Sequence[str] | None, options: T
         raise make_usage_error("--grid", "not allowed with --input, which contains the arguments")
     if options.fresh and not options.grid:
         raise make_usage_error("--fresh", "allowed only with --grid; other tasks always run")
+    if options.runner is not RunnerChoice.DASK or options.as_node:
+        for name, value in (("--scheduler", options.scheduler), ("--address", options.address)):
+            if value is not None:
+                raise make_usage_error(name, "allowed only with --runner dask")
     if options.query is not None and len(options.database or ()) > 1:
         raise make_usage_error("--query", "allowed with only one --database; for more queries use a client")
     check_output(options.output, overwrite=options.overwrite)
@@ -243,6 +249,8 @@ def _open_federation(
         "timeout": options.timeout,
         "memory": options.memory,
         "confined": options.confined,
+        "scheduler": options.scheduler,
+        "address": options.address,
         "policy": options.policy,
         "history": None if options.no_history else find_history(algorithm),
         "ledger": ledger,

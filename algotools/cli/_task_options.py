@@ -70,9 +70,27 @@ class TaskOptions:
         RunnerChoice,
         typer.Option(
             help="process: each run in its own process. inline: runs in this process, for breakpoints. container: runs "
-            "in hardened containers. as-node: runs in containers like at a real node, as root, with the node's files."
+            "in hardened containers. as-node: runs in containers like at a real node, as root, with the node's files. "
+            "dask: rpcs run on the workers of a Dask cluster, each in its own process."
         ),
     ] = RunnerChoice.PROCESS
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Dask scheduler of --runner dask: its address or scheduler file. Default: a cluster on this machine.",
+            metavar="tcp://HOST:PORT|FILE",
+            show_default=False,
+        ),
+    ] = None
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Address on which this machine listens for the workers of --runner dask. Default: the address on the "
+            "route to the scheduler and its workers.",
+            metavar="HOST[:PORT]",
+            show_default=False,
+        ),
+    ] = None
     as_node: Annotated[bool, typer.Option("--as-node", help="Same as --runner as-node.")] = False
     python: Annotated[
         Path | None,
@@ -138,7 +156,7 @@ class TaskOptions:
     memory: Annotated[
         str | None,
         typer.Option(
-            help="Memory limit of each run, for instance 4g (runners process and container).", show_default=False
+            help="Memory limit of each run, for instance 4g (runners process, container and dask).", show_default=False
         ),
     ] = None
     confined: Annotated[

@@ -34,6 +34,8 @@ class FederationOptions(TypedDict, total=False):
     timeout: float | None
     memory: int | str | None
     confined: bool
+    scheduler: str | Path | None
+    address: str | None
     listen: Listen | None
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None
     policy: PolicySource | None
@@ -53,6 +55,8 @@ def create_platform(
     timeout: float | None,
     memory: int | str | None,
     confined: bool,
+    scheduler: str | Path | None,
+    address: str | None,
     listen: Listen | None,
     faults: Mapping[int | str, Fault | Iterable[Fault]] | None,
     policy: PolicySource | None,
@@ -81,6 +85,8 @@ def create_platform(
         python=python,
         memory=memory,
         confined=confined,
+        scheduler=scheduler,
+        address=address,
     )
     if runner == "as-node" and algorithms.contract.has_sessions:
         raise FederationError(
@@ -98,6 +104,8 @@ def create_platform(
             "timeout": timeout,
             "memory": memory,
             "confined": confined,
+            "scheduler": scheduler,
+            "address": address,
             "policy": policy,
         }
         call = None if faults else describe_call(nodes, options)
@@ -148,7 +156,7 @@ def describe_call(nodes: Configuration | Nodes, options: Mapping[str, object]) -
     for name, value in options.items():
         if isinstance(value, (str, Path)):
             path = Path(value).expanduser()
-            names_path = name in ("algorithm", "python", "policy") and path.exists()
+            names_path = name in ("algorithm", "python", "policy", "scheduler") and path.exists()
             content[name] = str(path.absolute()) if names_path else str(value)
         elif value is None or isinstance(value, (bool, int, float)):
             content[name] = value

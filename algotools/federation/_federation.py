@@ -47,9 +47,9 @@ class Federation(TaskReader):
             of the notebook or script itself.
         runner: ``inline`` runs functions in this process; ``process`` isolates each run in its own process;
             ``container`` runs the algorithm's image with restricted rights (from a folder it builds the image first);
-            ``as-node`` runs the image exactly as a real node does: as root, with access to all of the node's files.
-            A ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor``, runs each rpc as ``process`` does, but
-            in a process that one of the executor's workers starts. The executor stays open.
+            ``as-node`` runs the image exactly as a real node does: as root, with access to all of the node's files;
+            ``dask`` runs each rpc as ``process`` does, but in a process that a worker of a Dask cluster starts. So does
+            a ``concurrent.futures.Executor``, such as a ``ProcessPoolExecutor``, which stays open.
         contract: the generation of the platform to imitate: ``v3``, ``v4`` or ``v5``. By default the generation is
             detected if ``algorithm`` is an image or ``python`` is given; otherwise it is ``v4``.
         python: the interpreter in which the algorithm is installed, if it is not this interpreter. Then ``algorithm``
@@ -62,6 +62,10 @@ class Federation(TaskReader):
         confined: whether each run is in a sandbox (runner ``process`` on Linux). A run can then read only its
             algorithm and the databases of its node, write only temporary files, and reach only servers of databases
             and, as a master, the federation. The log of a run names the parts of the sandbox that the kernel lacks.
+        scheduler: the Dask scheduler of the runner ``dask``: its address, such as ``tcp://HOST:8786``, or its scheduler
+            file. By default a cluster starts on this machine, and stops with the federation.
+        address: the host, or ``HOST:PORT``, on which this process listens for the workers of an engine. By default the
+            address on the route to the scheduler and its workers.
         listen: called with a run and each new line of its log.
         faults: organization (id or name) -> the faults of its node: ``Slow``, ``Dead``, ``Wrong``, ``Polls``,
             ``Loses``, or several of them.
@@ -82,6 +86,7 @@ class Federation(TaskReader):
 
     Raises:
         FederationError: the arguments are invalid or do not fit together.
+        EngineError: the Dask scheduler does not answer.
         PolicyError: the policy is malformed, or v5 cannot express it.
         AlgorithmNotFound: the algorithm does not exist.
     """
@@ -99,6 +104,8 @@ class Federation(TaskReader):
         timeout: float | None = None,
         memory: int | str | None = None,
         confined: bool = False,
+        scheduler: str | Path | None = None,
+        address: str | None = None,
         listen: Listen | None = None,
         faults: Mapping[int | str, Fault | Iterable[Fault]] | None = None,
         policy: PolicySource | None = None,
@@ -116,6 +123,8 @@ class Federation(TaskReader):
             timeout=timeout,
             memory=memory,
             confined=confined,
+            scheduler=scheduler,
+            address=address,
             listen=listen,
             faults=faults,
             policy=policy,

@@ -8,13 +8,14 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Union, cast, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
 from algotools.declare import locate
 from algotools.declare.functions import Algorithm, RegisteredFunction, get_registered_functions
 from algotools.errors import AlgorithmNotFound, AlgotoolsError, FederationError, ImageNotFound
 from algotools.federation import contract as contracts
 from algotools.federation.contract import NodeContract
+from algotools.federation.engines.resolve import EngineSource, check_runner
 from algotools.federation.runners import Runner
 from algotools.image.names import parse_reference
 from algotools.payload import has_arrays
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from algotools.federation._generation import Generation
     from algotools.image.inspect import RunnableImage
 
-RunnerName = Literal["inline", "process", "container", "as-node"]
+RunnerName = Literal["inline", "process", "container", "as-node", "dask"]
 RUNNERS: tuple[RunnerName, ...] = get_args(RunnerName)
 
 RunnerLabel = Union[RunnerName, Literal["executor"]]
@@ -38,6 +39,7 @@ class RunnerChoice(str, enum.Enum):
     PROCESS = "process"
     CONTAINER = "container"
     AS_NODE = "as-node"
+    DASK = "dask"
 
 
 IN_CONTAINERS = ("container", "as-node")
@@ -58,6 +60,8 @@ class Algorithms:
         python: the interpreter in which the algorithms are installed, if it is not this interpreter.
         memory: the memory limit of a run, in bytes or as ``512m`` or ``4g``.
         confined: whether each run is in a sandbox (runner ``process``).
+        scheduler: address or file of a Dask scheduler (runner ``dask``).
+        address: the address on which this process listens for the workers of an engine.
 
     Raises:
         FederationError: the arguments are invalid or do not fit together.
@@ -74,17 +78,22 @@ class Algorithms:
         python: str | Path | None,
         memory: int | str | None,
         confined: bool = False,
+        scheduler: str | Path | None = None,
+        address: str | None = None,
     ) -> None:
-        self._executor: Executor | None = None
-        if isinstance(runner, Executor):
-            self._executor, name = runner, "executor"
-        else:
-            name = runner
-        self.runner_name: RunnerLabel = cast("RunnerLabel", name)
-        if self._executor is None and runner not in RUNNERS:
+        check_runner(runner)
+        if isinstance(runner, str) and runner not in RUNNERS:
             raise FederationError(f"unknown runner {runner!r} (choose from {', '.join(RUNNERS)} or an executor)")
+        self._engine_source: EngineSource | None = None
+        """Opens the engine of the federation; None for a runner without an engine."""
+        self.runner_name: RunnerLabel = runner if isinstance(runner, str) else "executor"
+        if isinstance(runner, Executor) or runner == "dask":
+            self._engine_source = EngineSource(runner, scheduler, address)
+        elif scheduler is not None or address is not None:
+            option = "scheduler" if scheduler is not None else "address"
+            raise FederationError(f"{option}= (--{option}) needs runner dask, not {runner}")
         if python is not None and runner != "process":
-            raise FederationError(f"another interpreter (python=) needs runner process, not {name}")
+            raise FederationError(f"another interpreter (python=) needs runner process, not {self.runner_name}")
         self._memory = None if memory is None else _parse_memory(memory)
         self.has_frames_in_memory = False
         """Whether nodes' data are frames of this process."""
@@ -93,7 +102,7 @@ class Algorithms:
                 "memory= needs runner process or container: inline runs share this process, and runner as-node and "
                 "another interpreter (python=) have no memory limit"
             )
-        if confined and (name not in ("process", "executor") or python is not None):
+        if confined and (self.runner_name not in ("process", "executor", "dask") or python is not None):
             raise FederationError(
                 "confined=True (--confined) needs runner process without another interpreter; runner container is "
                 "always confined, and the others never are"
@@ -261,6 +270,8 @@ class Algorithms:
         """Cancel everything that still runs."""
         for runner in list(self._runners.values()):
             runner.close()
+        if self._engine_source is not None:
+            self._engine_source.close()
 
     def _make_runner(self, source: AlgorithmSource, contract: NodeContract, api: Callable[[], Path]) -> Runner:
         must_detect = self._python is not None or self._chosen_contract is None
@@ -280,10 +291,11 @@ class Algorithms:
 
             return ForeignRunner(self._python, find_package(str(source)), generation)
         algorithm = locate_algorithm(source)
-        if self._executor is not None:
+        if self._engine_source is not None:
             from algotools.federation.engines.runner import EngineRunner
 
-            return EngineRunner(algorithm, self._executor, memory=self._memory, confined=self._confined)
+            engine = self._engine_source.open()
+            return EngineRunner(algorithm, engine, memory=self._memory, confined=self._confined)
         if self.runner_name == "process":
             from algotools.federation.runners.process import ProcessRunner
 

@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--federation-runner",
         metavar="RUNNER",
-        help="Runner of the fixture `federation`: inline (default), process, container or as-node.",
+        help="Runner of the fixture `federation`: inline (default), process, container, as-node or dask.",
     )
     group.addoption(
         "--federation-contract",
@@ -99,7 +99,7 @@ class FederationFactory:
             slow: organization -> the delay of its results in seconds.
             dead: organizations whose nodes are offline.
             wrong: organization -> its wrong result, a function of the correct result, or an exception.
-            runner: ``inline``, ``process``, ``container`` or ``as-node``; default: ``--federation-runner``.
+            runner: ``inline``, ``process``, ``container``, ``as-node`` or ``dask``; default: ``--federation-runner``.
             contract: ``v3``, ``v4`` or ``v5``; default: ``--federation-contract``.
             timeout: seconds; a run that takes longer is cancelled and has failed.
             memory: the memory limit of a run in a container.

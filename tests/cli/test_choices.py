@@ -22,7 +22,7 @@ from algotools.runtime.contract import NAMES, ContractChoice
 from ..conftest import AVERAGE, algotools
 
 CHOICES = {
-    ("run", "--runner"): ["inline", "process", "container", "as-node"],
+    ("run", "--runner"): ["inline", "process", "container", "as-node", "dask"],
     ("run", "--contract"): ["v3", "v4", "v5"],
     ("describe", "--store"): ["4", "5"],
     ("new", "--kind"): ["pooled", "average", "iterative"],

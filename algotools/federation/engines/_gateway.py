@@ -25,6 +25,7 @@ from algotools.federation.engines._connections import (
     configure,
     end,
 )
+from algotools.federation.engines._engine import Address
 
 _BACKLOG = 1024
 _GREETING_TIMEOUT = 10.0
@@ -123,15 +124,15 @@ class Gateway:
     """Accepts the connections of a federation's engine.
 
     Args:
-        host: the address to listen on, by which the machines of the engine reach this one.
+        address: the address to listen on, by which the machines of the engine reach this one.
         federation: the random name of the federation.
     """
 
-    def __init__(self, host: str, federation: str) -> None:
-        self._host = host
+    def __init__(self, address: Address, federation: str) -> None:
+        self._host, port = address
         self._federation = federation
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        self._listener = socket.create_server((self._host, port), family=family, backlog=_BACKLOG)
         self._listener.setblocking(False)
         close_in_forks(self._listener)
         self.port = int(self._listener.getsockname()[1])

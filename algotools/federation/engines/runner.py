@@ -10,7 +10,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from algotools.declare.locate import Location
 from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, WorkerKilled
 from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CONTROL, OUTPUT
+from algotools.federation.engines._engine import Engine
 from algotools.federation.engines._gateway import Gateway, Visit
 from algotools.federation.engines._handshake import (
     CodeInPlace,
@@ -61,12 +62,9 @@ class EngineRunner:
 
     Args:
         algorithm: the algorithm to run.
-        executor: the engine; ``close`` does not shut it down.
+        engine: the engine; ``close`` does not close it.
         memory: the memory limit of a run in bytes, in addition to the imported libraries.
         confined: whether each worker is in the sandbox of ``algotools.runtime.sandbox.local``.
-        address: the address of this machine by which the processes of the engine reach it.
-        threads: how many calls the engine executes at the same time; default: an attribute of the pools of Python's
-            library, otherwise the processors of this machine.
 
     Raises:
         FederationError: see ``ProcessRunner``.
@@ -78,31 +76,29 @@ class EngineRunner:
     def __init__(
         self,
         algorithm: Location | Algorithm,
-        executor: Executor,
+        engine: Engine,
         *,
         memory: int | None = None,
         confined: bool = False,
-        address: str = "127.0.0.1",
-        threads: int | None = None,
     ) -> None:
         self._algorithm = algorithm
-        self._executor = executor
-        self._name = type(executor).__name__
+        self._engine = engine
+        self._executor = engine.executor
+        self._name = engine.name
         self._memory = memory
         self._confined = confined
-        threads = threads or getattr(executor, "_max_workers", None) or os.cpu_count() or 1
-        self.slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, 2 * threads))  # the engine's queue is never empty
+        self.slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, 2 * engine.threads))  # the engine's queue is never empty
         self._prepare_pool()  # before any thread exists, because the pool forks
         self._local = ProcessRunner(algorithm, memory, confined=confined)
         self._roles: Mapping[str, Role] = {}
         self._lock = threading.Lock()
         self._markers: dict[Path, FolderMarker] = {}
         try:
-            self._gateway = Gateway(address, secrets.token_hex(8))
+            self._gateway = Gateway(engine.address, secrets.token_hex(8))
         except OSError as error:
             self._local.close()
             raise EngineError(
-                f"this machine cannot listen on the address {address} ({error.strerror or error}); choose one of its "
+                f"this machine cannot listen on {engine.address} ({error.strerror or error}); choose one of its "
                 "own addresses with address= (--address)"
             ) from None
 
@@ -212,10 +208,12 @@ class EngineRunner:
         """Return the error for a call of the engine that ended before it reached the federation."""
         try:
             error = future.exception()
-        except CancelledError:
-            return EngineError(f"the engine ({self._name}) has cancelled the run")
+        except CancelledError as cancelled:
+            return self._engine.explain(cancelled) or EngineError(f"the engine ({self._name}) has cancelled the run")
         if isinstance(error, BrokenExecutor):
             return _EngineBroken(self._name, error)
+        if error is not None and (explained := self._engine.explain(error)) is not None:
+            return explained
         if error is None:
             return EngineError(f"the engine ({self._name}) called the run's function twice")
         return EngineError(f"the engine ({self._name}) cannot run the function: {error}", detail=repr(error))
