@@ -52,6 +52,7 @@ def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
 def transfer(ends: tuple[socket.socket, socket.socket], facts: FileFacts, target: Path) -> list[BaseException]:
     """Send and receive a file; return the errors of the sender and of the receiver. The connection must stay usable."""
     errors: list[BaseException] = []
+    of_receiver: list[BaseException] = []
 
     def send_file() -> None:
         try:
@@ -65,11 +66,11 @@ def transfer(ends: tuple[socket.socket, socket.socket], facts: FileFacts, target
     try:
         receive(ends[1], facts, target)
     except TransferFailed as error:
-        errors.append(error)
+        of_receiver.append(error)
     following = b"".join(iter(lambda: ends[1].recv(1), b"t"))
     thread.join(30)
     assert following == b"nex"
-    return errors
+    return errors + of_receiver
 
 
 def read_tree(path: Path) -> dict[bytes, object]:
