@@ -96,6 +96,8 @@ def load(location: Location) -> Algorithm:
     """
     with _import_lock:  # an import changes sys.path and sys.modules, and inline runs are threads
         module = _import(location)
+    if isinstance(algorithm := vars(module).get("__algorithm__"), Algorithm):  # functions of a notebook
+        return algorithm
     functions = get_registered_functions(location.module)
     if not functions:
         raise AlgorithmNotFound(
