@@ -6,11 +6,12 @@ functions as one image that any vantage6 node can run. A name's module is import
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as that of `typing`, whose import would delay the start of the worker (`dispatch.child`)
 if TYPE_CHECKING:
+    from typing import Any
+
     from algotools.declare.annotations import (
         Argument,
         CategoryColumn,

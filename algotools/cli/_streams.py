@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from algotools.errors import OutputError
-from algotools.runtime.logs import is_open
+from algotools.runtime.streams import is_open
 
 
 class OutputStream(io.TextIOWrapper):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import math
-import secrets
+import os
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -97,7 +97,7 @@ class Register:
         self.tables = tables
         self.table_records: Sequence[Any] | None = None
         """The records of the tables, which ``reductions.records`` makes for the first reduction."""
-        self._key = permission.sketch_key or secrets.token_bytes(32)
+        self._key = permission.sketch_key or os.urandom(32)
         self._lock = threading.Lock()
         self._reduced: list[Reduced] = []
         self._texts: dict[str, int] = {}

@@ -7,10 +7,8 @@ which master this was, because the worker requests signatures, and the worker ru
 
 from __future__ import annotations
 
-import hmac
 import json
 import re
-import secrets
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -59,10 +57,14 @@ class Signature(NamedTuple):
 
     def is_valid(self, key: str, call: SignedCall) -> bool:
         """Return whether an owner of the key has signed the call."""
+        import hmac  # here, because few runs have a key
+
         return hmac.compare_digest(self.code, self.compute_code(key, call))
 
     def compute_code(self, key: str, call: SignedCall) -> str:
         """Return the HMAC of a call."""
+        import hmac
+
         content = [_PURPOSE, *call, self.task, self.round, self.organizations, self.nonce]
         return hmac.digest(key.encode(), json.dumps(content).encode(), "sha256").hex()
 
@@ -77,5 +79,7 @@ def sign(key: str, call: SignedCall, task: int, number: int, organizations: Sequ
         number: see ``Signature.round``.
         organizations: the ids of the organizations that the subtask is sent to.
     """
+    import secrets
+
     unsigned = Signature(task, number, tuple(organizations), secrets.token_hex(16), "")
     return unsigned._replace(code=unsigned.compute_code(key, call))

@@ -45,15 +45,6 @@ def write_to_stderr(line: str) -> None:
         sys.stderr.flush()
 
 
-def is_open(descriptor: int) -> bool:
-    """Return whether a descriptor of this process is open."""
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True
-
-
 _console: ContextVar[Console] = ContextVar("console", default=write_to_stderr)
 
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NoReturn
@@ -26,6 +24,7 @@ from algotools.runtime._output import OutputFile
 from algotools.runtime.contract import Contract, detect
 from algotools.runtime.contract.environment import read_identity
 from algotools.runtime.contract.origin import NodeOrigin
+from algotools.runtime.dispatch.child import STOPPING_SIGNALS, ChildWorker
 from algotools.runtime.dispatch.supervisor import Run, supervise
 from algotools.runtime.logs import Console
 from algotools.runtime.unexpected import convert_unexpected
@@ -44,16 +43,25 @@ Read = Callable[[], tuple[Contract, Task]]
 """Returns the contract of the node's generation, and the task that the node prepared."""
 
 
-def main(environ: Mapping[str, str]) -> int:
-    """Run the container's task and return the exit code; the entry point of an image. *environ* is the node's."""
+def main(environ: Mapping[str, str], worker: ChildWorker | None = None) -> int:
+    """Run the container's task and return the exit code; the entry point of an image.
+
+    Args:
+        environ: the variables of the node and the image.
+        worker: the process for the function, if it is started already.
+    """
 
     def stop(number: int, _frame: object) -> NoReturn:
-        for name in (signal.SIGTERM, signal.SIGINT):  # a second signal must not disturb the cleanup
+        for name in STOPPING_SIGNALS:  # a second signal must not disturb the cleanup
             signal.signal(name, signal.SIG_IGN)
         raise Stopped(f"the run was stopped by {signal.Signals(number).name}")
 
-    for name in (signal.SIGTERM, signal.SIGINT):
+    for name in STOPPING_SIGNALS:
         signal.signal(name, stop)
+
+    def read() -> tuple[Contract, Task]:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING_SIGNALS)  # an earlier signal stops the run now
+        return read_task(environ)
 
     def call(run: Run) -> bytes:
         confinement = None
@@ -63,25 +71,14 @@ def main(environ: Mapping[str, str]) -> int:
             confinement = sandbox.create_confinement(
                 user, environ.get("ALGOTOOLS_ALGORITHM") or environ.get("PKG_NAME")
             )
-        return supervise(run, environ, confinement)
+        return supervise(run, environ, confinement, lambda: unused.pop() if unused else ChildWorker(environ))
 
-    return run_task(lambda: read_task(environ), call, logs.write_to_stderr)
-
-
-def open_closed_streams() -> None:
-    """Open the standard streams that are closed; otherwise other files of this process would get their descriptors."""
-    for descriptor in range(3):
-        if not logs.is_open(descriptor):
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - open until the exit
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-
-
-def flush_streams() -> None:
-    """Write the buffers of the standard streams if possible."""
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            stream.flush()
+    unused = [worker] if worker else []
+    try:
+        return run_task(read, call, logs.write_to_stderr)
+    finally:
+        for unused_worker in unused:  # the run has failed before the call
+            unused_worker.discard()
 
 
 def read_task(environ: Mapping[str, str]) -> tuple[Contract, Task]:

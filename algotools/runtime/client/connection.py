@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
-from algotools.disclosure.parent import TaskOrigin
 from algotools.task import Identity
+
+if TYPE_CHECKING:
+    from algotools.disclosure.parent import TaskOrigin
 
 Item: TypeAlias = dict[str, Any]
 """A task, run, organization or collaboration, with the fields of v4's server at nodes of every generation."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import stat
 from collections.abc import Callable, Mapping
@@ -120,6 +119,8 @@ _END = b'"%s"}' % RICH_FORMAT.encode()
 
 def sign_input(data: bytes, sign: Callable[[str], str]) -> bytes:
     """Add a signature to an encoded input; *sign* returns the signature for a hash, or an empty text."""
+    import hashlib  # here, because few processes need it
+
     signature = sign(hashlib.sha256(data).hexdigest())
     return data[:-2] + f':{signature}"}}'.encode() if signature and data.endswith(_END) else data
 
@@ -135,6 +136,8 @@ def read_output_format(text: object, data: bytes) -> OutputFormat | None:
     end = f':{signature}"}}'.encode(errors="replace")
     input_hash = ""
     if signature and data.endswith(end):
+        import hashlib
+
         digest = hashlib.sha256(memoryview(data)[: -len(end)])
         digest.update(b'"}')
         input_hash = digest.hexdigest()

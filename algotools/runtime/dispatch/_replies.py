@@ -1,4 +1,4 @@
-"""The supervisor's replies to the requests of a worker."""
+"""The supervisor's replies to the requests of a worker, and its decisions about the lines of a worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from algotools.disclosure.gate import Gate
+from algotools.disclosure.gate import WITHHELD_LINE, Gate
 from algotools.errors import AlgotoolsError, DatabaseUnreadable, TokenError, UnknownLabel, Withheld
 from algotools.runtime.contract.environment import read_run_token, read_token
 from algotools.runtime.dispatch._worker_errors import make_label_error, make_misuse_error
@@ -18,6 +18,7 @@ from algotools.runtime.dispatch.messages import (
     DatabaseRequest,
     Declaration,
     IdentityReply,
+    LogLine,
     PermissionReply,
     Reply,
     Request,
@@ -138,3 +139,14 @@ class Replies:
             return DatabaseReply(uri=self._copies.get(label, self._compute_remaining_time))
         except (DatabaseUnreadable, UnknownLabel) as error:
             return DatabaseReply(**error.failure()._asdict())
+
+
+def judge_line(gate: Gate, message: LogLine) -> str:
+    """Return the line for the run's log: the worker's line, or the note that it is withheld."""
+    level, _, text = message.line.partition(" > ")
+    percent = ""
+    if level == "progress":
+        percent, _, text = text.partition(" ")
+    if message.matches is None or gate.check_line(text, message.matches):
+        return message.line
+    return f"progress > {percent}" if percent else format_line("info", WITHHELD_LINE)

@@ -10,9 +10,10 @@ from algotools.errors import FunctionRaised, UserError
 from algotools.runtime import logs
 from algotools.runtime.contract.environment import read_run_token
 from algotools.runtime.dispatch._attribution import get_field_text
+from algotools.runtime.dispatch._replies import judge_line
 from algotools.runtime.dispatch.messages import Declaration, LogLine
 from algotools.runtime.dispatch.perform import Load, MatchLine, NodeAccess, perform
-from algotools.runtime.dispatch.supervisor import Run, judge_line
+from algotools.runtime.dispatch.supervisor import Run
 
 
 class GatedAccess(NodeAccess):

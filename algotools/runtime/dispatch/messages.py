@@ -27,6 +27,8 @@ ENVELOPE = 1 << 16
 class Start(msgspec.Struct, tag=True):
     """From the supervisor of a container, as its first message: the parts of the task that the environment lacks."""
 
+    variables: dict[bytes, bytes]
+    """All environment variables that the author's code may have. The worker has started with a few of them."""
     databases: tuple[Database, ...]
     """The databases that the task requests, with their options."""
     confinement: Union[tuple[int, int, tuple[str, ...]], None] = None

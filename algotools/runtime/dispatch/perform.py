@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -29,13 +29,6 @@ from algotools.errors import (
     format_author_traceback,
 )
 from algotools.payload import encode_plain, encode_rich, show_path
-from algotools.runtime.client import (
-    AlgorithmClient,
-    Connection,
-    FindNames,
-    PackArguments,
-    unknown_organizations_message,
-)
 from algotools.runtime.dispatch._attribution import attribute_errors
 from algotools.runtime.dispatch._facts import make_intent, match_result
 from algotools.runtime.dispatch._load import assign, load_data
@@ -47,7 +40,9 @@ from algotools.runtime.logs import note
 from algotools.task import Database, Identity, RunInfo, Task
 
 if TYPE_CHECKING:
+    from algotools.declare.arguments import Specification
     from algotools.declare.functions import Algorithm, RegisteredFunction
+    from algotools.runtime.client import Connection, FindNames, PackArguments
     from algotools.runtime.dispatch.probing import Prober
 
 Load = Callable[[], "Algorithm"]
@@ -189,7 +184,7 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
             data, notes = attribute_errors(
                 lambda: _encode(result, task, function), f"the result of {task.method}", folder, _find_texts(sources)
             )
-            _close_clients(injected.values())  # after a refusal of unread results, which needs no further message
+            _close_clients(specification, injected)  # after a refusal of unread results, which needs no further message
         except FunctionRaised as error:
             check_again(stack, error)  # a lazy form reads the data now, and the data may be the cause
             raise
@@ -200,10 +195,10 @@ def _perform(task: Task, load: Load, node: NodeAccess) -> bytes:
         return data
 
 
-def _close_clients(injected: Iterable[object]) -> None:
-    for client in injected:
-        if isinstance(client, AlgorithmClient):
-            client.close()
+def _close_clients(specification: Specification, injected: Mapping[str, Any]) -> None:
+    for parameter in specification.parameters:
+        if parameter.kind == "client":
+            injected[parameter.name].close()
 
 
 def _connect(
@@ -220,6 +215,8 @@ def _connect(
     injected: dict[str, object] = {}
     identity = task.identity
     if specification.injects("client"):
+        from algotools.runtime.client import AlgorithmClient  # here, because an rpc starts faster without it
+
         connection = node.connect(with_signatures=permission.signs_subtasks)
         stack.callback(connection.close)
         _check_organizations(specification.find_marked(arguments, ORGANIZATION), connection)
@@ -300,7 +297,11 @@ def _build_run_info(task: Task, identity: Identity) -> RunInfo:
 
 def _check_organizations(ids: list[int], connection: Connection) -> None:
     """Raise ``UnknownOrganization`` if an argument names an organization outside the collaboration."""
-    if ids and (message := unknown_organizations_message(ids, connection.list_organizations())):
+    if not ids:
+        return
+    from algotools.runtime.client import unknown_organizations_message
+
+    if message := unknown_organizations_message(ids, connection.list_organizations()):
         raise UnknownOrganization(message)
 
 

@@ -6,6 +6,7 @@ killed. A module of its own, because the runners of the local federation use it 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,7 +50,10 @@ def _create(environ: Mapping[str, str], prefix: str, *, is_shared: bool) -> str 
 
 
 def _remove(folder: str) -> None:
-    import shutil  # here, because the worker starts faster without this import
+    with contextlib.suppress(OSError):
+        os.rmdir(folder)  # most runs leave nothing
+        return
+    import shutil  # here, because most runs do not need it
 
     shutil.rmtree(folder, ignore_errors=True)  # never follows a link that the author's code has left
     if os.geteuid() != 0 and os.path.lexists(folder):  # the author's code has made folders read-only

@@ -25,7 +25,6 @@ import traceback
 from collections.abc import Iterable
 from typing import Protocol
 
-from algotools.declare import locate
 from algotools.errors import PACKAGE, TimedOut, select_author_frames
 from algotools.runtime.dispatch.messages import StackOffer, send
 
@@ -161,6 +160,8 @@ def make_late_error(timeout: float, frames: Iterable[traceback.FrameSummary], so
 
 def describe_position(frames: list[traceback.FrameSummary], source: str | None) -> str:
     """Return " at FILE, line N": the author's line on a stack; empty if it has none. See ``make_late_error``."""
+    from algotools.declare import locate  # here, because a supervisor starts faster without it
+
     return locate.describe_line(frames, source or _find_imported_folder(frames))
 
 

@@ -19,22 +19,23 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 import msgspec
 
 from algotools.disclosure.facts import Matches
-from algotools.disclosure.gate import WITHHELD_LINE, WITHHELD_MESSAGE, Gate
+from algotools.disclosure.gate import WITHHELD_MESSAGE, Gate
 from algotools.errors import (
     AlgotoolsError,
     FunctionExited,
     FunctionRaised,
     UserError,
+    WorkerKilled,
 )
 from algotools.payload import LARGEST
 from algotools.runtime.contract import Contract
-from algotools.runtime.dispatch._child import ChildWorker
-from algotools.runtime.dispatch._replies import Replies
+from algotools.runtime.dispatch._replies import Replies, judge_line
 from algotools.runtime.dispatch._worker_errors import (
     describe_exit_code,
     make_misuse_error,
     rebuild_error,
 )
+from algotools.runtime.dispatch.child import ChildWorker
 from algotools.runtime.dispatch.messages import (
     ENVELOPE,
     LARGEST_TABLE,
@@ -94,11 +95,22 @@ class Run(NamedTuple):
     """Judges what leaves the node."""
 
 
-def supervise(run: Run, environ: Mapping[str, str], confinement: Confinement | None = None) -> bytes:
+def supervise(
+    run: Run,
+    environ: Mapping[str, str],
+    confinement: Confinement | None = None,
+    start_worker: Callable[[], ChildWorker] | None = None,
+) -> bytes:
     """Run the task in a worker process and return the encoded result.
 
     The worker finds the algorithm in the environment. With a confinement, the worker gives up its access to the node's
     files, and requests databases from this process.
+
+    Args:
+        run: the task, and the destinations of its output.
+        environ: the variables of the node and of the image.
+        confinement: the user and the folders of the author's code.
+        start_worker: returns a worker that waits for its task; by default, a new one.
 
     Raises:
         AlgotoolsError: the worker's own error, or an error that describes how the worker's process exited.
@@ -108,21 +120,22 @@ def supervise(run: Run, environ: Mapping[str, str], confinement: Confinement | N
     if confinement is not None:
         from algotools.runtime.sandbox import hide_supervisor  # here, because only images need it
 
-        hide_supervisor()
+        hide_supervisor()  # before the worker has its task, so before any code of the author runs
         confinement.prepare(run.task, lambda text: run.console(format_line("info", text)))
     with make_scratch_folder(is_shared=confinement is not None) as scratch:
-        # Messages and prints travel separately: an author's print can then never be mistaken for a message.
-        own_channel, worker_channel = socket.socketpair()
-        read_end, write_end = os.pipe()
-        # The worker must hold the only open copies of its ends. Otherwise we would never read an end of file.
-        with worker_channel:
-            process = ChildWorker(worker_channel, write_end, {**environment, **scratch})
+        try:
+            worker = start_worker() if start_worker else ChildWorker(environ)
+        except OSError as error:
+            raise WorkerKilled(
+                f"the process for the function cannot be started ({error.strerror})", detail=str(error)
+            ) from None
+        variables = {os.fsencode(name): os.fsencode(value) for name, value in {**environment, **scratch}.items()}
         try:
             with contextlib.suppress(ConnectionError):  # the worker has exited, which `follow` reports
-                send(own_channel, Start(run.task.databases, confinement))
-            return follow(process, own_channel, read_end, run, may_request_copies=confinement is not None)
+                send(worker.channel, Start(variables, run.task.databases, confinement))
+            return follow(worker, worker.channel, worker.output, run, may_request_copies=confinement is not None)
         finally:
-            process.kill_descendants()
+            worker.kill_descendants()
 
 
 def follow(
@@ -386,14 +399,3 @@ class _Worker:
             return FunctionExited("the function closed the channel to its supervisor; leave this file descriptor alone")
         self._forward_last_prints()
         return describe_exit_code(code, self._last_prints)
-
-
-def judge_line(gate: Gate, message: LogLine) -> str:
-    """Return the line for the run's log: the worker's line, or the note that it is withheld."""
-    level, _, text = message.line.partition(" > ")
-    percent = ""
-    if level == "progress":
-        percent, _, text = text.partition(" ")
-    if message.matches is None or gate.check_line(text, message.matches):
-        return message.line
-    return f"progress > {percent}" if percent else format_line("info", WITHHELD_LINE)

@@ -73,11 +73,14 @@ def main(descriptor: int, supervisor: int) -> NoReturn:
     """Run a container's task in this process, which the process *supervisor* has started; *descriptor* is the channel.
 
     A new interpreter has no copy of the supervisor's memory and of its initial environment. Both contain what the node
-    provided for the supervisor alone: the token, and the credentials of databases that the task did not request.
+    provided for the supervisor alone: the token, and the credentials of databases that the task did not request. The
+    interpreter has started before the supervisor has read the task, so the first message has the variables, too.
     """
     lifetime.die_with_parent(supervisor)
     channel = socket.socket(fileno=descriptor)
     start = receive(channel, Start)
+    os.environb.clear()
+    os.environb.update(start.variables)
     confinement = None
     if start.confinement is not None:
         from algotools.runtime.sandbox import Confinement  # here, because only images need it

@@ -19,15 +19,15 @@ from ...processes import LIMIT, wait_until
 
 # The worker sends its result and exits after the supervisor has polled the channel, and before it polls the process.
 EXITS_BETWEEN_TWO_POLLS = """
-import os, subprocess
+import os
 from algotools.runtime import run
 from algotools.runtime.dispatch import supervisor
 
-start, wait_readable, worker = subprocess.Popen, supervisor.wait_readable, []
+start, wait_readable, worker = supervisor.ChildWorker, supervisor.wait_readable, []
 permit, permitted = supervisor.Gate.permit, []
 
-def record_start(*arguments, **options):
-    worker.append(start(*arguments, **options))
+def record_start(environ):
+    worker.append(start(environ))
     return worker[-1]
 
 def record_permission(*arguments):
@@ -45,7 +45,7 @@ def wait_for_exit(*arguments):
         return wait_readable(*arguments)
     return []  # nothing was readable at the poll; by now the worker has sent its result and exited
 
-subprocess.Popen, supervisor.wait_readable = record_start, wait_for_exit
+run.ChildWorker, supervisor.wait_readable = record_start, wait_for_exit
 supervisor.Gate.permit = record_permission
 code = run.main(os.environ)
 assert len(worker) == 2
