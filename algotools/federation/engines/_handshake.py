@@ -3,8 +3,10 @@
     process of the engine                                federation
     ``Hello``: its versions                     ──▶
                                                 ◀──  ``Offer``: algorithm and files
-    ``Response``: the parts that it does not have ──▶
-                                                ◀──  the contents of these parts, then ``StartWorker``
+    requests of the parts that it does not have ──▶
+                                                ◀──  the contents of these parts
+    ``Ready``                                   ──▶
+                                                ◀──  ``StartWorker``
     ``Started``                                 ──▶
                                                 ◀──  ``STACK_REQUEST``, at any time
     ``WorkerTrace``, ``WorkerExit``             ──▶
@@ -19,6 +21,8 @@ from typing import Union
 import msgspec
 
 from algotools.errors import Failure
+from algotools.federation.engines._code import CodeFacts
+from algotools.federation.engines._files import FileFacts
 from algotools.runtime.sandbox.local import LocalSandbox
 
 STACK_REQUEST = b"s"
@@ -42,32 +46,65 @@ class FolderMarker(msgspec.Struct):
     content: bytes
 
 
-class CodeInPlace(msgspec.Struct):
-    """An algorithm that every process finds where the federation has it."""
-
-    module: str
-    root: Union[str, None] = None
-    file: Union[str, None] = None
-
-
 class Offer(msgspec.Struct):
     """From the federation: everything that a run needs, apart from its input."""
 
     markers: tuple[FolderMarker, ...]
-    code: CodeInPlace
+    code: CodeFacts
+    paths: tuple[str, ...]
+    """The paths of the databases that are files or folders."""
 
 
-class Response(msgspec.Struct):
-    """From the process of the engine: what it has."""
+class FactsRequest(msgspec.Struct, tag=True):
+    """From the process of the engine, which does not share the file system: it needs facts about the databases."""
 
-    is_shared: bool
-    """Whether it shares the file system with the federation."""
+
+class FileList(msgspec.Struct):
+    """The reply: the facts about the paths of the offer, in order."""
+
+    files: tuple[FileFacts, ...]
+
+
+class CodeRequest(msgspec.Struct, tag=True):
+    """From the process of the engine: it does not have the algorithm."""
+
+
+class CodeContent(msgspec.Struct):
+    """The reply: the packed algorithm."""
+
+    data: bytes
+
+
+class FileRequest(msgspec.Struct, tag=True):
+    """From the process of the engine: it does not have a database. The reply is the stream of ``_files.send``."""
+
+    index: int
+
+
+class Ready(msgspec.Struct, tag=True):
+    """From the process of the engine: it has everything that was offered, or the reason why not."""
+
+    paths: Union[tuple[str, ...], None] = None
+    """The paths of the databases here; None if the process shares the file system with the federation."""
+    folder: str = ""
+    """A folder for the input and the temporary files of the run, if it does not share the file system."""
+    code: str = ""
+    """The folder of the algorithm, or its file, if it is not the federation's."""
+    failure: Union[Failure, None] = None
+
+
+TEMPORARY = "temporary"
+"""The name of the temporary folder of a job in the folder of the run."""
+
+HandshakeRequest = Union[FactsRequest, CodeRequest, FileRequest, Ready]
 
 
 class StartWorker(msgspec.Struct):
     """From the federation: start the worker now."""
 
     environment: dict[str, str]
+    files: dict[str, bytes] = {}
+    """The files of the run: path on the machine of the worker -> content."""
     memory: Union[int, None] = None
     """The memory limit in bytes, in addition to the imported libraries."""
     timeout: Union[float, None] = None

@@ -20,26 +20,35 @@ import msgspec
 
 from algotools import __version__
 from algotools.declare.locate import Location
-from algotools.errors import AlgotoolsError
-from algotools.federation.engines._connections import CHANNELS, CONTROL, OUTPUT, Ticket, close_in_forks, connect, end
+from algotools.errors import AlgotoolsError, Failure
+from algotools.federation.engines._connections import (
+    CHANNELS,
+    CONTROL,
+    LEASE,
+    OUTPUT,
+    Ticket,
+    close_in_forks,
+    connect,
+    end,
+)
+from algotools.federation.engines._file_receiver import TransferFailed
 from algotools.federation.engines._handshake import (
     STACK_REQUEST,
-    CodeInPlace,
-    FolderMarker,
     Hello,
     Offer,
-    Response,
+    Ready,
     Started,
     StartWorker,
     WorkerExit,
     WorkerTrace,
 )
-from algotools.federation.folders import make_prefix
+from algotools.federation.engines._reception import obtain
+from algotools.federation.engines._worker_folder import WorkerFolder, get_worker_folder
 from algotools.federation.runners import Cancellation
 from algotools.federation.runners.sandbox import find_code
 from algotools.federation.runners.workers import StartedWorker, WorkerRequest, Workers, list_image_variables
 from algotools.runtime.dispatch.messages import receive, send
-from algotools.runtime.dispatch.scratch import VARIABLE, make_scratch_folder
+from algotools.runtime.dispatch.scratch import VARIABLE, remove_folder
 from algotools.runtime.unexpected import convert_unexpected
 
 __all__ = ["DONE", "REFUSED", "Ticket", "execute"]
@@ -64,37 +73,32 @@ def execute(ticket: Ticket) -> str:
     Raises:
         ConnectionError: the federation cannot be reached.
     """
-    control = connect(ticket, CONTROL)
-    close_in_forks(control)
-    try:
-        send(control, Hello(__version__, ".".join(platform.python_version_tuple()[:2]), socket.gethostname()))
-        offer = receive(control, Offer)
-        send(control, Response(all(map(_is_here, offer.markers))))
-        start = receive(control, StartWorker)
-    except (EOFError, ConnectionError):  # the ticket was used before, or the run was cancelled
-        end(control)
-        return REFUSED
-    try:
-        _run(ticket, control, _find_workers(ticket.federation, offer.code), _locate(offer.code), start)
-    except (EOFError, ConnectionError, BrokenPipeError):  # the federation has exited
-        pass
-    finally:
-        end(control)
+    with _open(ticket, CONTROL) as control:
+        close_in_forks(control)
+        try:
+            send(control, Hello(__version__, ".".join(platform.python_version_tuple()[:2]), socket.gethostname()))
+            offer = receive(control, Offer)
+        except (EOFError, ConnectionError):
+            return REFUSED
+        with contextlib.suppress(EOFError, ConnectionError, TransferFailed):  # the run was cancelled, or cannot start
+            _run(ticket, control, offer)
     return DONE
 
 
-def _is_here(marker: FolderMarker) -> bool:
-    try:
-        return Path(marker.path).read_bytes() == marker.content
-    except OSError:
-        return False
-
-
-def _run(ticket: Ticket, control: socket.socket, workers: Workers, location: Location, start: StartWorker) -> None:
-    """Start the worker, relay until it has exited, and report its exit code."""
+def _run(ticket: Ticket, control: socket.socket, offer: Offer) -> None:
+    """Receive the missing parts of a run, start its worker, relay until it has exited, and report its exit code."""
     with contextlib.ExitStack() as stack:
         output = stack.enter_context(_open(ticket, OUTPUT))
         with contextlib.ExitStack() as run_stack:
+            try:
+                folder = get_worker_folder(ticket.federation, lambda: connect(ticket, LEASE))
+                run_folder = run_stack.enter_context(_make_run_folder(folder))
+                location, start = obtain(control, offer, folder, run_folder)
+            except (EOFError, ConnectionError, TransferFailed):
+                raise
+            except Exception as error:
+                send(control, Ready(failure=_convert(error)))
+                return
             purposes: list[bytes] = []
 
             def open_channel() -> socket.socket:
@@ -102,16 +106,15 @@ def _run(ticket: Ticket, control: socket.socket, workers: Workers, location: Loc
                 return connect(ticket, purposes[-1])
 
             try:
-                scratch = run_stack.enter_context(make_scratch_folder(prefix=make_prefix()))
-                request = _make_request(start, scratch, location)
+                workers = _find_workers(folder, location)
+                request = _make_request(start, run_folder, location)
                 worker = workers.start(
                     request, open_channel, run_stack, start.timeout, Cancellation(), interrupting=control
                 )
-            except AlgotoolsError as error:
-                send(control, Started(failure=error.failure()))
-                return
-            except Exception as error:  # a fault of ours, or of this machine
-                send(control, Started(failure=convert_unexpected(error).failure()))
+            except ConnectionError:
+                raise
+            except Exception as error:
+                send(control, Started(failure=_convert(error)))
                 return
             run_stack.callback(os.close, worker.output)
             run_stack.callback(worker.stack.close)
@@ -138,11 +141,26 @@ def _open(ticket: Ticket, purpose: bytes) -> Iterator[socket.socket]:
         end(connection)
 
 
-def _make_request(start: StartWorker, scratch: dict[str, str], location: Location) -> WorkerRequest:
+@contextlib.contextmanager
+def _make_run_folder(folder: WorkerFolder) -> Iterator[Path]:
+    path = folder.make_run_folder()
+    try:
+        yield path
+    finally:
+        remove_folder(str(path))
+
+
+def _convert(error: Exception) -> Failure:
+    """Return an error of this machine, or a fault of ours, as plain data."""
+    return (error if isinstance(error, AlgotoolsError) else convert_unexpected(error)).failure()
+
+
+def _make_request(start: StartWorker, folder: Path, location: Location) -> WorkerRequest:
     sandbox = start.sandbox
     if sandbox is not None:
-        sandbox = msgspec.structs.replace(sandbox, folder=scratch[VARIABLE], readable=find_code(location))
-    return WorkerRequest({**list_image_variables(), **start.environment, **scratch}, start.memory, sandbox)
+        sandbox = msgspec.structs.replace(sandbox, folder=str(folder), readable=find_code(location))
+    environment = {**list_image_variables(), **start.environment, VARIABLE: str(folder)}
+    return WorkerRequest(environment, start.memory, sandbox)
 
 
 class _Relay:
@@ -249,21 +267,25 @@ class _Relay:
 # --- The templates of this process, which all of its threads share ---
 
 
-def _locate(code: CodeInPlace) -> Location:
-    return Location(code.module, code.root and Path(code.root), code.file and Path(code.file))  # type: ignore[arg-type]
-
-
-def _find_workers(federation: str, code: CodeInPlace) -> Workers:
+def _find_workers(folder: WorkerFolder, location: Location) -> Workers:
     """Return the workers of an algorithm, with one template for all runs in this process."""
-    key = federation, msgspec.msgpack.encode(code)
+    key = folder.path, location
     with _lock:
-        if key not in _workers:
-            _workers[key] = Workers(_locate(code), lambda: False)
-        return _workers[key]
+        if (workers := _workers.get(key)) is not None:
+            return workers
+        _workers[key] = workers = Workers(location, lambda: False)
+
+    def close() -> None:
+        with _lock:
+            _workers.pop(key, None)
+        workers.close()
+
+    folder.on_close(close)
+    return workers
 
 
 _lock = threading.Lock()
-_workers: dict[tuple[str, bytes], Workers] = {}
+_workers: dict[tuple[Path, Location], Workers] = {}
 if hasattr(os, "register_at_fork"):
     # The child must not use the templates of this process. The lock is free in the child, too.
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)

@@ -11,7 +11,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
 import msgspec
@@ -24,22 +23,13 @@ from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CONTROL, OUTPUT
 from algotools.federation.engines._engine import Engine
 from algotools.federation.engines._gateway import Gateway, Visit
-from algotools.federation.engines._handshake import (
-    CodeInPlace,
-    FolderMarker,
-    Hello,
-    Offer,
-    Response,
-    Started,
-    StartWorker,
-)
+from algotools.federation.engines._handshake import Hello, Started
+from algotools.federation.engines._preparation import Preparation
 from algotools.federation.engines._remote_worker import RemoteWorker
 from algotools.federation.runners import Job
 from algotools.federation.runners.process import ProcessRunner
-from algotools.federation.runners.sandbox import make_sandbox
 from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
 from algotools.runtime.dispatch.messages import receive, send
-from algotools.runtime.dispatch.scratch import VARIABLE
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console, format_failure, format_line
 from algotools.runtime.run import read_task, run_task
@@ -50,8 +40,6 @@ _ATTEMPTS = 3
 _FEWEST_SLOTS, _MOST_SLOTS = 4, 256
 _ROLES_TIMEOUT = 60.0
 """Seconds in which a process of this machine must import the algorithm and report the roles of its methods."""
-_MARKER = ".marker"
-"""The name of a file with random content; see ``FolderMarker``."""
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 Message = TypeVar("Message", bound=msgspec.Struct)
@@ -85,14 +73,12 @@ class EngineRunner:
         self._engine = engine
         self._executor = engine.executor
         self._name = engine.name
-        self._memory = memory
-        self._confined = confined
+        self.preparation = Preparation(algorithm, memory, confined=confined)
         self.slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, 2 * engine.threads))  # the engine's queue is never empty
         self._prepare_pool()  # before any thread exists, because the pool forks
         self._local = ProcessRunner(algorithm, memory, confined=confined)
         self._roles: Mapping[str, Role] = {}
         self._lock = threading.Lock()
-        self._markers: dict[Path, FolderMarker] = {}
         try:
             self._gateway = Gateway(engine.address, secrets.token_hex(8))
         except OSError as error:
@@ -154,35 +140,6 @@ class EngineRunner:
                 # Python warns about a fork while threads run. The caller's threads cannot be avoided here.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 self._executor.submit(os.getpid)
-
-    def make_offer(self, job: Job) -> Offer:
-        """Return the description of everything that a run needs."""
-        folders = {job.task.output_file.parent.parent}
-        if job.task.temporary_folder is not None:
-            folders.add(job.task.temporary_folder.parent)
-        with self._lock:
-            for folder in folders - self._markers.keys():
-                folder.mkdir(parents=True, exist_ok=True)
-                marker = FolderMarker(str(folder / _MARKER), secrets.token_bytes(16))
-                Path(marker.path).write_bytes(marker.content)
-                self._markers[folder] = marker
-        algorithm = self._algorithm
-        if isinstance(algorithm, Algorithm):
-            raise EngineError("functions of a notebook or script cannot travel to an engine yet; use a .py file")
-        root, file = (None if path is None else str(path) for path in (algorithm.root, algorithm.file))
-        return Offer(
-            tuple(self._markers[folder] for folder in sorted(folders)), CodeInPlace(algorithm.module, root, file)
-        )
-
-    def make_start(self, job: Job, response: Response, timeout: float | None) -> StartWorker:
-        """Return the request for the worker, with the paths on its machine."""
-        if not response.is_shared:
-            raise EngineError("the engine's process does not share the file system with the federation")
-        start = StartWorker(job.make_worker_environment(), self._memory, timeout)
-        if self._confined:
-            job.make_temporary_folder()  # the worker may not create it
-            start.sandbox = make_sandbox(job, self._algorithm, {VARIABLE: ""}, self._memory)
-        return start
 
     @contextlib.contextmanager
     def submit(self, job: Job) -> Iterator[Visit]:
@@ -281,9 +238,12 @@ class _Call:
         if hello.python != _PYTHON:
             text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {_PYTHON}"
             run.console(format_line("info", text))
-        self._send(control, self._runner.make_offer(self._job))
-        response = self._receive(control, Response)
-        self._send(control, self._runner.make_start(self._job, response, self._timeout))
+        try:
+            send(control, self._runner.preparation.prepare(control, self._job, self._timeout))
+        except AlgotoolsError:  # some are errors of the operating system, too
+            raise
+        except (EOFError, OSError):
+            raise self._make_lost() from None
         started = self._receive(control, Started)
         if started.failure is not None:
             code, message, detail = started.failure
@@ -311,12 +271,6 @@ class _Call:
         try:
             return receive(control, kind)
         except (EOFError, ConnectionError):
-            raise self._make_lost() from None
-
-    def _send(self, control: socket.socket, message: msgspec.Struct) -> None:
-        try:
-            send(control, message)
-        except OSError:
             raise self._make_lost() from None
 
     def _make_lost(self) -> AlgotoolsError:

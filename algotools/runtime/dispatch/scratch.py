@@ -30,7 +30,7 @@ def make_scratch_folder(*, is_shared: bool = False, prefix: str = PREFIX) -> Ite
         yield {VARIABLE: folder} if folder else {}
     finally:
         if folder:
-            _remove(folder)
+            remove_folder(folder)
 
 
 def _create(environ: Mapping[str, str], prefix: str, *, is_shared: bool) -> str | None:
@@ -49,7 +49,8 @@ def _create(environ: Mapping[str, str], prefix: str, *, is_shared: bool) -> str 
     return None
 
 
-def _remove(folder: str) -> None:
+def remove_folder(folder: str) -> None:
+    """Remove a folder that the author's code could write to."""
     with contextlib.suppress(OSError):
         os.rmdir(folder)  # most runs leave nothing
         return
