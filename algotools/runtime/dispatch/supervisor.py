@@ -20,13 +20,7 @@ import msgspec
 
 from algotools.disclosure.facts import Matches
 from algotools.disclosure.gate import WITHHELD_MESSAGE, Gate
-from algotools.errors import (
-    AlgotoolsError,
-    FunctionExited,
-    FunctionRaised,
-    UserError,
-    WorkerKilled,
-)
+from algotools.errors import AlgotoolsError, FunctionExited, FunctionRaised, UserError, WorkerKilled
 from algotools.payload import LARGEST
 from algotools.runtime.contract import Contract
 from algotools.runtime.dispatch._replies import Replies, judge_line
