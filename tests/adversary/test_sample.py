@@ -32,7 +32,7 @@ SHARE = 0.2 if FEW_EXAMPLES else 1.0
 @pytest.mark.parametrize(
     ("attack", "share", "attempts"),
     [
-        (leaks.attack, 0.02, 20),
+        (leaks.attack, 0.01, 20),
         (inputs.attack, 0.02, 80),
         (payloads.attack, 0.1, 140),
         (yaml_files.attack, 0.05, 30),
@@ -83,7 +83,7 @@ def test_nothing_is_found_in_other_texts():
 def test_the_deliberate_channels_are_found():
     """The same search finds the values that functions send on purpose, so it would find an accidental one."""
     group = AttackGroup("channels")
-    leaks.attack(group, SEED, 0.3, only="deliberate")
+    leaks.attack(group, SEED, 0.1, only="deliberate")
     assert group.notes["sent on purpose"] == group.attempts > 0
 
 

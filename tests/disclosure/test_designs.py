@@ -20,7 +20,9 @@ from .matrix import (
     PAGE,
     PROBING,
     REFUSE,
+    SAMPLED,
     count_honest,
+    count_rows,
     is_large,
     judge_case,
     judge_honest,
@@ -45,8 +47,9 @@ PROBED = [
 
 
 def find_leak(cheat: Cheat) -> str:
-    """Return the first node at which the cheat leaks that is not so small that the rule ``rows`` refuses it."""
-    return next(table for table in reversed(cheat.tables) if cheat.leaks_on(table))
+    """Return the largest node of at most 1,000 rows at which the cheat leaks, or otherwise a larger node."""
+    tables = sorted(cheat.tables, key=lambda table: (count_rows(table) > SAMPLED, -count_rows(table)))
+    return next(filter(cheat.leaks_on, tables))
 
 
 def test_all_honest_functions_are_ported_and_many_cheats() -> None:

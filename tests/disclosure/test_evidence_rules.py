@@ -448,14 +448,15 @@ def test_a_large_result_with_evidence_is_judged_fast(encode: Any, groups: int) -
     known, matches = find_known({}, FRAME, TEXTS), find_matches(FRAME, set(), set())
     evidence = make_evidence(50, "aggregate.cross_product", parameters=2)
     matches = add_evidence(matches, [(evidence, part) for part in parts])
+
+    def measure(policy: Policy) -> float:
+        content = read_content(data)
+        start = time.process_time()
+        assert judge(content, known, matches, policy) == []
+        return time.process_time() - start
+
     for policy in (Policy(), Policy(undeclared="refuse")):
-        times = []
-        for _ in range(3):
-            content = read_content(data)
-            start = time.process_time()
-            assert judge(content, known, matches, policy) == []
-            times.append(time.process_time() - start)
-        assert min(times) < 0.6
+        assert any(measure(policy) < 0.6 for _ in range(3))
 
 
 def test_a_small_result_is_judged_without_numpy() -> None:

@@ -314,9 +314,11 @@ def test_only_the_contributions_of_a_pooled_reply_are_judged() -> None:
 def test_the_rules_are_fast(value: object, encode) -> None:
     data = encode(value)
     known, matches = find_known({}, FRAME, frozenset(TEXTS)), find_matches(FRAME, set(), set())
-    times = []
-    for _ in range(5):
+
+    def measure() -> float:
         start = time.process_time()
         judge(read_content(data), known, matches, Policy())
-        times.append(time.process_time() - start)
-    assert min(times) < (0.001 if isinstance(value, dict) else 0.6)
+        return time.process_time() - start
+
+    limit = 0.001 if isinstance(value, dict) else 0.6
+    assert any(measure() < limit for _ in range(5))

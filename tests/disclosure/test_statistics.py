@@ -15,7 +15,7 @@ from algotools.errors import RunsFailed
 from algotools.federation import Federation
 from algotools.payload import encode_plain
 
-from ..conftest import ALGORITHMS
+from ..conftest import ALGORITHMS, WHOLE
 from ..runtime.pooled.peers import STATISTICS, assert_equal, import_statistics
 from .pooled_functions import (
     FUNCTIONS,
@@ -36,6 +36,9 @@ from .pooled_tables import ARGUMENTS, CUTS, TABLES, cut
 
 MINIMA = (3, 5, 10)
 
+SETTINGS = [*(("fair", minimum) for minimum in MINIMA), ("rand", MINIMA[-1])]
+"""Table and minimum of the nodes. A sample has each table once, with the largest and the smallest minimum."""
+
 NODES = {table: cut(make(), *CUTS[table]) for table, make in TABLES.items()}
 
 
@@ -54,7 +57,7 @@ def functions() -> Iterator[Any]:
         yield algorithm
 
 
-@pytest.fixture(scope="module", params=[*(("fair", minimum) for minimum in MINIMA), ("rand", MINIMA[-1])], ids=str)
+@pytest.fixture(scope="module", params=SETTINGS if WHOLE else [("fair", MINIMA[-1]), ("rand", MINIMA[0])], ids=str)
 def federation(request: pytest.FixtureRequest) -> Iterator[tuple[Federation, str]]:
     table, minimum = request.param
     with Federation(NODES[table], algorithm=ALGORITHMS / "statistics", policy=make_policy(minimum)) as nodes:

@@ -158,13 +158,13 @@ def test_an_unknown_word_is_never_known(text: str, word: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "a" * 10**5,
-        "age" * 33_000,
-        "aab" * 33_000,
-        "x1 " * 33_000,
-        "word and more, " * 7_000,
-        "1,2," * 25_000,
-        "I10 " * 25_000,
+        "a" * 30_000,
+        "age" * 10_000,
+        "aab" * 10_000,
+        "x1 " * 10_000,
+        "word and more, " * 2_000,
+        "1,2," * 7_500,
+        "I10 " * 7_500,
     ],
     ids=["letter", "column", "short", "numbered", "words", "numbers", "rare"],
 )
@@ -174,4 +174,4 @@ def test_a_long_text_is_compared_quickly(text: str) -> None:
     start = time.process_time()
     list_parts_of_text(text)
     vocabulary.is_known(text)
-    assert time.process_time() - start < 60  # a search of all pairs of positions would take hours
+    assert time.process_time() - start < 20  # a search of all pairs of positions would take an hour
