@@ -59,6 +59,8 @@ def _scan(database: Database, write_end: int, worker: int) -> NoReturn:
             os.dup2(null, descriptor)
         os.closerange(3, write_end)
         os.closerange(write_end + 1, os.sysconf("SC_OPEN_MAX"))
+        # NumPy's import would start a thread for each processor, which takes longer than the rest of the import.
+        os.environ["OPENBLAS_NUM_THREADS"] = "1"
         report = memoryview(ahead.make_report(database))
         while report:
             report = report[os.write(write_end, report) :]
