@@ -16,11 +16,14 @@ NODES = [pd.DataFrame({"age": [1, 2, None]}), pd.DataFrame({"age": [30.0]}), pd.
 OURS = ALGORITHMS / "pooled"
 GENERATIONS = ("v3", "v4", "v5")
 
+PARTIAL: list[Any] = [{"sum": 3.0, "count": 2}, {"sum": 30.0, "count": 1}, {"sum": 15.0, "count": 3}]
+"""The results of ``partial`` of our algorithm."""
+
 RESULTS: dict[str, list[Any]] = {
-    "partial": [{"sum": 3.0, "count": 2}, {"sum": 30.0, "count": 1}, {"sum": 15.0, "count": 3}],
+    "partial": PARTIAL[:1],
     "central": [{"average": 8.0, "count": 6, "organizations": [2, 3, 4], "order": [2, 1, 3]}],
 }
-"""Method -> the results of our algorithm; for the master, of one organization."""
+"""Method -> the results of our algorithm at one organization. The master calls ``partial`` at all organizations."""
 
 
 def peer_folder(generation: str) -> Any:
@@ -51,16 +54,16 @@ def runs(
 def collect_results(federation: Federation) -> dict[str, list[Any]]:
     """Return the results of all methods of the analysis in a federation."""
     runs_by_method = {
-        "partial": runs(federation, "partial", column="age"),
+        "partial": runs(federation, "partial", [2], column="age"),
         "central": runs(federation, "central", [3], column="age"),
     }
     return {method: [federation.answer(run) for run in task_runs] for method, task_runs in runs_by_method.items()}
 
 
 def statuses(federation: Federation) -> dict[str, list[str]]:
-    """Return the statuses of the runs and tasks of methods that fail."""
+    """Return the statuses of the run and the task of methods that fail."""
     statuses_by_method = {}
     for method in ("fails", "exits", "missing"):
-        task_runs = runs(federation, method, [2, 4])
-        statuses_by_method[method] = [*(run.status for run in task_runs), federation.task(task_runs[0].task_id).status]
+        [run] = runs(federation, method, [2])
+        statuses_by_method[method] = [run.status, federation.task(run.task_id).status]
     return statuses_by_method

@@ -27,6 +27,7 @@ from algotools.federation.contract.prepare import encode_value
 from algotools.runtime.logs import read_failure
 from algotools.task import Database
 
+from ..conftest import examples
 from ..data.conftest import frames
 from .by_hand import wrappers
 from .by_hand.differences import DIFFERENCES
@@ -45,7 +46,7 @@ from .by_hand.node import (
 )
 from .by_hand.wrappers import Starter, WrapperPair
 
-pytestmark = [pytest.mark.peers, pytest.mark.sample(3)]  # each case starts the real wrapper and ours
+pytestmark = [pytest.mark.peers, pytest.mark.sample(5)]  # each case starts the real wrapper and ours
 
 FILES = {
     "first": "age,name\n71,Jane\n58,\n",
@@ -178,8 +179,10 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 )
-SEVERAL = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-SEVERAL_TABLES = settings(SEVERAL, max_examples=5)
+SEVERAL = settings(
+    max_examples=examples(12), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+SEVERAL_TABLES = settings(SEVERAL, max_examples=examples(5))
 NAMES = ("first", "second", "third")
 
 
