@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,25 @@ MAXIMUM = 1 << 17
 """Bytes of a request: arguments, folder and environment of a command."""
 
 
+USE_ENGINE = {"build", "push", "inspect", "container", "--as-node"}
+"""Arguments of the commands that use a container engine."""
+
+
 def run_command(
-    arguments: Sequence[str], cwd: Path | None, variables: Mapping[str, str], text: str, timeout: float
+    arguments: Sequence[str],
+    cwd: Path | None,
+    variables: Mapping[str, str],
+    text: str,
+    timeout: float,
+    *,
+    is_strict: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns."""
+    """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns.
+
+    With ``is_strict``, each file and socket that the command leaves open is reported on standard error.
+    """
     request = {"arguments": list(arguments), "cwd": str(cwd or Path.cwd()), "variables": dict(variables)}
+    request["is_strict"] = is_strict
     pipes = [os.pipe() for _ in range(4)]  # standard input, output and error; process id and exit code
     (stdin, input_end), (output_end, stdout), (error_end, stderr), (status_end, status) = pipes
     try:
@@ -83,11 +98,16 @@ def _serve(requests: socket.socket) -> None:
         message, descriptors, *_ = socket.recv_fds(requests, MAXIMUM, 4)
         if not message:
             os._exit(0)
+        request = json.loads(message)
+        if USE_ENGINE & {*request["arguments"]}:
+            import algotools.image.build
+            import algotools.image.inspect
+            import algotools.image.push  # noqa: F401 - the commands import these modules and their libraries
         if os.fork() == 0:
             pid = os.fork()
             if pid == 0:
                 requests.close()
-                _prepare(json.loads(message), descriptors)
+                _prepare(request, descriptors)
                 return
             os.write(descriptors[3], f"{pid}\n".encode())
             for descriptor in descriptors[:3]:
@@ -111,6 +131,8 @@ def _prepare(request: dict[str, object], descriptors: list[int]) -> None:
     os.environ.clear()
     os.environ.update(request["variables"])  # type: ignore[arg-type]
     sys.argv = ["-c", *request["arguments"]]  # type: ignore[misc]
+    if request["is_strict"]:
+        warnings.simplefilter("error", ResourceWarning)
 
 
 if __name__ == "__main__":

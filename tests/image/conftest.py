@@ -26,6 +26,7 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.image.names import Label
 
+from ..command_server import run_command
 from ..processes import LIMIT
 from .fakes import closed_socket, fake_engine, page_server, token_server
 
@@ -78,21 +79,20 @@ class Images:
     def make(
         self, tag: str, image_labels: dict[str, str] | None = None, content: str = "", *, steps: tuple[str, ...] = ()
     ) -> str:
-        """Build an image ``FROM scratch``, with further steps. Its layer is unique unless ``content`` is given."""
-        lines = [f"LABEL {json.dumps(name)}={_quote(text)}" for name, text in (image_labels or {}).items()]
-        dockerfile = "\n".join(["FROM scratch", *lines, *steps, 'CMD ["python", "-m", "algotools"]', "COPY content /"])
+        """Import an image, with further lines of a Dockerfile. Its layer is unique unless ``content`` is given."""
+        # An import takes a tenth of the engine's time of a build, which makes an image for each line.
+        pairs = [f"{json.dumps(name)}={_quote(text)}" for name, text in (image_labels or {}).items()]
+        lines = ['CMD ["python", "-m", "algotools"]', *steps, *([f"LABEL {' '.join(pairs)}"] if pairs else [])]
+        data = (content or uuid.uuid4().hex).encode()
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
-            for name, text in (("Dockerfile", dockerfile), ("content", content or uuid.uuid4().hex)):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(text.encode())
-                tar.addfile(entry, io.BytesIO(text.encode()))
-        archive.seek(0)
+            entry = tarfile.TarInfo("content")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        repository, _, version = tag.rpartition(":")
         self.tags.append(tag)
-        for message in self.client.api.build(
-            fileobj=archive, custom_context=True, tag=tag, rm=True, forcerm=True, decode=True
-        ):
-            assert "error" not in message, message
+        answer = self.client.api.import_image_from_data(archive.getvalue(), repository, version, changes=lines)
+        assert "error" not in answer, answer
         return tag
 
     def remove(self, tag: str) -> None:
@@ -268,18 +268,8 @@ class DockerUser:
 
         Without an engine, docker-py itself leaves a socket open, so this is not checked then.
         """
-        strictly = () if "DOCKER_HOST" in variables else ("-W", "error::ResourceWarning")
-        return subprocess.run(
-            [sys.executable, *strictly, *_MAIN, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=LIMIT,
-            env=self.make_environment(**variables),
-        )
-
-
-_MAIN = ("-c", "from algotools.cli import main; main()")
+        environment = self.make_environment(**variables)
+        return run_command(arguments, None, environment, "", LIMIT, is_strict="DOCKER_HOST" not in variables)
 
 
 @pytest.fixture

@@ -247,19 +247,10 @@ def test_a_chart_is_not_an_image(registry: Registry) -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize(
-    "text",
-    [
-        "", "{", "[]", "3", '{"algorithm": 3}', '{"algorithm": "a", "functions": [3]}', "[" * 5000,
-        '{"algorithm": "a", "functions": [{"method": "m", "role": "rpc", "arguments": {"properties": [1]}}]}',
-    ],
-)  # fmt: skip
-def test_malformed_labels_are_ignored_with_a_warning(
-    images: Images, registry: Registry, name: Name, docker_user: DockerUser, text: str
+def test_malformed_labels_are_reported_as_warnings(
+    images: Images, registry: Registry, name: Name, docker_user: DockerUser
 ) -> None:
-    tag = images.make(name(registry), {**LABELS, Label.DESCRIPTION: text, Label.PACKAGES: text})
-    image = inspect(tag)
-    assert (image.description, image.packages, image.kind) == (None, None, "other")
+    tag = images.make(name(registry), {**LABELS, Label.DESCRIPTION: "[" * 5000, Label.PACKAGES: "{"})
     process = docker_user.algotools("inspect", tag)
     assert process.returncode == 0, process.stderr
     assert " ".join(process.stdout.split()).count("because `algotools build` did not write it") == 2

@@ -92,6 +92,19 @@ def test_the_values_that_left_in_a_trial_are_a_part_of_the_description() -> None
     assert "the label algotools.left-in-trial is ignored" in image.warnings[0]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", "3", '{"algorithm": 3}', '{"algorithm": "a", "functions": [3]}', "[" * 5000,
+        '{"algorithm": "a", "functions": [{"method": "m", "role": "rpc", "arguments": {"properties": [1]}}]}',
+    ],
+)  # fmt: skip
+def test_malformed_labels_are_ignored_with_a_warning(text: str) -> None:
+    image = inspect_configuration({}, **{**LABELS, Label.DESCRIPTION: text, Label.PACKAGES: text})
+    assert (image.description, image.packages, image.kind) == (None, None, "other")
+    assert [warning.count("because `algotools build` did not write it") for warning in image.warnings] == [1, 1]
+
+
 def test_the_names_of_variables_are_case_sensitive() -> None:
     assert is_policy_variable("ALGOTOOLS_POLICY_KEY")
     assert not is_policy_variable("Algotools_Policy_Key")
