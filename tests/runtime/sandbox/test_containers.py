@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -25,13 +27,13 @@ from .conftest import (
     TABLE,
     WORK,
     SandboxNode,
+    open_node,
 )
 
 pytestmark = pytest.mark.docker
 on_each = pytest.mark.parametrize("contract", ["v4", "v5"], indirect=True)
 """v3 and v4 have one folder for the data of all tasks; v5 has a folder for each session."""
 on_v5 = pytest.mark.parametrize("contract", ["v5"], indirect=True)
-
 
 VERSION = _kernel.read_version()
 CONFINED = (
@@ -57,31 +59,8 @@ def check_failed(outcome: CompletedRun, code: int) -> str:
     return failure.message
 
 
-@on_each
-def test_the_code_is_imported_and_run_as_an_unprivileged_user(node: SandboxNode) -> None:
-    node.lists_leftovers = True
-    outcome = node("identity")
-    report = node.decode(outcome)
-    uid = report["uids"][0]
-    assert uid not in (0, 65534)
-    assert report["uids"] == [uid] * 3
-    assert report["gids"] == [report["gids"][0]] * 3
-    assert 0 not in report["gids"]
-    assert report["groups"] == []
-    assert report["at_import"] == {"uid": uid, "groups": [], "home": report["home"]}
-    del report["capabilities"]["CapBnd"]  # the bounding set has no effect while new privileges are forbidden
-    assert set(report["capabilities"].values()) == {0}
-    assert report["no_new_privileges"] == "1"
-    assert report["home"].startswith("/tmp/algotools-")
-    assert report["home_is_writable"] == {"done": True}
-    assert report["temporary"] == report["home"]
-    assert outcome.log == f"{OFF_LINE}\n{CONFINED.format(uid)}"
-    assert node.leftovers == []
-
-
-@pytest.mark.parametrize("contract", ["v3", "v4"], indirect=True)
-def test_the_code_reads_only_its_input_and_the_requested_databases(node: SandboxNode) -> None:
-    hidden = [
+HIDDEN = {
+    "v4": [
         *(f"{OTHERS}/{name}" for name in ("input", "output", "token")),
         f"{MINE}/output",
         f"{MINE}/token",
@@ -91,50 +70,124 @@ def test_the_code_reads_only_its_input_and_the_requested_databases(node: Sandbox
         OWNERS_LOG,
         "/proc/1/environ",
         "/etc/shadow",
-    ]
-    readable = [f"{MINE}/input", DEFAULT, "/app/pyproject.toml", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd"]
-    report = node.answer("read", paths=[*hidden, *readable])
-    ways = ("through a subprocess", "through cat")
-    for path in hidden:
-        assert report[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
-    for path in readable:
-        assert report[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
+    ],
+    "v5": [
+        *(f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")),
+        f"{WORK}/output",
+        OWNERS_LOG,
+        "/proc/1/environ",
+    ],
+}
+"""The files that the code cannot read."""
 
+READABLE = {
+    "v4": [f"{MINE}/input", DEFAULT, "/app/pyproject.toml", "/etc/hosts", "/etc/resolv.conf", "/etc/passwd"],
+    "v5": [f"{WORK}/input", f"{SESSION}/default.parquet", "/app/pyproject.toml"],
+}
 
-def test_the_code_cannot_list_folders_of_the_node(node: SandboxNode) -> None:
-    hidden = ["/", "/mnt", "/mnt/data", MINE, OTHERS, FOLDER, "/mnt/owner", "/proc/1/root/mnt/data"]
-    report = node.answer("list_folders", paths=[*hidden, "/mnt/tmp", "/app", "/tmp"])
-    assert {path for path, done in report.items() if done["done"]} == {"/mnt/tmp", "/app", "/tmp"}
-    assert {report[path]["error"] for path in hidden} == {"PermissionError"}
-
-
-@on_v5
-def test_the_code_reads_only_the_requested_tables_of_a_session(node: SandboxNode) -> None:
-    other_paths = [f"{SESSION}/{name}" for name in ("second.parquet", "closed.parquet", "session_state.parquet")]
-    hidden = [*other_paths, f"{WORK}/output", OWNERS_LOG, "/proc/1/environ"]
-    readable = [f"{WORK}/input", f"{SESSION}/default.parquet", "/app/pyproject.toml"]
-    report = node.answer("read", paths=[*hidden, *readable])
-    ways = ("through a subprocess", "through cat")
-    for path in hidden:
-        assert report[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
-    for path in readable:
-        assert report[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
-
-
-@on_v5
-def test_the_code_lists_only_its_own_folder_of_a_session(node: SandboxNode) -> None:
+HIDDEN_FOLDERS = {
+    "v4": ["/", "/mnt", "/mnt/data", MINE, OTHERS, FOLDER, "/mnt/owner", "/proc/1/root/mnt/data"],
     # Not /app, which is listed for imports. So the names of mounts in it are visible.
-    hidden = ["/", "/mnt", "/mnt/owner", f"/proc/1/root{SESSION}"]
-    report = node.answer("list_folders", paths=[*hidden, f"{SESSION}/algotools"])
-    assert {path for path, done in report.items() if done["done"]} == {f"{SESSION}/algotools"}
-    assert {report[path]["error"] for path in hidden} == {"PermissionError"}
+    "v5": ["/", "/mnt", "/mnt/owner", f"/proc/1/root{SESSION}"],
+}
+LISTED_FOLDERS = {"v4": ["/mnt/tmp", "/app", "/tmp"], "v5": [f"{SESSION}/algotools"]}
+
+CLOSED_TO_CHANGES = {
+    "v4": [f"{MINE}/output", f"{MINE}/input", f"{OTHERS}/output", DEFAULT, "/app/pyproject.toml"],
+    "v5": [f"{SESSION}/second.parquet", f"{SESSION}/default.parquet"],
+}
+"""The files that the code cannot change."""
 
 
-@on_v5
-def test_the_code_cannot_change_a_session(node: SandboxNode) -> None:
-    for name in ("second.parquet", "default.parquet"):
-        report = node.answer("modify", path=f"{SESSION}/{name}")
-        assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+class Probed(NamedTuple):
+    """A run in which the code has attempted many actions."""
+
+    outcome: CompletedRun
+    answers: dict[str, Any]
+    """The result of each function that the run has called."""
+    leftovers: list[str] | None = None
+
+
+@pytest.fixture(scope="module")
+def probe(engine: Any, prying_image: str) -> Callable[[str], Probed]:
+    """Return a function that returns a generation's run with all attempts on files, folders and the supervisor."""
+
+    @cache
+    def probe_once(contract: str) -> Probed:
+        calls: dict[str, dict[str, object]] = {
+            "identity": {},
+            "read": {"paths": [*HIDDEN[contract], *READABLE[contract]]},
+            "list_folders": {"paths": [*HIDDEN_FOLDERS[contract], *LISTED_FOLDERS[contract]]},
+            "modify": {"paths": CLOSED_TO_CHANGES[contract]},
+            "attack": {},
+        }
+        with open_node(engine, prying_image, contract) as node:
+            node.lists_leftovers = True
+            outcome = node("call_each", calls=calls)
+            return Probed(outcome, node.decode(outcome), node.leftovers)
+
+    return probe_once
+
+
+on_each_probed = pytest.mark.parametrize("contract", ["v4", "v5"])
+
+
+def list_possible(report: dict[str, dict[str, object]]) -> list[str]:
+    """Return the actions that were possible."""
+    return [action for action, done in report.items() if done["done"]]
+
+
+@on_each_probed
+def test_the_code_is_imported_and_run_as_an_unprivileged_user(probe: Callable[[str], Probed], contract: str) -> None:
+    outcome, answers, leftovers = probe(contract)
+    report = dict(answers["identity"])
+    uid = report["uids"][0]
+    assert uid not in (0, 65534)
+    assert report["uids"] == [uid] * 3
+    assert report["gids"] == [report["gids"][0]] * 3
+    assert 0 not in report["gids"]
+    assert report["groups"] == []
+    assert report["at_import"] == {"uid": uid, "groups": [], "home": report["home"]}
+    # The bounding set has no effect while new privileges are forbidden.
+    assert {value for name, value in report["capabilities"].items() if name != "CapBnd"} == {0}
+    assert report["no_new_privileges"] == "1"
+    assert report["home"].startswith("/tmp/algotools-")
+    assert report["home_is_writable"] == {"done": True}
+    assert report["temporary"] == report["home"]
+    assert outcome.log == f"{OFF_LINE}\n{CONFINED.format(uid)}"
+    assert leftovers == []
+
+
+@on_each_probed
+def test_the_code_reads_only_its_input_and_the_requested_databases(
+    probe: Callable[[str], Probed], contract: str
+) -> None:
+    report = probe(contract).answers["read"]
+    ways = ("through a subprocess", "through cat")
+    for path in HIDDEN[contract]:
+        assert report[path] == {"read": {"done": False, "error": "PermissionError"}, **dict.fromkeys(ways, False)}, path
+    for path in READABLE[contract]:
+        assert report[path] == {"read": {"done": True}, **dict.fromkeys(ways, True)}, path
+
+
+@on_each_probed
+def test_the_code_cannot_list_folders_of_the_node(probe: Callable[[str], Probed], contract: str) -> None:
+    report = probe(contract).answers["list_folders"]
+    assert list_possible(report) == LISTED_FOLDERS[contract]
+    assert {report[path]["error"] for path in HIDDEN_FOLDERS[contract]} == {"PermissionError"}
+
+
+@on_each_probed
+def test_the_code_cannot_change_files_of_the_node(probe: Callable[[str], Probed], contract: str) -> None:
+    reports = probe(contract).answers["modify"]
+    assert {path: list_possible(report) for path, report in reports.items()} == {
+        path: [] for path in CLOSED_TO_CHANGES[contract]
+    }
+
+
+@on_each_probed
+def test_the_supervisor_is_out_of_reach(probe: Callable[[str], Probed], contract: str) -> None:
+    assert list_possible(probe(contract).answers["attack"]) == []
 
 
 @on_v5
@@ -146,15 +199,7 @@ def test_a_table_of_a_session_that_only_root_may_read_is_copied(node: SandboxNod
     assert node.leftovers == []
 
 
-@pytest.mark.parametrize(
-    "path", [f"{MINE}/output", f"{MINE}/input", f"{OTHERS}/output", DEFAULT, "/app/pyproject.toml"]
-)
-def test_the_code_cannot_change_other_files(node: SandboxNode, path: str) -> None:
-    report = node.answer("modify", path=path)
-    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
-
-
-@on_each
+@on_v5
 def test_the_runs_of_a_job_share_its_folder(node: SandboxNode) -> None:
     assert node.answer("append_text", text="first") == ""
     assert node.answer("append_text", text="second") == "first"
@@ -184,12 +229,6 @@ def test_processes_threads_and_sockets_work(node: SandboxNode) -> None:
     assert "printed by name" in outcome.detail
 
 
-@on_each
-def test_the_supervisor_is_out_of_reach(node: SandboxNode) -> None:
-    report = node.answer("attack")
-    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
-
-
 def test_a_table_that_only_root_may_read_is_copied(node: SandboxNode) -> None:
     node.lists_leftovers = True
     outcome = node("sizes", requested="closed", column="age")
@@ -207,13 +246,12 @@ def test_a_table_that_every_user_may_read_is_not_copied(node: SandboxNode) -> No
     assert "copy" not in outcome.detail
 
 
-@pytest.mark.parametrize(
-    ("label", "files"), [("closed", {"."}), ("folder", {"deep", "deep/two.csv", "one.csv"}), ("default", {"."})]
-)
-def test_a_function_reads_requested_databases_by_path(node: SandboxNode, label: str, files: set[str]) -> None:
-    report = node.answer("by_path", requested=label)
-    assert report["name"] == {"closed": "closed.csv", "folder": "folder", "default": "default.csv"}[label]
-    assert {name for name, done in report["bytes"].items() if done["done"] or name == "deep"} == files
+def test_a_function_reads_a_requested_folder_by_its_path(node: SandboxNode) -> None:
+    report = node.answer("by_path", requested="folder")
+    assert report["name"] == "folder"
+    assert report["owner"] == 0  # not a copy
+    files = {name for name, done in report["bytes"].items() if done["done"] or name == "deep"}
+    assert files == {"deep", "deep/two.csv", "one.csv"}
 
 
 def test_a_folder_that_only_root_may_read_is_copied_completely(node: SandboxNode) -> None:
@@ -234,8 +272,9 @@ def test_a_database_that_only_the_signature_names_is_read_and_logged(node: Sandb
     assert f"copy of {len(LONGER)} bytes" in outcome.detail
 
 
-def test_several_requested_databases(node: SandboxNode) -> None:
-    assert node.answer("two_by_path", requested=("closed", "default")) == [len(LONGER), len(TABLE)]
+def test_a_function_reads_several_requested_databases_by_their_paths(node: SandboxNode) -> None:
+    answer = node.answer("two_by_path", requested=("closed", "default"))
+    assert answer == [["closed.csv", len(LONGER)], ["default.csv", len(TABLE)]]
 
 
 def test_a_missing_database_gives_the_usual_error(node: SandboxNode) -> None:
@@ -290,8 +329,9 @@ def test_no_secret_is_in_the_variables_and_in_the_memory_of_the_code(node: Sandb
     assert report["files"] == ["/dev/null", "pipe", "socket"]
 
 
-@on_each
-@pytest.mark.parametrize(("ends", "code"), [("killed", 44), ("sleeps", 45)])
+@pytest.mark.parametrize(
+    ("contract", "ends", "code"), [("v4", "killed", 44), ("v5", "sleeps", 45)], indirect=["contract"]
+)
 def test_no_temporary_file_is_left(node: SandboxNode, ends: str, code: int) -> None:
     node.lists_leftovers = True
     notes = f"{SESSION}/algotools" if node.home == WORK else "/mnt/tmp"
@@ -311,29 +351,14 @@ def test_a_link_in_the_jobs_folder_does_not_open_its_target(node: SandboxNode) -
 
 def test_a_container_that_cannot_change_its_user_is_still_confined(node: SandboxNode) -> None:
     settings = {"cap_drop": ["ALL"]}
-    outcome = node("identity", settings=settings)
-    report = node.decode(outcome)
-    assert report["uids"] == [0] * 3
+    paths = [f"{OTHERS}/token", f"{MINE}/output", DEFAULT]
+    outcome = node("call_each", settings=settings, calls={"identity": {}, "read": {"paths": paths}, "attack": {}})
+    answers = node.decode(outcome)
+    assert answers["identity"]["uids"] == [0] * 3
     assert "the algorithm's code runs as the container's own user" in outcome.log
-    report = node.answer("read", settings=settings, paths=[f"{OTHERS}/token", f"{MINE}/output", DEFAULT])
-    assert [report[path]["read"]["done"] for path in report] == [False, False, True]
-    assert {action: done["done"] for action, done in node.answer("attack", settings=settings).items()} == dict.fromkeys(
-        (
-            "kill",
-            "stop",
-            "ptrace",
-            "environ",
-            "memory",
-            "descriptors",
-            "root",
-            "su",
-            "kernel",
-            "limits",
-            "priority",
-            "processors",
-        ),
-        False,
-    ) | {"setuid": True}  # root already has this id
+    assert [answers["read"][path]["read"]["done"] for path in paths] == [False, False, True]
+    assert len(answers["attack"]) == 13
+    assert list_possible(answers["attack"]) == ["setuid"]  # root already has this id
 
 
 WITHOUT_LANDLOCK = {
@@ -345,17 +370,18 @@ WITHOUT_LANDLOCK = {
 
 def test_without_landlock_file_permissions_apply_and_a_line_is_logged(node: SandboxNode) -> None:
     settings = {"security_opt": [f"seccomp={json.dumps(WITHOUT_LANDLOCK)}"]}
-    outcome = node("identity", settings=settings)
-    assert 0 not in node.decode(outcome)["uids"]
+    path = f"{MINE}/output"
+    calls: dict[str, Any] = {"identity": {}, "modify": {"paths": [path]}, "attack": {}}
+    outcome = node("call_each", settings=settings, calls=calls)
+    answers = node.decode(outcome)
+    assert 0 not in answers["identity"]["uids"]
     assert outcome.log.startswith(f"{OFF_LINE}\ninfo > this node's kernel or container engine has no Landlock")
     assert outcome.log.count("\n") == 3
     assert "; not confined on this node: rules for files (Landlock), signals to processes of the same user" in (
         outcome.log
     )
-    report = node.answer("modify", settings=settings, path=f"{MINE}/output")
-    assert not any(done["done"] for done in report.values())
-    report = node.answer("attack", settings=settings)
-    assert not any(done["done"] for done in report.values())
+    assert list_possible(answers["modify"][path]) == []
+    assert list_possible(answers["attack"]) == []
     outcome = node("from_labels", settings=settings)
     assert node.decode(outcome) == [2, 3]
     assert outcome.log.endswith("the function reads database 'second', which the task did not request\n")
@@ -364,30 +390,42 @@ def test_without_landlock_file_permissions_apply_and_a_line_is_logged(node: Sand
 
 
 SAME_USER = [
-    pytest.param({"user": "1000:1000"}, "1000:1000", id="user"),
-    pytest.param({"cap_drop": ["ALL"]}, "0:0", id="root without capabilities"),
+    pytest.param(({"user": "1000:1000"}, "1000:1000"), id="user"),
+    pytest.param(({"cap_drop": ["ALL"]}, "0:0"), id="root without capabilities"),
 ]
 """Containers in which the author's code has the same user as the supervisor and as the files of the node."""
 
+FILES_OF_THE_SAME_USER = [f"{OTHERS}/output", DEFAULT, f"{MINE}/input", f"{MINE}/output"]
 
-@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
-@pytest.mark.parametrize("path", [f"{OTHERS}/output", DEFAULT, f"{MINE}/input", f"{MINE}/output"])
-def test_files_of_the_containers_own_user_cannot_be_changed(
-    node: SandboxNode, settings: dict[str, Any], owner: str, path: str
-) -> None:
-    node.owner = owner
-    outcome = node("modify", settings=settings, path=path)
-    report = node.decode(outcome)
-    assert {action: done["done"] for action, done in report.items()} == dict.fromkeys(report, False)
+
+@pytest.fixture(scope="module", params=SAME_USER)
+def probed_as_same_user(request: pytest.FixtureRequest, engine: Any, prying_image: str) -> tuple[Probed, Probed]:
+    """A run as the user of the supervisor with many attempts, and one without Landlock that attacks the supervisor."""
+    settings, owner = request.param
+    attack: dict[str, Any] = {"attack": {}}
+    calls = {"modify": {"paths": FILES_OF_THE_SAME_USER}, "manage_own_files": {}, **attack}
+    without_landlock = {**settings, "security_opt": [f"seccomp={json.dumps(WITHOUT_LANDLOCK)}"]}
+    runs = []
+    with open_node(engine, prying_image, "v4") as node:
+        node.owner = owner
+        for options, attempts in ((settings, calls), (without_landlock, attack)):
+            outcome = node("call_each", settings=options, calls=attempts)
+            runs.append(Probed(outcome, node.decode(outcome)))
+    return runs[0], runs[1]
+
+
+def test_files_of_the_containers_own_user_cannot_be_changed(probed_as_same_user: tuple[Probed, Probed]) -> None:
+    outcome, answers, _ = probed_as_same_user[0]
+    reports = answers["modify"]
+    assert {path: list_possible(report) for path, report in reports.items()} == {
+        path: [] for path in FILES_OF_THE_SAME_USER
+    }
     assert "no changes of other files' modes and times" in outcome.log
 
 
-@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
-def test_modes_and_times_of_own_files_can_be_changed(node: SandboxNode, settings: dict[str, Any], owner: str) -> None:
-    node.owner = owner
-    reports = node.answer("manage_own_files", settings=settings)["reports"]
+def test_modes_and_times_of_own_files_can_be_changed(probed_as_same_user: tuple[Probed, Probed]) -> None:
     missing, closed = {"done": False, "error": "FileNotFoundError"}, {"done": False, "error": "OSError"}
-    assert reports == [
+    assert probed_as_same_user[0].answers["manage_own_files"]["reports"] == [
         {
             "file": "0o751", "time": 2000, "copy": "0o600", "is new": True, "new": "0o750",
             "missing": missing, "empty": missing, "closed": closed,
@@ -395,13 +433,9 @@ def test_modes_and_times_of_own_files_can_be_changed(node: SandboxNode, settings
     ] * 2  # fmt: skip
 
 
-@pytest.mark.parametrize(("settings", "owner"), SAME_USER)
-def test_the_supervisor_with_the_same_user_is_out_of_reach(
-    node: SandboxNode, settings: dict[str, Any], owner: str
-) -> None:
-    node.owner = owner
-    for options in ({}, {"security_opt": [f"seccomp={json.dumps(WITHOUT_LANDLOCK)}"]}):
-        report = node.answer("attack", settings={**settings, **options})
+def test_the_supervisor_with_the_same_user_is_out_of_reach(probed_as_same_user: tuple[Probed, Probed]) -> None:
+    for probed in probed_as_same_user:
+        report = probed.answers["attack"]
         hidden = ("ptrace", "environ", "memory", "descriptors", "root")
         assert {action: report[action]["done"] for action in hidden} == dict.fromkeys(hidden, False)
 

@@ -119,8 +119,12 @@ def list_folders(paths: list[str]) -> dict:
 
 
 @rpc
-def modify(path: str) -> dict:
-    """Return which changes of a file are possible."""
+def modify(paths: list[str]) -> dict:
+    """Return which changes of each file are possible."""
+    return {path: modify_file(path) for path in paths}
+
+
+def modify_file(path):
     folder = os.path.dirname(path)
     own_file = os.path.join(tempfile.gettempdir(), "mine")
     Path(own_file).write_text("mine")
@@ -195,6 +199,16 @@ def manage_own_files(info: RunInfo) -> dict:
             "closed": attempt(lambda: os.fchmod(999, 0o700)),
         }
     return {"reports": list(wrong.values())}
+
+
+@rpc
+def call_each(info: RunInfo, calls: dict[str, dict]) -> dict:
+    """Call functions one after the other in this process, and return the result of each (name -> arguments)."""
+    functions = {
+        "manage_own_files": lambda: manage_own_files(info),
+        **{function.__name__: function for function in (identity, attack, read, list_folders, modify)},
+    }
+    return {name: functions[name](**arguments) for name, arguments in calls.items()}
 
 
 def mount(source, target):
@@ -310,7 +324,7 @@ def by_path(database: Database) -> dict:
 
 @rpc
 def two_by_path(first: Database, second: Database) -> list:
-    return [len(Path(first.uri).read_bytes()), len(Path(second.uri).read_bytes())]
+    return [[Path(database.uri).name, len(Path(database.uri).read_bytes())] for database in (first, second)]
 
 
 def send_message(message):
