@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -71,15 +71,17 @@ DOCUMENTED = {
 """Probe -> generations and users for which docs/concepts/nodes.md says that the action is possible."""
 
 
-def attack(group: AttackGroup, seed: int, share: float = 1.0) -> None:
+PLACES = tuple(Place(contract, user) for contract in ("v3", "v4", "v5") for user in USERS)
+
+
+def attack(group: AttackGroup, seed: int, share: float = 1.0, places: Sequence[Place] = PLACES) -> None:
     """Run all probes, or a random share of them, for each generation and user."""
     chance = random.Random(seed)
     engine = docker.from_env(timeout=int(LIMIT))
     try:
         with _build_image(engine) as image:
-            for contract in ("v3", "v4", "v5"):
-                for user in USERS:
-                    _probe(group, engine, image, Place(contract, user), chance, share)
+            for place in places:
+                _probe(group, engine, image, place, chance, share)
     finally:
         engine.close()
 

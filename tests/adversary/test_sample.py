@@ -13,6 +13,7 @@ from algotools.errors import CODES
 from ..conftest import FEW_EXAMPLES
 from . import inputs, kills, leaks, payloads, probes, scoreboard, yaml_files
 from .canaries import ALL, COLUMN, NUMBER, PASSWORD, VALUE, find_canaries
+from .probes import Place
 from .scoreboard import (
     DOCUMENTED_CODES,
     FAULTS,
@@ -47,11 +48,13 @@ def test_a_sample_finds_no_fault(attack, share, attempts):
 
 
 @pytest.mark.docker
-def test_a_sample_of_probes_finds_no_breach(engine, base_image):
+def test_probes_find_no_breach(engine, base_image):
+    """The sample has all probes, but a third of the places, because a container takes more time than its probes."""
+    places = [Place("v3", "the owner of the files"), Place("v4", "root without capabilities"), Place("v5", "root")]
     group = AttackGroup("sample")
-    probes.attack(group, SEED, 0.2)
+    probes.attack(group, SEED, places=places)
     assert group.findings == []
-    assert group.attempts > 70
+    assert group.attempts > 600
 
 
 def encode(text: str) -> list[bytes]:

@@ -295,7 +295,7 @@ def test_the_command_line_refuses_the_direct_call_and_checks_the_function_withou
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize(("runner", "contract"), [("container", "v3"), ("container", "v5"), ("as-node", "v4")])
+@pytest.mark.parametrize(("runner", "contract"), [("container", "v5"), ("as-node", "v4")])
 @pytest.mark.usefixtures("base_image")
 def test_the_supervisor_in_a_container_checks_the_parent(open_nodes, runner, contract):
     nodes = open_nodes(contract, {"key": KEY, "organizations": 3}, runner=runner)

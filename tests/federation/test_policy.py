@@ -284,7 +284,7 @@ def test_the_log_of_an_algorithm_without_a_gate_says_so(tmp_path: Path, policy: 
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize(("runner", "contract"), [("container", "v3"), ("container", "v5"), ("as-node", "v4")])
+@pytest.mark.parametrize(("runner", "contract"), [("container", "v5"), ("as-node", "v4")])
 @pytest.mark.usefixtures("base_image")
 def test_the_policy_reaches_a_container(runner: Any, contract: str) -> None:
     policy = {"minimum_rows": 4} if contract == "v5" else {"functions": {"total": {"minimum_rows": 4}}}
