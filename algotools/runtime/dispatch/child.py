@@ -14,7 +14,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from algotools.runtime import lifetime
 
@@ -35,6 +35,9 @@ _INITIAL_VARIABLES = frozenset(
 No node names a variable with the token or a database like this, whatever the label of the database is. So all names
 with an underscore are listed in full: a label ``LC`` would have the variable ``LC_DATABASE_URI``.
 """
+
+_MOST_NUMBERS = 1 << 16
+"""Numbers of descriptors that are tried if open descriptors cannot be listed."""
 
 
 class ChildWorker:
@@ -148,8 +151,10 @@ def _is_initial(name: str) -> bool:
 
 def _list_inheritable() -> Iterator[int]:
     """Yield the descriptors that a new process would inherit, except those of the standard streams."""
-    folder = "/proc/self/fd" if sys.platform == "linux" else "/dev/fd"
-    for name in os.listdir(folder):
-        with contextlib.suppress(OSError):  # the descriptor of the listed folder is closed already
-            if int(name) > 2 and os.get_inheritable(int(name)):
-                yield int(name)
+    numbers: Iterable[int] = range(min(os.sysconf("SC_OPEN_MAX"), _MOST_NUMBERS))
+    with contextlib.suppress(OSError):  # there is no /proc, or this process is hidden and may not list its own files
+        numbers = map(int, os.listdir("/proc/self/fd" if sys.platform == "linux" else "/dev/fd"))
+    for number in numbers:
+        with contextlib.suppress(OSError):  # no file has the number, such as that of the listed folder
+            if number > 2 and os.get_inheritable(number):
+                yield number

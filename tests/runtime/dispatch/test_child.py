@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from algotools.errors import Stopped
+from algotools.runtime.dispatch import child
 
 from ...conftest import CompletedRun, ManualNode
 from ...processes import LIMIT, wait_until
@@ -82,6 +83,24 @@ def test_the_function_has_no_file_that_the_supervisor_has_inherited(node: Manual
     kinds = [name.partition(":")[0] for name in json.loads((node.folder / "output").read_bytes())["files"]]
     assert sorted(kind for kind in kinds if not kind.startswith("/")) == ["pipe", "pipe", "socket"]
     assert not [name for name in kinds if name.endswith("inherited")]
+
+
+@pytest.mark.parametrize("can_list", [True, False])
+def test_the_inheritable_files_are_found_without_proc(can_list: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_folder: str) -> list[str]:
+        raise PermissionError
+
+    if not can_list:
+        monkeypatch.setattr(os, "listdir", refuse)
+    ends = os.pipe()
+    try:
+        os.set_inheritable(ends[0], True)
+        numbers = set(child._list_inheritable())
+    finally:
+        for end in ends:
+            os.close(end)
+    assert ends[0] in numbers
+    assert ends[1] not in numbers
 
 
 @pytest.mark.parametrize("fault", ["input", "method"])
