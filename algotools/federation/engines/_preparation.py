@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import msgspec
 
-from algotools.data.reading import find_path, name_errors
+from algotools.data.reading import Unreadable, find_path, name_errors
 from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
 from algotools.errors import CODES, EngineError
@@ -78,8 +78,11 @@ class Preparation:
             elif isinstance(request, CodeRequest):
                 send(control, CodeContent(_code.pack(facts)))
             elif isinstance(request, FileRequest):
-                with name_errors(databases[request.index][0], "file"):
+                try:
                     _files.send(control, files[request.index])
+                except Unreadable as problem:  # other errors are those of the connection
+                    with name_errors(databases[request.index][0], "file"):
+                        raise problem  # noqa: TRY201 - raised again in the context that names the database
 
     def _describe_code(self) -> _code.CodeFacts:
         with self._lock:
