@@ -189,6 +189,9 @@ def _make_pickler(stream: io.BytesIO, algorithm: Algorithm) -> Any:
                     self.modules.add(obj.__module__ or "")
                 else:
                     self._visit(obj)
+                    if kind is not types.FunctionType and len(reduced) > 2:  # not the class of None
+                        # Msgspec stores what it has found out about a class in the class.
+                        reduced[2][0].pop("__msgspec_cache__", None)
                 return reduced
             return super().reducer_override(obj)
 

@@ -286,8 +286,20 @@ def recursive(data: int) -> int:
 def shaped(data: int, shape: Shape) -> int:
     return mean.partial.pooling.minimum_organizations + shape.sides
 
+import enum
 from algotools.declare.locate import load_notebook
 from algotools.federation.engines import _code
+
+class Color(enum.Enum):
+    RED = "red"
+
+@rpc
+def colored(data: int, color: Color = Color.RED) -> str:
+    return color.value
+
+limits = {"low": {"value": 1}, "high": {"value": 2}}
+count.specification.validate((), {"limits": limits})  # msgspec then stores its knowledge in the classes
+colored.specification.validate((), {"data": 1, "color": "red"})
 data = _code.pack(_code.describe(load_notebook()))
 Path(sys.argv[1]).write_bytes(data)
 """
@@ -310,6 +322,7 @@ result["rows"] = functions["partial"].minimum_rows
 limits = {"low": {"value": 1}, "high": {"value": 2}}
 result["arguments"] = repr(functions["partial"].specification.validate((), {"limits": limits}))
 result["columns"] = functions["average"].specification.schema()["properties"]["column"]["format"]
+result["color"] = functions["colored"](1)
 result["recursive"] = functions["recursive"](3)
 result["is one proxy"] = functions["recursive"].__wrapped__.__globals__["recursive"] is functions["recursive"]
 result["is one pair"] = functions["average"].partial is functions["mean_partial"]
@@ -362,10 +375,11 @@ def test_functions_of_a_script_keep_their_declarations_variables_and_lines(tmp_p
     assert result == {
         "name": "__main__",
         "folder": None,
-        "methods": ["average", "fails", "mean_partial", "partial", "recursive", "shaped", "total"],
+        "methods": ["average", "colored", "fails", "mean_partial", "partial", "recursive", "shaped", "total"],
         "count": 2 * 3 + 10 + 100 + 1000,
         "rows": 2,
         "columns": "column",
+        "color": "red",
         "recursive": 3,
         "is one proxy": True,
         "is one pair": True,
