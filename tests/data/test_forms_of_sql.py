@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -29,7 +28,7 @@ EXPECTED = {"age": [61, 45, None, 70], "weight": [70.5, None, 81.25, 64.0], "nam
 WHOLE = "SELECT * FROM patients"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def in_postgresql(postgres: Postgres) -> str:
     name = postgres.new_database()
     with postgres.connect(name) as connection:
@@ -38,23 +37,25 @@ def in_postgresql(postgres: Postgres) -> str:
     return postgres.uri(name)
 
 
-@pytest.fixture
-def in_sqlite(tmp_path: Path) -> str:
-    with contextlib.closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection, connection:
+@pytest.fixture(scope="module")
+def in_sqlite(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("sqlite") / "x.sqlite"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for statement in STATEMENTS:
             connection.execute(statement)
-    return str(tmp_path / "x.sqlite")
+    return str(path)
 
 
-@pytest.fixture
-def in_duckdb(tmp_path: Path) -> str:
-    with duckdb.connect(str(tmp_path / "x.duckdb")) as connection:
+@pytest.fixture(scope="module")
+def in_duckdb(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("duckdb") / "x.duckdb"
+    with duckdb.connect(str(path)) as connection:
         for statement in STATEMENTS:
             connection.execute(statement)
-    return str(tmp_path / "x.duckdb")
+    return str(path)
 
 
-@pytest.fixture(params=["in_postgresql", "in_sqlite", "in_duckdb"])
+@pytest.fixture(scope="module", params=["in_postgresql", "in_sqlite", "in_duckdb"])
 def uri(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 

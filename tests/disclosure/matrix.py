@@ -123,18 +123,18 @@ def _is_safe(cheat: Cheat, table: str, runs: Sequence[Outcome]) -> bool:
 def list_leaks() -> list[tuple[Cheat, str]]:
     """Return the cheats with a leak in their results, and each node at which they leak.
 
-    In a sample these are the smallest node of each cheat, and the largest one of at most 1,000 rows.
+    In a sample each cheat has one node: the smallest, or for every second cheat the largest of at most 1,000 rows.
     """
     cheats = [cheat for cheat in CHEATS if cheat.leak in {"result", "several tasks"}]
-    return [(cheat, table) for cheat in cheats for table in _list_nodes(cheat)]
-
-
-def _list_nodes(cheat: Cheat) -> list[str]:
     if has_all_nodes:
-        return [table for table in cheat.tables if cheat.leaks_on(table)]
+        return [(cheat, table) for cheat in cheats for table in cheat.tables if cheat.leaks_on(table)]
+    nodes = ((cheat, _find_node(cheat, from_largest=number % 2 == 1)) for number, cheat in enumerate(cheats))
+    return [(cheat, table) for cheat, table in nodes if table]
+
+
+def _find_node(cheat: Cheat, *, from_largest: bool) -> str | None:
     tables = [table for table in cheat.tables if count_rows(table) <= SAMPLED] or cheat.tables
-    ends = (next(filter(cheat.leaks_on, ordered), None) for ordered in (tables, reversed(tables)))
-    return [*dict.fromkeys(filter(None, ends))]
+    return next(filter(cheat.leaks_on, reversed(tables) if from_largest else tables), None)
 
 
 @functools.cache
