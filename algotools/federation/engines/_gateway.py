@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 
-from algotools.errors import Stopped
+from algotools.errors import EngineError, Stopped
 from algotools.federation.engines._connections import (
     CHANNELS,
     CONTROL,
@@ -126,17 +126,16 @@ class Gateway:
     Args:
         address: the address to listen on, by which the machines of the engine reach this one.
         federation: the random name of the federation.
+
+    Raises:
+        EngineError: this machine cannot listen on the address.
     """
 
     def __init__(self, address: Address, federation: str) -> None:
-        self._host, port = address
+        self._address = address
         self._federation = federation
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        self._listener = socket.create_server((self._host, port), family=family, backlog=_BACKLOG)
-        self._listener.setblocking(False)
-        close_in_forks(self._listener)
-        self.port = int(self._listener.getsockname()[1])
         self._lock = threading.Lock()
+        self._listener: socket.socket | None = self._listen()
         self._visits: dict[bytes, Visit] = {}
         self._leases: list[socket.socket] = []
         self._thread: threading.Thread | None = None
@@ -144,22 +143,31 @@ class Gateway:
         self._is_closed = False
 
     def start(self) -> None:
-        """Accept connections in a thread."""
+        """Accept connections in a thread.
+
+        Raises:
+            EngineError: this machine cannot listen on the address any more.
+        """
         with self._lock:
             if self._thread is not None or self._is_closed:
                 return
+            self._listener = listener = self._listener or self._listen()
             self._wake, woken = socket.socketpair()
-            self._thread = threading.Thread(target=self._accept_all, args=(woken,), name="engine gateway", daemon=True)
+            self._thread = threading.Thread(
+                target=self._accept_all, args=(listener, woken), name="engine gateway", daemon=True
+            )
             self._thread.start()
 
     def stop(self) -> None:
-        """Stop the thread until ``start`` is called again. Connections wait meanwhile."""
+        """Stop the thread until ``start`` is called again, and refuse connections meanwhile."""
         with self._lock:
-            thread, wake = self._thread, self._wake
-            self._thread = self._wake = None
+            thread, wake, listener = self._thread, self._wake, self._listener
+            self._thread = self._wake = self._listener = None
         if thread is not None and wake is not None:
             end(wake)
             thread.join()
+        if listener is not None:
+            end(listener)
 
     def close(self) -> None:
         """Cancel all runs, refuse new connections, and release everything."""
@@ -169,7 +177,6 @@ class Gateway:
         for visit in visits:
             visit.cancel()
         self.stop()
-        end(self._listener)
         with self._lock:
             for lease in self._leases:
                 end(lease)
@@ -183,10 +190,11 @@ class Gateway:
             Stopped: the federation is closed.
         """
         self.start()
-        visit = Visit(Ticket(self._host, self.port, secrets.token_bytes(KEY_SIZE), self._federation))
         with self._lock:
-            if self._is_closed:
+            if self._is_closed or self._listener is None:
                 raise Stopped("the federation was closed before the run started")
+            port = int(self._listener.getsockname()[1])
+            visit = Visit(Ticket(self._address.host, port, secrets.token_bytes(KEY_SIZE), self._federation))
             self._visits[visit.ticket.key] = visit
         try:
             yield visit
@@ -195,13 +203,27 @@ class Gateway:
                 del self._visits[visit.ticket.key]
             visit.close()
 
-    def _accept_all(self, woken: socket.socket) -> None:
+    def _listen(self) -> socket.socket:
+        host, port = self._address
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError as error:
+            raise EngineError(
+                f"this machine cannot listen on {self._address} ({error.strerror or error}); choose one of its own "
+                "addresses with address= (--address)"
+            ) from None
+        listener.setblocking(False)
+        close_in_forks(listener)
+        return listener
+
+    def _accept_all(self, listener: socket.socket, woken: socket.socket) -> None:
         """Accept connections until the other end of *woken* is closed."""
         # One poll waits for new connections and for the keys of accepted ones, so no connection delays another one.
         greetings: dict[int, tuple[socket.socket, bytes, float]] = {}
         poll = select.poll()
         poll.register(woken, select.POLLIN)
-        poll.register(self._listener, select.POLLIN)
+        poll.register(listener, select.POLLIN)
         with woken:
             while True:
                 readable = {number for number, _ in poll.poll(1000.0 if greetings else None)}
@@ -217,23 +239,11 @@ class Gateway:
                         del greetings[number]
                         poll.unregister(number)
                         self._hand_over(connection, received if is_complete else b"")
-                if self._listener.fileno() in readable and (new := self._accept()) is not None:
+                if listener.fileno() in readable and (new := _accept(listener)) is not None:
                     greetings[new.fileno()] = new, b"", time.monotonic() + _GREETING_TIMEOUT
                     poll.register(new, select.POLLIN)
         for connection, _, _ in greetings.values():
             end(connection)
-
-    def _accept(self) -> socket.socket | None:
-        try:
-            connection, _ = self._listener.accept()
-            connection.setblocking(False)
-            configure(connection)
-        except (BlockingIOError, ConnectionError):
-            return None
-        except OSError:  # too many open files; the connection waits
-            time.sleep(_RETRY_DELAY)
-            return None
-        return connection
 
     def _hand_over(self, connection: socket.socket, greeting: bytes) -> None:
         """Give a connection to its run, or close it without a word."""
@@ -250,6 +260,19 @@ class Gateway:
                 return
         if not visit.add(purpose, connection):
             end(connection)
+
+
+def _accept(listener: socket.socket) -> socket.socket | None:
+    try:
+        connection, _ = listener.accept()
+    except (BlockingIOError, ConnectionError):
+        return None
+    except OSError:  # too many open files; the connection waits
+        time.sleep(_RETRY_DELAY)
+        return None
+    connection.setblocking(False)
+    configure(connection)
+    return connection
 
 
 def _receive(connection: socket.socket, size: int) -> bytes:

@@ -56,8 +56,10 @@ class Preparation:
         self._lock = threading.Lock()
         self._markers: dict[Path, FolderMarker] = {}
 
-    def prepare(self, control: socket.socket, job: Job, timeout: float | None) -> StartWorker:
+    def prepare(self, control: socket.socket, job: Job, timeout: float | None) -> tuple[StartWorker, tuple[str, str]]:
         """Offer a run to a process of the engine, send it what it requests, and return the request for its worker.
+
+        The second value is the folder or file of the algorithm there, and here.
 
         Raises:
             AlgotoolsError: a part of the run cannot be sent, or cannot be stored there.
@@ -71,7 +73,8 @@ class Preparation:
         while True:
             request: HandshakeRequest = receive(control, cast("Any", HandshakeRequest))
             if isinstance(request, Ready):
-                return self._make_start(job, request, paths, timeout)
+                start = self._make_start(job, request, paths, timeout)
+                return start, (request.code, facts.file or facts.root)
             if isinstance(request, FactsRequest):
                 files = tuple(_describe_file(database, path) for database, path in databases)
                 send(control, FileList(files))

@@ -7,6 +7,7 @@ import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -29,16 +30,18 @@ class RemoteWorker:
         pid: the worker's process id on its machine.
         control: the control connection.
         channel: the federation's end of the worker's channel.
+        code: the folder or file of the algorithm at the worker, and here.
     """
 
     delay = _DELAY
 
-    def __init__(self, pid: int, control: socket.socket, channel: socket.socket) -> None:
+    def __init__(self, pid: int, control: socket.socket, channel: socket.socket, code: tuple[str, str]) -> None:
         self.pid = pid
         self.is_lost = False
         """Whether the process of the engine is gone, or does not respond. The worker is then killed, too."""
         self._control = control
         self._channel = channel
+        self._code_there, self._code_here = code
         self._lock = threading.Lock()
         self._inbox = bytearray()
         self._trace = b""
@@ -77,6 +80,12 @@ class RemoteWorker:
             self._receive(0.0)
             trace, self._trace = self._trace, b""
             return trace
+
+    def map_path(self, path: str) -> str:
+        """See ``StackSource``."""
+        if self._code_there and self._code_here and Path(path).is_relative_to(self._code_there):
+            return str(Path(self._code_here, Path(path).relative_to(self._code_there)))
+        return path
 
     def close(self) -> None:
         """See ``StackSource``. Nothing to release."""

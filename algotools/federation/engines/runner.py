@@ -81,12 +81,9 @@ class EngineRunner:
         self._lock = threading.Lock()
         try:
             self._gateway = Gateway(engine.address, secrets.token_hex(8))
-        except OSError as error:
+        except EngineError:
             self._local.close()
-            raise EngineError(
-                f"this machine cannot listen on {engine.address} ({error.strerror or error}); choose one of its "
-                "own addresses with address= (--address)"
-            ) from None
+            raise
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
@@ -172,7 +169,7 @@ class EngineRunner:
         if error is not None and (explained := self._engine.explain(error)) is not None:
             return explained
         if error is None:
-            return EngineError(f"the engine ({self._name}) called the run's function twice")
+            return _EngineLost(f"a process of the engine ({self._name}) ended the run before it started")
         return EngineError(f"the engine ({self._name}) cannot run the function: {error}", detail=repr(error))
 
 
@@ -239,18 +236,16 @@ class _Call:
             text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {_PYTHON}"
             run.console(format_line("info", text))
         try:
-            send(control, self._runner.preparation.prepare(control, self._job, self._timeout))
+            start, code = self._runner.preparation.prepare(control, self._job, self._timeout)
+            send(control, start)
         except AlgotoolsError:  # some are errors of the operating system, too
             raise
         except (EOFError, OSError):
             raise self._make_lost() from None
         started = self._receive(control, Started)
         if started.failure is not None:
-            code, message, detail = started.failure
-            raise CODES.get(code, EngineError)(message, detail=detail)
-        return self._follow_worker(visit, control, started, run)
-
-    def _follow_worker(self, visit: Visit, control: socket.socket, started: Started, run: Run) -> bytes:
+            exit_code, message, detail = started.failure
+            raise CODES.get(exit_code, EngineError)(message, detail=detail)
         try:
             visit.wait(started.channel)
             visit.wait(OUTPUT)
@@ -258,7 +253,7 @@ class _Call:
             raise self._make_lost() from None
         channel = visit.take(started.channel)
         output = visit.take(OUTPUT).detach()
-        worker = RemoteWorker(started.pid, control, channel)
+        worker = RemoteWorker(started.pid, control, channel, code)
         offer_position = self._job.cancellation.offer_position
         try:
             return follow(worker, channel, output, run, offer_position=offer_position, stack=worker)

@@ -79,6 +79,9 @@ class StackSource(Protocol):
     def read(self) -> bytes:
         """Return the bytes that the worker has written; empty if there are none yet."""
 
+    def map_path(self, path: str) -> str:
+        """Return the path here of a source file or folder of the worker, which may be on another machine."""
+
     def close(self) -> None:
         """Release the source."""
 
@@ -109,6 +112,10 @@ class PipeStack:
             return os.read(self._pipe, _LARGEST)
         return b""
 
+    def map_path(self, path: str) -> str:
+        """See ``StackSource``."""
+        return path
+
     def close(self) -> None:
         """See ``StackSource``."""
         os.close(self._pipe)
@@ -136,9 +143,25 @@ class WorkerStack:
     def read(self) -> list[traceback.FrameSummary]:
         """Return the frames of the stack, outermost first; none if the worker has not written them."""
         lines = map(_FRAME.fullmatch, self._source.read().decode(errors="backslashreplace").splitlines())
-        frames = [traceback.FrameSummary(line[1], int(line[2]), line[3]) for line in lines if line]
+        map_path = self._source.map_path
+        frames = [traceback.FrameSummary(map_path(line[1]), int(line[2]), line[3]) for line in lines if line]
         # A worker that is forked from a copy of this process has the frames of this process on its stack.
         return list(itertools.takewhile(lambda frame: (frame.filename, frame.name) != _WORK, frames))[::-1]
+
+    def describe_position(self, source: str | None) -> str | None:
+        """Return " at FILE, line N", or an empty text; None if the worker has not written its stack.
+
+        *source* is the folder of the algorithm at the worker; None before the algorithm is imported.
+        """
+        frames = self.read()
+        return describe_position(frames, self._map_source(source)) if frames else None
+
+    def make_late_error(self, timeout: float, source: str | None) -> TimedOut:
+        """Return the error for a run that reached its limit; see the function ``make_late_error``."""
+        return make_late_error(timeout, self.read(), self._map_source(source))
+
+    def _map_source(self, source: str | None) -> str | None:
+        return None if source is None else self._source.map_path(source)
 
 
 def make_late_error(timeout: float, frames: Iterable[traceback.FrameSummary], source: str | None) -> TimedOut:

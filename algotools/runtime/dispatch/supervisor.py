@@ -48,14 +48,7 @@ from algotools.runtime.dispatch.messages import (
     wait_readable,
 )
 from algotools.runtime.dispatch.scratch import make_scratch_folder
-from algotools.runtime.dispatch.stack import (
-    LEAD,
-    PipeStack,
-    StackSource,
-    WorkerStack,
-    describe_position,
-    make_late_error,
-)
+from algotools.runtime.dispatch.stack import LEAD, PipeStack, StackSource, WorkerStack, make_late_error
 from algotools.runtime.logs import Console, format_line
 from algotools.task import Task
 
@@ -259,8 +252,8 @@ class _Worker:
         end = time.monotonic() + POLLING_INTERVAL + LEAD
         while time.monotonic() < end:
             time.sleep(POLLING_INTERVAL / 10)
-            if frames := stack.read():
-                return describe_position(frames, self._replies.source)
+            if (position := stack.describe_position(self._replies.source)) is not None:
+                return position
         return ""
 
     def stop(self) -> None:
@@ -282,8 +275,8 @@ class _Worker:
         """Return the seconds until the deadline; raise ``TimedOut`` after it."""
         remaining = self._deadline - time.monotonic()
         if remaining <= 0:
-            frames = self._stack.read() if self._stack is not None else []
-            raise make_late_error(cast("float", self._run.timeout), frames, self._replies.source)
+            timeout, stack = cast("float", self._run.timeout), self._stack
+            raise stack.make_late_error(timeout, self._replies.source) if stack else make_late_error(timeout, (), None)
         return remaining
 
     def _compute_time_to_stack(self) -> float:
