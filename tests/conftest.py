@@ -51,7 +51,7 @@ WHOLE = os.environ.get("ALGOTOOLS_TEST_ALL") == "1"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep every n-th case of a test with the marker ``sample(n)``, unless WHOLE is set or the caller names a case.
 
-    With FEW_EXAMPLES every third case of each test is kept: cases of one test run the same code, so a difference
+    With FEW_EXAMPLES every fifth case of each test is kept: cases of one test run the same code, so a difference
     between versions of Python seldom concerns a single case, and another version has all cases.
     """
     if WHOLE or any("::" in argument for argument in config.args):
@@ -59,7 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out, numbers = set[pytest.Item](), Counter[str]()
     for item in items:
         marker = item.get_closest_marker("sample")
-        share = max(marker.args[0] if marker else 1, 3 if FEW_EXAMPLES else 1)
+        share = max(marker.args[0] if marker else 1, 5 if FEW_EXAMPLES else 1)
         test = item.nodeid.partition("[")[0]
         if numbers[test] % share:
             left_out.add(item)
