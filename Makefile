@@ -44,7 +44,8 @@ TOOLS := tests/cli tests/docs tests/project
 PEERS := tests/peers tests/docs/test_from_vantage6.py
 WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
 ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | sed 's/conftest\.py$$//' | sort)
-CONTAINERS := $(filter tests/adversary/% tests/federation/%,$(ENGINE))
+# `test_whole_way.py` pushes an image like other tests of `test-engine`, and these share a registry that has the base.
+CONTAINERS := $(filter-out %/test_whole_way.py,$(filter tests/adversary/% tests/federation/%,$(ENGINE)))
 
 test: $(VENV)/installed
 	$(MAKE) -j $(JOBS) $(PARTS)

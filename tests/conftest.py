@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import docker
 import msgspec
@@ -33,6 +34,9 @@ from algotools.task import Database, Identity, Task, is_image_variable
 
 from .command_server import run_command
 from .processes import LIMIT
+
+if TYPE_CHECKING:
+    from .image.conftest import Registry
 
 # The projects of the tests are in this repository, and thousands of tasks would fill their histories.
 os.environ["ALGOTOOLS_HISTORY"] = "off"
@@ -379,3 +383,28 @@ def average_image(engine: docker.DockerClient) -> Iterator[str]:
     build_project(engine, AVERAGE, tag, lambda _line: None)
     yield tag
     engine.images.remove(tag)
+
+
+# The first push to a registry compresses the layers of the base, which takes 20 seconds of a processor. So all modules
+# share two registries.
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry without logins."""
+    from .image.conftest import start_registry
+
+    registry = start_registry(tmp_path_factory.mktemp("registry"))
+    yield registry
+    registry.stop()
+
+
+@pytest.fixture(scope="session")
+def guarded_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+    """A registry that requires a login as ``USER``."""
+    from .image.conftest import start_registry, write_passwords
+
+    folder = tmp_path_factory.mktemp("guarded")
+    registry = start_registry(folder, auth=write_passwords(folder))
+    yield registry
+    registry.stop()

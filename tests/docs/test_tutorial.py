@@ -15,12 +15,10 @@ import pytest
 from docker.errors import ImageNotFound
 
 from ..conftest import environment
-from ..image.conftest import Registry, registry
+from ..image.conftest import Registry
 from ..processes import LIMIT
 from ..project.scaffold.test_generated import script_folder
 from .conftest import DOCS, Block, read_blocks, write_files
-
-__all__ = ["registry"]  # a fixture of tests/image
 
 PAGE = read_blocks(DOCS / "tutorial.md")
 ADDRESS = "localhost:5001"

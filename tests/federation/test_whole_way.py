@@ -13,10 +13,8 @@ from docker.errors import ImageNotFound
 from algotools import Federation
 
 from ..conftest import AVERAGE, COMMAND, default_policy
-from ..image.conftest import Registry, registry
+from ..image.conftest import Registry
 from ..processes import LIMIT
-
-__all__ = ["registry"]  # a fixture of the images' tests
 
 pytestmark = pytest.mark.docker
 

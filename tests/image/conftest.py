@@ -207,23 +207,6 @@ def make_certificate(folder: Path) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry without logins."""
-    registry = start_registry(tmp_path_factory.mktemp("registry"))
-    yield registry
-    registry.stop()
-
-
-@pytest.fixture(scope="session")
-def guarded_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
-    """A registry that requires a login as ``USER``."""
-    folder = tmp_path_factory.mktemp("guarded")
-    registry = start_registry(folder, auth=write_passwords(folder))
-    yield registry
-    registry.stop()
-
-
-@pytest.fixture(scope="session")
 def tls_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry with HTTPS that requires a login."""
     folder = tmp_path_factory.mktemp("tls")

@@ -12,11 +12,9 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from ...image.conftest import PASSWORD, USER, Registry, guarded_registry, registry
+from ...image.conftest import PASSWORD, USER, Registry
 from .conftest import ARGUMENTS, TITLES, Make, algotools, tool
 from .test_generated import script_folder, steps
-
-__all__ = ["guarded_registry", "registry"]  # fixtures of the images' tests
 
 pytestmark = pytest.mark.docker
 
