@@ -32,7 +32,7 @@ from algotools.image.build import build_project
 from algotools.runtime.contract import v5
 from algotools.task import Database, Identity, Task, is_image_variable
 
-from .command_server import run_command
+from .preloaded import can_fork, run_command, use_preloaded_processes
 from .processes import LIMIT
 
 if TYPE_CHECKING:
@@ -107,9 +107,7 @@ os.environ.update(OFF)
 COMMAND = [sys.executable, "-c", "from algotools.cli import main; main()"]
 """The command line of this checkout; an installed script could import another copy of the package."""
 
-
-READ_AT_START = ("FORCE_", "LANG", "LC_", "PYTHON", "TERM")
-"""Beginnings of the names of variables that Python or a library reads once, so the command needs a new interpreter."""
+use_preloaded_processes()
 
 
 @contextlib.contextmanager
@@ -131,7 +129,7 @@ def algotools(
     *arguments: str, cwd: Path | None = None, variables: Mapping[str, str] | None = None, text: str = ""
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line with ``text`` as standard input, and wait for its exit."""
-    if not any(name.startswith(READ_AT_START) for name in variables or ()):
+    if can_fork(environment(variables)):
         return run_command(arguments, cwd, environment(variables), text, LIMIT)
     return subprocess.run(
         [*COMMAND, *arguments],

@@ -309,23 +309,32 @@ def _list_foreign_imports(package: str) -> list[Import]:
     return [i for i in imports if i.module and i.module.partition(".")[0] != package]
 
 
-def main() -> NoReturn:
-    """Run the template in a process of its own.
-
-    Its arguments are the descriptor of the control socket, the idle timeout in seconds, the algorithm's module and,
-    for an algorithm in a folder or a file, the folder to import the module from, or the file.
-    """
-    descriptor, idle_timeout, module, *paths = sys.argv[1:]
-    control = socket.socket(fileno=int(descriptor))
-    location = locate.Location(module)
-    if paths:
-        path = Path(paths[0])
-        location = locate.Location(module, path.parent, path) if path.is_file() else locate.Location(module, path)
+def preload() -> None:
+    """Import the modules that the worker of every run needs."""
     for generation in contract.NAMES:
         contract.get_contract(generation)
     importlib.import_module("algotools.data.csv")
-    import_dependencies(location)
     initialize_pandas()
+
+
+def main(descriptor: str, idle_timeout: str, module: str, path: str = "") -> NoReturn:
+    """Run the template in a process of its own.
+
+    Args:
+        descriptor: the descriptor of the control socket.
+        idle_timeout: seconds without a worker after which the template exits.
+        module: the algorithm's module.
+        path: for an algorithm in a folder or a file, the folder to import the module from, or the file.
+    """
+    control = socket.socket(fileno=int(descriptor))
+    location = locate.Location(module)
+    if path:
+        folder = Path(path)
+        location = (
+            locate.Location(module, folder.parent, folder) if folder.is_file() else locate.Location(module, folder)
+        )
+    import_dependencies(location)
+    preload()
     # Workers share the template's memory as long as neither writes to it. The garbage collector writes to every object
     # that it examines; frozen objects are not examined.
     gc.freeze()

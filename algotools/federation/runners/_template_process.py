@@ -11,7 +11,7 @@ import subprocess
 import sys
 import types
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from algotools.declare import locate
@@ -110,7 +110,12 @@ def _wait_for(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-_START = "import os, sys; os.fork() and os._exit(0); from algotools.federation.runners._template import main; main()"
+_START = """
+import os, sys
+os.fork() and os._exit(0)
+from algotools.federation.runners._template import main
+main(*sys.argv[1:])
+"""
 """Starts a template as a grandchild.
 
 A template may exit at any time after its idle timeout. As a child it would then stay a zombie until this process waits
@@ -125,12 +130,17 @@ def _spawn(
 
     The template keeps *guarded_end* open.
     """
-    arguments = [sys.executable, "-c", _START, str(template_end.fileno()), str(IDLE_TIMEOUT), location.module]
+    arguments = [str(template_end.fileno()), str(IDLE_TIMEOUT), location.module]
     if location.root is not None:
         arguments.append(str(location.file or location.root))
-    descriptors = [template_end.fileno(), guarded_end.fileno()]
-    process = subprocess.Popen(arguments, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = _start_interpreter(arguments, [template_end.fileno(), guarded_end.fileno()])
     return process.pid, process.wait
+
+
+def _start_interpreter(arguments: Sequence[str], descriptors: Sequence[int]) -> subprocess.Popen[bytes]:
+    """Start a fresh interpreter, which forks a template and exits. The tests replace this function by a faster one."""
+    command = [sys.executable, "-c", _START, *arguments]
+    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, start_new_session=True)
 
 
 def _fork(

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -215,6 +215,21 @@ def _remove_duplicates(child_findings: tuple[Finding, ...], file_findings: list[
     ]
 
 
+def _start_interpreter(
+    arguments: Sequence[str], descriptors: Sequence[int], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start the child process in a fresh interpreter. The tests replace this function by a faster one."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "algotools.project.check._functions", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        pass_fds=descriptors,
+        env=variables,
+    )
+
+
 class _CheckProcess:
     """The child process that imports the algorithm and checks its functions.
 
@@ -238,18 +253,9 @@ class _CheckProcess:
         gate, self._gate = os.pipe()
         os.set_blocking(self._gate, False)  # the author's code could announce more than the pipe takes
         trial = "no-trial" if options.setup is None else msgspec.json.encode(options.setup).decode()
-        module = "algotools.project.check._functions"
-        command = [sys.executable, "-m", module, target, str(self._seconds), trial, str(self._folder), str(gate)]
+        arguments = [target, str(self._seconds), trial, str(self._folder), str(gate)]
         with guarded_end:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                pass_fds=[guarded_end.fileno(), gate],
-                env=list_variables(os.environ),
-            )
+            self._process = _start_interpreter(arguments, [guarded_end.fileno(), gate], list_variables(os.environ))
             os.close(gate)
             lifetime.kill_group_on_close(guarded_end, self._process.pid)
         self._step_start = time.monotonic()

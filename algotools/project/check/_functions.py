@@ -340,7 +340,7 @@ def _locate_caller() -> tuple[str, int | None]:
     return (outside[-1].filename, outside[-1].lineno) if outside else ("", None)
 
 
-def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoReturn:
+def main(target: str, limit: str, trial: str, folder: str, gate: str) -> NoReturn:
     """Examine an algorithm, then end the process together with all threads that the author's code started."""
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # keep the author's prints out of the stream of messages
@@ -353,7 +353,7 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
 
     def announce(text: str) -> None:
         send(CheckMessage(announcement=text))
-        os.read(gate, 1)
+        os.read(int(gate), 1)
 
     def finish() -> NoReturn:
         send(CheckMessage(done=True))
@@ -364,6 +364,7 @@ def main(target: str, seconds: float, trial: str, folder: str, gate: int) -> NoR
             examination.report_timeout(seconds)
         finish()
 
+    seconds = float(limit)
     examination: _Examination | None = None
     timer = StepTimer(seconds, stop)
     try:
@@ -397,4 +398,4 @@ def _describe_import(module: str, missing: Sequence[str]) -> str:
 if __name__ == "__main__":
     if sys.path[0] in ("", os.getcwd()):
         sys.path.pop(0)  # the current folder: its files do not exist at a node
-    main(sys.argv[1], float(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    main(*sys.argv[1:])
