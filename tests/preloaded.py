@@ -1,7 +1,8 @@
 """Processes that have imported slow libraries, and fork a process for each request without these imports.
 
-A *server* is such a process. It forks one kind of process: commands, template processes of the runner `process`, or the
-child processes of ``algotools check``. Everything after the imports is the code that runs in a new interpreter.
+A *server* is such a process. It forks one kind of process: commands, template processes of the runner `process`, child
+processes of ``algotools check``, or sessions of pytest. Everything after the imports is the code that runs in a new
+interpreter.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ MODULES = {
         "algotools.runtime.dispatch.perform",
     ],
     "template": ["pandas", "algotools.federation.runners._template", "algotools.data.csv"],
+    "pytest": ["pandas", "pyarrow", "pytest"],  # pytest rewrites the modules of its plugins, so they are not imported
     "check": ["pandas", "algotools.data.csv", "algotools.project.check._functions"],
 }
 """Kind of a server -> the modules that it imports. A new interpreter imports them when they are needed."""
@@ -86,15 +88,50 @@ def can_fork(variables: Mapping[str, str]) -> bool:
 
 
 def run_command(
-    arguments: Sequence[str], cwd: Path | None, variables: Mapping[str, str], text: str, timeout: float
+    arguments: Sequence[str],
+    cwd: Path | None,
+    variables: Mapping[str, str],
+    text: str,
+    timeout: float,
+    *,
+    output: int | None = None,
+    error: int | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns."""
+    """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns.
+
+    The streams of the command lead to the descriptors *output* and *error*; default: they are captured.
+    """
+    return _run("command", arguments, cwd, variables, text, timeout, output, error)
+
+
+def run_pytest(
+    arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m pytest`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns."""
+    if can_fork(variables):
+        return _run("pytest", arguments, cwd, variables, "", timeout)
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, check=False, timeout=timeout, env=dict(variables)
+    )
+
+
+def _run(
+    kind: str,
+    arguments: Sequence[str],
+    cwd: Path | None,
+    variables: Mapping[str, str],
+    text: str,
+    timeout: float,
+    output: int | None = None,
+    error: int | None = None,
+) -> subprocess.CompletedProcess[str]:
     pipes = [os.pipe() for _ in range(3)]
     (stdin, input_end), (output_end, stdout), (error_end, stderr) = pipes
-    descriptors = {0: stdin, 1: stdout, 2: stderr}
+    descriptors = {0: stdin, 1: stdout if output is None else output, 2: stderr if error is None else error}
     try:
         folder = str(cwd or Path.cwd())
-        process = _fork(_start_server("command"), arguments, descriptors, variables, folder, is_leader=False)
+        process = _fork(_start_server(kind), arguments, descriptors, variables, folder, is_leader=False)
     finally:
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
@@ -200,7 +237,7 @@ def _start_server(kind: str) -> socket.socket:
     """Start a server, and return the socket for its requests. The server stops when the socket is closed."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     # Commands start templates and checks, so the server of commands passes on the sockets of the other servers.
-    others = {name: _start_server(name).fileno() for name in MODULES if name != kind} if kind == "command" else {}
+    others = {name: _start_server(name).fileno() for name in ("template", "check")} if kind == "command" else {}
     command = [sys.executable, __file__, kind, str(theirs.fileno()), json.dumps(others)]
     pipe = subprocess.PIPE  # Python's standard streams are made for pipes, like those of a command
     variables = {**_get_variables(), "OPENBLAS_NUM_THREADS": "1"}  # a process with threads cannot fork safely
@@ -283,6 +320,12 @@ def _main(kind: str, descriptor: str, others: str) -> None:
             main()
         except SystemExit as request:
             _exit(request.code)
+    elif kind == "pytest":
+        import pytest
+
+        sys.path[0] = os.getcwd()
+        sys.argv = [str(Path(pytest.__file__).with_name("__main__.py")), *arguments]
+        _exit(int(pytest.main()))
     elif kind == "template":
         if os.fork():  # as in `_template_process`
             os._exit(0)
@@ -295,7 +338,7 @@ def _main(kind: str, descriptor: str, others: str) -> None:
 
 
 def _exit(code: Any) -> None:
-    """End a command as Python does, but leave the memory to the kernel: to free pandas takes 70 ms."""
+    """End the process as Python does, but leave the memory to the kernel: to free pandas takes 70 ms."""
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):  # `main` has reported it

@@ -261,8 +261,16 @@ def test_a_breakpoint_stops_in_the_authors_function_without_a_table(tmp_path: Pa
     assert "│ 8 " in screen.text
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=str)
-@pytest.mark.parametrize("runner", ["process", "inline"])
+@pytest.mark.parametrize(
+    ("runner", "sent", "code"),
+    [
+        ("process", signal.SIGINT, 130),
+        ("process", signal.SIGTERM, 143),
+        ("process", signal.SIGHUP, 129),
+        ("inline", signal.SIGTERM, 143),
+    ],
+    ids=str,
+)
 def test_a_signal_stops_all_runs(tmp_path: Path, runner: str, sent: signal.Signals, code: int) -> None:
     mark = str(uuid.uuid4())
     command = ("run", "rounds", f"gate={tmp_path / 'gate'}", "--runner", runner, *SLOWLY, *make_nodes(tmp_path, 3))

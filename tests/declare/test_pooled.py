@@ -6,10 +6,7 @@ import copy
 import inspect
 import pickle
 import pydoc
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -245,51 +242,3 @@ def test_the_author_can_use_run_info(declare):
     function = federated(declare("data: pd.DataFrame, total: Aggregator, info: RunInfo"))
     assert [p.kind for p in function.partial.specification.parameters] == ["data", "run_info", "run_info", "argument"]
     assert [p.kind for p in function.specification.parameters] == ["argument", "client"]
-
-
-PROJECT = '''
-"""A project of an author."""
-
-import numpy as np
-import pandas as pd
-
-from algotools import Aggregator, Column, Pooled, federated
-
-
-@federated
-def regression(
-    data: pd.DataFrame, total: Aggregator, outcome: Column, predictors: list[Column]
-) -> dict[str, float]:
-    """Linear regression over all nodes."""
-    rows = data[[outcome, *predictors]].dropna()
-    y = rows[outcome]
-    x = np.column_stack([np.ones_like(y), rows[predictors]])
-    coefficients = np.linalg.solve(total.cross_product(x), total.cross_product(x, y))
-    return dict(zip(["intercept", *predictors], coefficients, strict=True))
-
-
-@federated(name="central", minimum_organizations=4)
-def average(data: pd.DataFrame, total: Aggregator, column: Column) -> float:
-    """Average over all nodes."""
-    values = data[column]
-    smallest: int = total.add(len(values))
-    lazily: int = total.add(lambda: len(values))
-    vector: np.ndarray[tuple[int], np.dtype[np.float64]] = total.add(np.ones(2))
-    counts: "pd.Series[float]" = total.sum(values, by=values)
-    result: float = total.sum(values) / total.count(values)
-    return result + smallest * 0 + lazily * 0 + float(vector.sum()) * 0 + float(counts.sum()) * 0
-
-
-def call(frame: pd.DataFrame) -> float:
-    """Call a pooled function on one table."""
-    result: float = average(frame, Pooled(), column="age")
-    return result
-'''
-
-
-def test_the_types_of_an_authors_project(tmp_path: Path):
-    file = tmp_path / "algorithm.py"
-    file.write_text(PROJECT)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--config-file=", str(file)]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert finished.returncode == 0, finished.stdout + finished.stderr

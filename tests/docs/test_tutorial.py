@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import subprocess
 from collections.abc import Iterator
 from itertools import groupby
@@ -14,8 +15,9 @@ import docker
 import pytest
 from docker.errors import ImageNotFound
 
-from ..conftest import environment
+from ..conftest import algotools, environment
 from ..image.conftest import Registry
+from ..preloaded import run_pytest
 from ..processes import LIMIT
 from ..project.scaffold.test_generated import script_folder
 from .conftest import DOCS, Block, read_blocks, write_files
@@ -65,8 +67,22 @@ class Shell:
         if command.startswith("cd "):
             self.folder /= command.removeprefix("cd ")
             return True
-        process = subprocess.run(
-            ["bash", "-c", command.replace(ADDRESS, self._registry)],
+        process = self._start(command.replace(ADDRESS, self._registry))
+        printed = [process.stdout, f"{process.stdout}\n{process.stderr}"]
+        assert any(matches(expected, text.replace(self._registry, ADDRESS)) for text in printed), (
+            f"{command}\non the page:\n{expected}\nprinted:\n{printed[1]}"
+        )
+        return True
+
+    def _start(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the package or pytest without a shell; run another command in a shell."""
+        words = shlex.split(command)
+        if words[0] == "algotools":
+            return algotools(*words[1:], cwd=self.folder)
+        if words[0] == "pytest":
+            return run_pytest(words[1:], self.folder, environment(), LIMIT)
+        return subprocess.run(
+            ["bash", "-c", command],
             cwd=self.folder,
             env=environment({"PATH": self._path}),
             capture_output=True,
@@ -74,11 +90,6 @@ class Shell:
             check=False,
             timeout=LIMIT,
         )
-        printed = [process.stdout, f"{process.stdout}\n{process.stderr}"]
-        assert any(matches(expected, text.replace(self._registry, ADDRESS)) for text in printed), (
-            f"{command}\non the page:\n{expected}\nprinted:\n{printed[1]}"
-        )
-        return True
 
 
 def split_commands(text: str) -> Iterator[tuple[str, str]]:

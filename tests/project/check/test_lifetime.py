@@ -52,10 +52,10 @@ def tag() -> str:
     return uuid.uuid4().hex
 
 
-@pytest.fixture(params=ENDLESS)
-def command(request: pytest.FixtureRequest, project: Path, tag: str) -> Iterator[subprocess.Popen[str]]:
+@pytest.fixture
+def command(endless: str, project: Path, tag: str) -> Iterator[subprocess.Popen[str]]:
     """A check of an algorithm that never finishes."""
-    add(project / SOURCE, ENDLESS[request.param].format(write=START_CHILD.format(tag=tag)))
+    add(project / SOURCE, ENDLESS[endless].format(write=START_CHILD.format(tag=tag)))
     with subprocess.Popen(
         [*COMMAND, "check", str(project)],
         stdin=subprocess.DEVNULL,
@@ -69,8 +69,14 @@ def command(request: pytest.FixtureRequest, project: Path, tag: str) -> Iterator
 
 
 @pytest.mark.parametrize(
-    ("sent", "code"),
-    [(signal.SIGINT, 130), *((sent, -sent) for sent in (signal.SIGTERM, signal.SIGHUP, signal.SIGKILL))],
+    ("endless", "sent", "code"),
+    [
+        ("import", signal.SIGINT, 130),
+        ("trial", signal.SIGHUP, -signal.SIGHUP),
+        ("compiled code", signal.SIGINT, 130),
+        ("compiled code", signal.SIGTERM, -signal.SIGTERM),
+        ("compiled code", signal.SIGKILL, -signal.SIGKILL),
+    ],
 )
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux kills the child of a killed process")
 def test_a_signal_to_the_check_leaves_no_process(

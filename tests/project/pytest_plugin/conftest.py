@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from ...conftest import ALGORITHMS
+from ...preloaded import run_pytest
 from ...processes import LIMIT
 
 
@@ -37,15 +38,30 @@ class Project:
 
     folder: Path
 
-    def test(self, source: str, *options: str, at: str = "tests/test_it.py", tests: str = "") -> Session:
-        """Run one file of tests with all strict options, from a folder outside of the project."""
+    def test(
+        self,
+        source: str,
+        *options: str,
+        at: str = "tests/test_it.py",
+        tests: str = "",
+        is_preloaded: bool = True,
+    ) -> Session:
+        """Run one file of tests with all strict options, from a folder outside of the project.
+
+        The session is preloaded: pandas and pytest are imported already. Otherwise it has a new interpreter.
+        """
         file = self.folder / at
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(source, encoding="utf-8")
         strict_options = ["-W", "error", "--strict-config", "--strict-markers", "-p", "no:cacheprovider", "--color=no"]
-        return self.run(
-            [sys.executable, "-m", "pytest", "-q", *strict_options, *options, f"{file}{tests}"], self.folder.parent
-        )
+        arguments = ["-q", *strict_options, *options, f"{file}{tests}"]
+        if is_preloaded:
+            return self.run_pytest(arguments, self.folder.parent)
+        return self.run([sys.executable, "-m", "pytest", *arguments], self.folder.parent)
+
+    def run_pytest(self, arguments: list[str], folder: Path | None = None) -> Session:
+        """Run a preloaded session in a folder."""
+        return _make_session(run_pytest(arguments, folder or self.folder, clean_environment(), LIMIT))
 
     def run(self, command: list[str], folder: Path | None = None) -> Session:
         """Run a command in a folder."""
@@ -58,7 +74,11 @@ class Project:
             check=False,
             timeout=LIMIT,
         )
-        return Session(completed.returncode, completed.stdout + completed.stderr)
+        return _make_session(completed)
+
+
+def _make_session(completed: subprocess.CompletedProcess[str]) -> Session:
+    return Session(completed.returncode, completed.stdout + completed.stderr)
 
 
 def clean_environment() -> Mapping[str, str]:

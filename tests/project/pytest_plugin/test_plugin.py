@@ -67,7 +67,7 @@ def test_modules(pytestconfig):
 """
     (loaded,) = [
         json.loads(line.removeprefix("loaded:"))
-        for line in project.test(source, "-s").output.splitlines()
+        for line in project.test(source, "-s", is_preloaded=False).output.splitlines()
         if line.startswith("loaded:")
     ]
     plugin = {"algotools.testing", "algotools.project", "algotools.project.pytest_plugin"}

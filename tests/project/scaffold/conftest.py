@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from ...conftest import POLICY, ROOT, algotools, default_policy
+from ...preloaded import run_pytest
 from ...processes import LIMIT
 
 TITLES = {"pooled": "Cohort Mean", "average": "Cohort Mean", "iterative": "Event Model"}
@@ -43,6 +44,9 @@ def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -
     After ``-c`` the command is a program of Python and its arguments.
     """
     inherited = {name: value for name, value in os.environ.items() if name != POLICY}
+    environment = {**inherited, "NO_COLOR": "1", **(variables or {})}
+    if command[0] == "pytest":
+        return run_pytest(command[1:], cwd, environment, LIMIT)
     return subprocess.run(
         [sys.executable, *(() if command[0] == "-c" else ("-m",)), *command],
         capture_output=True,
@@ -50,7 +54,7 @@ def tool(*command: str, cwd: Path, variables: Mapping[str, str] | None = None) -
         cwd=cwd,
         check=False,
         timeout=LIMIT,
-        env={**inherited, "NO_COLOR": "1", **(variables or {})},
+        env=environment,
     )
 
 

@@ -99,12 +99,13 @@ def test_the_arguments_of_the_trial_fit_the_functions(project: Path, kind: str) 
     options = [f"{name}:={json.dumps(value)}" for name, value in trial.pop("master").items()]
     completed = algotools("run", "master", *options, "--json", "--runner", "inline", cwd=project)
     assert completed.returncode == 0, completed.stderr
-    for method, arguments in trial.items():  # a node runs these functions only for their master
-        program = (
-            f"import json, sys, pandas; sys.path.insert(0, 'src'); import {PACKAGES[kind]} as package; "
-            f"package.{method}(pandas.read_csv('data/org1.csv'), **json.loads(sys.argv[1]))"
-        )
-        completed = tool("-c", program, json.dumps(arguments), cwd=project)
+    program = (  # a node runs these functions only for their master
+        f"import json, sys, pandas; sys.path.insert(0, 'src'); import {PACKAGES[kind]} as package\n"
+        "for method, arguments in json.loads(sys.argv[1]).items():\n"
+        "    getattr(package, method)(pandas.read_csv('data/org1.csv'), **arguments)"
+    )
+    if trial:
+        completed = tool("-c", program, json.dumps(trial), cwd=project)
         assert completed.returncode == 0, completed.stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -33,12 +34,9 @@ def test_names_come_from_the_title(tmp_path: Path) -> None:
 def test_the_shown_next_steps_work(tmp_path: Path) -> None:
     for kind in TITLES:
         output = algotools("new", f"The {kind} kind", "--no-input", "--kind", kind, cwd=tmp_path).stdout
-        script = output.partition("\n")[2]
-        command = f"{sys.executable} -c 'from algotools.cli import main; main()'"
-        completed = subprocess.run(
-            ["sh", "-ec", script.replace("algotools ask", f"{command} ask --json")],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        change, ask = map(shlex.split, output.split("\n\n")[1].splitlines())
+        assert (change[0], ask[:2]) == ("cd", ["algotools", "ask"])
+        completed = algotools(*ask[1:], "--json", cwd=tmp_path / change[1])
         assert completed.returncode == 0, completed.stderr
         assert '"status": "completed"' in completed.stdout
 
