@@ -27,19 +27,10 @@ UNDECLARED = (
 Make = Callable[..., Federation]
 
 
-@pytest.fixture(params=["v3", "v4", "v5"])
-def contract(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture(params=["inline", "process"])
-def runner(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def make(runner: str, contract: str) -> Iterator[Make]:
+@pytest.fixture(params=[("process", "v3"), ("process", "v4"), ("inline", "v5")], ids="-".join)
+def make(request: pytest.FixtureRequest) -> Iterator[Make]:
     """Make a federation of three nodes with twelve rows each."""
+    runner, contract = request.param
     opened: list[Federation] = []
 
     def make(**options: Any) -> Federation:

@@ -116,7 +116,7 @@ def make_frames(count: int) -> list[pd.DataFrame]:
     return [pd.DataFrame({"x": np.arange(3.0) + position, "z": "text"}) for position in range(count)]
 
 
-@pytest.mark.parametrize(("runner", "count"), [("inline", 1000), ("process", 100)])
+@pytest.mark.parametrize(("runner", "count"), [("inline", 1000), ("process", 40)])
 def test_a_master_uses_very_many_nodes(runner: str, count: int) -> None:
     frames = make_frames(count)
     with Federation(frames, algorithm=FUNCTIONS, runner=runner) as federation:

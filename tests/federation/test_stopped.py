@@ -65,8 +65,16 @@ def start(data: Path, pids_file: Path) -> Iterator[Start]:
         process.communicate()
 
 
-@pytest.mark.parametrize("stopped", [(TEMPLATE,), (WORKER,), (TEMPLATE, WORKER, CHILD)])
-@pytest.mark.parametrize(("signal_to_command", "code"), [(None, 61), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("stopped", "signal_to_command", "code"),
+    [
+        ((TEMPLATE,), None, 61),
+        ((WORKER,), None, 61),
+        ((TEMPLATE,), signal.SIGINT, 130),
+        ((TEMPLATE, WORKER, CHILD), None, 61),
+        ((TEMPLATE, WORKER, CHILD), signal.SIGTERM, 143),
+    ],
+)
 def test_a_stopped_process_delays_neither_the_time_limit_nor_a_signal(
     start, pids_file, stopped, signal_to_command, code
 ):
@@ -84,7 +92,7 @@ def test_a_stopped_process_delays_neither_the_time_limit_nor_a_signal(
         assert "the run did not end within its limit of 3 s" in stdout + stderr
 
 
-@pytest.mark.parametrize("stopped", [(), (TEMPLATE,), (WORKER,), (TEMPLATE, WORKER, CHILD)])
+@pytest.mark.parametrize("stopped", [(), (TEMPLATE,), (TEMPLATE, WORKER, CHILD)])
 def test_a_killed_command_leaves_no_process(start, pids_file, stopped):
     command = start()
     pids = read_pids(pids_file)
