@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -49,6 +50,10 @@ MODULES = {
     "check": ["pandas", "algotools.data.csv", "algotools.project.check._functions"],
 }
 """Kind of a server -> the modules that it imports. A new interpreter imports them when they are needed."""
+
+ENGINE_MODULES = ["algotools.image.build", "algotools.image.inspect", "algotools.image.push"]
+ENGINE_COMMANDS = {"build", "push", "inspect", "container", "--as-node"}
+"""Arguments of the commands that use a container engine. The first one makes the server import these modules."""
 
 READ_AT_START = ("FORCE_", "LANG", "LC_", "PYTHON", "TERM")
 """Beginnings of the names of variables that Python or a library reads once, so the process needs a new interpreter."""
@@ -96,12 +101,14 @@ def run_command(
     *,
     output: int | None = None,
     error: int | None = None,
+    is_strict: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns.
 
-    The streams of the command lead to the descriptors *output* and *error*; default: they are captured.
+    The streams of the command lead to the descriptors *output* and *error*; default: they are captured. With
+    ``is_strict``, each file and socket that the command leaves open is reported on standard error.
     """
-    return _run("command", arguments, cwd, variables, text, timeout, output, error)
+    return _run("command", arguments, cwd, variables, text, timeout, output, error, is_strict=is_strict)
 
 
 def run_pytest(
@@ -125,13 +132,17 @@ def _run(
     timeout: float,
     output: int | None = None,
     error: int | None = None,
+    *,
+    is_strict: bool = False,
 ) -> subprocess.CompletedProcess[str]:
     pipes = [os.pipe() for _ in range(3)]
     (stdin, input_end), (output_end, stdout), (error_end, stderr) = pipes
     descriptors = {0: stdin, 1: stdout if output is None else output, 2: stderr if error is None else error}
     try:
         folder = str(cwd or Path.cwd())
-        process = _fork(_start_server(kind), arguments, descriptors, variables, folder, is_leader=False)
+        process = _fork(
+            _start_server(kind), arguments, descriptors, variables, folder, is_leader=False, is_strict=is_strict
+        )
     finally:
         for descriptor in (stdin, stdout, stderr):
             os.close(descriptor)
@@ -200,6 +211,7 @@ def _fork(
     cwd: str,
     *,
     is_leader: bool = True,
+    is_strict: bool = False,
     output: int | None = None,
 ) -> ForkedProcess:
     """Let a server fork a process.
@@ -211,6 +223,7 @@ def _fork(
         variables: all environment variables of the process.
         cwd: its working directory.
         is_leader: whether it has a session and a group of its own.
+        is_strict: whether it reports files and sockets that it leaves open.
         output: the end of a pipe at which this process reads what the process writes.
     """
     request = {
@@ -219,6 +232,7 @@ def _fork(
         "variables": dict(variables),
         "cwd": cwd,
         "is_leader": is_leader,
+        "is_strict": is_strict,
     }
     status_end, status = os.pipe()
     with open(status, "wb"):
@@ -254,16 +268,21 @@ def _start_server(kind: str) -> socket.socket:
     return ours
 
 
-def _serve(requests: socket.socket) -> list[str]:
-    """Fork a process for each request. In that process the function returns the arguments."""
+def _serve(requests: socket.socket, kind: str) -> tuple[list[str], bool]:
+    """Fork a process for each request. In that process the function returns the arguments and ``is_strict``."""
     while True:
         message, descriptors, *_ = socket.recv_fds(requests, MAXIMUM, 16)
         if not message:
             os._exit(0)
+        request = json.loads(message)
+        if kind == "command" and ENGINE_COMMANDS & {*request["arguments"]}:
+            for name in ENGINE_MODULES:
+                importlib.import_module(name)
         if os.fork() == 0:
             requests.close()
             if os.fork() == 0:
-                return _prepare(json.loads(message), *descriptors)
+                _prepare(request, *descriptors)
+                return request["arguments"], request["is_strict"]
             status, *others = descriptors
             for descriptor in others:
                 os.close(descriptor)
@@ -278,8 +297,8 @@ def _serve(requests: socket.socket) -> list[str]:
                 pass
 
 
-def _prepare(request: dict[str, Any], status: int, *descriptors: int) -> list[str]:
-    """Give this process the descriptors, folder and variables of a request, report its id, and return its arguments."""
+def _prepare(request: dict[str, Any], status: int, *descriptors: int) -> None:
+    """Give this process the descriptors, folder and variables of a request, and report its id."""
     highest = max(*request["descriptors"], status, *descriptors) + 1
     copies = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, highest) for descriptor in (status, *descriptors)]
     for descriptor in (status, *descriptors):
@@ -294,7 +313,8 @@ def _prepare(request: dict[str, Any], status: int, *descriptors: int) -> list[st
     os.environ.update(request["variables"])
     with open(copies[0], "wb") as stream:
         stream.write(f"{os.getpid()}\n".encode())
-    return list(request["arguments"])
+    if request["is_strict"]:
+        warnings.simplefilter("error", ResourceWarning)
 
 
 def _main(kind: str, descriptor: str, others: str) -> None:
@@ -310,7 +330,7 @@ def _main(kind: str, descriptor: str, others: str) -> None:
     servers = {name: socket.socket(fileno=number) for name, number in json.loads(others).items()}
     # The garbage collector writes to every object that it examines, so processes would copy the server's memory.
     gc.freeze()
-    arguments = _serve(socket.socket(fileno=int(descriptor)))
+    arguments, is_strict = _serve(socket.socket(fileno=int(descriptor)), kind)
     if kind == "command":
         from algotools.cli import main
 
@@ -319,6 +339,8 @@ def _main(kind: str, descriptor: str, others: str) -> None:
         try:
             main()
         except SystemExit as request:
+            if is_strict:  # objects that are still in use are reported when their memory is freed
+                raise
             _exit(request.code)
     elif kind == "pytest":
         import pytest

@@ -26,7 +26,7 @@ from docker.errors import ImageNotFound as NoSuchImage
 
 from algotools.image.names import Label
 
-from ..command_server import run_command
+from ..preloaded import run_command
 from ..processes import LIMIT
 from .fakes import closed_socket, fake_engine, page_server, token_server
 
