@@ -364,9 +364,8 @@ def main(target: str, limit: str, trial: str, folder: str, gate: str) -> NoRetur
             examination.report_timeout(seconds)
         finish()
 
-    seconds = float(limit)
     examination: _Examination | None = None
-    timer = StepTimer(seconds, stop)
+    timer = StepTimer(seconds := float(limit), stop)
     try:
         location = locate.locate(target)
     except AlgorithmNotFound as error:
