@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-all test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-rest test-waits test-python base-image lint benchmark clean
+.PHONY: demo docs test test-all test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-cluster test-rest test-waits test-python base-image lint benchmark clean
 
 # Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again. Python compiles
 # the modules that it imports; pip would compile all modules of all packages, which takes longer than their installation.
@@ -33,7 +33,7 @@ docs: $(VENV)/package
 
 # The parts of the tests run in parallel, the longest part first: at the end a processor is idle only for a short time. Parts
 # with containers mostly wait for the engine, so more parts run than there are processors.
-PARTS ?= test-engine test-rest test-tools test-images test-containers lint test-disclosure test-data test-peers test-waits
+PARTS ?= test-engine test-rest test-tools test-images test-containers lint test-disclosure test-data test-cluster test-peers test-waits
 JOBS ?= 5
 PYTEST = $(BIN)/python -m pytest -q
 
@@ -69,27 +69,31 @@ base-image: $(VENV)/installed
 
 # Reading and writing values and databases.
 test-data: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(DATA) $(WAITS:%=--ignore=%)
+	$(PYTEST) -m 'not docker and not cluster' $(DATA) $(WAITS:%=--ignore=%)
 
 # The gate with its corpus of functions, and the adversary.
 test-disclosure: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(DISCLOSURE)
+	$(PYTEST) -m 'not docker and not cluster' $(DISCLOSURE)
 
 # The tools that an author uses on the laptop. Most of these tests start separate processes.
 test-tools: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(TOOLS) $(PEERS:%=--ignore=%)
+	$(PYTEST) -m 'not docker and not cluster' $(TOOLS) $(PEERS:%=--ignore=%)
 	$(BIN)/python -m pytest -q examples/average
 
 # The first run installs the peers' packages in .peers, which takes about a minute.
 test-peers: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(PEERS)
+	$(PYTEST) -m 'not docker and not cluster' $(PEERS)
 
 test-rest: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(foreach part,$(DATA) $(DISCLOSURE) $(TOOLS) $(PEERS) $(WAITS),--ignore=$(part))
+	$(PYTEST) -m 'not docker and not cluster' $(foreach part,$(DATA) $(DISCLOSURE) $(TOOLS) $(PEERS) $(WAITS),--ignore=$(part))
 
 # Tests of peers that do not answer.
 test-waits: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(WAITS)
+	$(PYTEST) -m 'not docker and not cluster' $(WAITS)
+
+# Real clusters on this machine: Dask, Slurm. Without the programs of Slurm, its tests are skipped.
+test-cluster: $(VENV)/installed
+	$(PYTEST) -m cluster tests
 
 # Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
 # about tables, processes, messages of Python itself, and the command line. The other tests would repeat what the first
@@ -105,7 +109,7 @@ NOT_ON_EACH_PYTHON := $(WAITS) tests/contract/test_policy.py tests/contract/test
 MYPY_OF_A_PROJECT := tests/declare/test_pooled.py::test_the_types_of_an_authors_project
 test-python: export ALGOTOOLS_TEST_FEW_EXAMPLES := 1
 test-python: $(VENV)/installed
-	$(PYTEST) -m 'not docker' $(ON_EACH_PYTHON) $(NOT_ON_EACH_PYTHON:%=--ignore=%) --deselect $(MYPY_OF_A_PROJECT)
+	$(PYTEST) -m 'not docker and not cluster' $(ON_EACH_PYTHON) $(NOT_ON_EACH_PYTHON:%=--ignore=%) --deselect $(MYPY_OF_A_PROJECT)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from distributed.security import Security
 
 CONNECT_TIMEOUT = 10.0
-"""Seconds in which a scheduler must answer, and in which its scheduler file must exist."""
+"""Seconds in which a scheduler must answer."""
+
+_FILE_TIMEOUT = 60.0
+"""Seconds in which a starting scheduler must write its file; imports of Dask take long on shared storage."""
 
 _MIN_THREADS = 64
 """Threads that a cluster may have after it has grown: its workers may start later than the federation."""
@@ -123,12 +126,12 @@ def open_client_executor(executor: Executor, address: Address | None) -> Engine:
 
 
 def read_scheduler_file(path: Path) -> str:
-    """Return the address in a scheduler file. The scheduler may still have to write the file.
+    """Return the address in a scheduler file. A scheduler that was started just before writes its file later.
 
     Raises:
         EngineError: the file does not exist after the time limit, or does not contain an address.
     """
-    deadline = time.monotonic() + CONNECT_TIMEOUT
+    deadline = time.monotonic() + (_FILE_TIMEOUT if path.parent.is_dir() else 0.0)
     while True:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
