@@ -165,21 +165,56 @@ def _restore_integers(uri: str, frame: pd.DataFrame, options: dict[str, Any]) ->
     """Return the frame with the exact values of large integers.
 
     A column of integers with a missing value has the dtype float64 in pandas. This rounds integers above 2**53, such as
-    the numbers of some registries. These columns are read again, with the dtype Int64.
+    the numbers of some registries. These columns are read again, with the dtype Int64. pandas 2 also reads the smallest
+    integer of 64 bits in such a column as missing, without a message.
     """
     # Dates are of other columns, and a type that the owner set stays.
     options = {name: option for name, option in options.items() if name != "parse_dates"}
+    has_smallest: bool | None = None
     for name in frame.columns[frame.dtypes == "float64"] if frame.columns.is_unique else ():
         values = frame[name].dropna()
-        is_whole = (values.abs() <= 2.0**63).all() and (values.abs() >= 2.0**53).any() and (values % 1 == 0).all()
-        if not is_whole or name in options.get("dtype", ()):
+        is_large = (values.abs() >= 2.0**53).any()
+        if name in options.get("dtype", ()) or not (is_large or (_LOSES_SMALLEST and len(values) < len(frame))):
             continue
+        if not (values.abs() <= 2.0**63).all() or not (values % 1 == 0).all():
+            continue
+        if not is_large:
+            if has_smallest is None:
+                has_smallest = "thousands" in options or _contains(uri, _SMALLEST)
+            if not has_smallest:
+                continue
         only_name = {"usecols": lambda column, name=name: column == name, "dtype": {name: "Int64"}}
         with _open_source(uri) as source, contextlib.suppress(ValueError, TypeError):  # they are written as floats
             column = pd.read_csv(**source, **{**options, **only_name})[name]
-            if any(exact != int(rounded) for exact, rounded in zip(column.dropna(), values, strict=True)):
+            exact = column.dropna()
+            is_exact = len(exact) == len(values) and all(int(v) == e for e, v in zip(exact, values, strict=True))
+            if not is_exact:
                 frame = frame.assign(**{name: column.set_axis(frame.index)})
     return frame
+
+
+_LOSES_SMALLEST = int(pd.__version__.partition(".")[0]) < 3
+"""Whether pandas reads the smallest integer of 64 bits as missing in a column with missing values."""
+
+_SMALLEST = str(-(2**63)).encode()
+_BLOCK = 1 << 22
+"""Bytes of a file that are searched at once."""
+
+
+def _contains(uri: str, text: bytes) -> bool:
+    """Whether a file of this machine contains a text; true for any other source, which would be read again."""
+    if (path := find_path(uri)) is None or not os.path.isfile(path):
+        return True
+    with open_decompressed(Path(path)) or open(path, "rb", buffering=0) as stream:
+        end = b""
+        while block := stream.read(_BLOCK):
+            if text in end + block:
+                return True
+            end = block[1 - len(text) :]
+    return False
+
+
+_BLOCK = 1 << 22
 
 
 def _make_pandas_options(dialect: Dialect) -> dict[str, Any]:

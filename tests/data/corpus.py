@@ -144,6 +144,7 @@ _TEXTS: dict[str, str | bytes] = {
     "a minus of Unicode": "n,age\n\u22125,50\n6,61\n",
     "integers beyond 2**53": "n,age\n9007199254740993,50\n9007199254740995,61\n",
     "integers beyond 2**53 and missing": "n,age\n9007199254740993,50\n,61\n",
+    "the smallest integer and missing": f"n,age\n,50\n{-(2**63)},61\n3,70\n",
     "integers beyond 2**63": "n,age\n9223372036854775808,50\n1,61\n",
     "integers beyond 2**64": "n,age\n99999999999999999999,50\n1,61\n",
     "integers beyond 2**64 and floats": "n,age\n99999999999999999999,50\n1.5,61\n",
