@@ -218,7 +218,7 @@ def make_groups(rows: list[Any], form: str) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("form", FORMS)
-@settings(max_examples=examples(40))
+@settings(max_examples=examples(15))
 @given(rows=ROWS, cuts=CUTS)
 def test_sums_by_group_equal_those_of_pandas(form: str, rows: list[Any], cuts: list[int]) -> None:
     table = make_groups(rows, form)
