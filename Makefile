@@ -17,7 +17,7 @@ $(VENV)/package: pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/package
-	$(PIP) --editable '.[adbc,dask,duckdb,ibis,polars]' --group test --group lint --group docs
+	$(PIP) --editable '.[adbc,dask,duckdb,ibis,polars,spark]' --group test --group lint --group docs
 	touch $@
 
 # Run the manual's average over the organizations 2 and 3, without Docker.
@@ -91,7 +91,8 @@ test-rest: $(VENV)/installed
 test-waits: $(VENV)/installed
 	$(PYTEST) -m 'not docker and not cluster' $(WAITS)
 
-# Real clusters on this machine: Dask, Slurm. Without the programs of Slurm, its tests are skipped.
+# Real clusters on this machine: Dask, Slurm, Spark. Without the programs of Slurm, or Java, the tests are skipped. The first
+# run downloads Spark into .spark, which takes about a minute.
 test-cluster: $(VENV)/installed
 	$(PYTEST) -m cluster tests
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from algotools.data import _spark_uri
 from algotools.data.names import find_name
 from algotools.data.reading import Unreadable, find_path
 from algotools.task import Database
@@ -225,6 +226,9 @@ def check_names(database: Database, kind: str) -> None:
     accepted_options = {*known_options, *_OF_OTHERS}
     if kind in ("csv", "excel", "frame", "parquet") or find_path(database.uri) is not None:
         accepted_options.update(_LOGIN, _OMOP if kind == "omop" else ())
+    elif kind == "sql" and _spark_uri.is_spark(database.uri):
+        known_options = (*known_options, *_spark_uri.OPTIONS)
+        accepted_options.update(_spark_uri.OPTIONS)
     elif kind == "sql" and "@" in database.uri:
         accepted_options.update(_LOGIN)
     unknown_options = sorted(name for name in database.options if name not in accepted_options)
@@ -239,7 +243,9 @@ def check_names(database: Database, kind: str) -> None:
     detail_of_names = ", ".join(name for name in unknown_options if name not in public_names)
     names = [name if name in public_names else "(named in the owner's log)" for name in unknown_options[:5]]
     subject = f"option{'' if is_single else 's'} {', '.join(dict.fromkeys(names))}"
-    if kind == "sql" and set(unknown_options) <= {*_LOGIN, *_OMOP}:
+    if _spark_uri.is_spark(database.uri) and set(unknown_options) <= set(_LOGIN):
+        remedy = "configure the option TOKEN"
+    elif kind == "sql" and set(unknown_options) <= {*_LOGIN, *_OMOP}:
         remedy = f"write {'it' if is_single else 'them'} into the URI, or configure the type omop"
     else:
         remedy = f"remove {'it' if is_single else 'them'}"

@@ -5,7 +5,7 @@ source of the types depends on the database:
 
 * PostgreSQL describes the types. The query casts the columns that Arrow could not represent.
 * SQLite has types per value, not per column. A first query collects the types that occur in each column.
-* DuckDB creates Arrow batches itself.
+* DuckDB and Spark create Arrow batches themselves.
 * From any other database, rows are read until each column has had a value. These rows decide the types.
 
 PostgreSQL and SQLite are read through ADBC if the image has its drivers, otherwise row by row through SQLAlchemy, which
@@ -26,7 +26,8 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from algotools.data import _sql
+from algotools.data import _spark, _sql
+from algotools.data._spark_uri import is_spark
 from algotools.data._sql import check_unique, choose_columns, has_renamed_columns, select
 from algotools.data._sql_errors import name_sql_errors
 from algotools.data._sql_types import (
@@ -63,16 +64,23 @@ def open_stream(database: Database, columns: Collection[str] | None, stack: Exit
     if _sql.find_duckdb_file(database) is not None:
         return _open_duckdb_stream(database, columns, stack)
     with name_sql_errors(database):
-        url = _sql.parse_url(database)
-        query = _sql.choose_query(database, url.get_dialect()().identifier_preparer.quote)
-        kind = url.get_backend_name()
-        if kind not in ("postgresql", "sqlite"):
-            schema, batches, names = _read_any(_sql.connect(url, stack), query, columns)
+        if is_spark(database.uri):
+            schema, batches, names = _spark.read_stream(database, columns, stack)
         else:
-            driver: _Driver = open_adbc(url, stack) or _SqlAlchemyDriver(_sql.connect(url, stack))
-            schema, batches, names = (_read_sqlite if kind == "sqlite" else _read_postgresql)(driver, query, columns)
+            schema, batches, names = _open_stream_of_url(database, columns, stack)
         checked_batches = remember_errors(_name_batch_errors(batches, database), stack)
         return pa.RecordBatchReader.from_batches(schema, checked_batches), names
+
+
+def _open_stream_of_url(database: Database, columns: Collection[str] | None, stack: ExitStack) -> _Stream:
+    """Connect by SQLAlchemy's URI, and return the stream."""
+    url = _sql.parse_url(database)
+    query = _sql.choose_query(database, url.get_dialect()().identifier_preparer.quote)
+    kind = url.get_backend_name()
+    if kind not in ("postgresql", "sqlite"):
+        return _read_any(_sql.connect(url, stack), query, columns)
+    driver: _Driver = open_adbc(url, stack) or _SqlAlchemyDriver(_sql.connect(url, stack))
+    return (_read_sqlite if kind == "sqlite" else _read_postgresql)(driver, query, columns)
 
 
 def _open_duckdb_stream(database: Database, columns: Collection[str] | None, stack: ExitStack) -> tuple[Any, list[str]]:

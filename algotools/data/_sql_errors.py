@@ -10,6 +10,7 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 import msgspec
 
+from algotools.data import _spark_uri
 from algotools.data.reading import NeedsPandas, Unreadable, name_errors
 from algotools.errors import AlgotoolsError
 from algotools.task import Database
@@ -17,7 +18,8 @@ from algotools.task import Database
 _PACKAGES = {
     "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient", "mysql": "mysql-connector-python", "mariadb": "mariadb",
     "pymysql": "pymysql", "psycopg": "psycopg", "asyncpg": "asyncpg", "oracledb": "oracledb", "cx_Oracle": "cx_Oracle",
-    "pyodbc": "pyodbc", "pymssql": "pymssql", "ibis": "ibis-framework",
+    "pyodbc": "pyodbc", "pymssql": "pymssql", "ibis": "ibis-framework", "pyspark": "pyspark-client",
+    "grpc": "pyspark-client", "clickhouse_connect": "clickhouse-connect",
 }  # fmt: skip
 """Module of a driver -> the package to install."""
 
@@ -25,7 +27,7 @@ _PACKAGES = {
 @contextmanager
 def name_sql_errors(database: Database) -> Iterator[None]:
     """Convert errors of the block as ``name_errors`` does. Only the owner sees the URI, and without the password."""
-    uri, secrets = _redact(database.uri)
+    uri, secrets = _redact(database)
     with name_errors(msgspec.structs.replace(database, uri=uri), "sql"):
         try:
             yield
@@ -35,13 +37,14 @@ def name_sql_errors(database: Database) -> Iterator[None]:
             raise Unreadable(str(problem), remove_secrets(str(problem.detail), secrets)) from None
         except ModuleNotFoundError as error:
             raise Unreadable(
-                _missing_driver_message(_PACKAGES.get(error.name or "", error.name or "its driver")), error
+                missing_driver_message(_PACKAGES.get(error.name or "", error.name or "its driver")), error
             ) from None
         except Exception as error:
             message = remove_secrets(str(error), secrets)
             match type(error).__name__:
                 case "NoSuchModuleError":
-                    reason = _missing_driver_message("the package with SQLAlchemy's dialect for the URI's scheme")
+                    package = "the package with SQLAlchemy's dialect for the URI's scheme"
+                    reason = f"{missing_driver_message(package)}; or use ibis.Table, if Ibis has the engine"
                     message = f"{database.uri.partition('://')[0]}: {message}"  # the scheme is only for the owner
                 case "ArgumentError" | "ValueError":
                     reason, message = "its URI is not valid", ""  # the message quotes the URI
@@ -58,7 +61,8 @@ _LOCKED = re.compile(r"database (table )?is locked|Could not set lock on file")
 """Matches the errors of SQLite and DuckDB for a file that another program is changing."""
 
 
-def _missing_driver_message(package: str) -> str:
+def missing_driver_message(package: str) -> str:
+    """Return the reason for a database whose driver is not installed."""
     return f"the image lacks its driver; add this package to the algorithm's dependencies: {package}"
 
 
@@ -69,10 +73,14 @@ def _name_driver_error(error: BaseException) -> str:
     return type(getattr(error, "orig", None) or error).__name__
 
 
-def _redact(uri: str) -> tuple[str, list[str]]:
+def _redact(database: Database) -> tuple[str, list[str]]:
     """Return the URI without secrets, and every encoding of its secrets that a message might contain."""
+    uri = database.uri
     if "://" not in uri:
         return uri, []
+    if _spark_uri.is_spark(uri):
+        public_uri, secrets = _spark_uri.redact(database)
+        return public_uri, list_encodings(secrets)
     from sqlalchemy.engine import make_url  # here: a path needs no SQLAlchemy
     from sqlalchemy.exc import ArgumentError
 

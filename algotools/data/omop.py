@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from algotools.data._spark_uri import is_spark
 from algotools.data._sql_errors import name_sql_errors
 from algotools.data.reading import Unreadable
 from algotools.task import Database
@@ -38,6 +39,8 @@ def convert_to_sql(database: Database) -> Database:
     if "://" not in database.uri:
         return msgspec.structs.replace(database, type="sql")
     with name_sql_errors(database):
+        if is_spark(database.uri):
+            raise Unreadable("databases of type omop in Spark are not supported; configure the type sql")
         url = _translate_url(database)
         return msgspec.structs.replace(database, type="sql", uri=url.render_as_string(hide_password=False))
 

@@ -1,4 +1,4 @@
-"""SQL databases, through pandas and SQLAlchemy; DuckDB files through DuckDB."""
+"""SQL databases, through pandas and SQLAlchemy; DuckDB files through DuckDB, and Spark through Arrow."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from algotools.data._spark_uri import is_spark
 from algotools.data._sql import (
     WRAPPABLE,
     choose_columns,
@@ -39,6 +40,10 @@ def read(database: Database, columns: Collection[str] | None) -> Loaded:
     with name_sql_errors(database), ExitStack() as stack:
         if find_duckdb_file(database) is not None:
             return _read_duckdb(database, columns, stack)
+        if is_spark(database.uri):
+            from algotools.data import _spark  # here: it imports Arrow
+
+            return _spark.read_frame(database, columns)
         url = parse_url(database)
         query = choose_query(database, url.get_dialect()().identifier_preparer.quote)
         connection = connect(url, stack)

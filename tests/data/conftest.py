@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from algotools.data.names import format_labels
 
 from .postgres import Postgres, start_server
+from .spark import Spark
+from .spark import start_server as start_spark
 
 PANDAS_3 = int(pd.__version__.partition(".")[0]) >= 3
 
@@ -24,6 +26,13 @@ def postgres() -> Iterator[Postgres]:
     """A real PostgreSQL server, shared by all tests."""
     with start_server() as postgres_server:
         yield postgres_server
+
+
+@pytest.fixture(scope="session")
+def spark() -> Iterator[Spark]:
+    """A real server of Spark Connect, shared by all tests."""
+    with start_spark() as spark_server:
+        yield spark_server
 
 
 def assert_same(ours: pd.DataFrame, reference: pd.DataFrame) -> None:

@@ -1,8 +1,8 @@
 """``ibis.Table``: an expression of the requested columns, which is computed where the data are.
 
 DuckDB computes expressions of files in this process. A SQL database computes its own expressions, so that only the
-result leaves the database. PostgreSQL, SQLite and DuckDB are opened read-only. Ibis opens any other database, such as a
-cluster engine, by the same URI.
+result leaves the database. PostgreSQL, SQLite and DuckDB are opened read-only. Spark has a backend of its own
+(``_spark_backend``). Ibis opens any other database by the same URI.
 """
 
 from __future__ import annotations
@@ -12,17 +12,22 @@ import itertools
 import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import ExitStack
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import ibis
+import sqlglot
+import sqlglot.errors
+import sqlglot.expressions
 
 from algotools.data import _sql
-from algotools.data._sql_errors import name_sql_errors
+from algotools.data._spark_uri import is_spark
+from algotools.data._sql_errors import missing_driver_message, name_sql_errors
 from algotools.data._sql_types import list_sqlite_types
 from algotools.data.forms import duckdb
 from algotools.data.names import quote_name
-from algotools.data.reading import Loaded, NeedsPandas
+from algotools.data.reading import Loaded, NeedsPandas, Unreadable
 from algotools.task import Database
 
 if TYPE_CHECKING:
@@ -87,12 +92,19 @@ def read_sql(database: Database, columns: Collection[str] | None, stack: ExitSta
         InputError: neither the task nor the owner specifies a query.
     """
     with name_sql_errors(database):
+        if is_spark(database.uri):
+            from algotools.data.forms import _spark_backend  # here: it imports pyspark
+
+            return _spark_backend.open_table(database, columns, stack)
         if _sql.find_duckdb_file(database) is not None:
             table = _query_duckdb(database, stack)
         else:
             url = _sql.parse_url(database)
-            query = _sql.choose_query(database, url.get_dialect()().identifier_preparer.quote)
-            table = _QUERIES.get(url.get_backend_name(), _query_any)(url, query, columns, stack)
+            if (open_table := _QUERIES.get(url.get_backend_name())) is not None:
+                query = _sql.choose_query(database, url.get_dialect()().identifier_preparer.quote)
+                table = open_table(url, query, columns, stack)
+            else:
+                table = _query_any(url, database, stack)
         names = list(table.columns)
         selected_names = _sql.choose_columns(names, columns)
         return Loaded(table if selected_names == names else table.select(selected_names), names)
@@ -207,16 +219,52 @@ def _reconcile(declared: Any, kinds: frozenset[str]) -> Any:
     raise NeedsPandas
 
 
-def _query_any(url: URL, query: str, _columns: Collection[str] | None, stack: ExitStack) -> Any:
-    """Open a query by Ibis' URI, which is SQLAlchemy's without a driver."""
-    address = url.set(drivername=url.get_backend_name()).render_as_string(hide_password=False)
+def _query_any(url: URL, database: Database, stack: ExitStack) -> Any:
+    """Open a query by Ibis' URI, which is SQLAlchemy's without a driver.
+
+    Ibis reads the types of a query in a way of each engine. Some ways execute the query as a statement or paste it into
+    one. So the query is parsed, must be a single query, and is written again from its syntax tree.
+    """
+    name = url.get_backend_name()
+    address = url.set(drivername=name).render_as_string(hide_password=False)
+    if name not in {entry_point.name for entry_point in entry_points(group="ibis.backends")}:
+        raise Unreadable("Ibis has no engine for the scheme of its URI; annotate the parameter with another form", name)
 
     def open_connection(opened: ExitStack) -> Any:
-        backend = ibis.connect(address)
+        try:
+            backend = ibis.connect(address)
+        except ImportError as error:
+            reason = missing_driver_message("ibis-framework with the extra for the scheme of the URI")
+            raise Unreadable(reason, f"{name}: {error}") from None
         opened.callback(backend.disconnect)
         return backend
 
-    return _sql.open_in_time(url, stack, open_connection).sql(query)
+    backend = _sql.open_in_time(url, stack, open_connection)
+    if (dialect := backend.dialect) is None:
+        raise Unreadable("it is an engine without SQL, so it has no query")
+    query = _sql.choose_query(database, lambda name: str(sqlglot.to_identifier(name, quoted=True).sql(dialect)))
+    return backend.sql(_write_again(query, dialect))
+
+
+def _write_again(query: str, dialect: Any) -> str:
+    """Return a query as the inner query of another, written from its syntax tree, without comments.
+
+    Raises:
+        Unreadable: the text is not a single query that only reads.
+    """
+    try:
+        statements = [statement for statement in sqlglot.parse(query, read=dialect) if statement is not None]
+    except sqlglot.errors.SqlglotError as error:
+        raise Unreadable("the task's query cannot be parsed; write it in the SQL of the database", error) from None
+    if len(statements) != 1:
+        raise Unreadable("the task's query is not a single statement")
+    if not isinstance(statements[0], sqlglot.exp.Query) or next(statements[0].find_all(*_WRITING), None) is not None:
+        raise Unreadable("the task's query does not only read; write a SELECT")
+    return str(sqlglot.select("*").from_(statements[0].subquery("t")).sql(dialect, comments=False))
+
+
+_WRITING = (sqlglot.exp.DDL, sqlglot.exp.DML, sqlglot.exp.Command, sqlglot.exp.Copy, sqlglot.exp.Drop, sqlglot.exp.Into)
+"""Nodes of a statement that writes, also within a query, such as ``WITH x AS (DELETE …)``."""
 
 
 def _make_schema(backend: Any, names: list[str], types: Iterable[str]) -> dict[str, Any]:

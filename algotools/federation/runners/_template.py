@@ -27,6 +27,7 @@ import socket
 import struct
 import sys
 import warnings
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import NoReturn, Union
 
@@ -327,6 +328,9 @@ def main(descriptor: str, idle_timeout: str, module: str, path: str = "") -> NoR
         path: for an algorithm in a folder or a file, the folder to import the module from, or the file.
     """
     control = socket.socket(fileno=int(descriptor))
+    # The main module is `python -c`, without a file. A library that looks for its specification, such as pyspark, takes
+    # a main module with neither for a fault.
+    sys.modules["__main__"].__spec__ = ModuleSpec("__main__", None)
     location = locate.Location(module)
     if path:
         folder = Path(path)

@@ -53,7 +53,10 @@ _KERNEL_FOLDERS = (
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _DATABASE_FILES = ("-wal", "-shm", "-journal", ".wal")
 """Endings of the files that SQLite and DuckDB keep beside a database."""
-_PORTS = {"postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "http": 80, "https": 443, "mssql": 1433}
+_PORTS = {
+    "postgresql": 5432, "postgres": 5432, "mysql": 3306, "mariadb": 3306, "http": 80, "https": 443, "mssql": 1433,
+    "sc": 15002,
+}  # fmt: skip
 
 NO_SANDBOX = "the sandbox, which needs Linux"
 NO_FILE_RULES = "the limits of files (the kernel has no Landlock)"
