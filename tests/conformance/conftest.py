@@ -12,6 +12,7 @@ import pytest
 from algotools import Federation
 
 from ..conftest import ALGORITHMS, SECRET
+from ..federation.engines.clusters import start_dask
 
 CONFORMANCE = ALGORITHMS / "conformance"
 
@@ -44,12 +45,16 @@ class Way(NamedTuple):
     def needs_engine(self) -> bool:
         return self.runner in ("container", "as-node")
 
+    @property
+    def needs_cluster(self) -> bool:
+        return self.runner == "dask"
+
 
 CONTRACTS = ("v3", "v4", "v5")
 WAYS = [
     Way(contract, runner)
     for contract in CONTRACTS
-    for runner in ("inline", "process", "container", "as-node")
+    for runner in ("inline", "process", "container", "as-node", "dask")
     if (contract, runner) != ("v5", "as-node")  # v5's nodes do not start containers; a cluster does that
 ]
 
@@ -67,8 +72,8 @@ CALLS_OF_EVERY_PAIR = (
     "a folder that the runs of a job share",
     "a failed subtask",
 )
-ALL_CALLS = Way("v4", "process")
-"""The pair with all calls, besides those with the runner ``inline``."""
+ALL_CALLS = (Way("v4", "process"), Way("v4", "dask"))
+"""The pairs with all calls, besides those with the runner ``inline``."""
 
 CALLS_IN_CONTAINERS = (
     "the columns that are read",
@@ -86,7 +91,13 @@ CALLS_IN_CONTAINERS = (
 """Further calls of one contract in containers. The remaining ones end in code that a process runs in the same way."""
 
 MOST_CALLS_IN_CONTAINERS = Way("v4", "container")
-ONLY_CALLS = (Way("v3", "container"), Way("v4", "as-node"), Way("v5", "container"))
+ONLY_CALLS = (
+    Way("v3", "container"),
+    Way("v4", "as-node"),
+    Way("v5", "container"),
+    Way("v3", "dask"),
+    Way("v5", "dask"),
+)
 """Pairs without the tests of ``test_runs``, which run with each contract and each runner of another pair."""
 
 ON_OTHER_PAIRS = ("an unknown method", "a master")
@@ -97,7 +108,7 @@ ONLY_ON_V5 = "test_a_session_of_v5"
 
 
 def has_all_calls(way: Way) -> bool:
-    return way.runner == "inline" or way == ALL_CALLS
+    return way.runner == "inline" or way in ALL_CALLS
 
 
 def is_tested(way: Way, name: str) -> bool:
@@ -127,9 +138,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def parameters(ways: list[Way]) -> list[Any]:
-    """Return combinations as pytest's parameters, with a marker if they need a container engine."""
-    marks = {True: [pytest.mark.docker], False: []}
-    return [pytest.param(way, id="-".join(way), marks=marks[way.needs_engine]) for way in ways]
+    """Return combinations as pytest's parameters, with a marker if they need a container engine or a cluster."""
+
+    def list_marks(way: Way) -> list[pytest.MarkDecorator]:
+        marks = ((pytest.mark.docker, way.needs_engine), (pytest.mark.cluster, way.needs_cluster))
+        return [mark for mark, is_needed in marks if is_needed]
+
+    return [pytest.param(way, id="-".join(way), marks=list_marks(way)) for way in ways]
 
 
 @pytest.fixture(scope="session", params=parameters(WAYS))
@@ -151,16 +166,30 @@ def federation_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def federation(way: Way, federation_file: Path) -> Iterator[Federation]:
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The scheduler file of a Dask cluster: a scheduler and two workers, each a process."""
+    with start_dask(tmp_path_factory.mktemp("dask")) as cluster:
+        yield cluster.file
+
+
+@pytest.fixture(scope="session")
+def way_options(way: Way, request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The arguments of the federations of a combination."""
+    options = {"scheduler": request.getfixturevalue("scheduler")} if way.needs_cluster else {}
+    return {**way._asdict(), **options}
+
+
+@pytest.fixture(scope="session")
+def federation(way_options: dict[str, Any], federation_file: Path) -> Iterator[Federation]:
     """The federation that most tests of a combination share."""
-    with Federation.from_file(federation_file, algorithm=CONFORMANCE, **way._asdict()) as federation:
+    with Federation.from_file(federation_file, algorithm=CONFORMANCE, **way_options) as federation:
         yield federation
 
 
 @pytest.fixture
-def make(way: Way, federation_file: Path) -> Iterator[Callable[..., Federation]]:
+def make(way_options: dict[str, Any], federation_file: Path) -> Iterator[Callable[..., Federation]]:
     """Make a federation with additional options; it is closed after the test."""
     with contextlib.ExitStack() as stack:
         yield lambda **options: stack.enter_context(
-            Federation.from_file(federation_file, algorithm=CONFORMANCE, **way._asdict(), **options)
+            Federation.from_file(federation_file, algorithm=CONFORMANCE, **way_options, **options)
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
@@ -13,7 +14,7 @@ from algotools.runtime.logs import read_failure
 
 from ..conftest import SECRET
 from ..processes import LIMIT
-from .conftest import WAYS, Way, is_tested, parameters
+from .conftest import CONFORMANCE, WAYS, Way, is_tested, parameters
 
 
 class Failed(NamedTuple):
@@ -184,10 +185,12 @@ Finish = Callable[[str], RunRecord]
 
 @pytest.fixture(scope="session")
 def finish(way: Way, federation: Federation) -> Finish:
-    """Wait for a call, and return its run at organization 2.
+    """Wait for a call, and return its run at organization 2."""
+    return post_calls(way, federation)
 
-    All calls are posted at once, so that containers start while earlier containers run.
-    """
+
+def post_calls(way: Way, federation: Federation) -> Finish:
+    """Post all calls at once, so that containers start while earlier containers run; return ``finish``."""
     client, tasks = federation.client(), {}
     for name, call in CALLS.items():
         if not is_tested(way, name):
@@ -238,3 +241,54 @@ def test_details_reach_the_owner_but_not_the_researcher(way: Way, federation: Fe
     master = finish("a failed subtask")
     subruns = [run for task in federation.subtasks(master.task_id) for run in task.runs]
     assert [SECRET in run.detail for run in subruns] == [False, True]
+
+
+ENGINES = [way for way in WAYS if way.needs_cluster]
+
+
+@pytest.fixture(scope="session")
+def process_runs(way: Way, federation_file: Path) -> Iterator[tuple[Federation, Finish]]:
+    """The same calls with runner ``process``."""
+    options = way._replace(runner="process")._asdict()
+    with Federation.from_file(federation_file, algorithm=CONFORMANCE, **options) as federation:
+        yield federation, post_calls(way, federation)
+
+
+@pytest.mark.parametrize("way", parameters(ENGINES), indirect=True)
+@pytest.mark.parametrize("name", CALLS)
+def test_a_call_on_an_engine_equals_that_in_processes(
+    federation: Federation, finish: Finish, process_runs: tuple[Federation, Finish], name: str
+) -> None:
+    local, finish_in_process = process_runs
+    expected = list_facts(local, finish_in_process(name))
+    assert list_facts(federation, finish(name)) == expected
+    assert expected[0].organization == 2
+
+
+class RunFacts(NamedTuple):
+    """Everything that a researcher sees of a run, apart from times and ids."""
+
+    method: str
+    organization: int
+    status: str
+    output: bytes
+    exit_code: int
+    lines: list[str]
+
+
+def list_facts(federation: Federation, run: RunRecord) -> list[RunFacts]:
+    """Return the facts about a run and the runs of its subtasks, in their order."""
+    assert federation.wait(run.task_id, LIMIT)
+    task = federation.task(run.task_id)
+    return [
+        RunFacts(
+            member.method,
+            run.organization_id,
+            run.status,
+            run.output,
+            failure.exit_code if (failure := read_failure(run.log)) else 0,
+            run.log.splitlines(),
+        )
+        for member in (task, *federation.subtasks(task.id))
+        for run in member.runs
+    ]

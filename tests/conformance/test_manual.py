@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,10 +19,10 @@ only_inline = pytest.mark.parametrize("way", parameters([Way(name, "inline") for
 
 
 @pytest.fixture(scope="session")
-def client(way: Way) -> Iterator[Client]:
+def client(way_options: dict[str, Any]) -> Iterator[Client]:
     """The client of a federation whose owners have not set a policy."""
     with default_policy():
-        federation = Federation.from_file(AVERAGE / "federation.yaml", algorithm=AVERAGE, **way._asdict())
+        federation = Federation.from_file(AVERAGE / "federation.yaml", algorithm=AVERAGE, **way_options)
     with federation:
         yield federation.client()
 
