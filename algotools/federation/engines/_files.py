@@ -15,6 +15,7 @@ import contextlib
 import hashlib
 import os
 import socket
+import stat
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -75,6 +76,16 @@ class FileFacts(msgspec.Struct, frozen=True):
         return Path(os.fsdecode(self.path))
 
 
+class PathState(msgspec.Struct, frozen=True):
+    """The state of a file or a folder, which is equal on all machines that share its file system."""
+
+    size: int
+    """Bytes of a file; 0 for a folder."""
+    modified_ns: int
+    is_readable: bool
+    """Whether this process may read it."""
+
+
 class SentMember(msgspec.Struct, array_like=True):
     """A member of a batch. A file without content is the last member of its batch, and its chunks follow."""
 
@@ -120,6 +131,16 @@ def describe(path: Path) -> FileFacts:
     """
     source = os.path.abspath(os.fsencode(path))
     return _describe(source, list_members(source))
+
+
+def read_state(path: str | Path) -> PathState | None:
+    """Return the state of a path on this machine; None if nothing is there."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # a path with a null character is a ValueError
+        return None
+    size = status.st_size if stat.S_ISREG(status.st_mode) else 0
+    return PathState(size, status.st_mtime_ns, os.access(path, os.R_OK))
 
 
 def is_same(facts: FileFacts) -> bool:

@@ -49,6 +49,7 @@ class Visit:
         self._arrivals: queue.SimpleQueue[object] = queue.SimpleQueue()
         self._used: set[bytes] = set()
         self._connections: dict[bytes, socket.socket] = {}
+        self._has_worker = False
         self._is_cancelled = False
         self._is_closed = False
 
@@ -61,9 +62,20 @@ class Visit:
             self._used.add(purpose)
             self._connections[purpose] = connection
             if purpose == CONTROL and self._is_cancelled:
-                _stop_sending(connection)
+                _stop(connection)
         self._arrivals.put(purpose)
         return True
+
+    def note_worker(self) -> None:
+        """Note that the worker has started, so that ``cancel`` leaves the control connection open for its exit code.
+
+        Raises:
+            Stopped: the run was cancelled before.
+        """
+        with self._lock:
+            if self._is_cancelled:
+                raise Stopped("the run was cancelled before its process started")
+            self._has_worker = True
 
     def has_begun(self) -> bool:
         """Whether the control connection has arrived."""
@@ -75,8 +87,10 @@ class Visit:
         with self._lock:
             self._is_cancelled = True
             control = self._connections.get(CONTROL)
-            if control is not None:
-                _stop_sending(control)
+            if control is not None and self._has_worker:
+                _stop(control, socket.SHUT_WR)  # the exit code still has to arrive
+            elif control is not None:
+                _stop(control)  # a process of the engine that is stopped would not answer
         self._arrivals.put(None)
 
     def report_end(self, future: Future[str]) -> None:
@@ -282,6 +296,6 @@ def _receive(connection: socket.socket, size: int) -> bytes:
         return b""
 
 
-def _stop_sending(connection: socket.socket) -> None:
+def _stop(connection: socket.socket, directions: int = socket.SHUT_RDWR) -> None:
     with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_WR)
+        connection.shutdown(directions)

@@ -22,7 +22,7 @@ import msgspec
 
 from algotools.errors import Failure
 from algotools.federation.engines._code import CodeFacts
-from algotools.federation.engines._files import FileFacts
+from algotools.federation.engines._files import FileFacts, PathState
 from algotools.runtime.sandbox.local import LocalSandbox
 
 STACK_REQUEST = b"s"
@@ -53,6 +53,8 @@ class Offer(msgspec.Struct):
     code: CodeFacts
     paths: tuple[str, ...]
     """The paths of the databases that are files or folders."""
+    states: tuple[Union[PathState, None], ...]
+    """The states of these paths. A machine can share the federation's folder, but have its own file at such a path."""
 
 
 class FactsRequest(msgspec.Struct, tag=True):

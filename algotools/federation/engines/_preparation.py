@@ -68,7 +68,7 @@ class Preparation:
         databases = list(_list_files(job.task))
         facts = self._describe_code()
         paths = tuple(str(path) for _, path in databases)
-        send(control, Offer(self._make_markers(job.task), facts, paths))
+        send(control, Offer(self._make_markers(job.task), facts, paths, tuple(map(_files.read_state, paths))))
         files: tuple[_files.FileFacts, ...] = ()
         while True:
             request: HandshakeRequest = receive(control, cast("Any", HandshakeRequest))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +54,7 @@ def obtain(control: socket.socket, offer: Offer, folder: WorkerFolder, run_folde
         EOFError, OSError: the federation has cancelled the run, or exited.
     """
     location = _find_code(control, offer.code, folder)
-    is_here = all(map(_has_marker, offer.markers)) and all(map(os.path.lexists, offer.paths))
+    is_here = all(map(_has_marker, offer.markers)) and tuple(map(_files.read_state, offer.paths)) == offer.states
     ready = Ready(folder=str(run_folder), code=str(location.file or location.root or ""))
     if not is_here:
         ready.paths = _find_files(control, folder)

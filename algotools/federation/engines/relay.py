@@ -118,7 +118,11 @@ def _run(ticket: Ticket, control: socket.socket, offer: Offer) -> None:
                 return
             run_stack.callback(os.close, worker.output)
             run_stack.callback(worker.stack.close)
-            send(control, Started(worker.process.pid, purposes[-1]))
+            try:
+                send(control, Started(worker.process.pid, purposes[-1]))
+            except BaseException:  # the federation has cancelled the run
+                worker.process.kill()
+                raise
             code = _Relay(worker, control, output).relay()
         # The run's folder is removed now, and all prints are sent, so the exit code is the last message.
         with contextlib.suppress(OSError):

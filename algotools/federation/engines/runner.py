@@ -18,7 +18,7 @@ import msgspec
 from algotools import __version__
 from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
-from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, WorkerKilled
+from algotools.errors import CODES, AlgotoolsError, EngineError, MachineError, Stopped, WorkerKilled
 from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CONTROL, OUTPUT
 from algotools.federation.engines._engine import Engine
@@ -33,6 +33,7 @@ from algotools.runtime.dispatch.messages import receive, send
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console, format_failure, format_line
 from algotools.runtime.run import read_task, run_task
+from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Role
 
 _ATTEMPTS = 3
@@ -152,6 +153,18 @@ class EngineRunner:
                 raise _EngineBroken(self._name, error) from None
             except RuntimeError as error:  # it is shut down
                 raise EngineError(f"the engine ({self._name}) accepts no calls ({error}); create a new one") from None
+            except Exception as error:  # an executor can have any author
+                if isinstance(converted := convert_unexpected(error), MachineError):
+                    raise converted from None
+                raise EngineError(
+                    f"the engine ({self._name}) does not accept the call: submit() raised {type(error).__name__}",
+                    detail=f"{type(error).__name__}: {error}",
+                ) from None
+            if not hasattr(future, "add_done_callback"):
+                raise EngineError(
+                    f"submit() of the engine ({self._name}) returned a value of the type {type(future).__name__}; an "
+                    "executor returns a concurrent.futures.Future"
+                )
             future.add_done_callback(visit.report_end)
             try:
                 yield visit
@@ -246,6 +259,7 @@ class _Call:
         if started.failure is not None:
             exit_code, message, detail = started.failure
             raise CODES.get(exit_code, EngineError)(message, detail=detail)
+        visit.note_worker()
         try:
             visit.wait(started.channel)
             visit.wait(OUTPUT)
