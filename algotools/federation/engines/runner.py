@@ -39,6 +39,8 @@ from algotools.task import Role
 _ATTEMPTS = 3
 """Attempts to run a task whose process of the engine is lost."""
 _FEWEST_SLOTS, _MOST_SLOTS = 4, 256
+_REPLY_TIMEOUT = 300.0
+"""Seconds in which an engine's process must send its versions, and start its worker once it has all files."""
 _ROLES_TIMEOUT = 60.0
 """Seconds in which a process of this machine must import the algorithm and report the roles of its methods."""
 _PYTHON = ".".join(platform.python_version_tuple()[:2])
@@ -277,10 +279,13 @@ class _Call:
             raise
 
     def _receive(self, control: socket.socket, kind: type[Message]) -> Message:
+        control.settimeout(_REPLY_TIMEOUT)  # a stopped process would never answer
         try:
-            return receive(control, kind)
-        except (EOFError, ConnectionError):
+            message = receive(control, kind)
+        except (EOFError, ConnectionError, TimeoutError):
             raise self._make_lost() from None
+        control.settimeout(None)
+        return message
 
     def _make_lost(self) -> AlgotoolsError:
         """Return the error for a control connection that has ended."""
