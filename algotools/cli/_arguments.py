@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -29,6 +31,33 @@ def check_files(paths: list[Path] | None) -> list[Path] | None:
     return paths
 
 
+def list_nodes(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the nodes of the option ``--data``: the name of each organization, and its database.
+
+    A path is the database of one node. A pattern such as ``sites/*.csv`` is a node for each match, in sorted order,
+    with the name of the file without its ending. A number keeps the ending, because ``--organizations 10`` is an id.
+    The node of a path is ``organization_ID``.
+    """
+    nodes: list[tuple[str, Path]] = []
+    for path in paths:
+        if path.exists() or not glob.has_magic(str(path)):  # a file can have the name `data[1].csv`
+            nodes.append((f"organization_{len(nodes) + 2}", path))
+            continue
+        pattern = path.expanduser()  # the shell does not expand a quoted ~
+        # `Path.glob` does not accept absolute patterns.
+        matches = sorted(map(Path, glob.glob(str(pattern), recursive=True)))
+        if not matches:
+            raise make_usage_error("--data", f"no file matches the pattern {str(path)!r} (in {Path.cwd()})")
+        nodes += [(match.name if match.stem.isdecimal() else match.stem, match) for match in matches]
+    numbers = Counter(name for name, _ in nodes)
+    for name, path in nodes:
+        if numbers[name] > 1:
+            other = next(later for later_name, later in reversed(nodes) if later_name == name)
+            reason = f"two nodes would have the name {name!r}: {path} and {other}"
+            raise make_usage_error("--data", f"{reason}; rename a file, or name the organizations in a federation.yaml")
+    return dict(nodes)
+
+
 def make_usage_error(parameter: str, reason: str) -> typer.BadParameter:
     """Return click's error for an option or argument, which ends the command with exit code 2."""
     return typer.BadParameter(reason, param_hint=repr(parameter))
@@ -47,7 +76,11 @@ def parse_arguments(texts: Sequence[str]) -> dict[str, object]:
 def _parse_argument(text: str) -> tuple[str, object]:
     match = re.fullmatch(r"([^:=]+)(:?=)(.*)", text, re.DOTALL)
     if match is None:
-        hint = " (for a second file repeat the option: --data FILE --data FILE)" if Path(text).exists() else ""
+        hint = (
+            " (for a second file repeat the option: --data FILE --data FILE, or quote the pattern: --data '*.csv')"
+            if Path(text).exists()
+            else ""
+        )
         hint = " (separate ids with commas: --organizations 2,3)" if text.isdigit() else hint
         raise make_usage_error(text, f"write name=text or name:=json{hint}")
     name, sign, value = match.groups()

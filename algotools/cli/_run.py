@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from algotools.cli._arguments import make_usage_error, parse_arguments
+from algotools.cli._arguments import list_nodes, make_usage_error, parse_arguments
 from algotools.cli._console import show_note
 from algotools.cli._grid import check_grid, parse_grid, show_grid
 from algotools.cli._history import find_history
@@ -57,6 +57,8 @@ algotools run master column_name=age
 algotools run master column_name=age --organizations 2,3,4 --json
 
 algotools run master column_name=age --data hospital1.csv --data hospital2.csv --data hospital3.csv
+
+algotools ask master column_name=age --data 'sites/*.csv'
 
 algotools run fit columns:='["age", "sex"]' tolerance:=1e-6
 
@@ -261,9 +263,9 @@ def _open_federation(
     if options.data:
         if file is not None:
             raise make_usage_error("--data", "not allowed with --federation")
-        names = {id_: f"organization_{id_}" for id_, _ in enumerate(options.data, start=2)}
-        keywords["variables"] = assign_variables(variables, lambda: names)
-        return Federation(list(options.data), **keywords)
+        nodes = list_nodes(options.data)
+        keywords["variables"] = assign_variables(variables, lambda: dict(enumerate(nodes, start=2)))
+        return Federation(nodes, **keywords)
     path = Path(algorithm)
     folder = path if path.is_dir() else path.parent if path.suffix == ".py" else Path()
     default = folder / "federation.yaml"

@@ -42,7 +42,11 @@ class TaskOptions:
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            help="Database file of a node. Repeat the option for each node.", callback=check_files, show_default=False
+            help="Database file of a node. Repeat the option for each node. A quoted pattern such as 'sites/*.csv' is "
+            "a node for each file, with the file's name without its ending, in sorted order.",
+            callback=check_files,
+            metavar="FILE|PATTERN",
+            show_default=False,
         ),
     ] = None
     federation: Annotated[
@@ -163,8 +167,8 @@ class TaskOptions:
         bool,
         typer.Option(
             "--confined",
-            help="Run the algorithm's code in a sandbox (runner process on Linux): no privileges, no network except "
-            "servers of databases, and only the files of the algorithm and of the node's databases.",
+            help="Run the algorithm's code in a sandbox (runners process and dask on Linux): no privileges, no network "
+            "except servers of databases, and only the files of the algorithm and of the node's databases.",
         ),
     ] = False
     no_probe: Annotated[

@@ -59,9 +59,9 @@ class Federation(TaskReader):
         memory: the memory limit of a run, in bytes or as ``512m`` or ``4g``. With ``container`` it includes everything
             and is by default a share of the engine's memory. With ``process`` it does not include the algorithm's
             imports, and there is no default limit.
-        confined: whether each run is in a sandbox (runner ``process`` on Linux). A run can then read only its
-            algorithm and the databases of its node, write only temporary files, and reach only servers of databases
-            and, as a master, the federation. The log of a run names the parts of the sandbox that the kernel lacks.
+        confined: whether each run is in a sandbox (runner ``process``, ``dask`` or executor, on Linux). It can read
+            only its algorithm and the databases of its node, write only temporary files, and reach only servers of
+            databases and, as a master, the federation. Its log names the parts of the sandbox that the kernel lacks.
         scheduler: the Dask scheduler of the runner ``dask``: its address, such as ``tcp://HOST:8786``, or its scheduler
             file. By default a cluster starts on this machine, and stops with the federation.
         address: the host, or ``HOST:PORT``, on which this process listens for the workers of an engine. By default the

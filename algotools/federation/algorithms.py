@@ -104,8 +104,8 @@ class Algorithms:
             )
         if confined and (self.runner_name not in ("process", "executor", "dask") or python is not None):
             raise FederationError(
-                "confined=True (--confined) needs runner process without another interpreter; runner container is "
-                "always confined, and the others never are"
+                "confined=True (--confined) needs runner process or dask without another interpreter; runner container "
+                "is always confined, and the others never are"
             )
         self._confined = confined
         self._chosen_contract = contract

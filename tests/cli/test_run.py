@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ..conftest import ALGORITHMS, AVERAGE, SECRET, algotools
@@ -92,6 +93,59 @@ def test_each_option_data_is_a_node(tmp_path: Path) -> None:
     data = ["--data", str(tmp_path / "a.csv"), "--data", str(tmp_path / "b.csv")]
     completed = run("master", "column_name=age", "--algorithm", str(AVERAGE), "--json", *data)
     assert [item["result"] for item in json.loads(completed.stdout)] == [{"average": 11.0}] * 2
+
+
+def write_sites(folder: Path, *names: str) -> None:
+    """Write a file for each name. The sum of its column ``age`` is the position of the name."""
+    for position, name in enumerate(names, start=1):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"age\n{position - 4}\n1\n1\n2\n")
+
+
+def test_each_file_of_a_pattern_is_a_node_in_sorted_order(tmp_path: Path) -> None:
+    write_sites(tmp_path, "sites/west.csv", "sites/north.csv", "sites/10.csv", "one.csv", "a[1].csv", "sites/notes.txt")
+    data = ("--data", "one.csv", "--data", "sites/*.csv", "--data", "a[1].csv", "--algorithm", str(AVERAGE), "--json")
+    completed = run("average_partial", "column_name=age", *data, cwd=tmp_path)
+    results = [(*item["organization"].values(), item["result"]["sum"]) for item in json.loads(completed.stdout)]
+    names = ["organization_2", "10.csv", "north", "west", "organization_6"]
+    assert results == list(zip(range(2, 7), names, [4, 3, 2, 1, 5], strict=True))
+    chosen = run("average_partial", "column_name=age", *data, "--organizations", "west,10.csv", cwd=tmp_path)
+    assert [item["result"]["sum"] for item in json.loads(chosen.stdout)] == [1, 3]
+
+
+def test_a_variable_names_the_file_of_a_pattern(tmp_path: Path) -> None:
+    write_sites(tmp_path, "north.csv", "west.csv")
+    call = ("average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--data", f"{tmp_path}/*.csv")
+    assert run(*call, "--variable", "SITE@west=1").returncode == 0
+    refused = run(*call, "--variable", "SITE@organization_2=1")
+    assert refused.returncode == 60
+    assert "organization_2" in refused.stderr
+
+
+def test_a_folder_of_parquet_files_that_matches_a_pattern_is_one_node(tmp_path: Path) -> None:
+    for name, ages in (("a", [1, 2, 3]), ("b", [4, 5, 6])):
+        (tmp_path / "sites" / "north.parquet").mkdir(parents=True, exist_ok=True)
+        pd.DataFrame({"age": ages}).to_parquet(tmp_path / "sites" / "north.parquet" / f"{name}.parquet")
+    call = ("average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--json", "--data", "sites/*")
+    (item,) = json.loads(run(*call, cwd=tmp_path).stdout)
+    assert (item["organization"]["name"], item["result"]) == ("north", {"sum": 21, "count": 6})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("none/*.csv", "Invalid value for '--data': no file matches the pattern 'none/*.csv' (in "),
+        ("*/data.csv", "two nodes would have the name 'data': north/data.csv and west/data.csv; rename a file"),
+    ],
+)
+def test_a_pattern_without_a_node_or_with_one_name_for_two_nodes_is_refused(
+    tmp_path: Path, pattern: str, message: str
+) -> None:
+    write_sites(tmp_path, "north/data.csv", "west/data.csv")
+    refused = run("average_partial", "column_name=age", "--algorithm", str(AVERAGE), "--data", pattern, cwd=tmp_path)
+    assert refused.returncode == 2
+    assert message in " ".join(refused.stderr.split())
+    assert refused.stdout == ""
 
 
 @pytest.mark.parametrize("contract", ["v3", "v4"])
