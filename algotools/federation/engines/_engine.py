@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from algotools.errors import AlgotoolsError, FederationError
+from algotools.federation.engines._dask_workers import DaskWorkers
 
 LOOPBACK = "127.0.0.1"
 
@@ -39,6 +40,8 @@ class Engine:
     """Return the error that explains the exception of a future; None if the engine does not know the exception."""
     close: Callable[[], None]
     """Close what was opened for this federation. An executor of the caller remains open."""
+    workers: DaskWorkers | None = None
+    """The workers of a Dask scheduler; None for an engine whose workers are not known."""
 
 
 def parse_address(text: str) -> Address:

@@ -97,14 +97,15 @@ class Visit:
         """Stop waiting for connections, because the engine's call has ended."""
         self._arrivals.put(future)
 
-    def wait(self, purpose: bytes) -> socket.socket | Future[str]:
+    def wait(self, purpose: bytes, timeout: float | None = None) -> socket.socket | Future[str]:
         """Return the connection with a purpose, or the engine's call if it has ended before.
 
         Raises:
             Stopped: the run was cancelled.
-            TimeoutError: the connection does not arrive, although the control connection has arrived.
+            TimeoutError: the connection does not arrive, although the control connection has arrived; or the control
+                connection does not arrive within *timeout* seconds.
         """
-        limit = None if purpose == CONTROL else _CONNECTION_TIMEOUT
+        limit = timeout if purpose == CONTROL else _CONNECTION_TIMEOUT
         while True:
             with self._lock:
                 if purpose in self._connections:

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import socket
+import sys
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,8 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from algotools import __version__
 from algotools.errors import AlgotoolsError, EngineError, FederationError, WorkerKilled
+from algotools.federation.engines._dask_workers import INSTALL, DaskWorkers
 from algotools.federation.engines._engine import Address, Engine, find_address
 from algotools.federation.engines._local_cluster import LocalDaskCluster
 from algotools.runtime.logs import OWNER_LOG
@@ -37,6 +38,14 @@ CONNECT_TIMEOUT = 10.0
 
 _FILE_TIMEOUT = 60.0
 """Seconds in which a starting scheduler must write its file; imports of Dask take long on shared storage."""
+
+_WRITE_TIMEOUT = 2.0
+"""Seconds in which a scheduler must have written the content of its file."""
+
+_TLS_SETTINGS = "distributed.comm.tls.ca-file, distributed.comm.tls.client.cert and distributed.comm.tls.client.key"
+
+_POLLING_INTERVAL = 0.1
+"""Seconds between two attempts to read a scheduler file."""
 
 _MIN_THREADS = 64
 """Threads that a cluster may have after it has grown: its workers may start later than the federation."""
@@ -78,7 +87,7 @@ def parse_scheduler(scheduler: str | Path) -> str | Path:
             f"scheduler {text!r} is not an address; write tcp://HOST:PORT, for instance tcp://a1:8786"
         )
     if Path(text).exists() or Path(text).suffix == ".json" or isinstance(scheduler, Path) or os.sep in text:
-        return Path(text).expanduser().absolute()
+        return Path(text).expanduser().resolve()
     raise FederationError(
         f"scheduler {text!r} is neither an address (tcp://HOST:PORT) nor the file of `dask scheduler --scheduler-file`"
     )
@@ -88,7 +97,8 @@ def open_scheduler(scheduler: str | Path | None, address: Address | None) -> Eng
     """Connect to a scheduler, or start a local cluster, and return the engine; ``close`` closes both.
 
     Raises:
-        EngineError: the scheduler does not answer, or the local cluster does not start.
+        EngineError: the scheduler does not answer, no worker is suitable, or the local cluster does not start.
+        FederationError: the scheduler file or the settings for certificates are wrong.
     """
     with contextlib.ExitStack() as stack:
         stack.enter_context(_quiet_loggers())
@@ -117,7 +127,7 @@ def open_client_executor(executor: Executor, address: Address | None) -> Engine:
     """Return the engine of the executor of a caller's client, which remains open.
 
     Raises:
-        EngineError: the client is not connected.
+        EngineError: the client is not connected, or none of the workers is suitable.
     """
     client = cast("Client", executor._client)  # type: ignore[attr-defined]  # noqa: SLF001 - it has no public name
     if client.status != "running":
@@ -129,24 +139,40 @@ def read_scheduler_file(path: Path) -> str:
     """Return the address in a scheduler file. A scheduler that was started just before writes its file later.
 
     Raises:
-        EngineError: the file does not exist after the time limit, or does not contain an address.
+        EngineError: the file does not exist after the time limit.
+        FederationError: the file is not that of a scheduler, or cannot be read.
     """
-    deadline = time.monotonic() + (_FILE_TIMEOUT if path.parent.is_dir() else 0.0)
+    limit = _FILE_TIMEOUT if path.parent.is_dir() else 0.0
+    missing = f"the scheduler file {path} does not exist"
+    start = time.monotonic()
+    if limit and not path.exists():
+        _report(f"waiting up to {limit:g} s for the scheduler file {path}")
+    while not path.exists():
+        if time.monotonic() - start >= limit:
+            reason = f" after {limit:g} s" if limit else ", and its folder does not either"
+            raise EngineError(f"{missing}{reason}; start the scheduler with: dask scheduler --scheduler-file {path}")
+        time.sleep(_POLLING_INTERVAL)
+    start = time.monotonic()
     while True:
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
             if isinstance(content, dict) and isinstance(address := content.get("address"), str):
                 return address
             reason = "does not contain the address of a Dask scheduler"
-        except FileNotFoundError:
-            reason = "does not exist"
-        except (OSError, ValueError):
-            reason = "cannot be read as the JSON that a Dask scheduler writes"
-        if time.monotonic() > deadline:
-            raise EngineError(
-                f"the scheduler file {path} {reason}; start the scheduler with: dask scheduler --scheduler-file {path}"
+        except OSError as error:
+            reason = f"cannot be read ({_describe_os_error(error)})"
+        except ValueError:
+            reason = "is not the JSON that a Dask scheduler writes"
+        if time.monotonic() - start > _WRITE_TIMEOUT:
+            raise FederationError(
+                f"the file {path} {reason}; name the file that was given to `dask scheduler --scheduler-file`"
             )
-        time.sleep(0.1)
+        time.sleep(_POLLING_INTERVAL)
+
+
+def _report(line: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(f"{line}\n")
 
 
 def _connect(target: str, scheduler: str | Path | None, security: Security | None) -> Client:
@@ -154,11 +180,14 @@ def _connect(target: str, scheduler: str | Path | None, security: Security | Non
 
     Raises:
         EngineError: the scheduler does not answer.
+        FederationError: the scheduler needs certificates, and Dask's settings do not name usable ones.
     """
     from distributed import Client
 
     origin = f" (the address in {scheduler})" if isinstance(scheduler, Path) else ""
     keywords: dict[str, Any] = {} if security is None else {"security": security}
+    if security is None and urlsplit(target).scheme in ("tls", "wss"):
+        _check_certificates(target, origin)
     try:
         _check_answer(target)
         with warnings.catch_warnings():
@@ -167,11 +196,51 @@ def _connect(target: str, scheduler: str | Path | None, security: Security | Non
             warnings.simplefilter("ignore")
             return Client(target, timeout=CONNECT_TIMEOUT / 2, set_as_default=False, name="algotools", **keywords)
     except Exception as error:  # Dask raises OSError, TimeoutError, ValueError or ImportError here
+        reason, detail = _describe_failure(error)
         raise EngineError(
-            f"the Dask scheduler at {target}{origin} does not answer; check that it runs and that this machine reaches "
-            f"it, or leave the option scheduler out to start a local cluster",
-            detail=f"{type(error).__name__}: {error}",
+            f"the Dask scheduler at {target}{origin} does not answer{reason}; check that it runs and that this machine "
+            "reaches it, or leave the option scheduler out to start a local cluster",
+            detail=detail,
         ) from None
+
+
+def _check_certificates(target: str, origin: str) -> None:
+    """Check that Dask's settings name the certificates that a client needs.
+
+    Raises:
+        FederationError: a setting is missing, or names a file that cannot be used.
+    """
+    from distributed.security import Security
+
+    error = ""
+    try:
+        if Security().get_connection_args("client")["ssl_context"] is not None:
+            return
+    except OSError as failure:  # also errors of TLS
+        error = f" ({_describe_os_error(failure)})"
+    except (TypeError, ValueError) as failure:
+        error = f" ({failure})"
+    state = "are not usable" if error else "are not set"
+    raise FederationError(
+        f"the Dask scheduler at {target}{origin} needs certificates, and Dask's settings for them {state}{error}; set "
+        f"{_TLS_SETTINGS} in ~/.config/dask/distributed.yaml or as variables (DASK_DISTRIBUTED__COMM__TLS__CA_FILE, …)"
+    )
+
+
+def _describe_failure(error: Exception) -> tuple[str, str]:
+    """Return the reason of a failed connection for a sentence, or the exception as detail if it has no plain reason."""
+    cause = next((cause for cause in _list_causes(error) if isinstance(cause, OSError) and cause.strerror), None)
+    if cause is not None:
+        return f" ({_describe_os_error(cause)})", ""
+    if any(isinstance(cause, TimeoutError) for cause in _list_causes(error)):
+        return " (timed out)", ""
+    return "", f"{type(error).__name__}: {error}"
+
+
+def _describe_os_error(error: OSError) -> str:
+    """Return the reason of an error of the operating system for the middle of a sentence."""
+    text = error.strerror or str(error)
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _check_answer(target: str) -> None:
@@ -196,6 +265,10 @@ def _make_engine(client: Client, address: Address | None, threads: int) -> Engin
     peers = [urlsplit(place).hostname for place in (info.get("address", ""), *workers)]
     place = str(info.get("address", "")) or "unknown"
 
+    dask_workers = DaskWorkers(client, place)
+    dask_workers.refresh()
+    dask_workers.get_placement()  # raises if no worker is suitable
+
     def explain(error: BaseException) -> AlgotoolsError | None:
         return explain_failure(error, place)
 
@@ -207,6 +280,7 @@ def _make_engine(client: Client, address: Address | None, threads: int) -> Engin
         threads=max(known, threads),
         explain=explain,
         close=lambda: None,
+        workers=dask_workers,
     )
 
 
@@ -217,12 +291,12 @@ def explain_failure(error: BaseException, scheduler: str) -> AlgotoolsError | No
 
     chain = list(_list_causes(error))
     if any(_is_missing_algotools(cause) for cause in chain):
-        return EngineError(
-            "algotools is not installed where the scheduler and the workers of Dask run; install algotools "
-            f"{__version__} there"
-        )
+        return EngineError(f"algotools is not installed at a worker of the Dask scheduler at {scheduler}; {INSTALL}")
     if any(isinstance(cause, (CommClosedError, CancelledError)) for cause in chain):
-        return EngineError(f"the connection to the Dask scheduler at {scheduler} was lost, and with it the run")
+        return EngineError(
+            f"the connection to the Dask scheduler at {scheduler} was lost, and with it the run; start the scheduler "
+            "and its workers again, and create a new Federation"
+        )
     if isinstance(error, KilledWorker):
         return WorkerKilled(
             "the run was sent to several workers of Dask, and each was lost before the run started there; see the logs "

@@ -26,7 +26,7 @@ class EngineSource:
     def __init__(self, runner: str | Executor, scheduler: str | Path | None, address: str | None) -> None:
         self._executor = check_executor(runner) if isinstance(runner, Executor) else None
         if self._executor is not None and scheduler is not None:
-            raise FederationError("scheduler= needs runner='dask'; an executor is already connected")
+            raise FederationError("scheduler= (--scheduler) needs runner dask, not executor")
         self._address = None if address is None else parse_address(address)
         if self._executor is None:
             from algotools.federation.engines import dask  # here, because only this runner needs it

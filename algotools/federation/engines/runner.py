@@ -10,7 +10,7 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, CancelledError, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from typing import TypeVar
 
 import msgspec
@@ -18,14 +18,15 @@ import msgspec
 from algotools import __version__
 from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
-from algotools.errors import CODES, AlgotoolsError, EngineError, MachineError, Stopped, WorkerKilled
-from algotools.federation.engines import relay
-from algotools.federation.engines._connections import CONTROL, OUTPUT
+from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, WorkerKilled
+from algotools.federation.engines._connections import OUTPUT
+from algotools.federation.engines._dask_workers import INSTALL
 from algotools.federation.engines._engine import Engine
 from algotools.federation.engines._gateway import Gateway, Visit
 from algotools.federation.engines._handshake import Hello, Started
 from algotools.federation.engines._preparation import Preparation
 from algotools.federation.engines._remote_worker import RemoteWorker
+from algotools.federation.engines._submission import EngineBroken, EngineLost, Submission, submit
 from algotools.federation.runners import Job
 from algotools.federation.runners.process import ProcessRunner
 from algotools.runtime.dispatch.checking import CheckedCall, CheckReply
@@ -33,7 +34,6 @@ from algotools.runtime.dispatch.messages import receive, send
 from algotools.runtime.dispatch.supervisor import Run, follow
 from algotools.runtime.logs import Console, format_failure, format_line
 from algotools.runtime.run import read_task, run_task
-from algotools.runtime.unexpected import convert_unexpected
 from algotools.task import Role
 
 _ATTEMPTS = 3
@@ -74,7 +74,6 @@ class EngineRunner:
     ) -> None:
         self._algorithm = algorithm
         self._engine = engine
-        self._executor = engine.executor
         self._name = engine.name
         self.preparation = Preparation(algorithm, memory, confined=confined)
         self.slots = min(_MOST_SLOTS, max(_FEWEST_SLOTS, 2 * engine.threads))  # the engine's queue is never empty
@@ -97,9 +96,11 @@ class EngineRunner:
             code = run_task(lambda: read_task(job.environment), call.run, call.write)
             if not call.is_lost:
                 return code
-            if attempt == _ATTEMPTS or job.cancellation.is_requested or isinstance(call.error, _EngineBroken):
+            if attempt == _ATTEMPTS or job.cancellation.is_requested or isinstance(call.error, EngineBroken):
                 console(format_failure(call.error.failure()))
                 return code
+            if isinstance(call.error, _OtherVersion):
+                continue  # nothing was started there
             console(format_line("info", f"the engine's process at {call.host} was lost; the run starts again"))
         raise AssertionError
 
@@ -134,44 +135,48 @@ class EngineRunner:
         return self._roles.get(method) != "rpc"
 
     def _prepare_pool(self) -> None:
-        """Let a pool of processes fork them now, because a fork is not safe while other threads run."""
-        if isinstance(self._executor, ProcessPoolExecutor):
-            with contextlib.suppress(RuntimeError), warnings.catch_warnings():
+        """Let a pool of processes fork them now, because a fork is not safe while other threads run.
+
+        Raises:
+            EngineError: the pool is shut down.
+            EngineBroken: one of the pool's processes was killed before.
+        """
+        if isinstance(self._engine.executor, (ProcessPoolExecutor, ThreadPoolExecutor)):
+            with warnings.catch_warnings():
                 # Python warns about a fork while threads run. The caller's threads cannot be avoided here.
                 warnings.simplefilter("ignore", DeprecationWarning)
-                self._executor.submit(os.getpid)
+                submit(self._engine, os.getpid)
 
     @contextlib.contextmanager
-    def submit(self, job: Job) -> Iterator[Visit]:
+    def submit(self, job: Job) -> Iterator[tuple[Visit, Submission]]:
         """Let the engine call the relay; cancel the call, or its worker, when the context is left.
 
         Raises:
             EngineError: the engine does not accept calls.
         """
         with self._gateway.open_visit() as visit, job.cancellation.register(visit.cancel):
+            submission = Submission(self._engine, visit)
             try:
-                future: Future[str] = self._executor.submit(relay.execute, visit.ticket)
-            except BrokenExecutor as error:
-                raise _EngineBroken(self._name, error) from None
-            except RuntimeError as error:  # it is shut down
-                raise EngineError(f"the engine ({self._name}) accepts no calls ({error}); create a new one") from None
-            except Exception as error:  # an executor can have any author
-                if isinstance(converted := convert_unexpected(error), MachineError):
-                    raise converted from None
-                raise EngineError(
-                    f"the engine ({self._name}) does not accept the call: submit() raised {type(error).__name__}",
-                    detail=f"{type(error).__name__}: {error}",
-                ) from None
-            if not hasattr(future, "add_done_callback"):
-                raise EngineError(
-                    f"submit() of the engine ({self._name}) returned a value of the type {type(future).__name__}; an "
-                    "executor returns a concurrent.futures.Future"
-                )
-            future.add_done_callback(visit.report_end)
-            try:
-                yield visit
+                yield visit, submission
             finally:
-                future.cancel()
+                submission.cancel()
+
+    def check_version(self, hello: Hello) -> None:
+        """Refuse a process of the engine that has another version of algotools.
+
+        Raises:
+            EngineError: the versions differ.
+        """
+        if hello.version == __version__:
+            return
+        text = (
+            f"the engine's process at {hello.host} has algotools {hello.version}, and the federation has "
+            f"{__version__}; install the same version"
+        )
+        if (workers := self._engine.workers) is None:
+            raise EngineError(text)
+        workers.refresh()  # the worker has joined just before
+        raise _OtherVersion(text)
 
     def explain_end(self, future: Future[str]) -> AlgotoolsError:
         """Return the error for a call of the engine that ended before it reached the federation."""
@@ -180,26 +185,18 @@ class EngineRunner:
         except CancelledError as cancelled:
             return self._engine.explain(cancelled) or EngineError(f"the engine ({self._name}) has cancelled the run")
         if isinstance(error, BrokenExecutor):
-            return _EngineBroken(self._name, error)
+            return EngineBroken(self._name, error)
         if error is not None and (explained := self._engine.explain(error)) is not None:
             return explained
         if error is None:
-            return _EngineLost(f"a process of the engine ({self._name}) ended the run before it started")
+            return EngineLost(f"a process of the engine ({self._name}) ended the run before it started")
+        if isinstance(error, ModuleNotFoundError) and error.name == "algotools":
+            return EngineError(f"algotools is not installed at a process of the engine ({self._name}); {INSTALL}")
         return EngineError(f"the engine ({self._name}) cannot run the function: {error}", detail=repr(error))
 
 
-class _EngineLost(WorkerKilled, exit_code=44, shares_code=True):
-    """The engine's process that relays a worker is gone."""
-
-
-class _EngineBroken(_EngineLost, exit_code=44, shares_code=True):
-    """The engine accepts no calls any more, because one of its processes was killed."""
-
-    def __init__(self, name: str, error: BaseException) -> None:
-        super().__init__(
-            f"a process of the engine ({name}) was killed, and the engine accepts no calls any more; create a new one",
-            detail=str(error),
-        )
+class _OtherVersion(EngineError, exit_code=62, shares_code=True):
+    """A worker with another version of algotools got a run. The next attempt goes to another worker."""
 
 
 class _Call:
@@ -230,23 +227,19 @@ class _Call:
     def run(self, run: Run) -> bytes:
         """Run a task on the engine, and return the encoded result."""
         try:
-            with self._runner.submit(self._job) as visit:
-                return self._follow(visit, run)
-        except _EngineLost as error:
+            with self._runner.submit(self._job) as (visit, submission):
+                return self._follow(visit, submission, run)
+        except (EngineLost, _OtherVersion) as error:
             self.is_lost, self.error = True, error
             raise
 
-    def _follow(self, visit: Visit, run: Run) -> bytes:
-        control = visit.wait(CONTROL)
+    def _follow(self, visit: Visit, submission: Submission, run: Run) -> bytes:
+        control = submission.wait(run.console)
         if not isinstance(control, socket.socket):
             raise self._runner.explain_end(control)
         hello = self._receive(control, Hello)
         self.host = hello.host
-        if hello.version != __version__:
-            raise EngineError(
-                f"the engine's process at {hello.host} has algotools {hello.version}, and the federation has "
-                f"{__version__}; install the same version"
-            )
+        self._runner.check_version(hello)
         if hello.python != _PYTHON:
             text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {_PYTHON}"
             run.console(format_line("info", text))
@@ -291,7 +284,7 @@ class _Call:
         """Return the error for a control connection that has ended."""
         if self._job.cancellation.is_requested:
             return Stopped("the run was cancelled before its process started")
-        return _EngineLost(
+        return EngineLost(
             f"the engine's process at {self.host} that ran the function was lost: it was killed, or its machine does "
             "not respond"
         )

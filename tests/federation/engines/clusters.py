@@ -47,8 +47,9 @@ def list_started(folder: Path) -> dict[int, list[int]]:
 class DaskCluster:
     """A scheduler and workers, each a process. The log of each is in ``folder``."""
 
-    def __init__(self, folder: Path, variables: dict[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, variables: dict[str, str] | None = None, protocol: str = "tcp") -> None:
         self.folder = folder
+        self._protocol = protocol
         self.file = folder / "scheduler.json"
         self._environment = {**os.environ, **(variables or {})}
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -58,8 +59,9 @@ class DaskCluster:
         self._start("scheduler", "--no-dashboard", "--dashboard-address", "127.0.0.1:0", "--port", "0")
         wait_until(lambda: self.file.exists() and self.file.read_text(encoding="utf-8").endswith("}"))
 
-    def start_worker(self) -> subprocess.Popen[bytes]:
-        worker = self._start("worker", "--nthreads", "2", "--no-nanny", "--no-dashboard", "--local-directory", ".")
+    def start_worker(self, variables: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        options = ("--nthreads", "2", "--no-nanny", "--no-dashboard", "--local-directory", ".")
+        worker = self._start("worker", *options, variables=variables)
         self.workers.append(worker)
         return worker
 
@@ -73,18 +75,22 @@ class DaskCluster:
         for process in self.processes:
             process.wait()
 
-    def _start(self, kind: str, *options: str) -> subprocess.Popen[bytes]:
-        command = [*DASK, kind, "--scheduler-file", str(self.file), "--host", "127.0.0.1", *options]
+    def _start(self, kind: str, *options: str, variables: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
+        command = [*DASK, kind, "--scheduler-file", str(self.file), "--host", "127.0.0.1", "--protocol", self._protocol]
+        command += options
         with (self.folder / f"{kind}-{len(self.processes)}.log").open("wb") as log:
-            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=self._environment)
+            environment = {**self._environment, **(variables or {})}
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=environment)
         self.processes.append(process)
         return process
 
 
 @contextlib.contextmanager
-def start_dask(folder: Path, workers: int = 2, variables: dict[str, str] | None = None) -> Iterator[DaskCluster]:
+def start_dask(
+    folder: Path, workers: int = 2, variables: dict[str, str] | None = None, protocol: str = "tcp"
+) -> Iterator[DaskCluster]:
     """Start a scheduler and workers; all stop when the context is closed."""
-    cluster = DaskCluster(folder, variables)
+    cluster = DaskCluster(folder, variables, protocol)
     try:
         cluster.start_scheduler()
         for _ in range(workers):

@@ -10,11 +10,26 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any
 
+HIDE = """
+import sys
+
+class Hider:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {name!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hider())
+"""
+"""Lets an interpreter act as if the package *name* were not installed."""
+
 _CALL = """
 import pickle, sys
 function, arguments = pickle.load(sys.stdin.buffer)
-result = pickle.dumps(function(*arguments))
-sys.stdout.buffer.write(result)
+try:
+    result = function(*arguments)
+except Exception as error:
+    result = error
+sys.stdout.buffer.write(pickle.dumps(result))
 """
 
 
@@ -23,10 +38,12 @@ class ProcessPerCall(Executor):
 
     Args:
         repeats: how many processes run each call at the same time.
+        hidden: a package that the processes cannot import.
     """
 
-    def __init__(self, repeats: int = 1) -> None:
+    def __init__(self, repeats: int = 1, hidden: str = "") -> None:
         self._repeats = repeats
+        self._code = (HIDE.format(name=hidden) if hidden else "") + _CALL
         self.processes: list[subprocess.Popen[bytes]] = []
         self.outputs: list[object] = []
         """The result of each process that has finished."""
@@ -59,11 +76,14 @@ class ProcessPerCall(Executor):
             thread.join()
         if self._failures:
             future.set_exception(RuntimeError(f"a process ended with {self._failures[-1]}"))
+        elif isinstance(error := self.outputs[-1], Exception):
+            future.set_exception(error)
         else:
             future.set_result(self.outputs[-1])
 
     def _run(self, content: bytes) -> None:
-        process = subprocess.Popen([sys.executable, "-c", _CALL], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        command = [sys.executable, "-c", self._code]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.processes.append(process)
         output, _ = process.communicate(content)
         if process.returncode:

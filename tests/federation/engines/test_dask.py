@@ -187,24 +187,6 @@ def test_the_executor_of_a_client_stays_open(dask_cluster) -> None:
         assert executor.submit(abs, -1).result(LIMIT) == 1
 
 
-def test_workers_without_algotools_are_named(tmp_path) -> None:
-    (tmp_path / "site").mkdir()
-    hide = "import sys\nclass Hide:\n    def find_spec(self, name, path=None, target=None):\n"
-    hide += "        if name.partition('.')[0] == 'algotools':\n"
-    hide += "            raise ModuleNotFoundError(f'No module named {name!r}', name=name)\n"
-    hide += "sys.meta_path.insert(0, Hide())\n"
-    (tmp_path / "site" / "sitecustomize.py").write_text(hide, encoding="utf-8")
-    (tmp_path / "cluster").mkdir()
-    with start_dask(tmp_path / "cluster", variables={"PYTHONPATH": str(tmp_path / "site")}) as cluster:
-        options = {"runner": "dask", "scheduler": cluster.address}
-        with Federation(FRAMES, algorithm=AVERAGE, **options) as federation:
-            failures = fail_at_nodes(federation, "average_partial", column_name="age")
-    texts = {message for _, message in failures.values()}
-    assert {code for code, _ in failures.values()} == {62}
-    assert len(texts) == 1
-    assert "algotools is not installed where the scheduler and the workers of Dask run" in texts.pop()
-
-
 def test_a_lost_scheduler_ends_the_waiting_runs(tmp_path) -> None:
     with start_dask(tmp_path, workers=0) as cluster:
         options = {"runner": "dask", "scheduler": cluster.address}
@@ -216,6 +198,32 @@ def test_a_lost_scheduler_ends_the_waiting_runs(tmp_path) -> None:
             timer.join()
     assert {failure.exit_code for failure in caught.value.failures.values()} == {62}
     assert "the connection to the Dask scheduler at" in str(caught.value)
+    assert "start the scheduler and its workers again" in str(caught.value)
+
+
+def test_a_scheduler_with_certificates_in_the_settings(tmp_path) -> None:
+    from distributed.security import Security
+
+    security = Security.temporary()
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    certificate.write_text(security.tls_client_cert, encoding="utf-8")
+    key.write_text(security.tls_client_key, encoding="utf-8")
+    prefix = "DASK_DISTRIBUTED__COMM__TLS__"
+    variables = {f"{prefix}{role}__CERT": str(certificate) for role in ("SCHEDULER", "WORKER", "CLIENT")}
+    variables |= {f"{prefix}{role}__KEY": str(key) for role in ("SCHEDULER", "WORKER", "CLIENT")}
+    variables |= {f"{prefix}CA_FILE": str(certificate), "DASK_DISTRIBUTED__COMM__REQUIRE_ENCRYPTION": "True"}
+    variables["DASK_DISTRIBUTED__COMM__DEFAULT_SCHEME"] = "tls"
+    (tmp_path / "cluster").mkdir()
+    with start_dask(tmp_path / "cluster", workers=1, variables=variables, protocol="tls") as cluster:
+        assert cluster.address.startswith("tls://")
+        options = ["--runner", "dask", "--scheduler", str(cluster.file)]
+        result = algotools("ask", "master", "column_name=age", *options, cwd=AVERAGE, variables=variables)
+        assert result.returncode == 0, result.stderr
+        refused = algotools("ask", "master", "column_name=age", *options, cwd=AVERAGE)
+    assert refused.returncode == 60, refused.stderr
+    assert "needs certificates, and Dask's settings for them are not set" in " ".join(refused.stderr.split())
+    assert "Traceback" not in refused.stderr
+    assert "Exception ignored" not in refused.stderr
 
 
 def test_the_history_repeats_a_task_on_its_scheduler(dask_cluster, tmp_path) -> None:

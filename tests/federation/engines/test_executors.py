@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import signal
 import socket
@@ -18,6 +19,7 @@ import pandas as pd
 import pytest
 
 from algotools import Federation, RunsFailed
+from algotools.errors import EngineError
 from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CHANNELS, CONTROL, KEY_SIZE, LEASE, OUTPUT, Ticket, connect
 from algotools.federation.engines._gateway import Gateway
@@ -311,7 +313,7 @@ def test_a_second_call_with_the_same_ticket_runs_nothing(data, once) -> None:
         wait_until(lambda: twice.outputs == [relay.REFUSED, relay.DONE], 60)
         federation.wait(task.id, LIMIT)
         with pytest.raises(ConnectionError):  # no run is active, so the federation does not listen
-            relay.execute(twice.calls[0][0])
+            pickle.loads(twice.calls[0][0])  # makes the call
     assert len(list(once.parent.glob("run-*"))) == 1
 
 
@@ -379,9 +381,15 @@ def test_a_federation_that_cannot_be_reached_is_named() -> None:
 def test_an_executor_that_is_shut_down_is_named(data) -> None:
     executor = ThreadPoolExecutor(1)
     executor.shutdown()
+    with pytest.raises(EngineError, match=r"^the engine \(ThreadPoolExecutor\) accepts no calls .*create a new one$"):
+        Federation(data[:1], algorithm=AVERAGE, runner=executor)
+
+
+def test_an_executor_without_algotools_gets_an_error(data) -> None:
     with (
-        Federation(data[:1], algorithm=AVERAGE, runner=executor) as federation,
-        pytest.raises(RunsFailed, match=r"the engine \(ThreadPoolExecutor\) accepts no calls .*\[exit code 62\]"),
+        ProcessPerCall(hidden="algotools") as engine,
+        Federation(data[:1], algorithm=AVERAGE, runner=engine) as federation,
+        pytest.raises(RunsFailed, match=r"algotools is not installed at a process of .*python -m pip install"),
     ):
         federation.run("average_partial", column_name="age")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -41,14 +42,15 @@ def test_a_scheduler_that_does_not_answer_is_named_within_ten_seconds() -> None:
         error = fail_to_open(address)
         assert time.monotonic() - started < 10
     assert isinstance(error, EngineError)
-    assert f"the Dask scheduler at {address} does not answer; check that it runs" in error.message
+    assert f"the Dask scheduler at {address} does not answer (timed out); check that it runs" in error.message
 
 
-@pytest.mark.parametrize("form", ["tcp://127.0.0.1:{port}", "127.0.0.1:{port}", "tls://127.0.0.1:{port}"])
+@pytest.mark.parametrize("form", ["tcp://127.0.0.1:{port}", "127.0.0.1:{port}"])
 def test_a_scheduler_that_has_stopped_is_named(free_port: int, form: str) -> None:
     error = fail_to_open(form.format(port=free_port))
     assert isinstance(error, EngineError)
-    assert f"127.0.0.1:{free_port} does not answer" in error.message
+    assert f"127.0.0.1:{free_port} does not answer (connection refused); " in error.message
+    assert error.detail == ""
 
 
 def test_the_file_of_a_stopped_scheduler_is_named(free_port: int, tmp_path) -> None:
@@ -57,15 +59,48 @@ def test_the_file_of_a_stopped_scheduler_is_named(free_port: int, tmp_path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [("{", "cannot be read as the JSON"), ("{}", "does not contain"), (None, "does not exist")]
+    ("content", "reason"), [("{", "is not the JSON"), ("{}", "does not contain"), ("", "is not the JSON")]
 )
-def test_a_scheduler_file_that_cannot_be_used_is_named(tmp_path, monkeypatch, content: str | None, reason: str) -> None:
-    monkeypatch.setattr(dask, "_FILE_TIMEOUT", 0.2)
-    if content is not None:
-        (tmp_path / "file.json").write_text(content, encoding="utf-8")
-    error = fail_to_open(str(tmp_path / "file.json"))
-    assert f"the scheduler file {tmp_path / 'file.json'} {reason}" in error.message
-    assert "dask scheduler --scheduler-file" in error.message
+def test_a_file_that_is_not_a_schedulers_is_refused_soon(tmp_path, content: str, reason: str) -> None:
+    (tmp_path / "folder").mkdir()
+    file = tmp_path / "file.json"
+    file.write_text(content, encoding="utf-8")
+    started = time.monotonic()
+    error = fail_to_open(str(tmp_path / "folder" / ".." / "file.json"))
+    assert time.monotonic() - started < 3
+    assert isinstance(error, FederationError)
+    assert f"the file {file} {reason}" in error.message
+    assert str(file) not in error.message.partition(";")[2]  # the next step does not overwrite the file
+
+
+def test_a_missing_scheduler_file_is_awaited_with_a_line(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(dask, "_FILE_TIMEOUT", 0.5)
+    file = tmp_path / "file.json"
+    error = fail_to_open(file)
+    assert f"the scheduler file {file} does not exist after 0.5 s; start the scheduler with" in error.message
+    assert capsys.readouterr().err == f"waiting up to 0.5 s for the scheduler file {file}\n"
+    error = fail_to_open(tmp_path / "missing" / "file.json")
+    assert "does not exist, and its folder does not either" in error.message
+    assert capsys.readouterr().err == ""
+
+
+def test_a_scheduler_with_tls_needs_certificates_in_the_settings(tmp_path) -> None:
+    code = (
+        "import sys; from algotools.federation.engines.resolve import EngineSource\n"
+        "from algotools.errors import AlgotoolsError\n"
+        "try: EngineSource('dask', 'tls://127.0.0.1:1', None).open()\n"
+        "except AlgotoolsError as error: print(error.exit_code, error.message)"
+    )
+    variables = {"DASK_DISTRIBUTED__COMM__TLS__CA_FILE": str(tmp_path / "missing.pem")}
+    variables["DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT"] = str(tmp_path / "missing.pem")
+    for environment, state in (({}, "are not set; set "), (variables, "are not usable (no such file or directory); ")):
+        completed = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+        )
+        assert completed.stdout.startswith("60 the Dask scheduler at tls://127.0.0.1:1 needs certificates")
+        assert state in completed.stdout
+        assert "distributed.comm.tls.ca-file" in completed.stdout
+        assert completed.stderr == ""
 
 
 @pytest.mark.parametrize("scheduler", ["login1", "tcp://login1", "http://login1:80", "tcp://:8786"])
@@ -93,7 +128,10 @@ def test_the_workers_of_this_machine_connect_to_the_loopback_address() -> None:
 def test_other_options_than_those_of_an_engine_are_refused() -> None:
     with pytest.raises(FederationError, match=r"scheduler= \(--scheduler\) needs runner dask, not process"):
         Federation([{"default": "a.csv"}], algorithm=AVERAGE, runner="process", scheduler="tcp://a:1")
-    with ThreadPoolExecutor(1) as pool, pytest.raises(FederationError, match="scheduler= needs runner='dask'"):
+    with (
+        ThreadPoolExecutor(1) as pool,
+        pytest.raises(FederationError, match=r"scheduler= \(--scheduler\) needs runner dask"),
+    ):
         Federation([{"default": "a.csv"}], algorithm=AVERAGE, runner=pool, scheduler="tcp://a:1")
     with pytest.raises(FederationError, match=r"runner= is the class ThreadPoolExecutor; pass an executor"):
         Federation([{"default": "a.csv"}], algorithm=AVERAGE, runner=ThreadPoolExecutor)
