@@ -24,7 +24,7 @@ from algotools.federation._node import Node, NodeContext
 from algotools.federation._probing import describe_refusal, select_completed
 from algotools.federation._recording import Recorder
 from algotools.federation._results import Requested, find_stacklevel
-from algotools.federation._schedule import Schedule
+from algotools.federation._schedule import Priority, Schedule
 from algotools.federation._sessions import Sessions
 from algotools.federation._store import Listen, Store
 from algotools.federation.algorithms import Algorithms
@@ -106,7 +106,8 @@ class LocalPlatform:
             for id_, member in zip(self.organizations(), configuration.members, strict=True)
         }
         runner = self.find_runner("") if algorithms.default is not None else None
-        self._schedule = Schedule(runner.slots if runner else 4, self._execute, self.release_resources)
+        self.slots = runner.slots if runner else 4
+        self._schedule = Schedule(self.slots, self._execute, self.release_resources)
 
     def organizations(self) -> dict[int, str]:
         """Return id and name of each organization of the collaboration."""
@@ -335,7 +336,9 @@ class LocalPlatform:
             return
         if not self._schedule.is_busy:
             self.algorithms.prepare_runners()
-        self._schedule.submit(run, node.rounds.compute_delay())
+        task = cast("TaskRecord", self.store.task(run.task_id))
+        priority = Priority(task.job_id, -self.store.count_ancestors(task))
+        self._schedule.submit(run, priority, node.rounds.compute_delay())
 
     def _execute(self, run: RunRecord) -> None:
         """Execute a run at its node. The run gets a final status in every case, so that no caller waits forever."""
@@ -383,11 +386,12 @@ class LocalPlatform:
     def _respond(self, token: str, method: str, path: str, query: Mapping[str, str], body: bytes) -> tuple[int, object]:
         """Return status and JSON of the response to a request of a run."""
         caller, run_id = self._callers[token]
-        if method == "POST":  # the run creates a subtask, and then waits for it
-            self._schedule.free_slot(run_id)
         try:
             status, content = self.contract.respond(method, path, query, body, caller, self.store)
             self.store.read_run_ids.update(rest.list_results(content))
             return status, content
         except (ValueError, LookupError):
             return rest.MASKED
+        finally:
+            if method == "POST":  # the run waits for the subtask, whose runs are already queued and need the slot
+                self._schedule.free_slot(run_id)

@@ -4,14 +4,21 @@ A master waits for the runs of its subtasks, which wait in the same queue. If wa
 masters could take all slots, and their subtasks would never start. So a run frees its slot as soon as it creates a
 subtask. It does not get the slot back: when its subtask is complete, it continues at once beside the runs that have
 slots. Its thread stays alive meanwhile, which is why slots and threads are counted separately.
+
+The order of the queue limits how many masters wait at the same time. With 100 tasks in order of arrival, all 100
+masters would start before the first subtask, and no task would be complete until the end. So the runs of the oldest
+task without a parent come first, and of these the runs of the deepest subtasks: they finish what has already started.
+A new master starts only if no subtask needs the slot.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
 from algotools.federation.contract.rest import RunRecord
 
@@ -23,6 +30,22 @@ STOPPED_WAIT_TIMEOUT = 0.5
 
 STOPPED_STATUSES = ("killed by user", "depended on failed task")
 """The statuses that a run may get before its function has returned."""
+
+
+class Priority(NamedTuple):
+    """The position of a run in the queue. The smallest priority is next."""
+
+    root_id: int
+    """Id of the task without a parent that the run belongs to. Ids increase with time."""
+    negative_depth: int
+    """0 for a task without a parent, -1 for its subtasks, and so on."""
+
+
+class _QueuedRun(NamedTuple):
+    priority: Priority
+    number: int
+    """Runs of one priority start in the order of arrival. No two numbers are equal, so runs are never compared."""
+    run: RunRecord
 
 
 class Schedule:
@@ -39,7 +62,8 @@ class Schedule:
         self._execute = execute
         self._on_idle = on_idle
         self._lock = threading.Lock()
-        self._queue: deque[RunRecord] = deque()
+        self._queue: list[_QueuedRun] = []  # a heap
+        self._numbers = itertools.count()
         self._with_slot: set[int] = set()
         self._executing: dict[int, RunRecord] = {}
         self._threads: set[threading.Thread] = set()
@@ -54,24 +78,24 @@ class Schedule:
         with self._lock:
             return bool(self._executing or self._queue or self._timers)
 
-    def submit(self, run: RunRecord, delay: float = 0.0) -> None:
+    def submit(self, run: RunRecord, priority: Priority, delay: float = 0.0) -> None:
         """Queue a run, at once or after *delay* seconds."""
         with self._lock:
             if self._closed:
                 return
             self._submitted += 1
             if delay > 0:
-                self._timers[run.id] = timer = threading.Timer(delay, self._enqueue, (run,))
+                self._timers[run.id] = timer = threading.Timer(delay, self._enqueue, (run, priority))
                 timer.daemon = True
                 timer.start()
                 return
-        self._enqueue(run)
+        self._enqueue(run, priority)
 
-    def _enqueue(self, run: RunRecord) -> None:
+    def _enqueue(self, run: RunRecord, priority: Priority) -> None:
         with self._lock:
             self._timers.pop(run.id, None)
             if not self._closed:
-                self._queue.append(run)
+                heapq.heappush(self._queue, _QueuedRun(priority, next(self._numbers), run))
         self._start_threads()
         if not self.is_busy:  # the run was killed in the meantime, and no thread will report that the queue is empty
             self._on_idle()
@@ -118,7 +142,7 @@ class Schedule:
         """Return the next unfinished run and give it a slot; None without a free slot or a queued run."""
         with self._lock:
             while self._queue and len(self._with_slot) < self._slots:
-                run = self._queue.popleft()
+                run = heapq.heappop(self._queue).run
                 if not run.finished_at:  # otherwise it was killed in the queue
                     self._with_slot.add(run.id)
                     self._executing[run.id] = run

@@ -251,6 +251,14 @@ class Store:
         with self._changed:
             return self._changed.wait_for(all_finished, timeout)
 
+    def count_ancestors(self, task: TaskRecord) -> int:
+        """Return how many tasks are above a task: 0 for a task of the researcher, 1 for its subtasks, and so on."""
+        number = 0
+        while task.parent_id is not None:
+            task = self._tasks[task.parent_id]
+            number += 1
+        return number
+
     def list_task_tree(self, task: TaskRecord) -> list[TaskRecord]:
         """Return a task, its subtasks, their subtasks, and so on."""
         with self._changed:
