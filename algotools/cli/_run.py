@@ -199,7 +199,7 @@ def _run_grid(method: str, combinations: Sequence[Mapping[str, object]], options
     """
     with handle_stop_signals(), open_results_stream() as stream, _find_ledger(options) as ledger:
         # A signal exits at once: `map` then stops its tasks, and the federation closes.
-        progress = False if options.quiet else None
+        progress = not options.quiet
         with _open_federation(options, lambda _run, _line: None, ledger, progress=progress) as federation:
             members = read_recipients(options, federation)
             if at_one:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -20,9 +20,10 @@ from algotools.federation.contract.rest import RunRecord, TaskRecord
 from algotools.federation.history import StoredTask
 from algotools.federation.progress.status_line import StatusLine
 from algotools.federation.progress.waiting import Watch
+from algotools.runtime.logs import format_count
 
-MOST_AT_ONCE = 4
-"""Maximum number of tasks at a time. Their runs share the slots of the runner, so more tasks are not faster."""
+MOST_AT_ONCE = 16
+"""Maximum number of tasks at a time, because each waiting master is a process with its own memory."""
 
 
 class _SilentWatch(Watch):
@@ -120,8 +121,13 @@ def run_map(
         )
     new = len(tasks) - len(stored)
     watch = _SilentWatch(platform)
-    workers = min(MOST_AT_ONCE, os.cpu_count() or 1)
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="algotools map")
+    executor = ThreadPoolExecutor(_count_tasks_at_once(platform, some_task), thread_name_prefix="algotools map")
+
+    def describe_state() -> str:
+        failed = sum(cell.error is not None for cell in cells.values())
+        completed = f"{len(cells) - failed} of {format_count(len(plans), 'task')} completed"
+        return f"{completed}, {failed} failed" if failed else completed
+
     try:
         futures = {
             executor.submit(_run_cell, platform, task, timeout, watch, require_all): i
@@ -133,15 +139,15 @@ def run_map(
             done, pending = wait(pending, line.interval, FIRST_COMPLETED)
             for future in done:
                 cells[futures[future]] = future.result()
-            failed = sum(cell.error is not None for cell in cells.values())
-            line.update(
-                f"{len(cells) - failed} of {len(plans)} tasks completed" + (f", {failed} failed" if failed else "")
-            )
+            line.update(describe_state(), repeat=True)
+        line.finish(describe_state())
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)
         watch.stop()
         executor.shutdown(wait=True)
-        if platform.recorder.history is not None and new:
+        if new and platform.recorder.history is None:
+            line.write(f"note: {describe_state()}; without a history, the same call runs all tasks again")
+        elif new:
             number = len(_find_stored(platform, tasks, first).tasks)
             way = " without fresh" if fresh else ""
             line.write(
@@ -152,6 +158,15 @@ def run_map(
         executor.shutdown(wait=True, cancel_futures=True)
         line.close()
     return Grid([cells[i] for i in range(len(plans))], role, names)
+
+
+def _count_tasks_at_once(platform: LocalPlatform, task: PlannedTask | None) -> int:
+    """Return how many tasks fill the slots of the runner, and one more, because a master prepares and combines alone.
+
+    A grid with more tasks at a time is not faster, and an interruption loses more unfinished tasks.
+    """
+    runs = len(task.organizations) if task else 1
+    return min(MOST_AT_ONCE, math.ceil(platform.slots / runs) + 1)
 
 
 def _find_stored(platform: LocalPlatform, tasks: Mapping[int, PlannedTask], only_organization: int | None) -> Reusable:

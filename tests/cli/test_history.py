@@ -387,7 +387,7 @@ def test_a_grid_is_written_to_a_file(gridded: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: signal.Signals) -> None:
     calls = tmp_path / "calls"
-    command = ("run", "total", f"calls={calls}", "--grid", "seed:=10..29", "--runner", "inline", "--json")
+    command = ("run", "total", f"calls={calls}", "--grid", "seed:=10..39", "--runner", "inline", "--json")
     process = subprocess.Popen(
         [*COMMAND, *command],
         cwd=gridded,
@@ -397,7 +397,7 @@ def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: si
         text=True,
     )
     deadline = time.monotonic() + LIMIT
-    while not calls.exists() or len(calls.read_text().splitlines()) < 12:
+    while not calls.exists() or len(calls.read_text().splitlines()) < 54:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -410,14 +410,14 @@ def test_an_interrupted_grid_continues(gridded: Path, tmp_path: Path, number: si
     entries = TaskHistory(get_file(gridded)).list_entries()
     done = {entry.arguments["seed"] for entry in entries if entry.status == "completed"}
     if number != signal.SIGKILL:
-        kept = f"note: {len(done)} of 20 tasks are in the history; the same call runs only the others"
+        kept = f"note: {len(done)} of 30 tasks are in the history; the same call runs only the others"
         assert messages.splitlines()[-2] == kept
-    assert 0 < len(done) < 20
+    assert 0 < len(done) < 30
     calls.unlink()
     again = call(gridded, *command)
     assert again.returncode == 0
-    assert f"note: {len(done)} of 20 tasks are in the history" in again.stderr
+    assert f"note: {len(done)} of 30 tasks are in the history" in again.stderr
     items = json.loads(again.stdout)
     assert {item["arguments"]["seed"] for item in items if item["is_reused"]} == done
-    assert {int(line) for line in calls.read_text().split()} == set(range(10, 30)) - done
+    assert {int(line) for line in calls.read_text().split()} == set(range(10, 40)) - done
     assert os.listdir(gridded / ".algotools").count("history.sqlite3") == 1

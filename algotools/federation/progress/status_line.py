@@ -12,7 +12,10 @@ from typing import Any, TextIO
 from algotools.federation.progress._lines import is_terminal
 from algotools.federation.progress._overview import format_duration
 from algotools.federation.progress.notebook import is_notebook
-from algotools.federation.progress.waiting import DELAY, CountView
+from algotools.federation.progress.waiting import DELAY
+
+PLAIN_INTERVAL = 10.0
+"""Seconds between two lines where a line cannot be updated in place, for instance in the log of a batch system."""
 
 
 class StatusLine:
@@ -33,8 +36,12 @@ class StatusLine:
         self._written = ""
         self._on_terminal = False
 
-    def update(self, text: str) -> None:
-        """Show a text, if it is due."""
+    def update(self, text: str, *, repeat: bool = False) -> None:
+        """Show a text, if it is due.
+
+        Where a line cannot be updated in place, a new line is written if the text has changed. With ``repeat``, an
+        unchanged text is also written, which shows that the work goes on.
+        """
         now = time.monotonic()
         if self._requested is False or now < self._next or self._stream is None:
             return
@@ -45,10 +52,16 @@ class StatusLine:
             self._on_terminal = True
             self._stream.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")
             self._stream.flush()
-        elif self._requested and text != self._written:
-            self._written, self._next = text, now + CountView.shortest_gap
+        elif self._requested and (repeat or text != self._written):
+            self._written, self._next = text, now + PLAIN_INTERVAL
             self._stream.write(f"{line}\n")
             self._stream.flush()
+
+    def finish(self, text: str) -> None:
+        """Show the last state without waiting until it is due, unless the work took less than a moment."""
+        self._next = self._started + DELAY
+        self.update(text)
+        self.close()
 
     def write(self, text: str) -> None:
         """Write a line that remains, unless the progress is switched off."""
