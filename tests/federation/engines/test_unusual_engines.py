@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -14,12 +16,21 @@ import pytest
 
 from algotools import Federation, RunsFailed, __version__
 from algotools.federation._results import parse_databases
+from algotools.federation.engines import relay
 from algotools.federation.engines._connections import CONTROL, Ticket, connect
 from algotools.federation.engines._handshake import Hello, Offer, Ready, StartWorker
 from algotools.runtime.dispatch.messages import receive, send
 
 from ...conftest import AVERAGE
 from ...processes import LIMIT, wait_until
+
+
+class TicketReader(pickle.Unpickler):
+    """Reads the ticket of a packed call without making the call."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        return (lambda ticket: ticket) if found is relay.execute else found
 
 
 class ReplacingExecutor(Executor):
@@ -30,7 +41,7 @@ class ReplacingExecutor(Executor):
 
     def submit(self, function: Callable[..., Any], /, *arguments: Any, **keywords: Any) -> Any:
         del function, keywords
-        return self._replacement(arguments[0])
+        return self._replacement(TicketReader(io.BytesIO(arguments[0])).load())
 
 
 def write_ages(folder: Path, first: int) -> Path:
