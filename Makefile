@@ -45,6 +45,7 @@ PEERS := tests/peers tests/docs/test_from_vantage6.py
 WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
 ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | sed 's/conftest\.py$$//' | sort)
 # `test_whole_way.py` pushes an image like other tests of `test-engine`, and these share a registry that has the base.
+CLUSTER := tests/conformance $(shell grep -rlE 'mark\.cluster' tests --include='*.py' | grep -v conftest | sort)
 CONTAINERS := $(filter-out %/test_whole_way.py,$(filter tests/adversary/% tests/federation/%,$(ENGINE)))
 
 test: $(VENV)/installed
@@ -94,7 +95,7 @@ test-waits: $(VENV)/installed
 # Real clusters on this machine: Dask, Slurm, Spark. Without the programs of Slurm, or Java, the tests are skipped. The first
 # run downloads Spark into .spark, which takes about a minute.
 test-cluster: $(VENV)/installed
-	$(PYTEST) -m cluster tests
+	$(PYTEST) -m cluster $(CLUSTER)
 
 # Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
 # about tables, processes, messages of Python itself, and the command line. The other tests would repeat what the first

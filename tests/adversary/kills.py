@@ -159,6 +159,7 @@ def _disturb(
     delay = chance.uniform(0.0, 0.4 if is_early else 2.0)
     name = f"{scenario.title}, {number.name} {delay:.2f} s after the {'start' if is_early else 'imports'}"
     group.attempts += 1
+    earlier = frozenset(_list_descendants(os.getpid()))
     with open(folder.with_suffix(".log"), "w+b") as log:
         process = subprocess.Popen(
             scenario.command,
@@ -199,7 +200,7 @@ def _disturb(
         if not is_early and scenario.command[2] != PROGRAM:
             # The error of a time limit has the stack of the author's function.
             group.check_text(re.sub(r'^ +File ".*/slowly/__init__\.py", line .*$', "", text, flags=re.MULTILINE), name)
-    _check_remains(group, name, scenario, folder, process.pid, was_killed=code is None or code < 0)
+    _check_remains(group, name, scenario, folder, process.pid, earlier, was_killed=code is None or code < 0)
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes]) -> None:
@@ -222,11 +223,25 @@ def _list_allowed_codes(scenario: Scenario, *, is_early: bool) -> set[int]:
 
 
 def _check_remains(
-    group: AttackGroup, name: str, scenario: Scenario, folder: Path, pid: int, *, was_killed: bool
+    group: AttackGroup,
+    name: str,
+    scenario: Scenario,
+    folder: Path,
+    pid: int,
+    earlier: frozenset[int],
+    *,
+    was_killed: bool,
 ) -> None:
-    """Count processes and folders that are left; end these processes, which are descendants of our own."""
+    """Count processes and folders that are left; end these processes, which are descendants of our own.
+
+    The processes in *earlier* existed before, such as those that other tests of the session use.
+    """
     deadline = time.monotonic() + GRACE
-    while (orphans := list(_list_descendants(os.getpid()))) and time.monotonic() < deadline:
+
+    def list_orphans() -> list[int]:
+        return [number for number in _list_descendants(os.getpid()) if number not in earlier]
+
+    while (orphans := list_orphans()) and time.monotonic() < deadline:
         _reap(orphans)
         time.sleep(0.05)
     for orphan in orphans:
@@ -235,8 +250,8 @@ def _check_remains(
             group.report("orphan", name, command.decode("utf-8", "backslashreplace"))
         with contextlib.suppress(ProcessLookupError):
             os.kill(orphan, signal.SIGKILL)
-    while list(_list_descendants(os.getpid())):
-        _reap(list(_list_descendants(os.getpid())))
+    while orphans := list_orphans():
+        _reap(orphans)
         time.sleep(0.01)
     if scenario.is_container:
         return  # its temporary files vanish with the container
