@@ -67,8 +67,10 @@ def test_the_author_sees_no_setting_of_the_owner(contract, by_hand, algorithm):
     assert OFF_LINE not in run.log
     names = read_names(by_hand)
     assert names["node"] == ["PLAYER"]
-    for view in ("own", "child", "initial"):
+    assert not any(name.startswith("PLAYER") for name in names["initial"])  # it arrives after the start
+    for view in ("own", "child"):
         assert any(name.startswith("PLAYER") for name in names[view])
+    for view in ("own", "child", "initial"):
         assert not [name for name in names[view] if name.upper().startswith("ALGOTOOLS_POLICY")]
 
 
