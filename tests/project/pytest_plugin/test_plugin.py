@@ -41,7 +41,10 @@ def test_the_command_line_sets_the_default_runner_and_contract(
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--federation-runner=rocket", "unknown runner 'rocket' (choose from inline, process, container, as-node, dask)"),
+        (
+            "--federation-runner=rocket",
+            "unknown runner 'rocket' (choose from inline, process, container, as-node, dask)",
+        ),
         ("--federation-contract=v2", "unknown contract 'v2' (choose from v3, v4"),
     ],
 )
