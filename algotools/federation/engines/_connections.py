@@ -45,7 +45,7 @@ def connect(ticket: Ticket, purpose: bytes) -> socket.socket:
         ConnectionError: the federation cannot be reached; the message names its address and the way out.
     """
     try:
-        connection = socket.create_connection((ticket.host, ticket.port), _CONNECT_TIMEOUT)
+        connection = socket.create_connection((ticket.host, ticket.port), timeout=_CONNECT_TIMEOUT)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConnectionError(

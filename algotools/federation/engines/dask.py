@@ -250,7 +250,7 @@ def _check_answer(target: str) -> None:
         OSError: the host is unknown, no server listens, or the server does not begin as a Dask scheduler does.
     """
     place = urlsplit(target)
-    with socket.create_connection((str(place.hostname), place.port or 0), CONNECT_TIMEOUT / 2) as connection:
+    with socket.create_connection((str(place.hostname), place.port or 0), timeout=CONNECT_TIMEOUT / 2) as connection:
         # Both sides of a connection begin with their capabilities. With TLS, the client is the first to send.
         if place.scheme == "tcp" and not connection.recv(1):
             raise ConnectionError("the server closed the connection")
