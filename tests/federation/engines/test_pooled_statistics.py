@@ -109,6 +109,7 @@ def assert_equal_bytes(pair: Pair, method: str, arguments: dict[str, object]) ->
     assert all(output for _, _, output, _ in expected)
 
 
+@pytest.mark.sample(3)  # a round on a cluster takes longer than the statistic
 @pytest.mark.parametrize("name", STATISTICS)
 def test_a_statistic_has_the_bytes_of_runner_process(statistics: Pair, name: str) -> None:
     assert_equal_bytes(statistics, name, STATISTICS[name].arguments)
