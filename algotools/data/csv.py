@@ -214,9 +214,6 @@ def _contains(uri: str, text: bytes) -> bool:
     return False
 
 
-_BLOCK = 1 << 22
-
-
 def _make_pandas_options(dialect: Dialect) -> dict[str, Any]:
     """Return the dialect as arguments of ``pandas.read_csv``, except ``parse_dates``.
 
