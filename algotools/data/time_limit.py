@@ -13,25 +13,26 @@ from typing import TypeVar
 T = TypeVar("T")
 
 IDLE, INTERVAL, COUNT = 60, 15, 4
-"""A connection that is silent for IDLE seconds is tested every INTERVAL seconds; after COUNT tests it is lost."""
+"""The limits of ``keep_alive`` by default."""
 
 DEAD_PEER = IDLE + INTERVAL * COUNT
 """Seconds after which a connection to a machine that no longer exists is lost."""
 
 
-def keep_alive(connection: socket.socket) -> None:
+def keep_alive(connection: socket.socket, idle: int = IDLE, interval: int = INTERVAL, count: int = COUNT) -> None:
     """Let the system test a connection while it is silent, so that nothing waits for a machine that no longer exists.
 
-    The other side may be silent as long as it likes, because its system answers the tests.
+    The other side may be silent as long as it likes, because its system answers the tests. A connection that is silent
+    for *idle* seconds is tested every *interval* seconds; after *count* tests it is lost.
     """
     if connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     options = {
-        "TCP_KEEPIDLE": IDLE,
-        "TCP_KEEPINTVL": INTERVAL,
-        "TCP_KEEPCNT": COUNT,
-        "TCP_USER_TIMEOUT": 1000 * DEAD_PEER,
+        "TCP_KEEPIDLE": idle,
+        "TCP_KEEPINTVL": interval,
+        "TCP_KEEPCNT": count,
+        "TCP_USER_TIMEOUT": 1000 * (idle + interval * count),
     }
     for name, value in options.items():
         if (number := getattr(socket, name, None)) is not None:  # macOS does not have all of them

@@ -11,6 +11,8 @@ import socket
 import weakref
 from dataclasses import dataclass, field
 
+from algotools.data.time_limit import keep_alive
+
 KEY_SIZE = 32
 """Bytes of a key."""
 CONTROL, OUTPUT, LEASE = b"c", b"o", b"l"
@@ -62,17 +64,8 @@ def connect(ticket: Ticket, purpose: bytes) -> socket.socket:
 def configure(connection: socket.socket) -> None:
     """Send small messages at once, and notice a machine that does not respond any more."""
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    values = {
-        "TCP_KEEPIDLE": _IDLE,
-        "TCP_KEEPINTVL": _INTERVAL,
-        "TCP_KEEPCNT": _PROBES,
-        "TCP_USER_TIMEOUT": 1000 * (_IDLE + _INTERVAL * _PROBES),
-    }
-    for name, value in values.items():
-        if hasattr(socket, name):  # not every operating system has all of them
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    keep_alive(connection, _IDLE, _INTERVAL, _PROBES)
 
 
 def end(connection: socket.socket) -> None:

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from algotools.data.reading import Unreadable
+from algotools.data.time_limit import keep_alive
 from algotools.declare.locate import Location
 from algotools.federation import folders
 from algotools.federation.engines._code import CodeFacts, unpack
@@ -38,8 +39,6 @@ _ATTEMPTS = 25
 """Attempts to remove a folder, to which a process that is being killed can still write."""
 _CHECK_INTERVAL = 0.2
 """Seconds between two checks whether a run that waits for a file was cancelled."""
-_KEEPALIVE = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
-"""After these seconds without a sign of life, the lease of a machine that was switched off is closed."""
 
 _GUARD = """
 import os, select, shutil, sys, time
@@ -109,7 +108,7 @@ class WorkerFolder:
         self._slots: dict[tuple[str, ...], _Slot] = {}
         self._callbacks: list[Callable[[], object]] = []
         self._is_closed = False
-        _enable_keepalive(lease)
+        keep_alive(lease)
         self.path = folders.make_folder(Path(tempfile.gettempdir()))
         try:
             self._guard = _start_guard(self.path)
@@ -271,15 +270,6 @@ def _read_state(path: Path, stored: list[tuple[object, ...]] | None = None) -> l
         return states
     names = {state[0] for state in stored}
     return [state for state in states if state[0] in names]
-
-
-def _enable_keepalive(lease: socket.socket) -> None:
-    if lease.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    lease.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        if (option := getattr(socket, name, None)) is not None:  # not every system has it
-            lease.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 class _Registry:
