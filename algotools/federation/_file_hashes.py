@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,15 +28,20 @@ class FileIdentity(NamedTuple):
     changed_ns: int
     inode: int
 
+    @property
+    def last_change_ns(self) -> int:
+        """The later one of the two times."""
+        return max(self.modified_ns, self.changed_ns)
+
 
 def identify_file(status: os.stat_result) -> FileIdentity:
     """Return the identity of a file's content."""
     return FileIdentity(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
-def is_settled(status: os.stat_result) -> bool:
-    """Whether a file has not changed lately, so that its hash may be stored."""
-    return time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) > SETTLED_NS
+def is_settled(identities: Iterable[FileIdentity]) -> bool:
+    """Whether no file has changed lately, so that the hashes of the files may be stored."""
+    return time.time_ns() - max((identity.last_change_ns for identity in identities), default=0) > SETTLED_NS
 
 
 def hash_texts(*texts: str) -> str:

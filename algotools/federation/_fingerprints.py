@@ -17,7 +17,7 @@ from typing import Any
 
 from algotools.data import FRAMES_IN_MEMORY
 from algotools.data.reading import is_path
-from algotools.federation._file_hashes import LENGTH, hash_file, hash_texts, is_settled
+from algotools.federation._file_hashes import LENGTH, hash_file, hash_texts, identify_file, is_settled
 from algotools.federation.configuration import Member
 from algotools.federation.history import Fingerprint, TaskHistory
 from algotools.payload import encode_rich
@@ -60,7 +60,7 @@ class DataFingerprints:
                 hashes[path] = hash_
                 if self._temporary in path.parents:
                     self._own[path] = hash_
-                elif is_settled(status):
+                elif is_settled([identify_file(status)]):
                     new.append((path, status, hash_))
         if new:
             self._history.store_hashes(new)

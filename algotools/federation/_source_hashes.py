@@ -145,7 +145,7 @@ def _hash_cached(path: Path) -> str:
     hash_ = hash_file(path, status)
     if hash_ is None:
         raise UnknownState(f"{path} cannot be read, or changes at this moment")
-    if is_settled(status):
+    if is_settled([identity]):
         _cache[path] = (identity, hash_)
     return hash_
 

@@ -7,6 +7,7 @@ first run, because every worker is a copy of it.
 from __future__ import annotations
 
 import ast
+import importlib.util
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
@@ -48,6 +49,17 @@ class Import(NamedTuple):
     """Whether the algorithm runs without the module: it is imported under a condition, or its absence is caught."""
     may_be_attribute: bool = False
     """Whether this may be another object than a module: ``a.b`` for ``from a import b``."""
+
+
+def find_origin(module: str) -> Path | None:
+    """Return the folder of a package, or the file of a module, that this process would import; None if there is none.
+
+    Raises:
+        ImportError, ValueError: a package above the module cannot be imported, or the module has no specification.
+    """
+    spec = importlib.util.find_spec(module)
+    origins = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin]
+    return next((Path(origin) for origin in origins if origin and Path(origin).exists()), None)
 
 
 def list_files(root: Path, package: str) -> list[SourceFile]:

@@ -4,8 +4,8 @@
 * A module that is installed in the environment of the federation must be installed where the worker runs, in the same
   version and with the same source.
 * The code of a folder or a file, also of an editable project, travels once per worker process (see ``_code_files``).
-* Functions of a notebook or a script travel as a pickle (see ``_functions``). This is the only pickle that is ever
-  read: it comes from the author, and runs where the author's code runs. Tasks and results are never pickles.
+* Functions of a notebook or a script travel as a pickle (see ``_functions``). It comes from the author, and runs where
+  the author's code runs. Tasks and results are never pickles.
 """
 
 from __future__ import annotations
@@ -27,12 +27,16 @@ import msgspec
 from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
 from algotools.errors import AlgorithmNotFound, AlgotoolsError, FederationError
+from algotools.federation._file_hashes import is_settled
 from algotools.federation.engines import _functions
 from algotools.federation.engines._code_files import CodeListing, list_code
+from algotools.federation.engines._members import is_member_name
+from algotools.federation.imports import find_origin
 
 CodeKind = Literal["folder", "file", "installed", "functions"]
 
-_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+"""Major and minor version of Python in this process."""
 _MOST_ARCHIVES = 8
 """Number of packed algorithms in memory."""
 
@@ -50,7 +54,7 @@ class CodeFacts(msgspec.Struct, frozen=True):
     """The file of a single module."""
     version: str = ""
     """The version of an installed module."""
-    python: str = _PYTHON
+    python: str = PYTHON
 
 
 class PackedFile(NamedTuple):
@@ -97,7 +101,7 @@ def describe(algorithm: Location | Algorithm) -> CodeFacts:
         description = _descriptions.pop(location, None)
         if description is None or not _is_current(description):
             description = _describe(location)
-        if description.listing.is_settled():
+        if is_settled(file.identity for file in description.listing.files):
             _descriptions[location] = description
         return description.facts
 
@@ -129,10 +133,10 @@ def explain_missing(facts: CodeFacts) -> str:
             f"{host}: {state}; install the same version there, or name the folder of the project as the algorithm"
         )
     if facts.kind == "functions":
-        if facts.python != _PYTHON:
+        if facts.python != PYTHON:
             return (
                 f"functions of a notebook or script need the same version of Python, but the workers of the engine on "
-                f"{host} have {_PYTHON} instead of {facts.python}; use this version there, or move the functions to a "
+                f"{host} have {PYTHON} instead of {facts.python}; use this version there, or move the functions to a "
                 f"project (`algotools new`) or a .py file"
             )
         if importlib.util.find_spec("cloudpickle") is None:
@@ -165,10 +169,9 @@ def unpack(data: bytes, folder: Path) -> Location:
     code = msgspec.msgpack.decode(zlib.decompress(data), type=PackedCode)
     root = os.fsencode(folder)
     for name, content in code.files:
-        parts = name.split(b"/")
-        if b"\0" in name or any(part in (b"", b".", b"..") for part in parts):
+        if not is_member_name(name):
             raise FederationError("the packed code of an algorithm contains a name that leads out of its folder")
-        path = os.path.join(root, *parts)
+        path = os.path.join(root, name)
         os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
         with open(path, "xb") as file:
             file.write(content)
@@ -190,12 +193,9 @@ def _find_folder(package: str) -> Path:
     Raises:
         AlgorithmNotFound: it does not exist.
     """
-    spec = importlib.util.find_spec(package)
-    origins = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin]
-    for origin in origins:
-        if origin is not None and Path(origin).exists():
-            return Path(origin).parent
-    raise AlgorithmNotFound(f"no module {package!r}")
+    if (origin := find_origin(package)) is None:
+        raise AlgorithmNotFound(f"no module {package!r}")
+    return origin.parent
 
 
 def _is_current(description: _DescribedCode) -> bool:
@@ -230,9 +230,11 @@ def _find_version(package: str) -> str:
 
 def _store(code: PackedCode) -> str:
     """Store packed code for ``pack``, and return its digest."""
-    digest = _digest(code)
-    _archives.pop(digest, None)
-    _archives[digest] = zlib.compress(msgspec.msgpack.encode(code), 1)
+    data = msgspec.msgpack.encode(code)
+    digest = hashlib.sha256(data).hexdigest()
+    if digest not in _archives:  # functions are described before each run
+        _archives[digest] = zlib.compress(data, 1)
+    _archives.move_to_end(digest)
     while len(_archives) > _MOST_ARCHIVES:
         _archives.popitem(last=False)
     return digest

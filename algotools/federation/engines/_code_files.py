@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import NamedTuple
 
 from algotools.errors import FederationError
-from algotools.federation._file_hashes import SETTLED_NS, FileIdentity, identify_file
+from algotools.federation._file_hashes import FileIdentity, identify_file
 from algotools.federation.imports import SourceFile, list_files, read_imports
 
 MOST_FILES = 5_000
@@ -41,11 +40,6 @@ class CodeListing(NamedTuple):
 
     files: list[CodeFile]
     folders: dict[Path, FileIdentity]
-
-    def is_settled(self) -> bool:
-        """Whether no file has changed lately, so that facts about the files may be stored."""
-        times = (max(file.identity.modified_ns, file.identity.changed_ns) for file in self.files)
-        return time.time_ns() - max(times, default=0) > SETTLED_NS
 
     def is_current(self) -> bool:
         """Whether no file has changed, and no file was added or removed."""

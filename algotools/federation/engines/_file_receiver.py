@@ -29,7 +29,7 @@ from algotools.federation.engines._files import (
     TransferEnd,
     TransferReply,
 )
-from algotools.federation.engines._members import COMPANIONS, is_inside
+from algotools.federation.engines._members import COMPANIONS, is_inside, is_member_name
 from algotools.runtime.dispatch.messages import LENGTH
 from algotools.runtime.dispatch.messages import send as send_message
 
@@ -257,9 +257,8 @@ class _Writer:
             if name and name not in COMPANIONS:
                 raise _StorageFailed("the name of a member leads out of the folder")
             return self._root + name
-        parts = name.split(b"/")
-        if b"\0" in name or any(part in (b"", b".", b"..") for part in parts):
+        if not is_member_name(name):
             raise _StorageFailed("the name of a member leads out of the folder")
-        if b"/".join(parts[:-1]) not in self._folders:
+        if os.path.dirname(name) not in self._folders:
             raise _StorageFailed("the sender does not follow the protocol")
         return os.path.join(self._root, name)

@@ -26,7 +26,8 @@ import msgspec
 
 from algotools.data.reading import Unreadable
 from algotools.errors import MachineError
-from algotools.federation.engines._members import DataMember, Kind, is_settled, list_members, wait_for_tick
+from algotools.federation._file_hashes import is_settled
+from algotools.federation.engines._members import DataMember, Kind, list_members, list_regular, wait_for_tick
 from algotools.runtime.dispatch.messages import receive as receive_message
 from algotools.runtime.dispatch.messages import send as send_message
 from algotools.runtime.dispatch.messages import wait_readable
@@ -165,7 +166,7 @@ def _describe(path: bytes, members: list[DataMember]) -> FileFacts:
         digest.update(repr((member.name, member.kind, member.target, *values)).encode())
         if is_file:
             digest.update(_sample(member))
-    files = [member for member in members if member.kind == "file"]
+    files = list_regular(members)
     facts = FileFacts(
         path=path,
         is_folder=not (members and members[0].name == b""),
@@ -175,13 +176,13 @@ def _describe(path: bytes, members: list[DataMember]) -> FileFacts:
         digest=digest.hexdigest(),
         state=state,
     )
-    if is_settled(members):
+    if is_settled(member.identity for member in files):
         _cache[path] = facts
     return facts
 
 
 def _sum_sizes(members: list[DataMember]) -> int:
-    return sum(member.identity.size for member in members if member.kind == "file")
+    return sum(member.identity.size for member in list_regular(members))
 
 
 def _sample(member: DataMember) -> bytes:

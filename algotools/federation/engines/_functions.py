@@ -16,7 +16,6 @@ from __future__ import annotations
 import ast
 import dataclasses
 import dis
-import importlib.util
 import io
 import linecache
 import operator
@@ -36,6 +35,7 @@ from algotools.declare.functions import Algorithm, RegisteredFunction
 from algotools.declare.options import Options
 from algotools.errors import FederationError
 from algotools.federation.engines._code_files import list_code
+from algotools.federation.imports import find_origin
 from algotools.task import Role
 
 MODULE = "algotools_functions"
@@ -275,11 +275,9 @@ def _read_local_module(module: str) -> dict[bytes, bytes]:
     if module in sys.stdlib_module_names or module == "algotools":
         return {}
     try:
-        spec = importlib.util.find_spec(module)
+        origin = find_origin(module)
     except (ImportError, ValueError):  # the function imports it under a condition, or the run reports its absence
         return {}
-    origins = [] if spec is None else [*(spec.submodule_search_locations or ()), spec.origin]
-    origin = next((Path(origin) for origin in origins if origin and Path(origin).exists()), None)
     if origin is None or not _is_local(origin):
         return {}
     listing = list_code(origin.parent, module)

@@ -13,11 +13,11 @@ import contextlib
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from algotools.data.reading import Unreadable
-from algotools.federation._file_hashes import SETTLED_NS, FileIdentity, identify_file
+from algotools.federation._file_hashes import FileIdentity, identify_file
 
 COMPANIONS = (b"-wal", b"-journal", b".wal")
 """Endings of the files beside a SQLite or DuckDB database that contain rows which the database itself lacks."""
@@ -105,23 +105,23 @@ def _resolve_link(root: bytes, folder: bytes, path: bytes) -> bytes:
     return os.path.relpath(target, folder)
 
 
+def list_regular(members: Iterable[DataMember]) -> list[DataMember]:
+    """Return the members that are files, without folders and links."""
+    return [member for member in members if member.kind == "file"]
+
+
+def is_member_name(name: bytes) -> bool:
+    """Whether a name, as it arrives from another machine, names something in a folder and does not lead out of it."""
+    return b"\0" not in name and not any(part in (b"", b".", b"..") for part in name.split(b"/"))
+
+
 def is_inside(root: bytes, path: bytes) -> bool:
     """Whether a resolved path is a resolved folder, or is in it."""
     return path == root or path.startswith(root.rstrip(b"/") + b"/")
 
 
-def is_settled(members: list[DataMember]) -> bool:
-    """Whether no file has changed lately, so that the facts about the files may be stored."""
-    return time.time_ns() - _find_last_change(members) > SETTLED_NS
-
-
 def wait_for_tick(members: list[DataMember]) -> None:
     """Wait until a further change of a file must give it another time than its last change."""
-    age = time.time_ns() - _find_last_change(members)
+    age = time.time_ns() - max((member.identity.last_change_ns for member in list_regular(members)), default=0)
     if 0 <= age < _TICK_NS:
         time.sleep((_TICK_NS - age) / 1e9)
-
-
-def _find_last_change(members: list[DataMember]) -> int:
-    times = (max(m.identity.modified_ns, m.identity.changed_ns) for m in members if m.kind == "file")
-    return max(times, default=0)

@@ -154,7 +154,7 @@ def test_an_edit_is_noticed_also_of_a_file_beside_the_package(tmp_path):
 
 def test_unchanged_files_are_not_read_again(tmp_path, monkeypatch):
     location = Location("package", write_files(tmp_path, {"package/__init__.py": "A = 1"}))
-    monkeypatch.setattr(_code_files.CodeListing, "is_settled", lambda listing: True)
+    monkeypatch.setattr(_code, "is_settled", lambda identities: True)
     facts = describe(location)
     monkeypatch.setattr(_code, "list_code", None)  # a call would fail
     assert describe(location) == facts
