@@ -56,8 +56,8 @@ class Visit:
     def add(self, purpose: bytes, connection: socket.socket) -> bool:
         """Add a connection; return false if the ticket is not valid for it, because it was used before."""
         with self._lock:
-            is_first = CONTROL in self._used or purpose == CONTROL
-            if self._is_closed or purpose in self._used or purpose not in (CONTROL, OUTPUT, *CHANNELS) or not is_first:
+            is_next = CONTROL in self._used or purpose == CONTROL  # the control connection is the first one
+            if self._is_closed or purpose in self._used or purpose not in (CONTROL, OUTPUT, *CHANNELS) or not is_next:
                 return False
             self._used.add(purpose)
             self._connections[purpose] = connection

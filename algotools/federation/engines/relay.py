@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import select
 import socket
 import threading
@@ -21,6 +20,7 @@ import msgspec
 from algotools import __version__
 from algotools.declare.locate import Location
 from algotools.errors import AlgotoolsError, Failure
+from algotools.federation.engines._code import PYTHON
 from algotools.federation.engines._connections import (
     CHANNELS,
     CONTROL,
@@ -51,8 +51,6 @@ from algotools.runtime.dispatch.messages import receive, send
 from algotools.runtime.dispatch.scratch import VARIABLE, remove_folder
 from algotools.runtime.unexpected import convert_unexpected
 
-__all__ = ["DONE", "REFUSED", "Ticket", "execute"]
-
 DONE, REFUSED = "done", "refused"
 """The values of the engine's call. The result of the run does not travel with it."""
 
@@ -76,7 +74,7 @@ def execute(ticket: Ticket) -> str:
     with _open(ticket, CONTROL) as control:
         close_in_forks(control)
         try:
-            send(control, Hello(__version__, ".".join(platform.python_version_tuple()[:2]), socket.gethostname()))
+            send(control, Hello(__version__, PYTHON, socket.gethostname()))
             offer = receive(control, Offer)
         except (EOFError, ConnectionError):
             return REFUSED

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import platform
 import secrets
 import socket
 import threading
@@ -19,6 +18,7 @@ from algotools import __version__
 from algotools.declare.functions import Algorithm
 from algotools.declare.locate import Location
 from algotools.errors import CODES, AlgotoolsError, EngineError, Stopped, WorkerKilled
+from algotools.federation.engines._code import PYTHON
 from algotools.federation.engines._connections import OUTPUT
 from algotools.federation.engines._dask_workers import INSTALL
 from algotools.federation.engines._engine import Engine
@@ -43,7 +43,6 @@ _REPLY_TIMEOUT = 300.0
 """Seconds in which an engine's process must send its versions, and start its worker once it has all files."""
 _ROLES_TIMEOUT = 60.0
 """Seconds in which a process of this machine must import the algorithm and report the roles of its methods."""
-_PYTHON = ".".join(platform.python_version_tuple()[:2])
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 
@@ -72,7 +71,6 @@ class EngineRunner:
         memory: int | None = None,
         confined: bool = False,
     ) -> None:
-        self._algorithm = algorithm
         self._engine = engine
         self._name = engine.name
         self.preparation = Preparation(algorithm, memory, confined=confined)
@@ -89,11 +87,15 @@ class EngineRunner:
 
     def run(self, job: Job, console: Console, timeout: float | None) -> int:
         """See ``Runner``."""
-        if self._is_local(job):
+        try:
+            read = read_task(job.environment)
+        except AlgotoolsError:  # a run in a process of this machine reads the same input, and reports the error
+            return self._local.run(job, console, timeout)
+        if not self._is_rpc(read[1].method):
             return self._local.run(job, console, timeout)
         for attempt in range(1, _ATTEMPTS + 1):
             call = _Call(self, job, console, timeout)
-            code = run_task(lambda: read_task(job.environment), call.run, call.write)
+            code = run_task(lambda: read, call.run, call.write)
             if not call.is_lost:
                 return code
             if attempt == _ATTEMPTS or job.cancellation.is_requested or isinstance(call.error, EngineBroken):
@@ -123,16 +125,12 @@ class EngineRunner:
         self._gateway.close()
         self._local.close()
 
-    def _is_local(self, job: Job) -> bool:
-        """Whether a run is that of a master, or of no known function; the other runs need the engine."""
+    def _is_rpc(self, method: str) -> bool:
+        """Whether a method is an rpc, which runs on the engine: not a master, and no unknown function."""
         with self._lock:
             if not self._roles and (reply := self._local.check(None, _ROLES_TIMEOUT)) is not None:
                 self._roles = reply.roles
-        try:
-            method = read_task(job.environment)[1].method
-        except AlgotoolsError:
-            return True  # the run reads the same input, and reports the error
-        return self._roles.get(method) != "rpc"
+        return self._roles.get(method) == "rpc"
 
     def _prepare_pool(self) -> None:
         """Let a pool of processes fork them now, because a fork is not safe while other threads run.
@@ -240,8 +238,8 @@ class _Call:
         hello = self._receive(control, Hello)
         self.host = hello.host
         self._runner.check_version(hello)
-        if hello.python != _PYTHON:
-            text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {_PYTHON}"
+        if hello.python != PYTHON:
+            text = f"the engine's process at {hello.host} runs Python {hello.python}, and the federation {PYTHON}"
             run.console(format_line("info", text))
         try:
             start, code = self._runner.preparation.prepare(control, self._job, self._timeout)
