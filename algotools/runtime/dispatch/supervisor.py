@@ -29,7 +29,6 @@ from algotools.runtime.dispatch._worker_errors import (
     make_misuse_error,
     rebuild_error,
 )
-from algotools.runtime.dispatch.child import ChildWorker
 from algotools.runtime.dispatch.messages import (
     ENVELOPE,
     LARGEST_TABLE,
@@ -53,6 +52,7 @@ from algotools.runtime.logs import Console, format_line
 from algotools.task import Task
 
 if TYPE_CHECKING:
+    from algotools.runtime.dispatch.child import ChildWorker
     from algotools.runtime.sandbox import Confinement
     from algotools.runtime.sandbox.metadata import MetadataChanges
 
@@ -85,8 +85,8 @@ class Run(NamedTuple):
 def supervise(
     run: Run,
     environ: Mapping[str, str],
-    confinement: Confinement | None = None,
-    start_worker: Callable[[], ChildWorker] | None = None,
+    confinement: Confinement | None,
+    start_worker: Callable[[], ChildWorker],
 ) -> bytes:
     """Run the task in a worker process and return the encoded result.
 
@@ -96,8 +96,8 @@ def supervise(
     Args:
         run: the task, and the destinations of its output.
         environ: the variables of the node and of the image.
-        confinement: the user and the folders of the author's code.
-        start_worker: returns a worker that waits for its task; by default, a new one.
+        confinement: the user and the folders of the author's code; None for a worker with the rights of this process.
+        start_worker: returns a worker that waits for its task.
 
     Raises:
         AlgotoolsError: the worker's own error, or an error that describes how the worker's process exited.
@@ -111,7 +111,7 @@ def supervise(
         confinement.prepare(run.task, lambda text: run.console(format_line("info", text)))
     with make_scratch_folder(is_shared=confinement is not None) as scratch:
         try:
-            worker = start_worker() if start_worker else ChildWorker(environ)
+            worker = start_worker()
         except OSError as error:
             raise WorkerKilled(
                 f"the process for the function cannot be started ({error.strerror})", detail=str(error)
