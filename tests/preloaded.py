@@ -102,39 +102,14 @@ def run_command(
     output: int | None = None,
     error: int | None = None,
     is_strict: bool = False,
+    kind: str = "command",
 ) -> subprocess.CompletedProcess[str]:
     """Run ``algotools`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns.
 
     The streams of the command lead to the descriptors *output* and *error*; default: they are captured. With
-    ``is_strict``, each file and socket that the command leaves open is reported on standard error.
+    ``is_strict``, each file and socket that the command leaves open is reported on standard error. The server of the
+    *kind* forks the process.
     """
-    return _run("command", arguments, cwd, variables, text, timeout, output, error, is_strict=is_strict)
-
-
-def run_pytest(
-    arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], timeout: float
-) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m pytest`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns."""
-    if can_fork(variables):
-        return _run("pytest", arguments, cwd, variables, "", timeout)
-    command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=cwd, check=False, timeout=timeout, env=dict(variables)
-    )
-
-
-def _run(
-    kind: str,
-    arguments: Sequence[str],
-    cwd: Path | None,
-    variables: Mapping[str, str],
-    text: str,
-    timeout: float,
-    output: int | None = None,
-    error: int | None = None,
-    *,
-    is_strict: bool = False,
-) -> subprocess.CompletedProcess[str]:
     pipes = [os.pipe() for _ in range(3)]
     (stdin, input_end), (output_end, stdout), (error_end, stderr) = pipes
     descriptors = {0: stdin, 1: stdout if output is None else output, 2: stderr if error is None else error}
@@ -161,6 +136,18 @@ def _run(
     if not is_complete:
         raise subprocess.TimeoutExpired(list(arguments), timeout, captured[output_end], captured[error_end])
     return subprocess.CompletedProcess(list(arguments), code, captured[output_end], captured[error_end])
+
+
+def run_pytest(
+    arguments: Sequence[str], cwd: Path, variables: Mapping[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m pytest`` with arguments, and return what ``subprocess.run`` with ``capture_output`` returns."""
+    if can_fork(variables):
+        return run_command(arguments, cwd, variables, "", timeout, kind="pytest")
+    command = [sys.executable, "-m", "pytest", *arguments]
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=cwd, check=False, timeout=timeout, env=dict(variables)
+    )
 
 
 def use_preloaded_processes(find_server: Callable[[str], socket.socket] | None = None) -> None:

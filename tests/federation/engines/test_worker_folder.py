@@ -152,11 +152,13 @@ def test_a_copy_that_was_changed_or_removed_is_received_again(leases, tmp_path):
 
 
 def test_the_end_of_the_lease_removes_the_folder_after_the_callbacks(leases):
+    others = list_children()  # processes that other tests of the session use
     folder = get_worker_folder("a", leases)
     existed: list[bool] = []
     folder.on_close(lambda: existed.append(folder.path.exists()))
     folder.make_run_folder()
-    guards = list_children()
+    guards = list_children() - others
+    assert len(guards) == 1
     leases.ends[0].close()
     wait_until(lambda: not folder.path.exists())
     assert existed == [True]
@@ -177,7 +179,7 @@ def test_a_federation_whose_lease_has_ended_gets_a_new_folder(leases):
 
 
 def list_children() -> set[int]:
-    """Return the guards of this process."""
+    """Return the child processes of this process."""
     children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii").split()
     return {int(child) for child in children}
 
