@@ -49,8 +49,8 @@ from dispatch import (
     checkout_digest,
     ensure_environment,
     execute,
-    get_cache_folder,
     log,
+    make_cache_folder,
     make_environ,
     measure,
     read_version,
@@ -558,8 +558,7 @@ def main() -> None:
         content = json.loads((options.json or HERE / "data.json").read_text(encoding="utf-8"))
         options.page.write_text(performance.page(content), encoding="utf-8")
         return
-    cache = (options.cache or get_cache_folder()).absolute()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = make_cache_folder(options.cache)
     python = make_environments(cache)
     before = os.getloadavg()[0]  # load of other processes increases times, but hardly changes ratios
     with tempfile.TemporaryDirectory(prefix="benchmark-") as name, run_server(cache) as server:

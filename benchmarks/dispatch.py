@@ -448,13 +448,19 @@ def show_progress(text: str) -> None:
         print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
-def get_cache_folder() -> Path:
-    """Return the default folder for environments; a temporary folder if there is no home directory."""
-    with contextlib.suppress(OSError, RuntimeError):
-        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "algotools-benchmarks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-    return Path(tempfile.gettempdir()) / "algotools-benchmarks"
+def make_cache_folder(chosen: Path | None) -> Path:
+    """Make the folder for environments, and return its absolute path. *chosen* is the one of the option ``--cache``.
+
+    By default it is in the home directory; without one, it is a temporary folder.
+    """
+    if chosen is None:
+        with contextlib.suppress(OSError, RuntimeError):
+            folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "algotools-benchmarks"
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder.absolute()
+    folder = (chosen or Path(tempfile.gettempdir()) / "algotools-benchmarks").absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def main() -> None:
@@ -466,8 +472,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
-    cache = (options.cache or get_cache_folder()).absolute()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = make_cache_folder(options.cache)
     ours, peer = make_environments(cache)
     before = os.getloadavg()[0]  # load of other processes increases times, but hardly changes ratios
     origin = describe_origin(ours, peer)

@@ -48,8 +48,8 @@ from dispatch import (
     checkout_digest,
     ensure_environment,
     execute,
-    get_cache_folder,
     log,
+    make_cache_folder,
     read_version,
     show_progress,
     write_table,
@@ -432,8 +432,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error("--rounds must be at least 1")
-    cache = (options.cache or get_cache_folder()).absolute()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = make_cache_folder(options.cache)
     python = make_environment(cache)
     before = os.getloadavg()[0]
     figures: Figures = {}

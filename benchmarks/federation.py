@@ -53,8 +53,8 @@ from dispatch import (
     Spread,
     Target,
     ensure_environment,
-    get_cache_folder,
     log,
+    make_cache_folder,
     make_environ,
     make_environments,
     read_version,
@@ -424,8 +424,7 @@ def main() -> None:
     counts, repeat = ([10, 100], 1) if options.quick else (options.nodes, options.repeat)
     if repeat < 1:
         parser.error("--repeat must be at least 1")
-    cache = (options.cache or get_cache_folder()).absolute()
-    cache.mkdir(parents=True, exist_ok=True)
+    cache = make_cache_folder(options.cache)
     before = os.getloadavg()[0]  # load of other processes increases times, but hardly changes ratios
     simulations = make_simulations(cache)
     origin = describe_origin(simulations)

@@ -23,7 +23,7 @@ from dispatch import (
     alternate,
     describe_origin,
     execute,
-    get_cache_folder,
+    make_cache_folder,
     make_environments,
     write_table,
 )
@@ -39,8 +39,7 @@ def measure_turns(
         cache: the folder of the environments, which are created if necessary.
         list_turns: gets the peer's interpreter and returns for each contestant the name and parameters of its child.
     """
-    folder = (cache or get_cache_folder()).absolute()
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_cache_folder(cache)
     ours, peer = make_environments(folder)
     samples: dict[str, list[dict[str, Any]]] = {}
     with tempfile.TemporaryDirectory(prefix="benchmark-") as temporary:
@@ -90,7 +89,7 @@ def report(
     figures = measure()
     ratios = compute_ratios(figures)
     targets = make_targets(ratios)
-    origin = describe_origin(*make_environments((options.cache or get_cache_folder()).absolute()))
+    origin = describe_origin(*make_environments(make_cache_folder(options.cache)))
     origin["load before and after"] = [round(load, 2) for load in (before, os.getloadavg()[0])]
     print(*(f"{name}: {value}" for name, value in origin.items()), "", sep="\n")
     print(format_table(figures, ratios), "", *targets, sep="\n")
