@@ -59,10 +59,10 @@ def parse_address(text: str) -> Address:
     if not host or not port.isdigit() or int(port) > 65535:
         raise FederationError(f"address {text!r} is not valid; write HOST or HOST:PORT, for instance 10.0.0.5")
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, socket_address = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(place)
+            probe.bind(socket_address)
     except OSError as error:
         raise FederationError(
             f"this process cannot listen on the address {text}: {error.strerror or error}; write an address of this "
@@ -83,9 +83,9 @@ def find_address(peers: list[str]) -> Address:
 def _find_route(peer: str) -> str | None:
     """Return the address of this machine from which packets to a host are sent; None if the host is unknown."""
     try:
-        family, kind, protocol, _, place = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
+        family, kind, protocol, _, socket_address = socket.getaddrinfo(peer, 9, type=socket.SOCK_DGRAM)[0]
         with socket.socket(family, kind, protocol) as probe:
-            probe.connect(place)  # sends nothing, because the socket is a datagram socket
+            probe.connect(socket_address)  # sends nothing, because the socket is a datagram socket
             return str(probe.getsockname()[0])
     except OSError:
         return None

@@ -61,9 +61,9 @@ def receive(connection: socket.socket, facts: FileFacts, target: Path) -> None:
                 writer.finish()
         except (_StorageFailed, _SenderFailed) as error:
             # The sender reads the reply between two chunks, and then ends the stream.
-            send_message(connection, TransferReply(str(error), writer.place))
+            send_message(connection, TransferReply(str(error), writer.folder_name))
             stream.skip()
-            raise TransferFailed(f"{error} ({writer.place})") from None
+            raise TransferFailed(f"{error} ({writer.folder_name})") from None
         send_message(connection, TransferReply())
     finally:
         writer.remove()
@@ -179,7 +179,7 @@ class _Writer:
         self._missing = 0
         self._folders = {b""}
         self._links: list[tuple[bytes, bytes]] = []
-        self.place = f"{os.fsdecode(os.path.dirname(self._target))} of {socket.gethostname()}"
+        self.folder_name = f"{os.fsdecode(os.path.dirname(self._target))} of {socket.gethostname()}"
 
     def prepare(self) -> None:
         """Make the new folder, if the disk has space for the database."""

@@ -114,7 +114,7 @@ class TransferReply(msgspec.Struct, tag=True):
     """The receiver's only message: the reason why it cannot store the file, and its folder; empty after a success."""
 
     reason: str = ""
-    place: str = ""
+    folder: str = ""
 
 
 FromSender = Union[FileBatch, TransferEnd]
@@ -232,7 +232,7 @@ def send(connection: socket.socket, facts: FileFacts) -> None:
         raise failure
     if reply.reason:
         raise MachineError(
-            f"a worker of the engine cannot store a database in {reply.place}: {reply.reason}; free disk space there, "
+            f"a worker of the engine cannot store a database in {reply.folder}: {reply.reason}; free disk space there, "
             "or set TMPDIR where the workers start"
         )
 

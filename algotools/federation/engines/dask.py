@@ -80,8 +80,8 @@ def parse_scheduler(scheduler: str | Path) -> str | Path:
     if isinstance(scheduler, str) and _HOST_AND_PORT.fullmatch(text) and not Path(text).exists():
         return f"tcp://{text}"
     if isinstance(scheduler, str) and "://" in text:
-        kind, _, place = text.partition("://")
-        if kind in ("tcp", "tls", "ws", "wss", "ucx") and _HOST_AND_PORT.fullmatch(place):
+        kind, _, host_and_port = text.partition("://")
+        if kind in ("tcp", "tls", "ws", "wss", "ucx") and _HOST_AND_PORT.fullmatch(host_and_port):
             return text
         raise FederationError(
             f"scheduler {text!r} is not an address; write tcp://HOST:PORT, for instance tcp://a1:8786"
@@ -249,10 +249,10 @@ def _check_answer(target: str) -> None:
     Raises:
         OSError: the host is unknown, no server listens, or the server does not begin as a Dask scheduler does.
     """
-    place = urlsplit(target)
-    with socket.create_connection((str(place.hostname), place.port or 0), timeout=CONNECT_TIMEOUT / 2) as connection:
+    parts = urlsplit(target)
+    with socket.create_connection((str(parts.hostname), parts.port or 0), timeout=CONNECT_TIMEOUT / 2) as connection:
         # Both sides of a connection begin with their capabilities. With TLS, the client is the first to send.
-        if place.scheme == "tcp" and not connection.recv(1):
+        if parts.scheme == "tcp" and not connection.recv(1):
             raise ConnectionError("the server closed the connection")
 
 
@@ -262,15 +262,15 @@ def _make_engine(client: Client, address: Address | None, threads: int) -> Engin
         info = client.scheduler_info(n_workers=-1)
     workers = info.get("workers", {})
     known = sum(int(worker.get("nthreads", 1)) for worker in workers.values())
-    peers = [urlsplit(place).hostname for place in (info.get("address", ""), *workers)]
-    place = str(info.get("address", "")) or "unknown"
+    peers = [urlsplit(peer).hostname for peer in (info.get("address", ""), *workers)]
+    scheduler = str(info.get("address", "")) or "unknown"
 
-    dask_workers = DaskWorkers(client, place)
+    dask_workers = DaskWorkers(client, scheduler)
     dask_workers.refresh()
     dask_workers.get_placement()  # raises if no worker is suitable
 
     def explain(error: BaseException) -> AlgotoolsError | None:
-        return explain_failure(error, place)
+        return explain_failure(error, scheduler)
 
     return Engine(
         name="dask",
