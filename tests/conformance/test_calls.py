@@ -276,6 +276,10 @@ class RunFacts(NamedTuple):
     lines: list[str]
 
 
+LINES_ABOUT_WAITING = ("info > the quorum is reached", "info > a run has failed.")
+"""A master logs these lines only if another run has not finished at that moment, with every runner."""
+
+
 def list_facts(federation: Federation, run: RunRecord) -> list[RunFacts]:
     """Return the facts about a run and the runs of its subtasks, in their order."""
     assert federation.wait(run.task_id, LIMIT)
@@ -287,7 +291,7 @@ def list_facts(federation: Federation, run: RunRecord) -> list[RunFacts]:
             run.status,
             run.output,
             failure.exit_code if (failure := read_failure(run.log)) else 0,
-            run.log.splitlines(),
+            [line for line in run.log.splitlines() if not line.startswith(LINES_ABOUT_WAITING)],
         )
         for member in (task, *federation.subtasks(task.id))
         for run in member.runs

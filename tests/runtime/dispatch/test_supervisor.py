@@ -23,7 +23,7 @@ import os
 from algotools.runtime import run
 from algotools.runtime.dispatch import supervisor
 
-start, wait_readable, worker = supervisor.ChildWorker, supervisor.wait_readable, []
+start, wait_readable, worker = run.ChildWorker, supervisor.wait_readable, []
 permit, permitted = supervisor.Gate.permit, []
 
 def record_start(environ):
