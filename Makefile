@@ -127,6 +127,7 @@ benchmark: $(VENV)/installed
 	$(BIN)/python benchmarks/waiting.py
 	$(BIN)/python benchmarks/pooled.py
 	$(BIN)/python benchmarks/data.py
+	$(BIN)/python benchmarks/engines.py
 
 clean:
 	rm -rf site $(VENV) .venv-* .mypy_cache .pytest_cache .ruff_cache .hypothesis
