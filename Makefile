@@ -108,10 +108,11 @@ ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors \
 	$(addprefix tests/project/,check/test_declared_faults.py pytest_plugin/test_fixture.py)
 NOT_ON_EACH_PYTHON := $(WAITS) tests/contract/test_policy.py tests/contract/test_round_trip.py tests/data/test_corpus.py \
 	$(addprefix tests/runtime/dispatch/test_,databases.py outputs.py reach.py scan_ahead.py scratch.py)
-MYPY_OF_A_PROJECT := tests/declare/test_pooled.py::test_the_types_of_an_authors_project
+MYPY := tests/declare/test_pooled.py::test_the_types_of_an_authors_project \
+	tests/project/pytest_plugin/test_fixture.py::test_the_types_of_the_fixture_are_public
 test-python: export ALGOTOOLS_TEST_FEW_EXAMPLES := 1
 test-python: $(VENV)/installed
-	$(PYTEST) -m 'not docker and not cluster' $(ON_EACH_PYTHON) $(NOT_ON_EACH_PYTHON:%=--ignore=%) --deselect $(MYPY_OF_A_PROJECT)
+	$(PYTEST) -m 'not docker and not cluster' $(ON_EACH_PYTHON) $(NOT_ON_EACH_PYTHON:%=--ignore=%) $(MYPY:%=--deselect %)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gc
-import os
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from decimal import Decimal
@@ -325,27 +323,3 @@ def test_no_thread_is_left(spark):
     for form in ("arrow", "ibis"):
         read(clinic(spark), form)
     wait_until(lambda: not [thread for thread in set(threading.enumerate()) - before if not thread.daemon])
-
-
-@pytest.mark.parametrize("state", ["imported", "used", "in use"])
-def test_a_copy_of_the_process_can_connect(spark, state):
-    """The template of runner `process` is copied for each run, and so is the federation's own process."""
-    if state != "imported":
-        read(clinic(spark), "arrow")
-    with ExitStack() as stack:
-        if state == "in use":
-            table: Any = data.load(clinic(spark), "ibis", None, stack).value
-        if (pid := os.fork()) == 0:
-            try:
-                os._exit(0 if read(clinic(spark), "arrow")["id"] == [1, 2, 3] else 1)
-            finally:
-                os._exit(2)
-        deadline = time.monotonic() + 60
-        while (status := os.waitpid(pid, os.WNOHANG))[0] == 0 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if status[0] == 0:
-            os.kill(pid, 9)
-            os.waitpid(pid, 0)
-        assert status == (pid, 0)
-        if state == "in use":
-            assert table.count().execute() == 3
