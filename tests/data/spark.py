@@ -29,6 +29,9 @@ FOLDER = Path(os.environ.get("ALGOTOOLS_TEST_SPARK") or ROOT / ".spark")
 
 MAIN = "org.apache.spark.sql.connect.service.SparkConnectServer"
 
+JAVA_OPTIONS = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+"""Options for a short life: Java does not optimise code that runs for a minute only, and uses one thread to collect."""
+
 
 def install_server() -> Path:
     """Return the folder of the server with the version of the client, which the first use downloads.
@@ -116,10 +119,12 @@ def start_server() -> Iterator[Spark]:
             "spark.connect.authenticate.token": token, "spark.driver.bindAddress": "127.0.0.1",
             "spark.driver.host": "127.0.0.1", "spark.local.dir": folder, "spark.sql.shuffle.partitions": 2,
             "spark.sql.warehouse.dir": folder / "warehouse", "spark.ui.enabled": "false",
+            "spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         }  # fmt: skip
         options = [word for name, value in settings.items() for word in ("--conf", f"{name}={value}")]
         # `spark-submit` becomes Java's process, which therefore has this process id.
         command = [home / "bin" / "spark-submit", "--master", "local[2]", "--driver-memory", "1g", "--class", MAIN]
+        command += ["--driver-java-options", JAVA_OPTIONS]
         log = folder / "log"
         with log.open("wb") as log_file:
             process = subprocess.Popen(

@@ -35,6 +35,6 @@ if HOST:
         for way in (["--runner", "container"], ["--as-node", "--contract", "v3"]):
             output = algotools(
                 "run", "master", "column_name=age", "--algorithm", tag, "--organizations", "2,3", "--json", *way,
-                "--federation", str(AVERAGE / "federation.yaml"),
+                "--no-probe", "--federation", str(AVERAGE / "federation.yaml"),
             )  # fmt: skip
             assert [item["result"] for item in json.loads(output)] == [{"average": 53.25}] * 2

@@ -78,10 +78,10 @@ def test_our_algorithm_as_an_image_gives_the_same_results(base_image: str) -> No
         assert run_master(ours) == RESULTS["central"]
 
 
-@pytest.mark.parametrize("generation", ["v3", "v4"])
-def test_the_runner_as_node_gives_the_same_results(peer_image: PeerImage, generation: str) -> None:
-    with Federation(NODES, algorithm=peer_image(generation), runner="as-node") as peers:
-        assert run_master(peers) == peer_results(generation)["central"]
+def test_the_runner_as_node_gives_the_same_results(peer_image: PeerImage) -> None:
+    """`tests/conformance` runs masters as v3's node starts them."""
+    with Federation(NODES, algorithm=peer_image("v4"), runner="as-node") as peers:
+        assert run_master(peers) == peer_results("v4")["central"]
 
 
 def test_the_wrapper_finds_databases_variables_and_the_jobs_folder(peer_image: PeerImage, tmp_path: Path) -> None:

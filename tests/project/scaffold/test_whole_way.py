@@ -28,7 +28,8 @@ def result(folder: Path, kind: str, *options: str) -> object:
     arguments = ["organizations:=[2, 3, 4]", "--organizations", "2"]
     if kind == "iterative":
         arguments.append("tolerance:=0.5")  # three rounds, and as many containers at each node
-    completed = algotools("run", "master", *ARGUMENTS[kind], *arguments, "--json", *options, cwd=folder)
+    # `tests/cli/test_run_probes.py` probes; in containers that takes half a minute.
+    completed = algotools("run", "master", *ARGUMENTS[kind], *arguments, "--json", "--no-probe", *options, cwd=folder)
     assert completed.returncode == 0, completed.stderr
     [item] = json.loads(completed.stdout)
     return item["result"]
