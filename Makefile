@@ -100,7 +100,7 @@ test-cluster: $(VENV)/installed
 # Tests that depend on the version of Python or of the libraries, for a second version: signatures, values, databases, facts
 # about tables, processes, messages of Python itself, and the command line. The other tests would repeat what the first
 # version has shown: containers and peers use their own Python, and federation, tools and documents run the same code.
-# Property tests have fewer examples, and tests with many cases a fifth of them; these find the same kinds of faults.
+# Property tests have fewer examples, and tests with many cases an eighth of them; these find the same kinds of faults.
 ON_EACH_PYTHON := tests/conformance $(DATA) tests/declare tests/errors \
 	$(addprefix tests/runtime/,dispatch extraction logs packaging pooled) \
 	$(wildcard $(addprefix tests/disclosure/test_,content.py gate.py reductions.py rules.py tables.py)) \

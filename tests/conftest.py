@@ -55,7 +55,7 @@ WHOLE = os.environ.get("ALGOTOOLS_TEST_ALL") == "1"
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep every n-th case of a test with the marker ``sample(n)``, unless WHOLE is set or the caller names a case.
 
-    With FEW_EXAMPLES every fifth case of each test is kept: cases of one test run the same code, so a difference
+    With FEW_EXAMPLES every eighth case of each test is kept: cases of one test run the same code, so a difference
     between versions of Python seldom concerns a single case, and another version has all cases.
     """
     if WHOLE or any("::" in argument for argument in config.args):
@@ -63,7 +63,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out, numbers = set[pytest.Item](), Counter[str]()
     for item in items:
         marker = item.get_closest_marker("sample")
-        share = max(marker.args[0] if marker else 1, 5 if FEW_EXAMPLES else 1)
+        share = max(marker.args[0] if marker else 1, 8 if FEW_EXAMPLES else 1)
         test = item.nodeid.partition("[")[0]
         if numbers[test] % share:
             left_out.add(item)
@@ -388,21 +388,27 @@ def average_image(engine: docker.DockerClient) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def images_of_registries(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the images of two registries. The engine compresses the layers of a name for one of them only."""
+    return tmp_path_factory.mktemp("images")
+
+
+@pytest.fixture(scope="session")
+def registry(tmp_path_factory: pytest.TempPathFactory, images_of_registries: Path) -> Iterator[Registry]:
     """A registry without logins."""
     from .image.conftest import start_registry
 
-    registry = start_registry(tmp_path_factory.mktemp("registry"))
+    registry = start_registry(tmp_path_factory.mktemp("registry"), images=images_of_registries)
     yield registry
     registry.stop()
 
 
 @pytest.fixture(scope="session")
-def guarded_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+def guarded_registry(tmp_path_factory: pytest.TempPathFactory, images_of_registries: Path) -> Iterator[Registry]:
     """A registry that requires a login as ``USER``."""
     from .image.conftest import start_registry, write_passwords
 
     folder = tmp_path_factory.mktemp("guarded")
-    registry = start_registry(folder, auth=write_passwords(folder))
+    registry = start_registry(folder, images=images_of_registries, auth=write_passwords(folder))
     yield registry
     registry.stop()

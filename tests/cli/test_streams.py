@@ -169,7 +169,7 @@ def limit_descriptors(number: int) -> Callable[[], object]:
 @pytest.mark.parametrize(
     ("name", "number"),
     [
-        *itertools.product(["run", "check"], [5, 7, 10, 16]),
+        *[("run", 5), ("check", 7), ("run", 10), ("check", 16)],
         *itertools.product(["version", "build"], [6]),
     ],
 )

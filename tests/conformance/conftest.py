@@ -100,8 +100,10 @@ ONLY_CALLS = (
 )
 """Pairs without the tests of ``test_runs``, which run with each contract and each runner of another pair."""
 
-ON_OTHER_PAIRS = ("an unknown method", "a master")
-"""Calls that the pairs in ``ONLY_CALLS`` do not have, because other calls fail in the same way or have a master."""
+ON_OTHER_PAIRS = ("an unknown method", "a master", "a folder that the runs of a job share")
+"""Calls that the pairs in ``ONLY_CALLS`` do not have, because other calls fail in the same way or have a master.
+
+Every generation and every runner has another pair in which the runs of a job share a folder."""
 
 ONLY_ON_V5 = "test_a_session_of_v5"
 """The test of ``test_runs`` about sessions, in which containers mount other files."""

@@ -152,9 +152,13 @@ def find_free_port() -> int:
 
 
 def start_registry(
-    folder: Path, *, auth: dict[str, object] | None = None, tls: dict[str, str] | None = None
+    folder: Path,
+    *,
+    images: Path | None = None,
+    auth: dict[str, object] | None = None,
+    tls: dict[str, str] | None = None,
 ) -> Registry:
-    """Start a registry that stores its images in a folder."""
+    """Start a registry that has its files in a folder, and its images in *images* if it is given."""
     program = shutil.which("docker-registry") or shutil.which("registry")
     if program is None:
         pytest.skip("no registry on this machine (Debian: docker-registry)")
@@ -164,7 +168,7 @@ def start_registry(
     settings = {
         "version": "0.1",
         "log": {"level": "error", "accesslog": {"disabled": True}},
-        "storage": {"filesystem": {"rootdirectory": str(folder / "storage")}},
+        "storage": {"filesystem": {"rootdirectory": str(images or folder / "storage")}},
         "http": http | ({"tls": tls} if tls else {}),
     } | ({"auth": auth} if auth else {})
     file = folder / "registry.yml"

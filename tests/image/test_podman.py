@@ -34,7 +34,7 @@ if HOST:
         assert json.loads(algotools("inspect", tag, "--json"))["kind"] == "algorithm"
         for way in (["--runner", "container"], ["--as-node", "--contract", "v3"]):
             output = algotools(
-                "run", "master", "column_name=age", "--algorithm", tag, "--organizations", "2,3", "--json", *way,
-                "--no-probe", "--federation", str(AVERAGE / "federation.yaml"),
+                "run", "master", "column_name=age", "organizations:=[2]", "--algorithm", tag, "--organizations", "2",
+                *way, "--json", "--no-probe", "--federation", str(AVERAGE / "federation.yaml"),
             )  # fmt: skip
-            assert [item["result"] for item in json.loads(output)] == [{"average": 53.25}] * 2
+            assert [item["result"] for item in json.loads(output)] == [{"average": 63.25}]
