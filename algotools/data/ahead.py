@@ -76,11 +76,6 @@ def add(database: Database, descriptor: int, stop: Callable[[], object]) -> None
     _SCANS[Path(find_path(database.uri) or "")] = _Scan(descriptor, stop)
 
 
-def has(path: Path) -> bool:
-    """Whether another process scans a file."""
-    return path in _SCANS
-
-
 def take(path: Path, dialect: Dialect, width: int | None) -> Traits | None:
     """Wait for the scan of a file, and return the traits; None if the file was not scanned with these options.
 

@@ -11,7 +11,7 @@ file to which a library cannot apply them (``NeedsPandas``) is read by pandas.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -55,7 +55,6 @@ def inspect_csv(
     pads_rows: bool = True,
     finds_hexadecimals: bool = False,
     accepts_long_rows: Literal["never", "if empty", "if not requested"] = "never",
-    read_early: Callable[[Delimited], None] | None = None,
 ) -> Delimited:
     """Inspect a CSV file, and check that a library can read the file with pandas' rules.
 
@@ -102,17 +101,6 @@ def inspect_csv(
     may_accept = accepts_long_rows == "if empty" or (accepts_long_rows != "never" and len(selected) < len(names))
     counts_fields = may_accept or not skips_blank_lines
     width = len(names) if counts_fields else None
-    file = Delimited(
-        path,
-        names,
-        {names[at]: kind for at, kind in kinds.items()},
-        dialect,
-        compression,
-        Traits(),
-        min(lengths) < len(names),
-    )
-    if read_early is not None and ahead.has(path):
-        read_early(file)
     traits = ahead.take(path, dialect, width)
     if traits is None:
         traits = scan(path, dialect, width=width, hexadecimals=finds_hexadecimals)
@@ -120,7 +108,15 @@ def inspect_csv(
         raise NeedsPandas
     if may_accept and traits.has_long_rows:
         raise Unreadable(TOO_LONG)
-    return file._replace(traits=traits)
+    return Delimited(
+        path,
+        names,
+        {names[at]: kind for at, kind in kinds.items()},
+        dialect,
+        compression,
+        traits,
+        min(lengths) < len(names),
+    )
 
 
 def find_uniform_parts(folder: Path) -> tuple[list[Path], frozenset[str], bool]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -38,54 +38,32 @@ _TYPES = {Kind.INTEGER: pl.Int64, Kind.NUMBER: pl.Float64, Kind.BOOLEAN: pl.Bool
 def read_csv(database: Database, columns: Collection[str] | None, stack: ExitStack) -> Loaded:
     """Open a CSV file. The first rows decide the types, because a query cannot change them later."""
     with name_errors(database, "csv"):
-        file = inspect(database, columns)
-        frame = make_query(file)
+        file = inspect_csv(database, columns, _SUPPORTED, _COMPRESSIONS, accepts_long_rows="if not requested")
+        _require_plain_names(file.names)
+        dialect = file.dialect
+        # To Polars a quoted text is never missing in a column of texts, even if it is ``"NA"``. So the texts of a file
+        # with quotes are converted afterwards, and so are booleans. In a column of numbers it is missing.
+        late_kinds = {Kind.BOOLEAN, Kind.TEXT} if file.traits.has_quotes else {Kind.BOOLEAN}
+        as_texts = {name for name, kind in file.kinds.items() if kind in late_kinds}
+        schema = {
+            name: pl.String if name in as_texts else _TYPES[file.kinds.get(name, Kind.TEXT)] for name in file.names
+        }
+        if (as_texts or file.traits.has_quotes) and dialect.decimal != ".":
+            raise NeedsPandas
+        frame = pl.scan_csv(
+            file.path,
+            has_header=False,
+            skip_lines=file.skipped_lines,
+            schema=schema,
+            separator=dialect.sep,
+            quote_char=dialect.quotechar or None,
+            decimal_comma=dialect.decimal == ",",
+            null_values=dialect.missing,
+            glob=False,
+        ).select(_convert(file, name, is_text=name in as_texts) for name in file.kinds)
         frame.collect_schema()  # so that a broken file fails here
         add_check(stack, lambda: _check_rows(frame, database))
         return Loaded(frame, file.names)
-
-
-def inspect(
-    database: Database, columns: Collection[str] | None, read_early: Callable[[Delimited], None] | None = None
-) -> Delimited:
-    """Inspect a CSV file; see ``inspect_csv``."""
-    return inspect_csv(
-        database, columns, _SUPPORTED, _COMPRESSIONS, accepts_long_rows="if not requested", read_early=read_early
-    )
-
-
-def find_late_columns(file: Delimited) -> frozenset[str]:
-    """Return the requested columns of a CSV file that are read as texts and converted afterwards.
-
-    To Polars a quoted text is never missing in a column of texts, even if it is ``"NA"``. So the texts of a file with
-    quotes are converted afterwards, and so are booleans. In a column of numbers it is missing.
-    """
-    late_kinds = {Kind.BOOLEAN, Kind.TEXT} if file.traits.has_quotes else {Kind.BOOLEAN}
-    return frozenset(name for name, kind in file.kinds.items() if kind in late_kinds)
-
-
-def make_query(file: Delimited) -> pl.LazyFrame:
-    """Return the query of the requested columns of a CSV file.
-
-    Raises:
-        NeedsPandas: Polars cannot read these names or values.
-    """
-    _require_plain_names(file.names)
-    dialect, late = file.dialect, find_late_columns(file)
-    schema = {name: pl.String if name in late else _TYPES[file.kinds.get(name, Kind.TEXT)] for name in file.names}
-    if (late or file.traits.has_quotes) and dialect.decimal != ".":
-        raise NeedsPandas
-    return pl.scan_csv(
-        file.path,
-        has_header=False,
-        skip_lines=file.skipped_lines,
-        schema=schema,
-        separator=dialect.sep,
-        quote_char=dialect.quotechar or None,
-        decimal_comma=dialect.decimal == ",",
-        null_values=dialect.missing,
-        glob=False,
-    ).select(_convert(file, name, is_text=name in late) for name in file.kinds)
 
 
 def _check_rows(frame: pl.LazyFrame, database: Database) -> None:
