@@ -19,15 +19,16 @@ _PR_SET_PDEATHSIG = 1
 _CLOCK_MONOTONIC = 1
 
 
-def die_with_parent(parent: int) -> None:
+def die_with_parent(parent: int | None) -> None:
     """Let the kernel kill this process when its parent exits.
 
     The kernel forgets the setting when this process changes its user or group; call the function again afterwards.
 
     Args:
-        parent: process id of the parent. If the parent has already exited, this process exits at once.
+        parent: process id of the parent. If the parent has already exited, this process exits at once. None: the kernel
+            kills the group of this process instead, see ``kill_group_on_close``.
     """
-    if sys.platform != "linux":
+    if sys.platform != "linux" or parent is None:
         return
     import ctypes  # here, because a supervisor does not need the module
 

@@ -149,6 +149,7 @@ def serve(control: socket.socket, load: Load, idle_timeout: float | None = None)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     workers: dict[int, socket.socket] = {}
+    life = os.pipe()
     try:
         while True:
             watched = (control.fileno(), wake_read, *(status_socket.fileno() for status_socket in workers.values()))
@@ -169,7 +170,7 @@ def serve(control: socket.socket, load: Load, idle_timeout: float | None = None)
                 if wait_readable([status_socket], 0):  # the runner has closed its end and needs no worker
                     status_socket.close()
                 else:
-                    pid = _fork(request, channel, output, status_socket, trace, load)
+                    pid = _fork(request, channel, output, status_socket, trace, load, life)
                     workers[pid] = status_socket
                     with contextlib.suppress(OSError):
                         status_socket.sendall(NUMBER.pack(pid))
@@ -198,10 +199,18 @@ def _receive(control: socket.socket) -> tuple[WorkerRequest, socket.socket, int,
 
 
 def _fork(
-    request: WorkerRequest, channel: socket.socket, output: int, status_socket: socket.socket, trace: int, load: Load
+    request: WorkerRequest,
+    channel: socket.socket,
+    output: int,
+    status_socket: socket.socket,
+    trace: int,
+    load: Load,
+    life: tuple[int, int],
 ) -> int:
-    """Fork a worker, and return its process id. The worker itself never returns from here."""
-    template = os.getpid()
+    """Fork a worker, and return its process id. The worker itself never returns from here.
+
+    The template keeps the write end of the pipe *life* open until it exits.
+    """
     with warnings.catch_warnings():
         # Python warns about a fork while threads run. The only threads here belong to numpy's OpenBLAS, which stops
         # them before a fork and starts them again after it.
@@ -216,6 +225,7 @@ def _fork(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         lifetime.kill_group_on_close(status_socket, os.getpid())
+        kept = _die_with_template(life)
         os.environ.clear()
         os.environ.update(request.environment)
         # In a copy of a notebook's kernel, these streams lead to the notebook. `work` redirects descriptor 1 to
@@ -228,18 +238,36 @@ def _fork(
         if request.memory is not None:
             limits.limit_memory(request.memory)
         if request.is_check:
-            work_check(load, channel, output, request.sandbox, parent=template)
+            work_check(load, channel, output, request.sandbox, parent=None, kept=kept)
         work(
             lambda: read_task(os.environ),
             load,
             channel,
             output,
             sandbox=request.sandbox,
-            parent=template,
+            parent=None,
+            kept=kept,
             stack=trace,
         )
     finally:
         os._exit(1)
+
+
+def _die_with_template(life: tuple[int, int]) -> int | None:
+    """Let the kernel kill the worker's group when the template exits; return the descriptor that the worker must keep.
+
+    The worker cannot keep the status socket, whose end tells the supervisor that the template has exited. And the
+    signal for the death of a parent would reach only the worker. So if the process of the federation or of the engine
+    was killed, and its template ended first, the children of the worker remained.
+    """
+    if sys.platform != "linux":
+        return None
+    read_end, write_end = life
+    os.close(write_end)
+    # A descriptor that was inherited would share the group that is killed with all other workers.
+    kept = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY)
+    lifetime.kill_group_on_close(kept, os.getpid())
+    return kept
 
 
 def _reap(workers: dict[int, socket.socket]) -> None:

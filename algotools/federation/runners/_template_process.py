@@ -79,7 +79,7 @@ class TemplateProcess:
         self._wait()
 
     def kill(self) -> None:
-        """Kill the template without waiting for it. Its workers are killed with it, but not their children."""
+        """Kill the template without waiting for it. Its workers and their children are killed with it."""
         self._is_killed = True
         with contextlib.suppress(OSError):
             self._guard.shutdown(socket.SHUT_WR)

@@ -106,21 +106,22 @@ def work(
     confinement: Confinement | None = None,
     sandbox: LocalSandbox | None = None,
     *,
-    parent: int,
+    parent: int | None,
+    kept: int | None = None,
     stack: int | None = None,
 ) -> NoReturn:
     """Run the task in this process, report over *channel*, and exit.
 
     Prints of the author's code go to the descriptor *output*; None if they already do. The confinement (in a container)
     or the sandbox (on the author's machine) is applied before the code is imported. This process is killed when its
-    parent, the process with the id *parent*, exits. The stack can be written to the descriptor *stack*; see
-    ``offer_stack``.
+    parent, the process with the id *parent*, exits; or the descriptor *kept* stays open, with which the kernel kills
+    the group of this process. The stack can be written to the descriptor *stack*; see ``offer_stack``.
     """
     # The process may be forked, and then still has a copy of its parent's stack. An exception or a normal exit would
     # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
     node: _SupervisedAccess | None = None
     try:
-        _leave_parent(channel, output, parent, stack)
+        _leave_parent(channel, output, parent, stack, kept)
         try:
             offer_stack(channel, stack)
             contract, task = read()
@@ -156,11 +157,17 @@ def work(
 
 
 def work_check(
-    load: Load, channel: socket.socket, output: int, sandbox: LocalSandbox | None = None, *, parent: int
+    load: Load,
+    channel: socket.socket,
+    output: int,
+    sandbox: LocalSandbox | None = None,
+    *,
+    parent: int | None,
+    kept: int | None,
 ) -> NoReturn:
     """Check a call in this process, report over *channel*, and exit; see ``work`` for the arguments."""
     try:
-        _leave_parent(channel, output, parent)
+        _leave_parent(channel, output, parent, kept)
         call = receive(channel, CheckRequest).call
         if sandbox is not None:
             sandbox.apply()
@@ -173,13 +180,13 @@ def work_check(
         os._exit(1)
 
 
-def _leave_parent(channel: socket.socket, output: int | None, parent: int, stack: int | None = None) -> None:
+def _leave_parent(channel: socket.socket, output: int | None, parent: int | None, *kept: int | None) -> None:
     """Give up what a forked process has of its parent: signal handlers, descriptors and the temporary folder."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
     lifetime.die_with_parent(parent)
     if output is not None:
-        _redirect(output, *filter(None, (channel.fileno(), stack)))
+        _redirect(output, *filter(None, (channel.fileno(), *kept)))
     if "tempfile" in sys.modules:  # imported by the template, which has another folder
         import tempfile
 
