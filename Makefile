@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo docs test test-all test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-cluster test-federation test-rest test-waits test-python base-image lint benchmark clean
+.PHONY: demo docs test test-all test-engine test-containers test-images test-tools test-peers test-data test-disclosure test-cluster test-rest test-waits test-python base-image lint benchmark clean
 
 # Install the package, and then the dependencies of its tests. A change of pyproject.toml installs both again. Python compiles
 # the modules that it imports; pip would compile all modules of all packages, which takes longer than their installation.
@@ -32,9 +32,8 @@ docs: $(VENV)/package
 	@echo "the site is in site/index.html"
 
 # The parts of the tests run in parallel, the longest part first: at the end a processor is idle only for a short time. Parts
-# with containers mostly wait for the engine, and `test-waits` waits nearly always, so more parts run than there are processors.
-PARTS ?= test-waits test-engine test-federation test-rest test-tools test-images test-containers lint test-disclosure test-data \
-	test-cluster test-peers
+# with containers mostly wait for the engine, so more parts run than there are processors.
+PARTS ?= test-engine test-rest test-tools test-images test-containers lint test-disclosure test-data test-cluster test-peers test-waits
 JOBS ?= 5
 PYTEST = $(BIN)/python -m pytest -q
 
@@ -42,7 +41,6 @@ IMAGES := tests/runtime/sandbox tests/image
 DATA := tests/contract tests/data tests/payload
 DISCLOSURE := tests/adversary tests/disclosure
 TOOLS := tests/cli tests/docs tests/project
-FEDERATION := tests/federation
 PEERS := tests/peers tests/docs/test_from_vantage6.py
 WAITS := $(wildcard tests/*/test_time_limits.py tests/*/*/test_time_limits.py)
 ENGINE := $(shell grep -rl 'mark\.docker' tests --include='*.py' | sed 's/conftest\.py$$//' | sort)
@@ -87,11 +85,8 @@ test-tools: $(VENV)/installed
 test-peers: $(VENV)/installed
 	$(PYTEST) -m 'not docker and not cluster' $(PEERS)
 
-test-federation: $(VENV)/installed
-	$(PYTEST) -m 'not docker and not cluster' $(FEDERATION)
-
 test-rest: $(VENV)/installed
-	$(PYTEST) -m 'not docker and not cluster' $(foreach part,$(DATA) $(DISCLOSURE) $(FEDERATION) $(TOOLS) $(PEERS) $(WAITS),--ignore=$(part))
+	$(PYTEST) -m 'not docker and not cluster' $(foreach part,$(DATA) $(DISCLOSURE) $(TOOLS) $(PEERS) $(WAITS),--ignore=$(part))
 
 # Tests of peers that do not answer.
 test-waits: $(VENV)/installed
