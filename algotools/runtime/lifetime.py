@@ -19,16 +19,15 @@ _PR_SET_PDEATHSIG = 1
 _CLOCK_MONOTONIC = 1
 
 
-def die_with_parent(parent: int | None) -> None:
+def die_with_parent(parent: int) -> None:
     """Let the kernel kill this process when its parent exits.
 
     The kernel forgets the setting when this process changes its user or group; call the function again afterwards.
 
     Args:
-        parent: process id of the parent. If the parent has already exited, this process exits at once. None: the kernel
-            kills the group of this process instead, see ``kill_group_on_close``.
+        parent: process id of the parent. If the parent has already exited, this process exits at once.
     """
-    if sys.platform != "linux" or parent is None:
+    if sys.platform != "linux":
         return
     import ctypes  # here, because a supervisor does not need the module
 

@@ -149,7 +149,7 @@ def serve(control: socket.socket, load: Load, idle_timeout: float | None = None)
     signal.set_wakeup_fd(wake_write)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     workers: dict[int, socket.socket] = {}
-    life = os.pipe()
+    guard = os.pipe()
     try:
         while True:
             watched = (control.fileno(), wake_read, *(status_socket.fileno() for status_socket in workers.values()))
@@ -170,7 +170,7 @@ def serve(control: socket.socket, load: Load, idle_timeout: float | None = None)
                 if wait_readable([status_socket], 0):  # the runner has closed its end and needs no worker
                     status_socket.close()
                 else:
-                    pid = _fork(request, channel, output, status_socket, trace, load, life)
+                    pid = _fork(request, channel, output, status_socket, trace, load, guard)
                     workers[pid] = status_socket
                     with contextlib.suppress(OSError):
                         status_socket.sendall(NUMBER.pack(pid))
@@ -205,11 +205,11 @@ def _fork(
     status_socket: socket.socket,
     trace: int,
     load: Load,
-    life: tuple[int, int],
+    guard: tuple[int, int],
 ) -> int:
     """Fork a worker, and return its process id. The worker itself never returns from here.
 
-    The template keeps the write end of the pipe *life* open until it exits.
+    The template keeps the write end of the pipe *guard* open until it exits.
     """
     with warnings.catch_warnings():
         # Python warns about a fork while threads run. The only threads here belong to numpy's OpenBLAS, which stops
@@ -225,7 +225,7 @@ def _fork(
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         lifetime.kill_group_on_close(status_socket, os.getpid())
-        kept = _die_with_template(life)
+        guarded_end = _die_with_template(guard)
         os.environ.clear()
         os.environ.update(request.environment)
         # In a copy of a notebook's kernel, these streams lead to the notebook. `work` redirects descriptor 1 to
@@ -238,22 +238,21 @@ def _fork(
         if request.memory is not None:
             limits.limit_memory(request.memory)
         if request.is_check:
-            work_check(load, channel, output, request.sandbox, parent=None, kept=kept)
+            work_check(load, channel, output, request.sandbox, guarded_end=guarded_end)
         work(
             lambda: read_task(os.environ),
             load,
             channel,
             output,
             sandbox=request.sandbox,
-            parent=None,
-            kept=kept,
+            guarded_end=guarded_end,
             stack=trace,
         )
     finally:
         os._exit(1)
 
 
-def _die_with_template(life: tuple[int, int]) -> int | None:
+def _die_with_template(guard: tuple[int, int]) -> int | None:
     """Let the kernel kill the worker's group when the template exits; return the descriptor that the worker must keep.
 
     The worker cannot keep the status socket, whose end tells the supervisor that the template has exited. And the
@@ -262,12 +261,12 @@ def _die_with_template(life: tuple[int, int]) -> int | None:
     """
     if sys.platform != "linux":
         return None
-    read_end, write_end = life
+    read_end, write_end = guard
     os.close(write_end)
     # A descriptor that was inherited would share the group that is killed with all other workers.
-    kept = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY)
-    lifetime.kill_group_on_close(kept, os.getpid())
-    return kept
+    guarded_end = os.open(f"/proc/self/fd/{read_end}", os.O_RDONLY)
+    lifetime.kill_group_on_close(guarded_end, os.getpid())
+    return guarded_end
 
 
 def _reap(workers: dict[int, socket.socket]) -> None:

@@ -106,22 +106,23 @@ def work(
     confinement: Confinement | None = None,
     sandbox: LocalSandbox | None = None,
     *,
-    parent: int | None,
-    kept: int | None = None,
+    parent: int | None = None,
+    guarded_end: int | None = None,
     stack: int | None = None,
 ) -> NoReturn:
     """Run the task in this process, report over *channel*, and exit.
 
     Prints of the author's code go to the descriptor *output*; None if they already do. The confinement (in a container)
     or the sandbox (on the author's machine) is applied before the code is imported. This process is killed when its
-    parent, the process with the id *parent*, exits; or the descriptor *kept* stays open, with which the kernel kills
-    the group of this process. The stack can be written to the descriptor *stack*; see ``offer_stack``.
+    parent exits: with the process id *parent*, ``die_with_parent`` is called again after a change of user; with the
+    descriptor *guarded_end*, which stays open, the kernel kills the group of this process. The stack can be written to
+    the descriptor *stack*; see ``offer_stack``.
     """
     # The process may be forked, and then still has a copy of its parent's stack. An exception or a normal exit would
     # unwind that stack, and run its `finally` blocks and `atexit` handlers a second time. Hence `os._exit` everywhere.
     node: _SupervisedAccess | None = None
     try:
-        _leave_parent(channel, output, parent, stack, kept)
+        _leave_parent(channel, output, stack, guarded_end)
         try:
             offer_stack(channel, stack)
             contract, task = read()
@@ -136,7 +137,8 @@ def work(
                         os.close(listener)
                 if sandbox is not None:
                     sandbox.apply_and_log()
-                lifetime.die_with_parent(parent)  # a change of user has ended the first call's effect
+                if parent is not None:
+                    lifetime.die_with_parent(parent)  # a change of user has ended the first call's effect
                 data = perform(task, lambda: _load_algorithm(load), node)
             last: RunResult | RunFailure = RunResult(data)
         except AlgotoolsError as error:
@@ -162,16 +164,14 @@ def work_check(
     output: int,
     sandbox: LocalSandbox | None = None,
     *,
-    parent: int | None,
-    kept: int | None,
+    guarded_end: int | None,
 ) -> NoReturn:
     """Check a call in this process, report over *channel*, and exit; see ``work`` for the arguments."""
     try:
-        _leave_parent(channel, output, parent, kept)
+        _leave_parent(channel, output, guarded_end)
         call = receive(channel, CheckRequest).call
         if sandbox is not None:
             sandbox.apply()
-            lifetime.die_with_parent(parent)
         with logs.use_console(lambda _line: None):
             reply = check(lambda: _load_algorithm(load), call, sandbox.explain_denial if sandbox else None)
         send(channel, reply)
@@ -180,13 +180,12 @@ def work_check(
         os._exit(1)
 
 
-def _leave_parent(channel: socket.socket, output: int | None, parent: int | None, *kept: int | None) -> None:
-    """Give up what a forked process has of its parent: signal handlers, descriptors and the temporary folder."""
+def _leave_parent(channel: socket.socket, output: int | None, *used: int | None) -> None:
+    """Give up what a forked process has of its parent: signal handlers, temporary folder, and unused descriptors."""
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, signal.SIG_DFL)
-    lifetime.die_with_parent(parent)
     if output is not None:
-        _redirect(output, *filter(None, (channel.fileno(), *kept)))
+        _redirect(output, *filter(None, (channel.fileno(), *used)))
     if "tempfile" in sys.modules:  # imported by the template, which has another folder
         import tempfile
 
