@@ -95,7 +95,6 @@ def test_probing_stops_cheats_without_evidence(name: str) -> None:
     assert judge_case(cheat, find_leak(cheat), DESIGNS[PROBING], (3,)).is_stopped(3)
 
 
-@pytest.mark.sample(2)
 @pytest.mark.parametrize("design", [EVIDENCE, REFUSE])
 @pytest.mark.parametrize("k", MINIMA)
 def test_no_honest_run_of_many_records_is_refused(design: str, k: int) -> None:

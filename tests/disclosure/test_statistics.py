@@ -72,7 +72,7 @@ def test_each_node_has_at_least_200_rows_and_nodes_are_uneven() -> None:
         assert max(sizes) > 10 * min(sizes)
 
 
-@pytest.mark.sample(2)
+@pytest.mark.sample(2)  # each statistic with one of the two federations
 @pytest.mark.parametrize("name", STATISTICS)
 def test_a_statistic_passes_at_each_minimum_and_equals_that_of_one_table(
     name: str, federation: tuple[Federation, str], functions: Any

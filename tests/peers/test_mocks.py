@@ -564,7 +564,6 @@ def federations() -> Iterator[dict[str, LocalFederation]]:
         ours.federation.close()
 
 
-@pytest.mark.sample(2)  # each claim is shown by real nodes
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda claim: f"{claim.generation}-{claim.question}")
 def test_the_mock_differs_from_a_real_node_and_ours_does_not(mocks, federations, claim) -> None:
     assert mocks(claim.generation, claim.question) == claim.mock

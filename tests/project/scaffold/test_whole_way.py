@@ -19,7 +19,7 @@ from .test_generated import script_folder, steps
 pytestmark = pytest.mark.docker
 
 
-# The images of all kinds exchange the same files with a node, so each generation has one kind.
+# The images of all kinds exchange the same files with a node, so no kind runs on all generations.
 CONTRACTS = {"pooled": ("v3", "v5"), "average": ("v4",), "iterative": ("v4",)}
 
 
